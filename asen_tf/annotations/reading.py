@@ -1,0 +1,182 @@
+"""Reading meta.json, values.json and the files of one split."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asen_tf.annotations.images import locate_images
+from asen_tf.annotations.parsing import parse_names, parse_rows, read_text
+from asen_tf.annotations.records import (
+    AnnotationError,
+    AttributeTable,
+    Split,
+    check_split_name,
+    dataset_root,
+    roles,
+    rows_filename,
+)
+
+META = "meta.json"
+VALUES = "values.json"
+MISSING_CHOICES = ("error", "skip", "ignore")
+
+
+def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
+    """Return a dataset's attributes from `data_dir/meta.json`.
+
+    Raises:
+        AnnotationError: the file is absent, is no JSON, lacks the dataset, or its entry is wrong.
+    """
+    dataset_root(data_dir, dataset)
+    path = Path(data_dir) / META
+    meta = load_json_object(path)
+    if dataset not in meta:
+        raise AnnotationError(
+            "the dataset must have an entry",
+            path=path,
+            got=dataset,
+            remedy=f"known datasets: {', '.join(sorted(meta)) or 'none'}",
+        )
+    entry = meta[dataset]
+    try:
+        names, numbers = tuple(entry["ATTRIBUTES"]), entry["ATTRIBUTES_NUM"]
+        if not isinstance(entry["ATTRIBUTES"], list) or set(numbers) != set(names):
+            raise ValueError("the two name different attributes")
+        return AttributeTable(names, tuple(numbers[name] for name in names))
+    except (KeyError, TypeError, ValueError) as error:
+        raise AnnotationError(
+            f"the entry of {dataset!r} must hold ATTRIBUTES, a list of names, and "
+            f"ATTRIBUTES_NUM, the number of values of each ({error})",
+            path=path,
+            got=entry,
+        ) from None
+
+
+def read_value_names(data_dir: Path | str, dataset: str) -> dict[str, list[str]] | None:
+    """Return the names of each attribute's values in index order, or None without values.json.
+
+    Raises:
+        AnnotationError: the file does not name exactly the values that meta.json counts.
+    """
+    path = dataset_root(data_dir, dataset) / VALUES
+    if not path.exists():
+        return None
+    names = load_json_object(path)
+    check_value_names(names, read_meta(data_dir, dataset), path)
+    return names
+
+
+def check_value_names(names: Any, attributes: AttributeTable, path: Path) -> None:
+    """Raise unless `names` maps every attribute to as many strings as it has values."""
+    expected = dict(zip(attributes.names, attributes.sizes, strict=True))
+    if not isinstance(names, dict) or set(names) != set(expected):
+        raise AnnotationError(
+            f"value names must be given for the attributes {list(expected)}", path=path, got=names
+        )
+    for attribute, values in names.items():
+        strings = isinstance(values, list) and all(isinstance(value, str) for value in values)
+        if not strings or len(values) != expected[attribute]:
+            raise AnnotationError(
+                f"{attribute!r} must have {expected[attribute]} value names, all strings",
+                path=path,
+                got=values,
+            )
+
+
+def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str = "error") -> Split:
+    """Read one split of a dataset.
+
+    Args:
+        data_dir: the folder of meta.json and of one folder per dataset.
+        dataset: the dataset's name.
+        split: "train", "valid" or "test".
+        missing: what to do about images that are not on disk. "error" raises; "skip" drops their
+            rows and lists them in `Split.missing`; "ignore" does not look for images at all, and
+            lets the list of files be absent (then `files` is empty).
+
+    Returns:
+        The split. Repeated rows are kept; `find_problems` counts them.
+
+    Raises:
+        AnnotationError: a rule is broken; the message names the file and the line.
+    """
+    check_split_name(split)
+    if missing not in MISSING_CHOICES:
+        raise AnnotationError(f"missing must be one of {MISSING_CHOICES}", got=missing)
+    root = dataset_root(data_dir, dataset)
+    attributes = read_meta(data_dir, dataset)
+    source = root / f"filenames_{split}.txt"
+    listed = source.exists()
+    if not listed and missing != "ignore":
+        raise AnnotationError(
+            "the list of image files is missing",
+            path=source,
+            remedy='restore it, or read the labels alone by missing="ignore"',
+        )
+    files, lines = parse_names(source) if listed else ((), ())
+    rows = {
+        role: parse_rows(
+            root / rows_filename(split, role), attributes, len(files) if listed else None
+        )
+        for role in roles(split)
+    }
+    nothing = np.zeros((0, 3), np.int64)
+    queries, candidates = rows.get("query", nothing), rows.get("candidate", nothing)
+    labels = rows.get("label", sorted_rows(np.concatenate([queries, candidates])))
+    result = Split(root, dataset, split, attributes, files, labels, queries, candidates, ())
+    if missing != "ignore":
+        entries = locate_images(root, files, source, lines)
+        absent = tuple(index for index, entry in enumerate(entries) if entry is None)
+        if absent and missing == "error":
+            raise AnnotationError(
+                f"{len(absent)} of {len(files)} image files are missing",
+                path=source,
+                line=lines[absent[0]],
+                got=f"no {', no '.join(files[index] for index in absent[:5])}",
+                remedy='add them, or go on without them by missing="skip"',
+            )
+        result = _without(result, absent)
+    for array in (result.labels, result.queries, result.candidates):
+        array.setflags(write=False)
+    return result
+
+
+def sorted_rows(rows: np.ndarray) -> np.ndarray:
+    """Return the distinct rows of an (n, 3) array in lexicographic order."""
+    ordered = rows[np.lexsort(rows.T[::-1])]
+    first = np.ones(len(ordered), bool)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return ordered[first]
+
+
+def load_json_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object a file holds, or raise AnnotationError with its line."""
+    text = read_text(path)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", None)  # a JSONDecodeError knows it
+        raise AnnotationError(
+            "the file must be JSON", path=path, line=line, got=str(error)
+        ) from None
+    if not isinstance(value, dict):
+        raise AnnotationError("the file must hold one JSON object", path=path, got=value)
+    return value
+
+
+def _without(split: Split, absent: tuple[int, ...]) -> Split:
+    def keep(rows: np.ndarray) -> np.ndarray:
+        return rows[~np.isin(rows[:, 0], absent)]
+
+    return replace(
+        split,
+        labels=keep(split.labels),
+        queries=keep(split.queries),
+        candidates=keep(split.candidates),
+        missing=absent,
+    )

@@ -1,0 +1,5 @@
+"""Backbones: from a normalised image to a feature map."""
+
+from asen_tf.backbones.build import BackboneError, build_backbone, normalisation_mode
+
+__all__ = ["BackboneError", "build_backbone", "normalisation_mode"]

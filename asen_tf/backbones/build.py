@@ -1,0 +1,125 @@
+"""Backbones by name."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import keras
+
+from asen_tf.backbones.residual import build_compact, build_resnet
+
+_STRIDE = 16  # where networks of keras.applications are cut, as the paper's ResNets are
+
+# How the networks of keras.applications were trained to see pixels, by the start of their names.
+_NORMALISATION = {
+    "ResNet50V2": "signed",
+    "ResNet101V2": "signed",
+    "ResNet152V2": "signed",
+    "ResNet": "caffe",
+    "VGG": "caffe",
+    "MobileNetV3": "pixels",
+    "EfficientNet": "pixels",
+    "ConvNeXt": "pixels",
+    "RegNet": "pixels",
+    "DenseNet": "imagenet",
+}
+
+
+class BackboneError(ValueError):
+    """A backbone's name is unknown, or its weights cannot be had."""
+
+
+def build_backbone(
+    name: str, *, weights: str | Path | None = None, prefix: str = ""
+) -> keras.Model:
+    """Build a backbone as a functional model on images of any size.
+
+    Args:
+        name: "resnet50" or "resnet34" (torchvision's layout, cut after stage 3, stride 16),
+            "compact" (0.5 M weights, stride 8), or "keras:<Name>" for a network of
+            `keras.applications`, cut at stride 16.
+        weights: None for random weights, "imagenet" for the weights that `keras.applications`
+            downloads or has in its cache ("keras:" only), or a `.weights.h5` file.
+        prefix: goes before the layers' names, so that two backbones fit into one model.
+
+    Returns:
+        A model from `(B, H, W, 3)` images, normalised as `normalisation_mode` says, to
+        `(B, H / stride, W / stride, C)` features.
+
+    Raises:
+        BackboneError: for an unknown name, or weights that are not there or do not fit.
+    """
+    if name.startswith("keras:"):
+        model = _cut_application(name, "imagenet" if weights == "imagenet" else None, prefix)
+    else:
+        image = keras.Input((None, None, 3), name=f"{prefix}image")
+        if name in ("resnet50", "resnet34"):
+            features = build_resnet(name, image, prefix)
+        elif name == "compact":
+            features = build_compact(image, prefix)
+        else:
+            raise BackboneError(
+                "a backbone is one of resnet50, resnet34, compact, or keras:<a name of "
+                f"keras.applications>; got {name!r}"
+            )
+        model = keras.Model(image, features, name=f"{prefix}backbone")
+        if weights == "imagenet":
+            raise BackboneError(
+                f"ImageNet weights of {name!r} cannot be downloaded by Keras; pass the path of a "
+                ".weights.h5 file, or use a keras:<Name> backbone, or starting_weights=pretrain"
+            )
+    if weights not in (None, "imagenet"):
+        _load(model, Path(weights))
+    return model
+
+
+def normalisation_mode(name: str) -> str:
+    """Return the `asen_tf.layers.ImageNormalisation` mode that a backbone expects."""
+    if not name.startswith("keras:"):
+        return "imagenet"
+    application = name.removeprefix("keras:")
+    starts = (mode for start, mode in _NORMALISATION.items() if application.startswith(start))
+    return next(starts, "signed")
+
+
+def _cut_application(name: str, weights: str | None, prefix: str) -> keras.Model:
+    application = name.removeprefix("keras:")
+    constructor = getattr(keras.applications, application, None)
+    if not inspect.isfunction(constructor):
+        raise BackboneError(f"keras.applications has no network {application!r}; check the name")
+    try:
+        whole = constructor(include_top=False, weights=weights, input_shape=(224, 224, 3))
+    except Exception as error:  # Keras lets errors of several libraries through
+        raise BackboneError(
+            f"the ImageNet weights of {name!r} could not be had ({error}); download them on a "
+            "machine with internet into ~/.keras/models, or use starting_weights=pretrain"
+        ) from error
+    last = [
+        layer
+        for layer in whole.layers
+        if len(layer.output_shape) == 4 and layer.output_shape[1] == 224 // _STRIDE
+    ][-1]
+    trained = keras.Model(whole.input, last.output)
+    # Cloning onto an input of free size, under new names; weights keep their order.
+    image = keras.Input((None, None, 3), name=f"{prefix}image")
+
+    def rename(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config({**layer.get_config(), "name": f"{prefix}{layer.name}"})
+
+    clone = keras.models.clone_model(trained, input_tensors=image, clone_function=rename)
+    model = keras.Model(clone.input, clone.output, name=f"{prefix}backbone")
+    model.set_weights(trained.get_weights())
+    return model
+
+
+def _load(model: keras.Model, path: Path) -> None:
+    if not path.is_file():
+        raise BackboneError(f"{path}: no such weights file; check the path")
+    try:
+        model.load_weights(path)
+    except Exception as error:  # h5py and Keras raise several kinds
+        raise BackboneError(
+            f"{path}: not weights of the backbone {model.name!r} ({error}); pass a file that "
+            "model.save_weights wrote for the same backbone"
+        ) from error

@@ -1,0 +1,90 @@
+"""A dataset on disk, ready for training: split files plus pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asen_tf.annotations import AttributeTable, Split, fingerprint, read_meta, read_split
+from asen_tf.data.sources import CachedImages, FileImages, GlobalViews, ImageSource
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class SplitImages:
+    """One split's annotations and its images at both sizes.
+
+    Attributes:
+        split: the annotations.
+        sources: `(n, S, S, 3)` uint8 by index, what regions are cut from.
+        views: `(n, g, g, 3)` uint8 by index, the global inputs.
+    """
+
+    split: Split
+    sources: ImageSource
+    views: ImageSource
+
+
+class Dataset:
+    """A dataset under the data directory.
+
+    Args:
+        data_dir: the directory that holds meta.json and the dataset's folder.
+        name: the dataset's folder and its key in meta.json.
+        source_size: px, side of the source images.
+        global_size: px, side of the global views.
+        missing: "error" or "skip", for image files that are not on the disk.
+        cache: decode every image once, into `<dataset folder>/.cache`.
+
+    Attributes:
+        attributes: names and numbers of values.
+        fingerprint: identifies the content of the split files and images.
+
+    Raises:
+        asen_tf.annotations.AnnotationError: for anything wrong with the split files.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path,
+        name: str,
+        *,
+        source_size: int,
+        global_size: int,
+        missing: str = "error",
+        cache: bool = True,
+    ) -> None:
+        """Read the meta data; splits are read when asked for."""
+        self.data_dir, self.name = Path(data_dir), name
+        self.source_size, self.global_size = source_size, global_size
+        self.missing, self.cache = missing, cache
+        self.attributes: AttributeTable = read_meta(self.data_dir, name)
+        self.fingerprint = fingerprint(self.data_dir, name)
+        self._splits: dict[str, SplitImages] = {}
+
+    def split(self, name: str) -> SplitImages:
+        """Return one split; decodes its images first when they are cached but not yet there."""
+        if name not in self._splits:
+            self._splits[name] = self._load(name)
+        return self._splits[name]
+
+    def _load(self, name: str) -> SplitImages:
+        split = read_split(self.data_dir, self.name, name, missing=self.missing)
+        paths = [split.root / file for file in split.files]
+        absent = frozenset(split.missing)
+        sources: ImageSource = FileImages(paths, self.source_size, absent=absent)
+        if not self.cache:
+            return SplitImages(split, sources, GlobalViews(sources, self.global_size))
+        folder, stem = split.root / ".cache", f"{self.fingerprint[:16]}-{name}-{self.source_size}"
+        sources = CachedImages(
+            sources,
+            folder / f"{stem}.npy",
+            description=f"decoding {name} images at {self.source_size} px",
+        )
+        views = CachedImages(
+            GlobalViews(sources, self.global_size),
+            folder / f"{stem}-{self.global_size}.npy",
+            description=f"shrinking {name} images to {self.global_size} px",
+        )
+        return SplitImages(split, sources, views)

@@ -1,0 +1,42 @@
+"""True boxes of the parts, in the frame that models see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from PIL import Image, ImageOps
+
+from asen_tf.annotations import Split
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def boxes_in_square(
+    split: Split, regions: Mapping[tuple[int, int], Box]
+) -> dict[tuple[int, int], Box]:
+    """Map true boxes from image pixels to shares of the centre square.
+
+    Args:
+        split: names the image files.
+        regions: boxes by (image, attribute) in pixels of the upright image, half-open.
+
+    Returns:
+        Boxes as shares in [0, 1] of the side of the square that `load_image` cuts; boxes that lie
+        outside the square altogether are left out.
+    """
+    sizes: dict[int, tuple[int, int]] = {}
+    inside = {}
+    for (index, attribute), (left, top, right, bottom) in regions.items():
+        if index not in sizes:
+            with Image.open(split.path(index)) as image:
+                sizes[index] = ImageOps.exif_transpose(image).size
+        width, height = sizes[index]
+        side = min(width, height)
+        x, y = (width - side) // 2, (height - side) // 2
+        box = tuple(
+            min(max((edge - start) / side, 0.0), 1.0)
+            for edge, start in ((left, x), (top, y), (right, x), (bottom, y))
+        )
+        if box[0] < box[2] and box[1] < box[3]:
+            inside[index, attribute] = box
+    return inside

@@ -1,0 +1,160 @@
+"""Which images a training step sees: pure functions of seed and epoch.
+
+A *plan* is the list of grouped batches of one epoch. Because it depends on nothing but labels,
+settings, seed and epoch, an interrupted run resumes with the very triplets it would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class SamplingError(ValueError):
+    """The labels do not hold what a sampler needs."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The batches of one epoch, as indices.
+
+    Attributes:
+        images: `(steps, G, M)` int32, image indices; G groups of M images a step.
+        attributes: `(steps, G, M)` int32, the attribute each image is embedded for.
+        values: `(steps, G, M)` int32, the image's value of that attribute.
+    """
+
+    images: np.ndarray
+    attributes: np.ndarray
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return len(self.images)
+
+
+class LabelIndex:
+    """Training labels arranged for sampling: attribute -> value -> images.
+
+    Values with fewer than two images are left out: they can give no positive pair.
+
+    Args:
+        labels: `(n, 3)` integers: image index, attribute index, value index.
+        attributes: names of the attributes, in index order.
+
+    Raises:
+        SamplingError: if an attribute has fewer than two values with two images each.
+    """
+
+    def __init__(self, labels: np.ndarray, attributes: tuple[str, ...]) -> None:
+        """Arrange the labels; see the class."""
+        self.members: list[dict[int, np.ndarray]] = []
+        for attribute, name in enumerate(attributes):
+            rows = labels[labels[:, 1] == attribute]
+            groups = {
+                int(value): np.unique(rows[rows[:, 2] == value, 0])
+                for value in np.unique(rows[:, 2])
+            }
+            usable = {value: images for value, images in groups.items() if len(images) >= 2}
+            if len(usable) < 2:
+                raise SamplingError(
+                    f"attribute {name!r} needs at least two values with at least two training "
+                    f"images each, to form triplets; got {len(usable)} such values in "
+                    "label_train.txt; add labels or remove the attribute from meta.json"
+                )
+            self.members.append(usable)
+
+
+def random_triplets(
+    index: LabelIndex, *, steps: int, triplets: int, seed: int, epoch: int
+) -> Plan:
+    """Plan an epoch of random triplets.
+
+    An attribute is drawn uniformly, then two distinct values of it uniformly; anchor and positive
+    are different images of the first value, the negative is an image of the second.
+
+    Args:
+        index: the training labels.
+        steps: steps of the epoch.
+        triplets: triplets (groups) per step.
+        seed: the run's seed.
+        epoch: 0-based; every epoch has fresh triplets.
+
+    Returns:
+        A plan with `M = 3`: anchor, positive, negative. The negative's value differs.
+
+    References:
+        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), training triplets as released.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    plan = _empty_plan(steps, triplets, 3)
+    for position in np.ndindex(steps, triplets):
+        attribute = int(rng.integers(len(index.members)))
+        members = index.members[attribute]
+        values = list(members)
+        first, second = (values[i] for i in _two_distinct(rng, len(values)))
+        anchor, positive = (members[first][i] for i in _two_distinct(rng, len(members[first])))
+        negative = members[second][rng.integers(len(members[second]))]
+        plan.images[position] = anchor, positive, negative
+        plan.attributes[position] = attribute
+        plan.values[position] = first, first, second
+    return plan
+
+
+def batch_all(
+    index: LabelIndex,
+    *,
+    steps: int,
+    attributes: int,
+    values: int,
+    images: int,
+    seed: int,
+    epoch: int,
+) -> Plan:
+    """Plan an epoch of groups whose valid triplets are all used.
+
+    A step draws distinct attributes uniformly; each forms a group of `values` distinct values
+    drawn uniformly and `images` distinct images of each. Where an attribute has fewer values, or
+    a value fewer images, than asked for, the draw starts over for the rest of the group, so that
+    the group's size stays fixed; repeated images are then possible.
+
+    Args:
+        index: the training labels.
+        steps: steps of the epoch.
+        attributes: attributes (groups) per step; at most the number of attributes.
+        values: values per attribute.
+        images: images per value.
+        seed: the run's seed.
+        epoch: 0-based.
+
+    Returns:
+        A plan with `G = attributes` and `M = values * images`.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    groups = min(attributes, len(index.members))
+    plan = _empty_plan(steps, groups, values * images)
+    for step in range(steps):
+        for group, attribute in enumerate(_cycled(rng, len(index.members), groups)):
+            members = index.members[attribute]
+            chosen = np.array(list(members))[_cycled(rng, len(members), values)]
+            drawn = [members[v][_cycled(rng, len(members[v]), images)] for v in chosen]
+            plan.images[step, group] = np.concatenate(drawn)
+            plan.attributes[step, group] = attribute
+            plan.values[step, group] = np.repeat(chosen, images)
+    return plan
+
+
+def _empty_plan(steps: int, groups: int, size: int) -> Plan:
+    return Plan(*(np.zeros((steps, groups, size), np.int32) for _ in range(3)))
+
+
+def _two_distinct(rng: np.random.Generator, population: int) -> tuple[int, int]:
+    first = int(rng.integers(population))
+    return first, (first + 1 + int(rng.integers(population - 1))) % population
+
+
+def _cycled(rng: np.random.Generator, population: int, count: int) -> np.ndarray:
+    """Draw without replacement, starting over whenever everything has been drawn once."""
+    rounds = [rng.permutation(population) for _ in range(-(-count // population))]
+    return np.concatenate(rounds)[:count]

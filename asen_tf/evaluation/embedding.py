@@ -1,0 +1,66 @@
+"""Embeddings of the labelled (image, attribute) pairs of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from asen_tf.data import SplitImages
+from asen_tf.models import SimilarityModel
+
+
+@dataclass(frozen=True)
+class PairEmbeddings:
+    """What a model says of (image, attribute) pairs.
+
+    Attributes:
+        pairs: `(P, 2)` int64, image and attribute index, sorted, distinct.
+        arrays: `(P, ...)` float32 by name: the embeddings, and for methods with attention
+            `attention` `(P, h, w)` and `boxes` `(P, 4)`.
+    """
+
+    pairs: np.ndarray
+    arrays: Mapping[str, np.ndarray]
+
+    def rows(self, labels: np.ndarray) -> np.ndarray:
+        """Return the row of each label's pair; `labels` is `(n, 2 or more)`: image, attribute."""
+        width = int(max(self.pairs[:, 1].max(), labels[:, 1].max(initial=0))) + 1
+        keys = self.pairs[:, 0] * width + self.pairs[:, 1]
+        wanted = labels[:, 0] * width + labels[:, 1]
+        found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        if not np.array_equal(keys[found], wanted):
+            raise ValueError("labels must be among the pairs that were embedded; got others too")
+        return found
+
+
+def embed_labelled_pairs(
+    model: SimilarityModel, images: SplitImages, *, batch: int, progress: bool = False
+) -> PairEmbeddings:
+    """Embed every labelled (image, attribute) pair of a split, each image's backbone pass once.
+
+    Args:
+        model: any method.
+        images: the split, with its images.
+        batch: images per step.
+        progress: show a progress bar.
+
+    Returns:
+        The pairs' embeddings, in the order of `pairs`.
+    """
+    pairs = np.unique(images.split.labels[:, :2], axis=0)
+    indices, starts = np.unique(pairs[:, 0], return_index=True)
+    bounds = np.append(starts, len(pairs))
+    parts: list[dict[str, np.ndarray]] = []
+    steps = range(0, len(indices), batch)
+    title = f"embedding the {images.split.name} split"
+    for first in tqdm(steps, desc=title, unit="batch", disable=not progress, mininterval=1.0):
+        chosen = indices[first : first + batch]
+        block = pairs[bounds[first] : bounds[first + len(chosen)]]
+        rows = np.searchsorted(chosen, block[:, 0])
+        parts.append(model.embed_pairs(images.sources[chosen], rows, block[:, 1]))
+    return PairEmbeddings(
+        pairs, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    )

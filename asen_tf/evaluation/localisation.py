@@ -1,0 +1,107 @@
+"""Localisation: does the attention point at the part that the attribute concerns?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom; any unit, half-open
+
+
+def attention_peak(attention: np.ndarray) -> tuple[float, float]:
+    """Return the centre of the map's highest cell as `(x, y)` shares of the frame.
+
+    Args:
+        attention: `(h, w)`. Of equal cells, the first in reading order counts.
+
+    Example:
+        The lower right cell of a 2 x 2 map has its centre at (0.75, 0.75).
+    """
+    row, column = np.unravel_index(int(np.argmax(attention)), attention.shape)
+    return (column + 0.5) / attention.shape[1], (row + 0.5) / attention.shape[0]
+
+
+def contains(box: Box, point: tuple[float, float]) -> bool:
+    """Return whether a point `(x, y)` lies in a box."""
+    left, top, right, bottom = box
+    return left <= point[0] < right and top <= point[1] < bottom
+
+
+def intersection_over_union(first: Box, second: Box) -> float:
+    """Return the area of the overlap over the area of the union.
+
+    Example:
+        Unit squares that overlap by half: 0.5 / 1.5 = 1/3.
+    """
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    overlap = max(width, 0.0) * max(height, 0.0)
+    areas = sum((b[2] - b[0]) * (b[3] - b[1]) for b in (first, second))
+    return overlap / (areas - overlap) if areas > overlap else 0.0
+
+
+def localisation_rows(
+    *,
+    pairs: np.ndarray,
+    attention: np.ndarray,
+    boxes: np.ndarray,
+    map_size: int,
+    regions: Mapping[tuple[int, int], Box],
+    attributes: tuple[str, ...],
+    method: str,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Measure attention maps and regions of interest against the true boxes of the parts.
+
+    Only pairs with a true box count: an invisible part has none. `pointing` is the share of
+    attention maxima inside the true box (the pointing game of Zhang et al., "Top-down Neural
+    Attention by Excitation Backprop", arXiv 1608.00507, without a tolerance); `iou` the mean
+    overlap of the square region of interest with the box. The baseline knows no attribute and no
+    image: it points at the frame's centre, and its region is a centred square with the side of
+    the very region it is compared with, so that it differs in place alone.
+
+    Args:
+        pairs: `(P, 2)` image and attribute index.
+        attention: `(P, h, w)`.
+        boxes: `(P, 4)` regions of interest: top, left, bottom, right in pixels of `map_size`.
+        map_size: px, side of the global input.
+        regions: true boxes by (image, attribute), as shares of the frame.
+        attributes: names, in index order.
+        method: the method's name.
+        seed: the run's seed.
+
+    Returns:
+        One row per attribute with a true box, then `overall` over all pairs:
+        `method, seed, attribute, pointing, iou, centre_pointing, centre_iou`; percent.
+    """
+    scores: dict[int, list[tuple[float, ...]]] = {}
+    for (image, attribute), heat, square in zip(pairs, attention, boxes, strict=True):
+        truth = regions.get((int(image), int(attribute)))
+        if truth is None:
+            continue
+        top, left, bottom, right = (float(edge) / map_size for edge in square)
+        half = (bottom - top) / 2
+        centred = (0.5 - half, 0.5 - half, 0.5 + half, 0.5 + half)
+        scores.setdefault(int(attribute), []).append(
+            (
+                contains(truth, attention_peak(heat)),
+                intersection_over_union(truth, (left, top, right, bottom)),
+                contains(truth, (0.5, 0.5)),
+                intersection_over_union(truth, centred),
+            )
+        )
+    named = {attributes[index]: scores[index] for index in sorted(scores)}
+    if named:
+        named["overall"] = [score for part in scores.values() for score in part]
+    columns = ("pointing", "iou", "centre_pointing", "centre_iou")
+    return [
+        {
+            "method": method,
+            "seed": seed,
+            "attribute": name,
+            **dict(zip(columns, (100.0 * np.mean(part, axis=0)).tolist(), strict=True)),
+        }
+        for name, part in named.items()
+    ]

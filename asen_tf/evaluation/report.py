@@ -1,0 +1,116 @@
+"""The evaluation of a trained model on the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from asen_tf.annotations import read_regions
+from asen_tf.config import ExperimentConfig
+from asen_tf.data import Dataset, SplitImages, boxes_in_square
+from asen_tf.evaluation.attention import attention_entropy, region_side
+from asen_tf.evaluation.embedding import PairEmbeddings, embed_labelled_pairs
+from asen_tf.evaluation.localisation import localisation_rows
+from asen_tf.evaluation.retrieval import (
+    map_rows,
+    query_metrics,
+    random_metrics,
+    validation_map,
+)
+from asen_tf.files import write_json
+from asen_tf.models import SimilarityModel
+from asen_tf.ranking import summarise
+
+
+def validate(
+    images: SplitImages, *, batch: int
+) -> Callable[[SimilarityModel], dict[str, float]]:
+    """Return a function that measures a model on the validation split.
+
+    It gives `val_map_<embedding>` for each embedding the model yields and `val_map` for the best
+    one, all in percent over all queries; and of the attention `val_region_side` (mean side of the
+    region, share of the frame) and `val_entropy` (mean entropy of the map, share of the maximum):
+    while these are near 1, the local branch sees nothing that the global one does not.
+
+    Args:
+        images: the validation split, with its images.
+        batch: images per step.
+    """
+
+    def measure(model: SimilarityModel) -> dict[str, float]:
+        embedded = embed_labelled_pairs(model, images, batch=batch)
+        measured = {
+            f"val_map_{name}": validation_map(embedded, images.split, name)
+            for name in model.embedding_names
+        }
+        measured["val_map"] = measured[f"val_map_{model.embedding_names[-1]}"]
+        return {**measured, **_attention(embedded, model.global_size, "val_")}
+
+    return measure
+
+
+def evaluate(
+    model: SimilarityModel,
+    config: ExperimentConfig,
+    dataset: Dataset,
+    output: Path,
+) -> None:
+    """Evaluate a trained model on the test split and write what `experiment.run` lists.
+
+    Args:
+        model: the trained model.
+        config: the run's settings.
+        dataset: images and labels.
+        output: the directory to write to.
+    """
+    images = dataset.split("test")
+    split = images.split
+    embedded = embed_labelled_pairs(model, images, batch=config.embed_batch, progress=True)
+    shared = {"seed": config.seed, "resamples": config.bootstrap_resamples}
+    random = random_metrics(split)["average_precision"]
+    rows = map_rows(random, method="random", embedding="-", intervals=False, **shared)
+    queries: dict[str, np.ndarray] = {}
+    metrics: dict[str, Any] = {}
+    for name in model.embedding_names:
+        measured = query_metrics(embedded, split, name)
+        rows += map_rows(
+            measured["average_precision"], method=config.method, embedding=name, **shared
+        )
+        metrics[name] = {
+            metric: summarise(values) for metric, values in measured.items()
+        }
+        for attribute, values in measured["average_precision"].items():
+            queries[f"{name}/{attribute}"] = values
+    metrics["attention"] = _attention(embedded, model.global_size, "")
+    write_json(output / "metrics.json", metrics)
+    pd.DataFrame(rows).to_csv(output / "map.csv", index=False)
+    np.savez(output / "queries.npz", **queries)
+    np.savez(output / "test_pairs.npz", pairs=embedded.pairs, **embedded.arrays)
+    regions = read_regions(dataset.data_dir, dataset.name, "test")
+    if regions and "boxes" in embedded.arrays:
+        table = localisation_rows(
+            pairs=embedded.pairs,
+            attention=embedded.arrays["attention"],
+            boxes=embedded.arrays["boxes"],
+            map_size=model.global_size,
+            regions=boxes_in_square(split, regions),
+            attributes=dataset.attributes.names,
+            method=config.method,
+            seed=config.seed,
+        )
+        pd.DataFrame(table).to_csv(output / "localisation.csv", index=False)
+
+
+def _attention(
+    embedded: PairEmbeddings, map_size: int, prefix: str
+) -> Mapping[str, float]:
+    if "boxes" not in embedded.arrays:
+        return {}
+    return {
+        f"{prefix}region_side": float(region_side(embedded.arrays["boxes"], map_size).mean()),
+        f"{prefix}entropy": float(attention_entropy(embedded.arrays["attention"]).mean()),
+    }

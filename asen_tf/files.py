@@ -1,0 +1,50 @@
+"""Files that are there in full or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; rename it to `path` when the block ends well.
+
+    The temporary path has the final suffix (some writers choose their format by it), and works
+    for a file or a directory. Nothing is left behind if the block raises.
+
+    Args:
+        path: the final place; its directory is created. An existing file is replaced, an existing
+            directory is an error.
+
+    Yields:
+        The temporary path, in the same directory.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text with LF line ends: all of it, or, if killed, nothing at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, indented, in the given order of keys."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

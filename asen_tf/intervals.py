@@ -1,0 +1,111 @@
+"""Bootstrap confidence intervals over queries (Efron and Tibshirani, 1993), by SciPy.
+
+The queries of the test split are seen as a sample of all queries one might ask. The interval says
+how far the metric may move with another sample; it says nothing about another training seed.
+SciPy is loaded at the first call only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_BATCH = 128  # resamples held in memory together
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int,
+    method: str = "percentile",
+) -> tuple[float, float]:
+    """Return the interval (low, high) of the mean over queries.
+
+    Args:
+        values: (Q,) the metric of each query, such as average precisions.
+        confidence: the nominal coverage, between 0 and 1.
+        resamples: bootstrap samples.
+        seed: the same seed gives the same interval.
+        method: "percentile" or "BCa" (bias-corrected and accelerated).
+
+    Returns:
+        Equal ends when all values are equal; (NaN, NaN) for fewer than two queries, of which
+        nothing can be said.
+
+    Raises:
+        ValueError: values of another shape or not finite, or an argument out of range.
+    """
+    return macro_interval(
+        [values], confidence=confidence, resamples=resamples, seed=seed, method=method
+    )
+
+
+def macro_interval(
+    samples: Iterable[ArrayLike],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int,
+    method: str = "percentile",
+) -> tuple[float, float]:
+    """Return the interval of the unweighted mean of the attributes' means.
+
+    Queries are drawn anew within each attribute, so that every attribute keeps its number.
+
+    Args:
+        samples: one (Q_a,) array per attribute; empty ones count for nothing.
+        confidence: as for `bootstrap_interval`, like the other arguments.
+        resamples: bootstrap samples.
+        seed: the same seed gives the same interval.
+        method: "percentile" or "BCa".
+
+    Returns:
+        (low, high). An attribute with one query counts as known exactly; when none has two, the
+        ends are NaN.
+
+    Raises:
+        ValueError: values of another shape or not finite, or an argument out of range.
+    """
+    if not 0 < confidence < 1 or resamples < 1 or method not in ("percentile", "BCa"):
+        raise ValueError(
+            "confidence must lie between 0 and 1, resamples be 1 or more and method percentile "
+            f"or BCa; got {confidence}, {resamples} and {method!r}"
+        )
+    strata = [array for array in map(_checked, samples) if len(array)]
+    if all(len(array) < 2 for array in strata):
+        return math.nan, math.nan
+    if all(np.ptp(array) == 0 for array in strata):
+        value = float(np.mean([array[0] for array in strata]))
+        return value, value
+    # SciPy wants two observations of each sample; one value twice has the same bootstrap.
+    data = tuple(np.repeat(array, 2) if len(array) == 1 else array for array in strata)
+    from scipy import stats  # half a second to load, and only needed here
+
+    interval = stats.bootstrap(
+        data,
+        _mean_of_means,
+        n_resamples=resamples,
+        batch=_BATCH,
+        vectorized=True,
+        axis=-1,
+        confidence_level=confidence,
+        method=method,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def _mean_of_means(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.mean(np.stack([sample.mean(axis=axis) for sample in samples]), axis=0)
+
+
+def _checked(values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError(f"values must be finite, of shape (Q,); got shape {array.shape}")
+    return array

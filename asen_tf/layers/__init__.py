@@ -1,0 +1,17 @@
+"""Keras layers of attribute-specific embedding."""
+
+from asen_tf.layers.channel_attention import AttributeChannelAttention
+from asen_tf.layers.global_view import global_view
+from asen_tf.layers.image_normalisation import ImageNormalisation
+from asen_tf.layers.region_of_interest import RegionOfInterest, crop_regions, region_boxes
+from asen_tf.layers.spatial_attention import AttributeSpatialAttention
+
+__all__ = [
+    "AttributeChannelAttention",
+    "AttributeSpatialAttention",
+    "ImageNormalisation",
+    "RegionOfInterest",
+    "crop_regions",
+    "global_view",
+    "region_boxes",
+]

@@ -1,0 +1,90 @@
+"""Attribute-aware channel attention (ACA): which channels to trust for an attribute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="asen_tf")
+class AttributeChannelAttention(keras.layers.Layer):
+    r"""Gates the channels of an attended feature vector by the attribute.
+
+    With the attended vector :math:`v` of `C` channels and attribute embedding :math:`e_a`:
+
+    .. math::
+        r = \mathrm{relu}(W' e_a + b'), \quad
+        m = \sigma(W_2\, \mathrm{relu}(W_1 [v ; r] + b_1) + b_2), \quad v' = v \odot m
+
+    Args:
+        attribute_units: size of `r`; 512 in the paper.
+        reduction: `W1` maps to `C // reduction` units; 2 in the paper.
+        **kwargs: passed to `keras.layers.Layer`.
+
+    Call arguments:
+        attended: float tensor `(B, A, C)`, for example from `AttributeSpatialAttention`.
+        attributes: float tensor `(B, A, E)`, attribute embeddings.
+
+    Returns:
+        Float tensor `(B, A, C)`: `attended`, each channel scaled by a gate in (0, 1).
+
+    Raises:
+        ValueError: if a size is not positive, or `reduction` leaves no unit of the `C` channels.
+
+    Example:
+        >>> gated = AttributeChannelAttention(512)([attended, attributes])
+
+    References:
+        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), attribute-aware channel attention.
+    """
+
+    def __init__(self, attribute_units: int, reduction: int = 2, **kwargs: Any) -> None:
+        """Create the layer; see the class for the arguments."""
+        super().__init__(**kwargs)
+        if attribute_units < 1 or reduction < 1:
+            raise ValueError(
+                "attribute_units and reduction must be positive; got "
+                f"attribute_units={attribute_units!r}, reduction={reduction!r}"
+            )
+        self.attribute_units = attribute_units
+        self.reduction = reduction
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights for `(attended, attributes)` shapes."""
+        (batch, count, channels), attributes = input_shape
+        hidden = channels // self.reduction
+        if hidden < 1:
+            raise ValueError(
+                f"reduction={self.reduction} leaves no unit of {channels} channels; lower it"
+            )
+        self.attribute = keras.layers.Dense(
+            self.attribute_units, activation="relu", name="attribute"
+        )
+        self.squeeze = keras.layers.Dense(hidden, activation="relu", name="squeeze")
+        self.gate = keras.layers.Dense(channels, activation="sigmoid", name="gate")
+        context = (batch, count, channels + self.attribute_units)
+        shapes = ((self.attribute, attributes), (self.squeeze, context))
+        for layer, shape in (*shapes, (self.gate, (batch, count, hidden))):
+            with tf.name_scope(layer.name):  # variable names must be unique, see training.optimizers
+                layer.build(shape)
+        super().build(input_shape)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """Return the gated features; see the class."""
+        attended, attributes = inputs
+        context = tf.concat([attended, self.attribute(attributes)], axis=-1)
+        return attended * self.gate(self.squeeze(context))
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """Return the shape of the gated features: that of `attended`."""
+        return tuple(input_shape[0])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "attribute_units": self.attribute_units,
+            "reduction": self.reduction,
+        }

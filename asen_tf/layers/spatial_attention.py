@@ -1,0 +1,87 @@
+"""Attribute-aware spatial attention (ASA): where to look for an attribute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="asen_tf")
+class AttributeSpatialAttention(keras.layers.Layer):
+    r"""Pools a feature map over the positions that matter for each attribute.
+
+    With feature map :math:`x` and attribute embedding :math:`e_a`:
+
+    .. math::
+        k = \tanh(\mathrm{conv}_{1\times1}(x)), \quad q = \tanh(W e_a + b), \quad
+        s_{ij} = \langle q, k_{ij} \rangle / \sqrt{d}, \quad
+        \alpha = \mathrm{softmax}_{ij}(s), \quad v = \sum_{ij} \alpha_{ij} x_{ij}
+
+    The attribute axis `A` is part of the contract: `k` does not depend on the attribute, so one
+    pass of the backbone serves all attributes of an image.
+
+    Args:
+        units: `d`, the size of the space in which features and attribute are compared.
+        **kwargs: passed to `keras.layers.Layer`.
+
+    Call arguments:
+        features: float tensor `(B, H, W, C)`; any `H` and `W`.
+        attributes: float tensor `(B, A, E)`, attribute embeddings.
+
+    Returns:
+        A pair: the attended features `(B, A, C)` in the compute dtype, and the attention maps
+        `(B, A, H, W)` in float32, each non-negative with sum 1.
+
+    Raises:
+        ValueError: if `units` is not positive.
+
+    Example:
+        >>> attended, maps = AttributeSpatialAttention(512)(features, attributes)
+
+    References:
+        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), attribute-aware spatial attention.
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        """Create the layer; see the class for the arguments."""
+        super().__init__(**kwargs)
+        if units < 1:
+            raise ValueError(f"units must be a positive number of dimensions; got {units!r}")
+        self.units = units
+        # A 1x1 convolution is a dense layer on the channel axis.
+        self.key = keras.layers.Dense(units, activation="tanh", name="key")
+        self.query = keras.layers.Dense(units, activation="tanh", name="query")
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights for `(features, attributes)` shapes."""
+        features, attributes = input_shape
+        for layer, shape in ((self.key, features), (self.query, attributes)):
+            with tf.name_scope(layer.name):  # variable names must be unique, see training.optimizers
+                layer.build(shape)
+        super().build(input_shape)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the attended features and the attention maps; see the class."""
+        features, attributes = inputs
+        shape = tf.shape(features)
+        height, width = shape[1], shape[2]
+        key = self.key(features)
+        query = self.query(attributes)
+        scores = tf.einsum("bad,bhwd->bahw", query, key)
+        # Softmax in float32: under mixed precision, half floats would flatten the map's tail.
+        scores = tf.cast(scores, tf.float32) * self.units**-0.5
+        flat = tf.reshape(scores, (shape[0], -1, height * width))
+        maps = tf.reshape(tf.nn.softmax(flat, axis=-1), (shape[0], -1, height, width))
+        attended = tf.einsum("bahw,bhwc->bac", tf.cast(maps, features.dtype), features)
+        return attended, maps
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[tuple, tuple]:
+        """Return the shapes of the attended features and of the maps."""
+        (batch, height, width, channels), (_, attributes, _) = input_shape
+        return (batch, attributes, channels), (batch, attributes, height, width)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "units": self.units}

@@ -1,0 +1,183 @@
+"""What every method offers: embeddings of images for attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from asen_tf.layers import global_view
+
+
+class SimilarityModel(keras.Model):
+    """Base of the methods: `embed` and `embed_all` on top of one hook, `pair_outputs`.
+
+    A subclass implements `call` (what training needs) and `pair_outputs` (what embedding needs),
+    and names its embeddings in `embedding_names`, the best one last.
+
+    Attributes:
+        joint: whether all branches run; False during a first stage that trains one branch alone.
+
+    Args:
+        attributes: names of the attributes, in index order; they travel in the saved model.
+        global_size: side of the global input in pixels.
+        **kwargs: passed to `keras.Model`.
+
+    Raises:
+        ValueError: if there is no attribute, or a name occurs twice.
+    """
+
+    def __init__(self, attributes: Sequence[str], *, global_size: int, **kwargs: Any) -> None:
+        """Create the model; see the class for the arguments."""
+        super().__init__(**kwargs)
+        if not attributes or len(set(attributes)) != len(attributes):
+            raise ValueError(f"attributes must be distinct names, at least one; got {attributes!r}")
+        # A plain list would be wrapped by Keras' tracking; the config wants JSON's types.
+        self.attribute_names = tuple(attributes)
+        self.global_size = global_size
+        self.joint = True
+
+    @property
+    def joint(self) -> bool:
+        """Whether all branches run."""
+        return self._joint
+
+    @joint.setter
+    def joint(self, joint: bool) -> None:
+        self._joint = joint
+        # What runs is decided while tracing, so the trace must not outlive the decision.
+        self._pairs = tf.function(self._run_pairs, reduce_retracing=True)
+
+    @property
+    def embedding_names(self) -> tuple[str, ...]:
+        """The embeddings that `embed` can return, the best one last."""
+        return ("global",)
+
+    @property
+    def backbones(self) -> list[tuple[str, keras.Model]]:
+        """Name (see `asen_tf.backbones.build_backbone`) and model of each backbone."""
+        raise NotImplementedError
+
+    def pair_outputs(
+        self, view: tf.Tensor, source: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Embed (image, attribute) pairs; the backbone of the global branch runs once per image.
+
+        Args:
+            view: `(B, g, g, 3)` uint8, the images at the global input size.
+            source: `(B, S, S, 3)` uint8, the images at source size.
+            rows: `(P,)` int32, the image of each pair, as a row of the batch.
+            attributes: `(P,)` int32, the attribute of each pair.
+
+        Returns:
+            `(P, ...)` float32 tensors: one `(P, D)` embedding per name in `embedding_names`, and
+            what the method can show of itself (`attention`, `boxes`).
+        """
+        raise NotImplementedError
+
+    def embed_pairs(
+        self, images: np.ndarray, rows: np.ndarray, attributes: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Embed chosen (image, attribute) pairs of one batch of source images.
+
+        Args:
+            images: `(B, S, S, 3)` uint8, square RGB images.
+            rows: `(P,)` integers in `[0, B)`.
+            attributes: `(P,)` integers in `[0, A)`.
+
+        Returns:
+            The arrays of `pair_outputs`.
+
+        Raises:
+            ValueError: for images or attributes of another shape or range.
+        """
+        images, attributes = np.asarray(images), np.asarray(attributes)
+        if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+            raise ValueError(
+                "images must be square RGB, shape (batch, side, side, 3); got shape "
+                f"{images.shape}; asen_tf.data.load_image makes such an array from a file"
+            )
+        if images.dtype != np.uint8:
+            raise ValueError(f"images must be 8-bit pixels, dtype uint8; got {images.dtype}")
+        if attributes.size and not 0 <= attributes.min() <= attributes.max() < self.attribute_count:
+            raise ValueError(
+                f"attributes must be indices in [0, {self.attribute_count}), of "
+                f"{', '.join(self.attribute_names)}; got {attributes.min()}..{attributes.max()}"
+            )
+        outputs = self._pairs(images, np.int32(rows), np.int32(attributes))
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    def embed(
+        self,
+        images: np.ndarray,
+        attributes: Sequence[int] | Sequence[str] | np.ndarray,
+        *,
+        embedding: str | None = None,
+    ) -> np.ndarray:
+        """Embed each image for its attribute.
+
+        Args:
+            images: `(B, S, S, 3)` uint8, square RGB source images.
+            attributes: B attribute indices or names.
+            embedding: one of `embedding_names`; the last, best one by default.
+
+        Returns:
+            `(B, D)` float32. Compare by cosine; the fused embedding has length 1 already.
+        """
+        indices = np.array([self._index(attribute) for attribute in attributes], np.int32)
+        if len(indices) != len(images):
+            raise ValueError(f"one attribute per image; got {len(indices)} for {len(images)}")
+        outputs = self.embed_pairs(images, np.arange(len(indices)), indices)
+        return outputs[self._embedding(embedding)]
+
+    def embed_all(self, images: np.ndarray, *, embedding: str | None = None) -> np.ndarray:
+        """Embed each image for every attribute.
+
+        Args:
+            images: `(B, S, S, 3)` uint8, square RGB source images.
+            embedding: one of `embedding_names`; the last, best one by default.
+
+        Returns:
+            `(B, A, D)` float32, attributes in the order of `attribute_names`.
+        """
+        count = self.attribute_count
+        rows = np.repeat(np.arange(len(images)), count)
+        outputs = self.embed_pairs(images, rows, np.tile(np.arange(count), len(images)))
+        chosen = outputs[self._embedding(embedding)]
+        return chosen.reshape(len(images), count, chosen.shape[-1])
+
+    @property
+    def attribute_count(self) -> int:
+        """`A`, the number of attributes."""
+        return len(self.attribute_names)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"attributes": list(self.attribute_names), "global_size": self.global_size}
+
+    def _run_pairs(
+        self, images: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        return self.pair_outputs(global_view(images, self.global_size), images, rows, attributes)
+
+    def _index(self, attribute: int | str) -> int:
+        if not isinstance(attribute, str):
+            return int(attribute)
+        if attribute not in self.attribute_names:
+            raise ValueError(
+                f"this model knows the attributes {', '.join(self.attribute_names)}; "
+                f"got {attribute!r}"
+            )
+        return self.attribute_names.index(attribute)
+
+    def _embedding(self, name: str | None) -> str:
+        if name is None:
+            return self.embedding_names[-1]
+        if name not in self.embedding_names:
+            raise ValueError(
+                f"embedding must be one of {', '.join(self.embedding_names)}; got {name!r}"
+            )
+        return name

@@ -1,0 +1,157 @@
+"""One stage of training: epochs of `fit`, validated, logged, and resumable to the last digit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import pandas as pd
+import tensorflow as tf
+from tqdm.auto import tqdm
+
+from asen_tf.files import replacing, write_json
+from asen_tf.training.state import TrainingState
+from asen_tf.training.trainer import Trainer
+
+BEST, LAST = "best.weights.h5", "last.weights.h5"
+
+Validate = Callable[[keras.Model], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a finished stage leaves behind.
+
+    Attributes:
+        history: one record per epoch: `epoch` (1-based), losses, and what `validate` measured.
+        best_epoch: the 1-based epoch with the highest monitored value; the earliest of equals.
+        directory: holds the weights of the best and of the last epoch.
+    """
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    directory: Path
+
+    def table(self) -> pd.DataFrame:
+        """Return the history as a table, one row per epoch, with a column `best`."""
+        frame = pd.DataFrame(self.history)
+        return frame.assign(best=frame["epoch"] == self.best_epoch)
+
+
+def run_stage(
+    trainer: Trainer,
+    steps: Callable[..., tf.data.Dataset],
+    state: TrainingState,
+    *,
+    title: str,
+    epochs: int,
+    steps_per_epoch: int,
+    directory: Path,
+    validate: Validate,
+    monitor: str,
+) -> StageResult:
+    """Train a stage to its end, from wherever an earlier call was interrupted.
+
+    Args:
+        trainer: compiled, with the network at the stage's starting weights.
+        steps: gives the training steps from a 0-based `first_epoch` on.
+        state: saves and restores the trainer's network and optimizers.
+        title: what the progress bar says.
+        epochs: epochs of the stage.
+        steps_per_epoch: steps of an epoch.
+        directory: where weights, history and TensorBoard logs are kept.
+        validate: measures the network after each epoch.
+        monitor: the measurement whose maximum makes an epoch the best.
+
+    Returns:
+        The stage's result. The network is left with the weights of the last epoch.
+    """
+    finished = directory / "history.json"
+    if finished.exists():
+        history = json.loads(finished.read_text())
+        trainer.network.load_weights(directory / LAST)
+        return StageResult(history, _best_epoch(history, monitor), directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    history = (state.restore() or {"history": []})["history"]
+    with tqdm(
+        total=epochs * steps_per_epoch,
+        initial=len(history) * steps_per_epoch,
+        desc=title,
+        unit="step",
+        mininterval=2.0,
+        maxinterval=10.0,
+    ) as bar:
+        trainer.fit(
+            steps(first_epoch=len(history)),
+            initial_epoch=len(history),
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            callbacks=[
+                _Progress(bar),
+                _EpochEnd(history, state, directory, validate, monitor, bar),
+                keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False),
+            ],
+            verbose=0,
+        )
+    _save_weights(trainer.network, directory / LAST)
+    write_json(finished, history)
+    return StageResult(history, _best_epoch(history, monitor), directory)
+
+
+class _Progress(keras.callbacks.Callback):
+    """Moves the bar; shows the running loss."""
+
+    def __init__(self, bar: tqdm) -> None:
+        super().__init__()
+        self.bar = bar
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.bar.set_postfix(loss=f"{(logs or {}).get('loss', float('nan')):.3f}", refresh=False)
+        self.bar.update()
+
+
+class _EpochEnd(keras.callbacks.Callback):
+    """Validates, keeps the best weights, and saves the state, in this order.
+
+    Killed between the last two, the epoch is repeated from the older state and writes the same
+    best weights again.
+    """
+
+    def __init__(
+        self,
+        history: list[dict[str, float]],
+        state: TrainingState,
+        directory: Path,
+        validate: Validate,
+        monitor: str,
+        bar: tqdm,
+    ) -> None:
+        super().__init__()
+        self.history, self.state, self.directory = history, state, directory
+        self.validate, self.monitor, self.bar = validate, monitor, bar
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        network = self.model.network
+        losses = {name: float(value) for name, value in (logs or {}).items()}
+        measured = {name: float(value) for name, value in self.validate(network).items()}
+        # Keras hands one dictionary to all callbacks: what is added here reaches TensorBoard.
+        (logs if logs is not None else {}).update(measured)
+        self.history.append({"epoch": epoch + 1, **losses, **measured})
+        if _best_epoch(self.history, self.monitor) == epoch + 1:
+            _save_weights(network, self.directory / BEST)
+        self.state.save(epoch, {"history": self.history})
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in {**losses, **measured}.items())
+        self.bar.write(f"{self.bar.desc}, epoch {epoch + 1}: {shown}")
+
+
+def _best_epoch(history: list[dict[str, float]], monitor: str) -> int:
+    return int(max(history, key=lambda record: record[monitor])["epoch"])
+
+
+def _save_weights(network: keras.Model, path: Path) -> None:
+    with replacing(path) as temporary:
+        network.save_weights(temporary)

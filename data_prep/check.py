@@ -1,0 +1,176 @@
+"""Check a dataset: `python -m data_prep.check DATA_DIR --dataset NAME [--json]`.
+
+It counts rows per split, attribute and value and the image files that are there, gives the exact
+MAP of a random ranking, and lists every problem. Split files without images, or without
+filenames_train.txt, are enough for all but the images. Counts and random MAP are those of the
+split files, whether an image is there or not. The exit status is 0 when no problem stops training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asen_tf.annotations import (
+    SPLITS,
+    AnnotationError,
+    Problem,
+    Split,
+    find_problems,
+    random_maps,
+    read_meta,
+    read_regions,
+    read_split,
+    read_value_names,
+)
+from data_prep.check_text import render
+
+
+def check(data_dir: Path | str, dataset: str) -> dict[str, Any]:
+    """Return what there is to say about a dataset, ready for JSON.
+
+    Returns:
+        `splits`: see `describe`, by split name; a split that cannot be read is left out.
+        `problems`: objects with `split` (null for the dataset as a whole), `kind`, `message`,
+        `stops_training` and `count`. `value_names`: as in values.json, or null.
+    """
+    report: dict[str, Any] = {"splits": {}, "problems": [], "value_names": None}
+
+    def add(split: str | None, problems: list[Problem]) -> None:
+        report["problems"] += [
+            {"split": split, **vars(problem)} for problem in problems
+        ]
+
+    try:
+        read_meta(data_dir, dataset)
+    except AnnotationError as error:
+        add(None, [_unreadable(error, stops_training=True)])
+        return report
+    try:
+        report["value_names"] = read_value_names(data_dir, dataset)
+    except AnnotationError as error:
+        add(None, [_unreadable(error, stops_training=False)])
+    splits = []
+    for name in SPLITS:
+        split, missing, problems = check_split(data_dir, dataset, name)
+        add(name, problems)
+        if split is not None:
+            splits.append(split)
+            report["splits"][name] = describe(split, missing)
+    add(None, _shared_images(splits))
+    return report
+
+
+def check_split(
+    data_dir: Path | str, dataset: str, name: str
+) -> tuple[Split | None, int | None, list[Problem]]:
+    """Return a split with all its rows, the number of missing images, and the problems.
+
+    The split is None when its rows cannot be read, the number when the images cannot be looked
+    for. Problems are those of the rows whose images are there, since training uses these; when
+    no image is there, those of all rows.
+    """
+    needed = name != "test"
+    problems: list[Problem] = []
+    try:
+        read_regions(data_dir, dataset, name)
+    except AnnotationError as error:
+        problems.append(_unreadable(error, stops_training=False))
+    try:
+        split = read_split(data_dir, dataset, name, missing="ignore")
+    except AnnotationError as error:
+        return None, None, [*problems, _unreadable(error, stops_training=needed)]
+    try:
+        present = read_split(data_dir, dataset, name, missing="skip")
+    except AnnotationError as error:
+        problems.append(_unreadable(error, stops_training=needed))
+        return split, None, problems + find_problems(split)
+    problems += find_problems(present)
+    if present.missing and len(present.missing) == len(present.files):
+        problems += find_problems(split)
+    return split, len(present.missing), problems
+
+
+def describe(split: Split, missing: int | None) -> dict[str, Any]:
+    """Return the numbers of one split.
+
+    Returns:
+        `files` and `missing`, the listed and the absent image files (null without a list); the
+        numbers of `labels`, or of `queries` and `candidates`; `values`, by these names and by
+        attribute, the rows of each value in index order; and for valid and test `random_map`
+        in percent, by attribute, `overall` and `macro` (null where there is no query).
+    """
+    kinds = ("labels",) if split.name == "train" else ("queries", "candidates")
+    described: dict[str, Any] = {"files": len(split.files) or None, "missing": missing}
+    described |= {kind: len(getattr(split, kind)) for kind in kinds}
+    described["values"] = {
+        kind: _count_values(split, getattr(split, kind)) for kind in kinds
+    }
+    if split.name != "train":
+        described["random_map"] = {
+            name: None if math.isnan(value) else 100 * value
+            for name, value in random_maps(split).items()
+        }
+    return described
+
+
+def _count_values(split: Split, rows: np.ndarray) -> dict[str, list[int]]:
+    table = split.attributes
+    return {
+        name: np.bincount(rows[rows[:, 1] == attribute, 2], minlength=size).tolist()
+        for attribute, (name, size) in enumerate(
+            zip(table.names, table.sizes, strict=True)
+        )
+    }
+
+
+def _unreadable(error: AnnotationError, *, stops_training: bool) -> Problem:
+    return Problem("unreadable file", str(error), stops_training, 1)
+
+
+def _shared_images(splits: list[Split]) -> list[Problem]:
+    """An image in two splits leaks from one into the other: reported, it does not stop."""
+    problems = []
+    for first, second in combinations(splits, 2):
+        shared = len(set(first.files) & set(second.files))
+        if shared:
+            message = f"{shared} images are in both {first.name} and {second.name}"
+            problems.append(Problem("images in two splits", message, False, shared))
+    return problems
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return 0 when no problem stops training, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.check",
+        description="Count, validate and rate the difficulty of a dataset in split files.",
+    )
+    parser.add_argument(
+        "data_dir", type=Path, help="the folder of meta.json and the datasets"
+    )
+    parser.add_argument(
+        "--dataset", required=True, help="the dataset's name in meta.json"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object, no tables"
+    )
+    options = parser.parse_args(arguments)
+    report = check(options.data_dir, options.dataset)
+    print(
+        json.dumps(report, indent=1)
+        if options.json
+        else render(options.dataset, report)
+    )
+    return int(any(problem["stops_training"] for problem in report["problems"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

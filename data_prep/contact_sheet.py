@@ -1,0 +1,130 @@
+"""Contact sheets: one PNG per attribute, a row per value, random examples side by side."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from asen_tf.annotations import (
+    SPLITS,
+    AnnotationError,
+    read_meta,
+    read_regions,
+    read_split,
+    read_value_names,
+)
+
+LABEL_WIDTH = 150
+OUTLINED = 2  # the last columns carry the outline of the part's true box
+
+Example = tuple[Path, tuple[float, float, float, float] | None]
+
+
+def _examples(data_dir: Path, dataset: str) -> dict[tuple[int, int], list[Example]]:
+    """Return the images of every (attribute, value), in the order of the split files."""
+    found: dict[tuple[int, int], list[Example]] = {}
+    for name in SPLITS:
+        try:
+            split = read_split(data_dir, dataset, name, missing="skip")
+        except FileNotFoundError:
+            continue
+        regions = read_regions(data_dir, dataset, name) or {}
+        for index, attribute, value in split.labels.tolist():
+            box = regions.get((index, attribute))
+            found.setdefault((attribute, value), []).append((split.root / split.files[index], box))
+    return found
+
+
+def _thumbnail(example: Example, cell: int, *, outlined: bool) -> Image.Image:
+    path, box = example
+    with Image.open(path) as stored:
+        image = stored.convert("RGB")
+    scale = cell / max(image.size)
+    image = image.resize([max(1, round(side * scale)) for side in image.size], Image.LANCZOS)
+    if outlined and box is not None:
+        ImageDraw.Draw(image).rectangle([v * scale for v in box], outline=(255, 0, 80), width=1)
+    return image
+
+
+def contact_sheets(
+    data_dir: Path | str,
+    dataset: str,
+    out_dir: Path | str,
+    *,
+    columns: int = 8,
+    cell: int = 160,
+    seed: int = 0,
+) -> list[Path]:
+    """Write ``<attribute>.png`` into ``out_dir`` for every attribute of a data set.
+
+    Args:
+        data_dir: folder that holds meta.json and the data set.
+        dataset: name of the data set; any data set with split files and images will do.
+        out_dir: folder of the sheets, made when missing.
+        columns: examples per value.
+        cell: longer side of an example in pixels.
+        seed: of the random choice of examples.
+
+    Returns:
+        The paths of the sheets, in the order of the attributes. Rows carry the value's name, or its
+        index when the names are unknown. Missing images are left out.
+
+    Raises:
+        AnnotationError: the data set's files break a rule, or no labelled image is on disk.
+    """
+    data_dir, out_dir = Path(data_dir), Path(out_dir)
+    table = read_meta(data_dir, dataset)
+    names = read_value_names(data_dir, dataset) or {}
+    examples = _examples(data_dir, dataset)
+    if not examples:
+        raise AnnotationError(
+            f"{data_dir / dataset}: no labelled image was found on disk; put the images at the "
+            "paths that the filenames files give"
+        )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    font = ImageFont.load_default(size=14)
+    sheets = []
+    for attribute, (name, size) in enumerate(zip(table.names, table.sizes, strict=True)):
+        width, step = LABEL_WIDTH + columns * (cell + 4), cell + 4
+        sheet = Image.new("RGB", (width, size * step), "white")
+        draw = ImageDraw.Draw(sheet)
+        for value in range(size):
+            found = examples.get((attribute, value), [])
+            title = names[name][value] if name in names else f"value {value}"
+            text = f"{title}\n({len(found)})".replace(" Semi-High", "\nSemi-High")
+            draw.text((6, value * step + cell // 2 - 16), text, fill="black", font=font)
+            chosen = rng.permutation(len(found))[:columns]
+            for column, k in enumerate(chosen):
+                outlined = column >= columns - OUTLINED
+                picture = _thumbnail(found[k], cell, outlined=outlined)
+                sheet.paste(picture, (LABEL_WIDTH + column * step, value * step))
+        path = out_dir / f"{name.replace('/', '_').replace(' ', '_')}.png"
+        temporary = path.with_name(f".{path.name}.tmp")
+        sheet.save(temporary, "PNG", optimize=False)
+        os.replace(temporary, path)
+        sheets.append(path)
+    return sheets
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m data_prep.contact_sheet", description=__doc__)
+    parser.add_argument("data_dir", type=Path, help="folder that holds meta.json")
+    parser.add_argument("--dataset", default="Garments")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the sheets")
+    parser.add_argument("--columns", type=int, default=8)
+    parser.add_argument("--cell", type=int, default=160, help="longer side of an example, px")
+    options = parser.parse_args(arguments)
+    for path in contact_sheets(
+        options.data_dir, options.dataset, options.out, columns=options.columns, cell=options.cell
+    ):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Write the embedded data set: rendered garments with FashionAI's attributes and values.
+
+A controlled test bed, and no evidence about photographs. Run it with
+``python -m data_prep.synthetic --out data --images 6000 --size 320 --seed 0``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from asen_tf.annotations import AttributeTable, write_meta, write_regions, write_split, write_text
+from data_prep.garments.files import image_path, make_image
+from data_prep.garments.partition import split_images, split_rows
+from data_prep.garments.values import ATTRIBUTES, VALUES
+
+RENDERER_VERSION = 3  # raise it with every change that alters an image, a label or a box
+MARKER = "renderer.json"
+SECONDS_PER_IMAGE = 0.015  # on one core; for the announcement only
+PARTITION_KEY = 2**32 - 1  # spawn key of the partition's random stream: no image has this number
+
+
+class ParameterMismatch(ValueError):
+    """The folder holds a data set that was made with other parameters."""
+
+
+def _check_marker(root: Path, parameters: dict[str, int], overwrite: bool) -> bool:
+    """Return whether the data set is finished; raise when it was made with other parameters."""
+    done, begun = root / MARKER, root / f"unfinished_{MARKER}"
+    for path in (done, begun):
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text())
+        if found == parameters:
+            return path == done
+        if not overwrite:
+            raise ParameterMismatch(
+                f"{path}: a data set must be continued with the parameters it was begun with; got "
+                f"{parameters}, there {found}; choose another --out, or --overwrite it"
+            )
+    return False
+
+
+def _clear(root: Path) -> None:
+    for pattern in ("images/*/*.jpg", "images/*/*.json", "images/*/*.tmp", "*.txt", "*.csv"):
+        for path in root.glob(pattern):
+            path.unlink()
+    for name in (MARKER, f"unfinished_{MARKER}"):
+        (root / name).unlink(missing_ok=True)
+
+
+def _write_splits(data_dir: Path, dataset: str, made: list, seed: int) -> None:
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(PARTITION_KEY,)))
+    for split, numbers in split_images(len(made), rng).items():
+        rows, regions = [], {}
+        for index, number in enumerate(numbers):
+            _, labels, boxes = made[number]
+            for attribute, name in enumerate(ATTRIBUTES):
+                if name in labels:
+                    rows.append((index, attribute, labels[name]))
+                if name in boxes:
+                    regions[index, attribute] = tuple(round(v, 2) for v in boxes[name])
+        table = np.array(rows, np.int64).reshape(-1, 3)
+        files = [image_path(int(number)) for number in numbers]
+        if split == "train":
+            write_split(data_dir, dataset, split, files=files, labels=table)
+        else:
+            queries, candidates = split_rows(table, rng)
+            write_split(
+                data_dir, dataset, split, files=files, queries=queries, candidates=candidates
+            )
+        write_regions(data_dir, dataset, split, regions)
+
+
+def make_dataset(
+    data_dir: Path | str,
+    *,
+    images: int = 6000,
+    size: int = 320,
+    seed: int = 0,
+    workers: int | None = None,
+    dataset: str = "Garments",
+    overwrite: bool = False,
+) -> Path:
+    """Render the data set into ``data_dir/dataset`` and return that folder.
+
+    Image i depends on ``seed`` and i alone, so the number of worker processes changes nothing. A
+    run that was killed goes on where it stopped; a finished data set is left as it is.
+
+    Args:
+        data_dir: folder of all data sets; holds meta.json.
+        images: number of images, split 8:1:1.
+        size: side of an image in pixels.
+        seed: of everything random.
+        workers: processes; all cores when None.
+        dataset: name of the data set.
+        overwrite: replace a data set that was made with other parameters.
+
+    Raises:
+        ParameterMismatch: the folder holds a data set made with other parameters.
+        ValueError: fewer than 10 images, or a side below 32 pixels.
+    """
+    if images < 10 or size < 32:
+        raise ValueError(f"need at least 10 images of 32 pixels; got {images} of {size}")
+    data_dir, workers = Path(data_dir), workers or os.cpu_count() or 1
+    root = data_dir / dataset
+    parameters = {"images": images, "size": size, "seed": seed, "version": RENDERER_VERSION}
+    if _check_marker(root, parameters, overwrite):
+        print(f"{root}: {images} images are there already, made with the same parameters")
+        return root
+    begun = root / f"unfinished_{MARKER}"
+    if not begun.exists() or json.loads(begun.read_text()) != parameters:
+        _clear(root)
+    for number in range(0, images, 1000):
+        (root / image_path(number)).parent.mkdir(parents=True, exist_ok=True)
+    write_text(begun, json.dumps(parameters) + "\n")
+    seconds = images * SECONDS_PER_IMAGE / workers
+    print(
+        f"{root}: rendering {images} images of {size} x {size} px with {workers} processes, "
+        f"then split files and regions; about {seconds:.0f} s"
+    )
+    started = time.perf_counter()
+    tasks = [(str(root), seed, number, size) for number in range(images)]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        made = list(tqdm(pool.imap(make_image, tasks, chunksize=16), total=images, unit="image"))
+    write_meta(
+        data_dir,
+        dataset,
+        AttributeTable(ATTRIBUTES, tuple(len(v) for v in VALUES.values())),
+        {name: list(values) for name, values in VALUES.items()},
+    )
+    _write_splits(data_dir, dataset, made, seed)
+    for note in root.glob("images/*/*.json"):
+        note.unlink()
+    os.replace(begun, root / MARKER)
+    print(f"{root}: done in {time.perf_counter() - started:.0f} s")
+    return root
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m data_prep.synthetic", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("data"), help="folder of the data sets")
+    parser.add_argument("--images", type=int, default=6000)
+    parser.add_argument("--size", type=int, default=320, help="side of an image in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=None, help="processes (default: all cores)")
+    parser.add_argument("--dataset", default="Garments", help="name of the data set")
+    parser.add_argument("--overwrite", action="store_true", help="replace another data set")
+    options = parser.parse_args(arguments)
+    try:
+        make_dataset(
+            options.out,
+            images=options.images,
+            size=options.size,
+            seed=options.seed,
+            workers=options.workers,
+            dataset=options.dataset,
+            overwrite=options.overwrite,
+        )
+    except (ParameterMismatch, ValueError) as error:
+        parser.exit(2, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()
