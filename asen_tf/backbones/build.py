@@ -10,12 +10,15 @@ import keras
 from asen_tf.backbones.residual import build_compact, build_resnet
 
 _STRIDE = 16  # where networks of keras.applications are cut, as the paper's ResNets are
+_FRAME = 224  # px, input at which their layers' strides are looked up
 
-# How the networks of keras.applications were trained to see pixels, by the start of their names.
+# How the networks of keras.applications were trained to see pixels, by the start of their names;
+# the first that fits counts. "pixels": the network scales them itself.
 _NORMALISATION = {
     "ResNet50V2": "signed",
     "ResNet101V2": "signed",
     "ResNet152V2": "signed",
+    "ResNetRS": "pixels",
     "ResNet": "caffe",
     "VGG": "caffe",
     "MobileNetV3": "pixels",
@@ -38,14 +41,16 @@ def build_backbone(
     Args:
         name: "resnet50" or "resnet34" (torchvision's layout, cut after stage 3, stride 16),
             "compact" (0.5 M weights, stride 8), or "keras:<Name>" for a network of
-            `keras.applications`, cut at stride 16.
+            `keras.applications`, cut at the last layer of stride 16 through which all that follows
+            passes (a layer inside a residual block would lack what the shortcut carries).
         weights: None for random weights, "imagenet" for the weights that `keras.applications`
             downloads or has in its cache ("keras:" only), or a `.weights.h5` file.
         prefix: goes before the layers' names, so that two backbones fit into one model.
 
     Returns:
         A model from `(B, H, W, 3)` images, normalised as `normalisation_mode` says, to
-        `(B, H / stride, W / stride, C)` features.
+        `(B, H / stride, W / stride, C)` features, halves rounded up; `C` is
+        `model.output_shape[-1]`.
 
     Raises:
         BackboneError: for an unknown name, or weights that are not there or do not fit.
@@ -88,29 +93,55 @@ def _cut_application(name: str, weights: str | None, prefix: str) -> keras.Model
     constructor = getattr(keras.applications, application, None)
     if not inspect.isfunction(constructor):
         raise BackboneError(f"keras.applications has no network {application!r}; check the name")
+    shape = (_FRAME, _FRAME, 3)
     try:
-        whole = constructor(include_top=False, weights=weights, input_shape=(224, 224, 3))
+        whole = constructor(include_top=False, weights=weights, input_shape=shape)
     except Exception as error:  # Keras lets errors of several libraries through
+        if weights is None:
+            raise
         raise BackboneError(
             f"the ImageNet weights of {name!r} could not be had ({error}); download them on a "
             "machine with internet into ~/.keras/models, or use starting_weights=pretrain"
         ) from error
-    last = [
-        layer
-        for layer in whole.layers
-        if len(layer.output_shape) == 4 and layer.output_shape[1] == 224 // _STRIDE
-    ][-1]
+    last = _last_junction(whole)
+    if last is None:
+        raise BackboneError(
+            f"{name!r} has no layer of stride {_STRIDE} through which all that follows passes; "
+            "choose another network, for example keras:ResNet50V2"
+        )
     trained = keras.Model(whole.input, last.output)
     # Cloning onto an input of free size, under new names; weights keep their order.
     image = keras.Input((None, None, 3), name=f"{prefix}image")
 
     def rename(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return type(layer).from_config({**layer.get_config(), "name": f"{prefix}{layer.name}"})
+        config = {**layer.get_config(), "name": f"{prefix}{layer.name}"}
+        if isinstance(layer, keras.Sequential):  # ConvNeXt's, with inputs of their own
+            free = config["layers"][0]["config"]
+            free["batch_input_shape"] = (None, None, None, free["batch_input_shape"][-1])
+        return type(layer).from_config(config)
 
     clone = keras.models.clone_model(trained, input_tensors=image, clone_function=rename)
     model = keras.Model(clone.input, clone.output, name=f"{prefix}backbone")
     model.set_weights(trained.get_weights())
     return model
+
+
+def _last_junction(network: keras.Model) -> keras.layers.Layer | None:
+    """Return the last layer of the stride that no connection bypasses."""
+    place = {layer.name: index for index, layer in enumerate(network.layers)}  # inputs come first
+    furthest = [0] * len(place)  # the last place that a layer's output goes to
+    for layer in network.layers:
+        for parent in layer.inbound_nodes[0].parent_nodes:
+            start = place[parent.layer.name]
+            furthest[start] = max(furthest[start], place[layer.name])
+    found, reach = None, 0
+    for index, layer in enumerate(network.layers):
+        shape = layer.output_shape
+        # A range, because some networks do not pad: InceptionV3 has 12 positions, not 14.
+        if reach <= index and len(shape) == 4 and _FRAME < shape[1] * 2 * _STRIDE <= 2 * _FRAME:
+            found = layer
+        reach = max(reach, furthest[index])
+    return found
 
 
 def _load(model: keras.Model, path: Path) -> None:

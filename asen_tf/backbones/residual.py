@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import keras
 import tensorflow as tf
 
@@ -10,7 +9,6 @@ import tensorflow as tf
 _EPSILON, _MOMENTUM = 1e-5, 0.9
 
 _STAGES = {"resnet34": (3, 4, 6), "resnet50": (3, 4, 6)}  # blocks of stages 1 to 3
-
 
 
 def build_resnet(name: str, image: tf.Tensor, prefix: str) -> tf.Tensor:
@@ -91,7 +89,9 @@ def _join(x: tf.Tensor, y: tf.Tensor, stride: int, prefix: str) -> tf.Tensor:
     return keras.layers.ReLU(name=f"{prefix}out")(joined)
 
 
-def _convolve(x: tf.Tensor, width: int, kernel: int, stride: int, conv: str, norm: str) -> tf.Tensor:
+def _convolve(
+    x: tf.Tensor, width: int, kernel: int, stride: int, conv: str, norm: str
+) -> tf.Tensor:
     """Convolution without bias, padded by half the kernel on every side, then batch norm."""
     padding: str = "same"
     if stride > 1 and kernel > 1:  # Keras' "same" would pad a strided convolution unevenly

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from asen_tf.data.augmentation import augment
 from asen_tf.data.sampling import Plan
 from asen_tf.data.sources import ImageSource
 
@@ -17,6 +18,7 @@ def training_steps(
     sources: ImageSource | None,
     first_epoch: int,
     epochs: int,
+    augmentation_seed: int | None = None,
 ) -> tf.data.Dataset:
     """Stream the training steps of some epochs.
 
@@ -26,6 +28,8 @@ def training_steps(
         sources: images at source size, by index; None while only the global branch trains.
         first_epoch: 0-based; a resumed run starts later than 0.
         epochs: the epoch to stop before.
+        augmentation_seed: change the views at random (see `asen_tf.data.augmentation`), as a pure
+            function of this seed and the step; None leaves them as they are.
 
     Returns:
         A dataset with one element per step, in plan order: `view` `(G, M, g, g, 3)` uint8,
@@ -39,8 +43,13 @@ def training_steps(
             plan = first if epoch == first_epoch else plan_epoch(epoch)
             yield from zip(plan.images, plan.attributes, plan.values, strict=True)
 
-    def load(images: tf.Tensor, attributes: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
+    def load(step: tf.Tensor, plan: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        images, attributes, values = plan
         batch = {"view": _pixels(views, images)}
+        if augmentation_seed is not None:
+            flat = tf.reshape(batch["view"], (-1, *batch["view"].shape[-3:]))
+            changed = augment(flat, tf.stack([augmentation_seed, step]))
+            batch["view"] = tf.reshape(changed, batch["view"].shape)
         if sources is not None:
             batch["source"] = _pixels(sources, images)
         return {**batch, "attribute": attributes, "value": values}
@@ -50,7 +59,7 @@ def training_steps(
         for array in (first.images, first.attributes, first.values)
     )
     dataset = tf.data.Dataset.from_generator(steps, output_signature=signature)
-    dataset = dataset.map(load, num_parallel_calls=2, deterministic=True)
+    dataset = dataset.enumerate(first_epoch * len(first)).map(load, num_parallel_calls=2, deterministic=True)
     options = tf.data.Options()
     # One element is one global batch already; there is nothing for the strategy to re-batch.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

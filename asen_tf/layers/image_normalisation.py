@@ -9,6 +9,7 @@ import tensorflow as tf
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB, of pixels in 0..255; not 255 times the above
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
@@ -49,7 +50,7 @@ class ImageNormalisation(keras.layers.Layer):
         elif self.mode == "signed":
             pixels = pixels / 127.5 - 1.0
         elif self.mode == "caffe":
-            pixels = (pixels - [255.0 * mean for mean in IMAGENET_MEAN])[..., ::-1]
+            pixels = (pixels - CAFFE_MEAN)[..., ::-1]
         return tf.cast(pixels, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:

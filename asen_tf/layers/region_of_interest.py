@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from asen_tf.layers.region_crops import crop_regions
+
 
 def region_boxes(attention: tf.Tensor, *, map_size: int, threshold: float) -> tf.Tensor:
     """Return the square around everything that an attention map regards.
@@ -22,7 +24,17 @@ def region_boxes(attention: tf.Tensor, *, map_size: int, threshold: float) -> tf
         threshold: in [0, 1).
 
     Returns:
-        `(B, 4)` int32: top, left, bottom, right; half-open.
+        `(B, 4)` int32: top, left, bottom, right; half-open. No gradient flows through.
+
+    Example:
+        A 4 x 4 map in its own frame, zero but for two cells side by side: the box is one pixel high
+        and two wide, so it grows by one pixel, downwards from the first row. On the last row it
+        would leave the frame, and is shifted up.
+
+        >>> region_boxes([[[0, 9, 9, 0]] + [[0] * 4] * 3], map_size=4, threshold=0.1)
+        [[0, 1, 2, 3]]
+        >>> region_boxes([[[0] * 4] * 3 + [[0, 9, 9, 0]]], map_size=4, threshold=0.1)
+        [[2, 1, 4, 3]]
 
     References:
         Dong et al., IEEE TIP 2021 (arXiv 2104.02429), region of interest, as released (which
@@ -48,40 +60,6 @@ def _extent(kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     first = tf.argmax(flags, axis=1, output_type=tf.int32)
     last = tf.argmax(flags[:, ::-1], axis=1, output_type=tf.int32)
     return first, tf.shape(flags)[1] - last
-
-
-def crop_regions(
-    images: tf.Tensor, boxes: tf.Tensor, *, map_size: int, crop_size: int
-) -> tf.Tensor:
-    """Cut square regions out of source images and resize them.
-
-    Every crop pixel is the mean of 2 x 2 bilinear samples, so that a region larger than the crop
-    is not aliased. Sample `i` lies at `start + (i + 0.5) * step - 0.5` (pixel centres are at half
-    integers); the first and the last are held inside the image, which moves samples by at most
-    half a source pixel, and only where a magnified region touches the border.
-
-    Args:
-        images: `(B, S, S, 3)` uint8 or float, of any size.
-        boxes: `(B, 4)` squares: top, left, bottom, right in pixels of a `map_size` frame.
-        map_size: px, side of the frame of `boxes`.
-        crop_size: px, side of the crops.
-
-    Returns:
-        `(B, crop_size, crop_size, 3)` float32.
-    """
-    samples = 2 * crop_size
-    size = tf.cast(tf.shape(images)[1], tf.float32)
-    edges = tf.cast(boxes, tf.float32) * (size / map_size)
-    start, stop = edges[:, :2], edges[:, 2:]
-    half_step = (stop - start) / (2 * samples)
-    first = tf.clip_by_value(start + half_step - 0.5, 0.0, size - 1.0)
-    last = tf.clip_by_value(stop - half_step - 0.5, 0.0, size - 1.0)
-    # The op wants its first and last sample as shares of the last pixel's index. It reads 8-bit
-    # images as they are: casting whole sources to float would cost more than the crop.
-    spans = tf.concat([first, last], axis=1) / tf.maximum(size - 1.0, 1.0)
-    rows = tf.range(tf.shape(images)[0])
-    sampled = tf.image.crop_and_resize(images, spans, rows, (samples, samples))
-    return tf.stop_gradient(tf.nn.avg_pool2d(sampled, 2, 2, "VALID"))
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
@@ -110,6 +88,9 @@ class RegionOfInterest(keras.layers.Layer):
 
     Example:
         >>> crops, boxes = RegionOfInterest(224, 112)([attention, images])
+
+        One cell of 14 x 14 alone, far from the border: resized to 224 px it is a tent of 32 px, of
+        which 28 px are above a tenth; of a 640 px source the crop shows 28 / 224 * 640 = 80 px.
 
     References:
         Dong et al., IEEE TIP 2021 (arXiv 2104.02429), local branch.

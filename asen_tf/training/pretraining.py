@@ -90,6 +90,7 @@ def pretrain_backbone(
             views=train.views,
             sources=None,
             epochs=config.pretrain_epochs,
+            augmentation_seed=config.seed,
         ),
         TrainingState(directory / "state", model, [optimizer]),
         title="backbone (classification of attribute values)",

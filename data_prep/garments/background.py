@@ -14,9 +14,10 @@ def _rect(canvas: skia.Canvas, x: float, y: float, w: float, h: float, colour: i
     canvas.drawRect(skia.Rect.MakeXYWH(x, y, w, h), skia.Paint(Color=colour, AntiAlias=True))
 
 
-def _any(draw: random.Random, low: int = 40, high: int = 225) -> tuple[int, int, int]:
-    grey = draw.randint(low, high)
-    return tuple(min(max(grey + draw.randint(-45, 45), 0), 255) for _ in range(3))
+def _any(draw: random.Random, scene: Scene, spread: int = 38) -> tuple[int, int, int]:
+    """Return a colour of the wall's kind: what stands behind recedes behind the garment."""
+    grey = draw.randint(-spread, spread)
+    return tuple(min(max(c + grey + draw.randint(-14, 14), 0), 255) for c in scene.wall)
 
 
 def _brick(canvas: skia.Canvas, draw: random.Random, scene: Scene, size: int) -> None:
@@ -41,7 +42,7 @@ def _shelves(canvas: skia.Canvas, draw: random.Random, scene: Scene, size: int) 
         x = draw.randint(-10, 10)
         while x < size:
             w, h = draw.randint(8, 30), draw.randint(12, step - 12)
-            _rect(canvas, x, y - h, w, h, shade(_any(draw), 1.0))
+            _rect(canvas, x, y - h, w, h, shade(_any(draw, scene), 1.0))
             x += w + draw.choice((1, 2, 14))
         _rect(canvas, 0, y, size, 4, shade(scene.wall, 0.55))
 
@@ -50,8 +51,8 @@ def _street(canvas: skia.Canvas, draw: random.Random, scene: Scene, size: int) -
     x = draw.randint(-20, 0)
     while x < size:
         w, top = draw.randint(46, 110), draw.randint(-20, 110)
-        _rect(canvas, x, top, w, size, shade(_any(draw, 70, 190), 1.0))
-        lit = shade(_any(draw, 40, 230), 1.0)
+        _rect(canvas, x, top, w, size, shade(_any(draw, scene), 1.0))
+        lit = shade(_any(draw, scene), 1.0)
         for wy in range(top + 12, size, 26):
             for wx in range(x + 8, x + w - 10, 20):
                 _rect(canvas, wx, wy, 10, 14, lit)
@@ -60,7 +61,8 @@ def _street(canvas: skia.Canvas, draw: random.Random, scene: Scene, size: int) -
 
 def _foliage(canvas: skia.Canvas, draw: random.Random, scene: Scene, size: int) -> None:
     for _ in range(70):
-        colour = draw.randint(40, 120), draw.randint(80, 170), draw.randint(40, 110)
+        r, g, b = _any(draw, scene)
+        colour = r, min(g + 14, 255), b
         paint = skia.Paint(Color=shade(colour, draw.uniform(0.5, 1.1), 0.75), AntiAlias=True)
         canvas.drawCircle(draw.uniform(0, size), draw.uniform(0, size), draw.uniform(8, 30), paint)
 
@@ -79,7 +81,7 @@ def _rack(canvas: skia.Canvas, draw: random.Random, scene: Scene, size: int) -> 
         path.lineTo(x - w * 0.05, y + h)
         path.lineTo(x, y + 24)
         path.quadTo(x, y + 12, x + w * 0.4, y + 6)
-        canvas.drawPath(path, skia.Paint(Color=shade(_any(draw), 1.0), AntiAlias=True))
+        canvas.drawPath(path, skia.Paint(Color=shade(_any(draw, scene), 1.0), AntiAlias=True))
         x += w + draw.randint(0, 26)
 
 
@@ -108,5 +110,5 @@ def draw_background(canvas: skia.Canvas, scene: Scene, horizon: float, size: int
                 draw.choice((draw.randint(-20, 60), draw.randint(220, 300))),
                 draw.randint(0, 260),
             )
-            _rect(canvas, x, y, w, h, shade(_any(draw), 1.0))
-            _rect(canvas, x + 3, y + 3, max(w - 6, 1), max(h - 6, 1), shade(_any(draw), 1.0))
+            _rect(canvas, x, y, w, h, shade(_any(draw, scene), 1.0))
+            _rect(canvas, x + 3, y + 3, max(w - 6, 1), max(h - 6, 1), shade(_any(draw, scene), 1.0))

@@ -63,12 +63,12 @@ def _peter_pan(brush: Brush, scene: Scene, fabric: Fabric) -> list[skia.Path]:
 
 def _puritan(brush: Brush, scene: Scene, fabric: Fabric) -> list[skia.Path]:
     j = brush.random.uniform
-    wide, low, corner = j(0.98, 1.06), j(0.86, 1.0), j(0.6, 0.72)
+    wide, low, corner = j(0.8, 0.86), j(0.86, 1.0), j(0.62, 0.74)
     half = [
         (0.2, 0.1, 0.27, 0.0, 0.27, -0.12),
-        (0.5, -0.02, 0.86, 0.04, wide, 0.3),
+        (0.5, -0.02, 0.76, 0.04, wide, 0.24),
         (wide + 0.01, corner),
-        (0.7, corner + 0.1, 0.4, low - 0.1, 0.16, low),
+        (0.6, corner + 0.1, 0.4, low - 0.1, 0.16, low),
         (0.02, 0.18),
     ]
     return _leaves(brush, scene, fabric, (0.01, 0.14), half)

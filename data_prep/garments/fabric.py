@@ -49,7 +49,7 @@ def random_colour(rng: np.random.Generator, avoid: tuple[Colour, ...] = ()) -> C
         gap = min((distance(colour, other) for other in avoid), default=255.0)
         if gap > best_gap:
             best, best_gap = colour, gap
-        if gap >= 60.0:
+        if gap >= 80.0:
             break
     return best
 
@@ -64,11 +64,9 @@ def muted(rng: np.random.Generator, avoid: tuple[Colour, ...] = ()) -> Colour:
 def random_fabric(rng: np.random.Generator, avoid: tuple[Colour, ...] = ()) -> Fabric:
     """Sample a fabric; neither its colour nor its pattern depends on any label."""
     colour = random_colour(rng, avoid)
-    tint = rng.uniform(0.25, 0.6)
+    tint = rng.uniform(0.12, 0.32)
     other = 255 if sum(colour) < 360 else 0
     second = tuple(int(c + (other - c) * tint) for c in colour)
-    if rng.random() < 0.4:
-        second = random_colour(rng, (colour,))
     return Fabric(
         pattern=pick(rng, PATTERNS),
         colour=colour,

@@ -52,7 +52,7 @@ def _shawl(brush: Brush, scene: Scene, fabric: Fabric, low: float) -> list[skia.
 
 
 def _plus(brush: Brush, scene: Scene, fabric: Fabric, low: float) -> list[skia.Path]:
-    wide = brush.random.uniform(0.92, 1.04)
+    wide = brush.random.uniform(0.82, 0.88)
     half = [
         (0.05, low * 0.7, 0.25, 0.2, 0.2, -0.24),
         (0.45, -0.24, wide, 0.0, wide, 0.46),

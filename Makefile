@@ -1,0 +1,86 @@
+# All the commands of the project; `make help` lists them. Packages go to .venv, nothing elsewhere.
+
+PYTHON ?= python3.11
+PROFILE ?= quick
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+STUDY := $(RUN) -m doit -f dodo.py run $(PROFILE)
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+
+# A path or a kernel from outside must not hide the packages of .venv.
+unexport PYTHONPATH PYTHONHOME JUPYTER_PATH
+export JUPYTER_PREFER_ENV_PATH := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install study notebooks test test-slow lint format lock clean clean-data
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+install: $(VENV)/.installed-dev ## install everything into .venv, the development tools too
+
+study: $(VENV)/.installed ## run the study and print its table [PROFILE=quick]
+	@echo "== The study '$(PROFILE)'"
+	@$(STUDY)
+
+notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
+	$(RUN) -m jupyterlab notebooks
+
+test: $(VENV)/.installed-dev ## run the tests, but for the slow ones
+	$(RUN) -m pytest
+
+test-slow: $(VENV)/.installed-dev ## run the tests that take minutes
+	$(RUN) -m pytest -m slow
+
+lint: $(VENV)/.installed-dev ## check style, format, and that notebooks hold no outputs
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(if $(NOTEBOOKS),$(RUN) -m nbstripout --verify $(NOTEBOOKS))
+
+format: $(VENV)/.installed-dev ## put right what `make lint` finds, as far as tools can
+	-$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+	$(if $(NOTEBOOKS),$(RUN) -m nbstripout $(NOTEBOOKS))
+
+# Pins stay as they are unless pyproject.toml forbids them; newest ones: make lock LOCK_FLAGS=--upgrade
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(RUN) -m piptools compile --quiet --strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	--unsafe-package pip $(LOCK_FLAGS) pyproject.toml
+
+lock: $(VENV)/.installed-dev ## write the lock files from pyproject.toml [LOCK_FLAGS=--upgrade]
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra test --extra dev --constraint requirements.lock \
+		--output-file requirements-dev.lock
+
+clean: ## remove caches, and results that git does not keep; data and .venv stay
+	@if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then git clean -dfXq -- results; \
+		else echo "Not a git work tree: results/ is left as it is."; fi
+	rm -rf __pycache__ .pytest_cache .ruff_cache .hypothesis build *.egg-info .doit.db*
+	find asen_tf data_prep tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+clean-data: ## remove the data that the study made, data/Garments and data/smoke; other data stays
+	rm -rf data/Garments data/smoke
+
+# A stamp is written when its step has ended well: a broken installation is taken up again.
+$(VENV)/.made:
+	@echo "== Making the Python environment $(VENV)"
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+		echo "$(PYTHON) is not a Python 3.11, which TensorFlow 2.15 needs."; \
+		echo "Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.made
+	@echo "== Installing the packages of requirements.lock into $(VENV) (once, some minutes)"
+	$(RUN) -m pip install --requirement requirements.lock
+	$(RUN) -m data_prep.graphics_libraries
+	$(RUN) -m pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@echo "== Installing the tools for tests and development"
+	$(RUN) -m pip install --quiet --requirement requirements-dev.lock
+	@touch $@

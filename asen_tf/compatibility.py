@@ -1,0 +1,61 @@
+"""The versions that the package is written for, and the check of them.
+
+Keras 3 changed what custom layers, training loops and saved files look like, and TensorFlow Addons
+ends with TensorFlow 2.15: under other versions the code would fail late and obscurely, or give
+other digits. So the package refuses at once. The check reads the installed packages' metadata;
+importing TensorFlow to learn its version would take seconds.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+PYTHON = (3, 11)
+KERAS = "2.15"
+TENSORFLOW = "2.15"
+
+REMEDY = (
+    "Remedy: run `make install` in the project's folder and use .venv/bin/python, "
+    "or make the conda environment of environment.yml."
+)
+
+
+def installed_version(package: str) -> str | None:
+    """Return the installed version of a package by its metadata, or None if there is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def check_versions(
+    *,
+    python: tuple[int, ...],
+    keras: str | None,
+    tensorflow: str | None,
+) -> None:
+    """Raise if the package cannot work under these versions.
+
+    Args:
+        python: major and minor version of the interpreter, such as (3, 11).
+        keras: full version, such as "2.15.0"; None if it is not installed.
+        tensorflow: full version, such as "2.15.1"; None if it is not installed.
+
+    Raises:
+        ImportError: a version is another one or missing; the message names every fault, and the
+            remedy.
+    """
+    faults = []
+    if python != PYTHON:
+        faults.append(f"Python {_dotted(PYTHON)} (this is Python {_dotted(python)})")
+    for name, required, found in (("Keras", KERAS, keras), ("TensorFlow", TENSORFLOW, tensorflow)):
+        if found is None:
+            faults.append(f"{name} {required} (it is not installed)")
+        elif found.split(".")[:2] != required.split("."):
+            faults.append(f"{name} {required} (installed is {found})")
+    if faults:
+        raise ImportError(f"asen_tf needs {'; '.join(faults)}. {REMEDY}")
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(str(number) for number in version)

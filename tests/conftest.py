@@ -1,0 +1,23 @@
+"""What every test starts from: a quiet TensorFlow and the same random state."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+
+import numpy as np
+import pytest
+
+import asen_tf  # noqa: F401 - checks the versions, and sets what TensorFlow reads when imported
+
+# TensorFlow reads this once, when it is imported: errors only.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Seed every generator, so that a test's result does not depend on those before it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "tensorflow" in sys.modules:  # a test that does without it does not wait for it
+        sys.modules["tensorflow"].random.set_seed(0)

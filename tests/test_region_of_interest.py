@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import math
+
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from asen_tf.layers import RegionOfInterest, region_boxes
+
+Box = tuple[int, int, int, int]
+
+
+def naive_box(attention: np.ndarray, map_size: int, threshold: float) -> Box | None:
+    """Redo the steps one pixel at a time; None where rounding decides which pixels are kept."""
+    height, width = attention.shape
+    levels = np.zeros((map_size, map_size))
+    for row in range(map_size):
+        for column in range(map_size):
+            y = min(max((row + 0.5) * height / map_size - 0.5, 0.0), height - 1.0)
+            x = min(max((column + 0.5) * width / map_size - 0.5, 0.0), width - 1.0)
+            for i in (math.floor(y), math.floor(y) + 1):
+                for j in (math.floor(x), math.floor(x) + 1):
+                    if i < height and j < width:
+                        share = (1.0 - abs(y - i)) * (1.0 - abs(x - j))
+                        levels[row, column] += share * float(attention[i, j])
+    span = levels.max() - levels.min()
+    if span < 1e-9:
+        return 0, 0, map_size, map_size
+    levels = (levels - levels.min()) / span * 255.0
+    first_kept = math.floor(255.0 * threshold) + 1
+    if np.abs(levels - first_kept).min() < 1e-3:
+        return None
+    kept = np.argwhere(levels > first_kept - 1e-3).tolist()
+    top, bottom = min(p[0] for p in kept), max(p[0] for p in kept) + 1
+    left, right = min(p[1] for p in kept), max(p[1] for p in kept) + 1
+    side = max(bottom - top, right - left)
+    top -= (side - (bottom - top)) // 2
+    left -= (side - (right - left)) // 2
+    while top < 0 or left < 0 or top + side > map_size or left + side > map_size:
+        top += (top < 0) - (top + side > map_size)
+        left += (left < 0) - (left + side > map_size)
+    return top, left, top + side, left + side
+
+
+def box_of(attention: np.ndarray, map_size: int, threshold: float = 0.1) -> Box:
+    return tuple(region_boxes(attention[None], map_size=map_size, threshold=threshold)[0].numpy())
+
+
+def drawn(*rows: str) -> np.ndarray:
+    """Return a map from its picture: `#` is 1."""
+    return np.array([[cell == "#" for cell in row] for row in rows], np.float32)
+
+
+@given(
+    attention=arrays.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 6), st.integers(1, 6)),
+        elements=st.sampled_from([0.0, 0.03125, 0.125, 0.375, 1.0]),
+    ),
+    map_size=st.integers(1, 20),
+    threshold=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 0.99]),
+)
+@settings(max_examples=80, deadline=None)
+def test_boxes_follow_the_steps_redone_naively(
+    attention: np.ndarray, map_size: int, threshold: float
+) -> None:
+    expected = naive_box(attention, map_size, threshold)
+    assume(expected is not None)
+    assert box_of(attention, map_size, threshold) == expected
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (("#....", ".....", ".....", ".....", "....."), (0, 0, 1, 1)),  # a corner's pixel
+        (("....#", ".....", ".....", ".....", "....."), (0, 4, 1, 5)),
+        ((".....", ".....", ".....", ".....", "#...."), (4, 0, 5, 1)),
+        ((".....", ".....", ".....", ".....", "....#"), (4, 4, 5, 5)),
+        ((".....", ".....", "..#..", ".....", "....."), (2, 2, 3, 3)),
+        ((".....", ".....", ".###.", ".....", "....."), (1, 1, 4, 4)),  # grows on both sides
+        ((".....", ".....", ".##..", ".....", "....."), (2, 1, 4, 3)),  # odd: downwards
+        ((".....", "..#..", "..#..", ".....", "....."), (1, 2, 3, 4)),  # odd: to the right
+        ((".###.", ".....", ".....", ".....", "....."), (0, 1, 3, 4)),  # shifted at each edge
+        ((".....", ".....", ".....", ".....", ".###."), (2, 1, 5, 4)),
+        ((".....", "#....", "#....", "#....", "....."), (1, 0, 4, 3)),
+        ((".....", "....#", "....#", "....#", "....."), (1, 2, 4, 5)),
+        ((".....", "#.#..", ".....", ".....", "....."), (0, 0, 3, 3)),  # one box over two peaks
+        (("#....", ".....", ".....", ".....", "....#"), (0, 0, 5, 5)),
+        ((".....", "#####", ".....", ".....", "....."), (0, 0, 5, 5)),
+    ],
+)
+def test_hand_drawn_maps(picture: tuple[str, ...], expected: Box) -> None:
+    assert box_of(drawn(*picture), 5) == expected
+
+
+def test_one_cell_of_a_coarse_map_gives_its_tent() -> None:
+    # A cell takes 16 px; the tent is 32 px wide, and above 26/255 within 14.4 px of the centre 104.
+    attention = np.zeros((14, 14), np.float32)
+    attention[6, 6] = 1.0
+    assert box_of(attention, 224) == (90, 90, 118, 118)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1 / 49, 1 / 3])
+@pytest.mark.parametrize("shape", [(7, 7), (3, 5), (1, 1)])
+def test_a_flat_map_gives_the_whole_frame(shape: tuple[int, int], value: float) -> None:
+    assert box_of(np.full(shape, value, np.float32), 24) == (0, 0, 24, 24)
+
+
+def test_the_cut_is_strict_and_comes_after_quantisation() -> None:
+    # At threshold 0.1 the level must exceed 25.5, so the first that stays is 26.
+    def kept(level: float) -> Box:
+        return box_of(np.array([[255, 0, level], [0, 0, 0], [0, 0, 0]], np.float32), 3)
+
+    assert kept(25.9) == (0, 0, 1, 1)
+    assert kept(26.1) == (0, 0, 3, 3)
+
+
+def test_extreme_thresholds() -> None:
+    ramp = np.array([[0.0, 0.5, 2.0, 255.0]] * 4, np.float32)
+    assert box_of(ramp, 4, threshold=0.0) == (0, 0, 4, 4)
+    assert box_of(np.eye(4, dtype=np.float32) * [1, 0.98, 0.98, 0.98], 4, 0.99) == (0, 0, 1, 1)
+
+
+def test_images_of_a_batch_do_not_touch_each_other() -> None:
+    maps = np.random.default_rng(1).random((6, 3, 4)).astype(np.float32) ** 8
+    maps[2] = 0.5
+    together = region_boxes(maps, map_size=16, threshold=0.1).numpy()
+    assert [tuple(box) for box in together] == [box_of(attention, 16) for attention in maps]
+    assert region_boxes(maps[:0], map_size=16, threshold=0.1).shape == (0, 4)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_half_precision_maps_are_computed_in_float32(dtype: tf.DType) -> None:
+    maps = tf.cast(np.random.default_rng(2).random((8, 5, 5)) ** 6, dtype)
+    boxes = region_boxes(maps, map_size=32, threshold=0.1)
+    exact = region_boxes(tf.cast(maps, tf.float32), map_size=32, threshold=0.1)
+    np.testing.assert_array_equal(boxes, exact)
+
+
+def test_the_layer_joins_boxes_and_crops_under_mixed_precision() -> None:
+    attention = np.zeros((1, 4, 4), np.float32)
+    attention[0, 1, 1] = 1.0
+    image = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(1, 16, 16, 3)
+    layer = RegionOfInterest(map_size=4, crop_size=2, dtype="mixed_bfloat16")
+    crops, boxes = layer([tf.cast(attention, tf.bfloat16), image])
+    assert boxes.numpy().tolist() == [[1, 1, 2, 2]] and boxes.dtype == tf.int32
+    # The box is source pixels 4..8; each crop pixel is the mean of 2 x 2 of them.
+    expected = image[0, 4:8, 4:8].astype(np.float32).reshape(2, 2, 2, 2, 3).mean(axis=(1, 3))
+    assert crops.dtype == tf.float32
+    np.testing.assert_allclose(crops[0], expected, atol=1e-3)
+
+
+def test_no_gradient_flows_to_the_map_or_the_images() -> None:
+    attention = tf.Variable(np.random.default_rng(0).random((2, 3, 3)), dtype=tf.float32)
+    images = tf.Variable(tf.ones((2, 8, 8, 3)))
+    with tf.GradientTape() as tape:
+        crops, _ = RegionOfInterest(6, 4)([attention, images])
+        loss = tf.reduce_sum(crops**2)
+    assert tape.gradient(loss, [attention, images]) == [None, None]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"map_size": 0}, {"crop_size": 0}, {"threshold": 1.0}, {"threshold": -0.1}],
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    (value,) = wrong.values()
+    with pytest.raises(ValueError, match=f"must be positive and threshold in .*{value}"):
+        RegionOfInterest(**{"map_size": 8, "crop_size": 4, **wrong})
