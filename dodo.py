@@ -4,8 +4,6 @@ Steps are notebooks, run by papermill. Each is done when it is out of date, and 
 Options: data_dir=DIR and results_dir=DIR, as in `doit quick results_dir=/tmp/results`.
 """
 
-from pathlib import Path
-
 from doit import get_var
 
 from asen_tf import report

@@ -90,9 +90,7 @@ def run(
             check = validate(dataset.split("valid"), batch=config.embed_batch)
             history = []
             for name, train in (("stage1", train_global), ("stage2", train_jointly)):
-                stage = train(
-                    model, config, dataset, directory=directory / name, validate=check
-                )
+                stage = train(model, config, dataset, directory=directory / name, validate=check)
                 history.append(stage.table().assign(stage=name))
             model.load_weights(stage.directory / BEST)
         pd.concat(history).to_csv(output / "history.csv", index=False)
@@ -114,11 +112,7 @@ def pretrain(
 
     Runs that agree in the settings that concern the backbone share it.
 
-    Args:
-        config: the `pretrain_*` settings, the data's and the seed.
-        data_dir: as for `run`.
-        results_dir: as for `run`.
-        study: as for `run`.
+    Args: as for `run`.
 
     Returns:
         A run that holds `backbone.weights.h5`, `history.csv`, `config.json`, `manifest.json`.

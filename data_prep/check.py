@@ -45,9 +45,7 @@ def check(data_dir: Path | str, dataset: str) -> dict[str, Any]:
     report: dict[str, Any] = {"splits": {}, "problems": [], "value_names": None}
 
     def add(split: str | None, problems: list[Problem]) -> None:
-        report["problems"] += [
-            {"split": split, **vars(problem)} for problem in problems
-        ]
+        report["problems"] += [{"split": split, **vars(problem)} for problem in problems]
 
     try:
         read_meta(data_dir, dataset)
@@ -111,9 +109,7 @@ def describe(split: Split, missing: int | None) -> dict[str, Any]:
     kinds = ("labels",) if split.name == "train" else ("queries", "candidates")
     described: dict[str, Any] = {"files": len(split.files) or None, "missing": missing}
     described |= {kind: len(getattr(split, kind)) for kind in kinds}
-    described["values"] = {
-        kind: _count_values(split, getattr(split, kind)) for kind in kinds
-    }
+    described["values"] = {kind: _count_values(split, getattr(split, kind)) for kind in kinds}
     if split.name != "train":
         described["random_map"] = {
             name: None if math.isnan(value) else 100 * value
@@ -126,9 +122,7 @@ def _count_values(split: Split, rows: np.ndarray) -> dict[str, list[int]]:
     table = split.attributes
     return {
         name: np.bincount(rows[rows[:, 1] == attribute, 2], minlength=size).tolist()
-        for attribute, (name, size) in enumerate(
-            zip(table.names, table.sizes, strict=True)
-        )
+        for attribute, (name, size) in enumerate(zip(table.names, table.sizes, strict=True))
     }
 
 
@@ -153,22 +147,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m data_prep.check",
         description="Count, validate and rate the difficulty of a dataset in split files.",
     )
-    parser.add_argument(
-        "data_dir", type=Path, help="the folder of meta.json and the datasets"
-    )
-    parser.add_argument(
-        "--dataset", required=True, help="the dataset's name in meta.json"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object, no tables"
-    )
+    parser.add_argument("data_dir", type=Path, help="the folder of meta.json and the datasets")
+    parser.add_argument("--dataset", required=True, help="the dataset's name in meta.json")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, no tables")
     options = parser.parse_args(arguments)
     report = check(options.data_dir, options.dataset)
-    print(
-        json.dumps(report, indent=1)
-        if options.json
-        else render(options.dataset, report)
-    )
+    print(json.dumps(report, indent=1) if options.json else render(options.dataset, report))
     return int(any(problem["stops_training"] for problem in report["problems"]))
 
 

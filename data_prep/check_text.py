@@ -41,11 +41,7 @@ _KEYS = ("files", "missing", "labels", "queries", "candidates")
 
 
 def _chance_rows(splits: dict[str, Any]) -> list[Row]:
-    ranked = {
-        name: split["random_map"]
-        for name, split in splits.items()
-        if "random_map" in split
-    }
+    ranked = {name: split["random_map"] for name, split in splits.items() if "random_map" in split}
     names = list(next(iter(ranked.values()), {}))
     return [["attribute", *ranked]] + [
         [name, *(_text(chance[name]) for chance in ranked.values())] for name in names

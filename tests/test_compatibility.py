@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -74,13 +73,3 @@ def test_import_loads_nothing_heavy() -> None:
     command = [sys.executable, "-c", code]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert set(loaded.split()) - sys.stdlib_module_names == {"asen_tf"}
-
-
-@pytest.mark.parametrize(("before", "after"), [(None, "0"), ("1", "1")])
-def test_import_switches_onednn_off_unless_it_was_chosen(before: str | None, after: str) -> None:
-    name = "TF_ENABLE_ONEDNN_OPTS"
-    environment = {key: value for key, value in os.environ.items() if key != name}
-    environment |= {name: before} if before else {}
-    command = [sys.executable, "-c", f"import asen_tf, os; print(os.environ[{name!r}])"]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert run.stdout.strip() == after

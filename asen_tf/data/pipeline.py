@@ -59,7 +59,9 @@ def training_steps(
         for array in (first.images, first.attributes, first.values)
     )
     dataset = tf.data.Dataset.from_generator(steps, output_signature=signature)
-    dataset = dataset.enumerate(first_epoch * len(first)).map(load, num_parallel_calls=2, deterministic=True)
+    dataset = dataset.enumerate(first_epoch * len(first)).map(
+        load, num_parallel_calls=2, deterministic=True
+    )
     options = tf.data.Options()
     # One element is one global batch already; there is nothing for the strategy to re-batch.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

@@ -66,9 +66,7 @@ class LabelIndex:
             self.members.append(usable)
 
 
-def random_triplets(
-    index: LabelIndex, *, steps: int, triplets: int, seed: int, epoch: int
-) -> Plan:
+def random_triplets(index: LabelIndex, *, steps: int, triplets: int, seed: int, epoch: int) -> Plan:
     """Plan an epoch of random triplets.
 
     An attribute is drawn uniformly, then two distinct values of it uniformly; anchor and positive

@@ -26,9 +26,7 @@ from asen_tf.models import SimilarityModel
 from asen_tf.ranking import summarise
 
 
-def validate(
-    images: SplitImages, *, batch: int
-) -> Callable[[SimilarityModel], dict[str, float]]:
+def validate(images: SplitImages, *, batch: int) -> Callable[[SimilarityModel], dict[str, float]]:
     """Return a function that measures a model on the validation split.
 
     It gives `val_map_<embedding>` for each embedding the model yields and `val_map` for the best
@@ -80,9 +78,7 @@ def evaluate(
         rows += map_rows(
             measured["average_precision"], method=config.method, embedding=name, **shared
         )
-        metrics[name] = {
-            metric: summarise(values) for metric, values in measured.items()
-        }
+        metrics[name] = {metric: summarise(values) for metric, values in measured.items()}
         for attribute, values in measured["average_precision"].items():
             queries[f"{name}/{attribute}"] = values
     metrics["attention"] = _attention(embedded, model.global_size, "")
@@ -105,9 +101,7 @@ def evaluate(
         pd.DataFrame(table).to_csv(output / "localisation.csv", index=False)
 
 
-def _attention(
-    embedded: PairEmbeddings, map_size: int, prefix: str
-) -> Mapping[str, float]:
+def _attention(embedded: PairEmbeddings, map_size: int, prefix: str) -> Mapping[str, float]:
     if "boxes" not in embedded.arrays:
         return {}
     return {

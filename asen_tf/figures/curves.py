@@ -24,7 +24,9 @@ def pretraining_curves(history: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     losses, accuracies = figure.subplots(1, 2, width_ratios=(1, 1.6))
     losses.plot(history["epoch"], history["loss"], color="black", marker="o", markersize=3)
-    losses.set(title="Loss (training)", xlabel="epoch", ylabel="cross-entropy, nats", ylim=(0, None))
+    losses.set(
+        title="Loss (training)", xlabel="epoch", ylabel="cross-entropy, nats", ylim=(0, None)
+    )
     names = [name for name in history if name.startswith(_PREFIX)]
     for position, name in enumerate(names):
         accuracies.plot(
@@ -61,9 +63,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     for name in _EMBEDDINGS:
         column = f"val_map_{name}"
         if column in history:
-            maps.plot(
-                history["time"], history[column], "o-", color=COLOURS[name], ms=3, label=name
-            )
+            maps.plot(history["time"], history[column], "o-", color=COLOURS[name], ms=3, label=name)
     last = history["stage"].iloc[-1]
     best = history[history["best"] & (history["stage"] == last)]
     maps.plot(

@@ -114,9 +114,7 @@ def _attention(axes: Axes, example: AttentionExample) -> None:
 def _box(axes: Axes, box: Box, size: int, style: Mapping[str, str]) -> None:
     left, top, right, bottom = (edge * size for edge in box)
     corner, extent = (left, top), (right - left, bottom - top)
-    axes.add_patch(
-        Rectangle(corner, *extent, fill=False, lw=1.5, path_effects=_OUTLINE, **style)
-    )
+    axes.add_patch(Rectangle(corner, *extent, fill=False, lw=1.5, path_effects=_OUTLINE, **style))
 
 
 def _zoomed(example: AttentionExample, crop: int) -> np.ndarray:

@@ -81,9 +81,7 @@ class Gallery:
         names = dataset.attributes.names
         self.attributes = tuple(name for index, name in enumerate(names) if index in asked)
 
-    def attention(
-        self, attribute: str, *, count: int = 3, seed: int = 0
-    ) -> list[AttentionExample]:
+    def attention(self, attribute: str, *, count: int = 3, seed: int = 0) -> list[AttentionExample]:
         """Return random images of an attribute; where true boxes are known, those with one.
 
         Raises:

@@ -67,7 +67,7 @@ class AttributeChannelAttention(keras.layers.Layer):
         context = (batch, count, channels + self.attribute_units)
         shapes = ((self.attribute, attributes), (self.squeeze, context))
         for layer, shape in (*shapes, (self.gate, (batch, count, hidden))):
-            with tf.name_scope(layer.name):  # variable names must be unique, see training.optimizers
+            with tf.name_scope(layer.name):  # unique names, for training.optimizers
                 layer.build(shape)
         super().build(input_shape)
 

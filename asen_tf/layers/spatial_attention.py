@@ -58,7 +58,7 @@ class AttributeSpatialAttention(keras.layers.Layer):
         """Create the weights for `(features, attributes)` shapes."""
         features, attributes = input_shape
         for layer, shape in ((self.key, features), (self.query, attributes)):
-            with tf.name_scope(layer.name):  # variable names must be unique, see training.optimizers
+            with tf.name_scope(layer.name):  # unique names, for training.optimizers
                 layer.build(shape)
         super().build(input_shape)
 

@@ -67,9 +67,7 @@ class AttributeClassifier(keras.Model):
         blocks = []
         for attribute, block in enumerate(tf.split(scores, self.value_counts, axis=-1)):
             void = max(self.value_counts) - self.value_counts[attribute]
-            blocks.append(
-                tf.pad(block[:, attribute], [[0, 0], [0, void]], constant_values=_VOID)
-            )
+            blocks.append(tf.pad(block[:, attribute], [[0, 0], [0, void]], constant_values=_VOID))
         return {"logits": tf.stack(blocks, axis=1)}
 
     def get_config(self) -> dict[str, Any]:

@@ -75,7 +75,8 @@ def to_latex(laid_out: pd.DataFrame, note: str) -> str:
 def source_note(selection: Selection) -> str:
     """Say what the numbers are and which runs they come from, in Markdown."""
     first = selection.runs[0]
-    packages = ", ".join(f"{name} {version}" for name, version in first.manifest["packages"].items())
+    versions = first.manifest["packages"].items()
+    packages = ", ".join(f"{name} {version}" for name, version in versions)
     runs = ", ".join(f"`{run.path.name}`" for run in selection.runs)
     code, data = first.origin
     return (
