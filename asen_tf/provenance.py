@@ -17,7 +17,10 @@ from typing import Any
 PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "numpy", "scipy", "pillow")
 
 # These show results or choose settings; they cannot change a run's digits.
-_PRESENTATION = {"figures", "tables", "tuning", "presets"}
+_PRESENTATION = {
+    *("figures", "tables", "report", "studies", "pipeline", "notebook"),
+    *("presets", "tuning", "compatibility"),
+}
 
 
 def code_fingerprint() -> str:

@@ -23,12 +23,13 @@ _VOID = -1e9  # logit of a value that an attribute does not have
 class AttributeClassifier(keras.Model):
     """Names the value of every attribute of an image.
 
-    Each attribute pools the feature map by a learned map of its own (softmax over the positions of
-    a 1x1 convolution), so that small parts are not drowned by the rest of the image.
+    The head sees the whole feature map, position by position: averaged over the image, small
+    parts would drown, and their place in the picture is half of what tells them apart.
 
     Args:
         value_counts: the number of values of each attribute.
         backbone: a name that `asen_tf.backbones.build_backbone` knows.
+        image_size: px, side of the input; the head is made for it.
         **kwargs: passed to `keras.Model`.
 
     Call arguments:
@@ -38,19 +39,21 @@ class AttributeClassifier(keras.Model):
         Dictionary of `logits`, `(B, A, V)` float32, V the largest number of values.
     """
 
-    def __init__(self, value_counts: Sequence[int], *, backbone: str, **kwargs: Any) -> None:
+    def __init__(
+        self, value_counts: Sequence[int], *, backbone: str, image_size: int, **kwargs: Any
+    ) -> None:
         """Create the model; see the class for the arguments."""
         super().__init__(**kwargs)
         self.value_counts = tuple(value_counts)
         self.backbone_name = backbone
+        self.image_size = image_size
         self.normalisation = ImageNormalisation(name="normalisation")
         self.backbone = build_backbone(backbone)
-        self.maps = keras.layers.Conv2D(len(value_counts), 1, name="maps")
-        self.heads = keras.layers.Dense(sum(value_counts), name="heads")
-        channels = self.backbone.output_shape[-1]
-        for layer, shape in ((self.maps, (None, None, None, channels)), (self.heads, (channels,))):
-            with tf.name_scope(layer.name):
-                layer.build(shape)
+        self.flatten = keras.layers.Flatten(name="flatten")
+        self.heads = keras.layers.Dense(sum(value_counts), dtype="float32", name="heads")
+        shape = self.backbone.compute_output_shape((None, image_size, image_size, 3))
+        with tf.name_scope(self.heads.name):
+            self.heads.build((None, shape[1] * shape[2] * shape[3]))
         self.built = True
 
     def call(
@@ -58,18 +61,18 @@ class AttributeClassifier(keras.Model):
     ) -> dict[str, tf.Tensor]:
         """Return the logits; see the class."""
         features = self.backbone(self.normalisation(inputs["view"]), training=training)
-        shape = tf.shape(features)
-        positions = tf.reshape(features, (shape[0], shape[1] * shape[2], features.shape[-1]))
-        maps = tf.reshape(self.maps(features), (shape[0], shape[1] * shape[2], -1))
-        pooled = tf.einsum("bpa,bpc->bac", tf.nn.softmax(maps, axis=1), positions)
-        # All heads on all poolings, then each attribute keeps its own block: A is small.
-        scores = tf.cast(self.heads(pooled), tf.float32)
-        blocks = []
-        for attribute, block in enumerate(tf.split(scores, self.value_counts, axis=-1)):
-            void = max(self.value_counts) - self.value_counts[attribute]
-            blocks.append(tf.pad(block[:, attribute], [[0, 0], [0, void]], constant_values=_VOID))
+        scores = self.heads(self.flatten(features))
+        widest = max(self.value_counts)
+        blocks = [
+            tf.pad(block, [[0, 0], [0, widest - block.shape[-1]]], constant_values=_VOID)
+            for block in tf.split(scores, self.value_counts, axis=-1)
+        ]
         return {"logits": tf.stack(blocks, axis=1)}
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"value_counts": list(self.value_counts), "backbone": self.backbone_name}
+        return {
+            "value_counts": list(self.value_counts),
+            "backbone": self.backbone_name,
+            "image_size": self.image_size,
+        }

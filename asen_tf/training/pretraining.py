@@ -66,7 +66,9 @@ def pretrain_backbone(
     """
     train, valid = dataset.split("train"), dataset.split("valid")
     attributes = dataset.attributes
-    model = AttributeClassifier(attributes.sizes, backbone=config.pretrain_backbone)
+    model = AttributeClassifier(
+        attributes.sizes, backbone=config.pretrain_backbone, image_size=config.global_size
+    )
     values = value_matrix(train.split.labels, len(train.split.files), len(attributes))
     plan = partial(classification_plan, values, batch=config.pretrain_batch, seed=config.seed)
     steps = len(plan(epoch=0))

@@ -1,0 +1,50 @@
+"""The HTML report of a study, and what the terminal says at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+from nbconvert import HTMLExporter
+
+from asen_tf.files import write_text
+
+_PREPROCESSORS = ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]
+
+
+def write(executed: Sequence[Path], page: Path) -> None:
+    """Join executed notebooks into one self-contained HTML page; code is left out.
+
+    Args:
+        executed: the notebooks, in the order in which they are read.
+        page: the HTML file.
+    """
+    report = nbformat.v4.new_notebook(metadata={"title": f"Study {page.parent.name}"})
+    for path in executed:
+        report.cells += nbformat.read(path, as_version=4).cells
+    exporter = HTMLExporter(exclude_input=True, preprocessors=_PREPROCESSORS)
+    body, _ = exporter.from_notebook_node(report)
+    write_text(page, body)
+
+
+def is_current(executed: Sequence[Path], page: Path) -> bool:
+    """Return whether the page is newer than every notebook that it joins."""
+    made = page.stat().st_mtime if page.exists() else 0.0
+    return all(path.exists() and path.stat().st_mtime <= made for path in executed)
+
+
+def show(place: Path) -> None:
+    """Print a study's overall MAP by method and embedding, and where everything is.
+
+    Args:
+        place: the study's directory.
+    """
+    table = pd.read_csv(place / "map.csv")
+    overall = table[table["attribute"].isin(["overall", "macro"])]
+    wide = overall.pivot_table(
+        index=["method", "embedding"], columns="attribute", values="map", sort=False
+    )
+    print(f"\nMAP on the test split, percent\n{wide.round(2).to_string()}\n")
+    print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}", flush=True)
