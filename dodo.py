@@ -61,6 +61,10 @@ def steps(profile: str) -> dict[str, tuple[str, Step]]:
     }
 
 
+def announce(text: str) -> None:
+    print(text, flush=True)
+
+
 def tasks(profile: str):
     minutes, previous, executed = PROFILES[profile]["minutes"], [], []
     for name, (says, step) in steps(profile).items():
@@ -68,7 +72,7 @@ def tasks(profile: str):
         yield {
             "name": name,
             "doc": f"{says} (about {minutes[name]:g} min)",
-            "actions": [(print, [announcement], {"flush": True}), step.execute],
+            "actions": [(announce, [announcement]), step.execute],
             "targets": [step.executed],
             "uptodate": [step.is_current],
             "task_dep": previous,

@@ -38,9 +38,9 @@ def quick() -> ExperimentConfig:
         pretrain_epochs=12,
         sampling="batch_all",
         steps_per_epoch=100,
-        stage1_epochs=6,
+        stage1_epochs=4,
         stage1_learning_rate=1e-3,
-        stage2_epochs=4,
+        stage2_epochs=3,
         stage2_local_learning_rate=1e-3,
         stage2_global_learning_rate=1e-4,
     )

@@ -121,7 +121,7 @@ def _bars(axes, table: pd.DataFrame, *, palette: dict[str, Any], value: str) -> 
     )
     if "low" not in table:
         return
-    for bars, series in zip(axes.containers, palette, strict=True):
+    for bars, series in zip(list(axes.containers), palette, strict=True):
         rows = table[table["series"] == series]
         middles = [bar.get_x() + bar.get_width() / 2 for bar in bars]
         reach = np.abs(np.stack([rows[value] - rows["low"], rows["high"] - rows[value]]))
