@@ -142,4 +142,4 @@ def _finish(axes, attributes) -> None:
     for tick in axes.get_xticklabels():
         tick.set(ha="right", rotation_mode="anchor")
     axes.grid(visible=False, axis="x")
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, -0.02), framealpha=0.9, frameon=True)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
