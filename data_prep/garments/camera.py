@@ -15,7 +15,7 @@ from data_prep.garments.scene import Scene
 from data_prep.garments.values import CHIN, FLOOR, HEAD_TOP, NECK_ATTRIBUTES
 
 MARGIN = 5.0  # pixels kept free around what must be seen, at 320 px
-MAX_SCALE = 60.0  # pixels per u at 320 px: a near crop never makes the neck part large
+MAX_SCALE = 72.0  # pixels per u at 320 px: a near crop never makes the neck part large
 NECK_CUT, CHEST_CUT = (0.88, 1.15)  # y (u) of the frame's top edge where it cuts the figure
 NOISE_SIDE = 512  # pixels; more for larger images
 
@@ -28,7 +28,7 @@ def frame(outfit: Outfit, scene: Scene, size: int) -> skia.Matrix:
     """
     camera, warp = scene.camera, scene.warp
     lower_only = outfit.kind in ("skirt", "trousers")
-    cut_below = any(
+    cut_below = outfit.kind == "top" or any(
         way == "frame" for name, way in outfit.hidden.items() if name not in NECK_ATTRIBUTES
     )
     cut_neck = any(outfit.hidden.get(name) == "frame" for name in NECK_ATTRIBUTES)
@@ -38,11 +38,12 @@ def frame(outfit: Outfit, scene: Scene, size: int) -> skia.Matrix:
     whole = HEAD_TOP - 0.2 if outfit.support in ("person", "mannequin") else CHIN - 0.4
     cut = CHIN - 0.3
     top = anchor_top if anchor_top is not None else cut + camera.headroom * (whole - cut)
-    bottom = warp(0.0, 3.0)[1] + 0.45 * camera.shift[1] if cut_below else FLOOR + 0.2
-    bottom = bottom if cut_below else warp(0.0, bottom)[1]
-    wide = 1.5
-    if not lower_only:
-        wide = max(wide, *(abs(x) + 0.15 for s in (-1, 1) for x, _ in arm_line(scene, s)))
+    arms = [] if lower_only else [point for s in (-1, 1) for point in arm_line(scene, s)]
+    bottom = warp(0.0, FLOOR + 0.2)[1]
+    if cut_below:  # the sleeves stay in the frame, whatever their length
+        hips = warp(0.0, 2.7)[1] + 0.4 * camera.shift[1]
+        bottom = max([hips, *(y + 0.1 for _, y in arms)])
+    wide = max([1.5, *(abs(x) + 0.15 for x, _ in arms)])
 
     turn = math.radians(camera.rotation)
     c, s = math.cos(turn), abs(math.sin(turn))

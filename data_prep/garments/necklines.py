@@ -112,7 +112,7 @@ def draw_neckline(
     if value not in (0, ONE_SHOULDER):
         for half in (neckline.half, flipped(neckline.half)):
             edge = outline(scene.warp, neckline.start, half, close=False)
-            brush.line(edge, colour, 0.035)
+            brush.line(edge, colour, 0.05)
     elif value == ONE_SHOULDER:
-        brush.line(paths[0], colour, 0.035)
+        brush.line(paths[0], colour, 0.05)
     return paths

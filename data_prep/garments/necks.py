@@ -119,4 +119,4 @@ def _draped(brush: Brush, scene: Scene, fabric: Fabric) -> list[skia.Path]:
 def draw_neck(brush: Brush, scene: Scene, fabric: Fabric, value: int) -> list[skia.Path]:
     """Draw the neck of value 1 to 4 and return its paths."""
     draw = {TURTLE: _turtle, RUFFLE: _ruffle, LOW_TURTLE: _low_turtle, DRAPED: _draped}[value]
-    return draw(brush, scene, fabric)
+    return draw(brush, scene, scene.trim or fabric)

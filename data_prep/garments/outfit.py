@@ -20,13 +20,15 @@ from data_prep.garments.values import (
     Interval,
 )
 
+# A "top" is shown from the hips up: what is worn below it is not the image's garment.
 KINDS = {
-    "dress": 0.27,
-    "top_skirt": 0.19,
-    "top_trousers": 0.2,
-    "coat": 0.3,
-    "skirt": 0.02,
-    "trousers": 0.02,
+    "top": 0.3,
+    "dress": 0.18,
+    "top_skirt": 0.07,
+    "top_trousers": 0.08,
+    "coat": 0.25,
+    "skirt": 0.06,
+    "trousers": 0.06,
 }
 SUPPORTS = {"person": 0.7, "mannequin": 0.14, "form": 0.1, "hanger": 0.06}
 STRAPLESS, STRAIGHT, OFF_SHOULDER, ONE_SHOULDER = 1, 3, 6, 9
@@ -104,9 +106,9 @@ def _lower_weights(kind: str, below: str) -> np.ndarray:
 
 def _neck(rng: np.random.Generator, kind: str) -> tuple[str, int]:
     if kind == "coat":
-        weights = {"lapel_design": 0.72, "collar_design": 0.28}
+        weights = {"lapel_design": 0.82, "collar_design": 0.18}
     else:
-        weights = {"neckline_design": 0.56, "collar_design": 0.17, "neck_design": 0.27}
+        weights = {"neckline_design": 0.48, "collar_design": 0.25, "neck_design": 0.27}
     attribute = pick(rng, weights)
     return attribute, int(rng.integers(len(VALUES[attribute])))
 
@@ -122,14 +124,16 @@ def sample_outfit(rng: np.random.Generator) -> Outfit:
 
     # Lower garment and coat.
     below = {"dress": "skirt", "top_skirt": "skirt", "top_trousers": "trousers"}.get(kind, kind)
-    if kind == "coat":
+    if kind in ("coat", "top"):
         below = "skirt" if rng.random() < 0.45 else "trousers"
+    if kind == "coat":
         labels["coat_length"] = int(rng.integers(len(VALUES["coat_length"])))
         coat_hem = _hem(rng, COAT_HEMS, labels["coat_length"])
     name, hems = ("skirt_length", SKIRT_HEMS) if below == "skirt" else ("pant_length", TROUSER_HEMS)
     value = int(rng.choice(len(VALUES[name]), p=_lower_weights(kind, below)))
     hem = _hem(rng, hems, value)
-    if kind != "coat" or (labels["coat_length"] > 0 and hem > coat_hem + MIN_VISIBLE):
+    shown = labels.get("coat_length") != 0 and hem > coat_hem + MIN_VISIBLE
+    if kind != "top" and (kind != "coat" or shown):
         labels[name] = value
     if below == "skirt":
         skirt_hem = hem
@@ -137,10 +141,10 @@ def sample_outfit(rng: np.random.Generator) -> Outfit:
         trouser_hem = hem
     if below == "trousers" and support == "form":
         support = "mannequin"  # a dress form has no legs
-    cut_below = False
+    cut_below = kind == "top"
     for attribute in ("skirt_length", "coat_length", "pant_length"):
         if labels.get(attribute) == 0:
-            hidden[attribute] = pick(rng, {"frame": 0.5, "object": 0.5})
+            hidden[attribute] = pick(rng, {"frame": 0.6, "object": 0.4})
             cut_below = hidden[attribute] == "frame"
 
     # Upper garment.

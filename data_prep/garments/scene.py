@@ -66,7 +66,7 @@ class Scene:
     upper: Fabric
     lower: Fabric
     inner: Fabric
-    trim: Fabric | None  # a second cloth for collars and bands
+    trim: Fabric | None  # a second cloth for collars, lapels, necks and bands
     extra: Fabric  # scarf, cape, bag
     tucked: bool
     front_gap: float  # u by which a coat hangs open at the hem, to each side
@@ -146,7 +146,7 @@ def sample_scene(rng: np.random.Generator, outfit: Outfit) -> Scene:
         upper=upper,
         lower=lower,
         inner=inner,
-        trim=random_fabric(rng, (upper.colour,)) if rng.random() < 0.4 else None,
+        trim=random_fabric(rng, (upper.colour, skin)) if rng.random() < 0.9 else None,
         extra=random_fabric(rng, (upper.colour, skin, hair)),
         tucked=bool(rng.random() < 0.5),
         front_gap=float(rng.uniform(0.1, 0.35)) if rng.random() < 0.45 else 0.0,

@@ -1,0 +1,149 @@
+"""The configuration: its rules, its copies and its hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.presets import paper, quick, smoke
+
+NAMES = [field.name for field in dataclasses.fields(ExperimentConfig)]
+WRONG_TYPES = {str: 1, int: True, float: "0.5", bool: 1}
+
+
+def another(name: str) -> object:
+    """Return a lawful value of a setting that is not its default."""
+    choices = {
+        "missing_images": "skip",
+        "starting_weights": "random",
+        "sampling": "batch_all",
+        "mixed_precision": "mixed_float16",
+        "strategy": "mirrored",
+    }
+    value = getattr(ExperimentConfig(), name)
+    if name in choices:
+        return choices[name]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str):
+        return value + "2"
+    return value + 1 if isinstance(value, int) else value / 2
+
+
+# === Rules ===
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_setting_refuses_another_type(name: str) -> None:
+    kind = type(getattr(ExperimentConfig(), name))
+    with pytest.raises(ConfigError, match=rf"{name} must be of type {kind.__name__}; got"):
+        ExperimentConfig().override(**{name: WRONG_TYPES[kind]})
+    for value in (None, [1]):
+        with pytest.raises(ConfigError, match=rf"{name} must be of type {kind.__name__}; got"):
+            ExperimentConfig().override(**{name: value})
+
+
+def test_an_int_is_not_made_of_a_float() -> None:
+    with pytest.raises(ConfigError, match="seed must be of type int; got 1.0 of type float"):
+        ExperimentConfig(seed=1.0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["method", "missing_images", "starting_weights", "sampling", "mixed_precision", "strategy"],
+)
+def test_a_choice_refuses_what_is_not_on_the_list_and_shows_the_list(name: str) -> None:
+    default = getattr(ExperimentConfig(), name)
+    with pytest.raises(ConfigError, match=rf"{name} must be one of .*{default}.*; got 'no such'"):
+        ExperimentConfig(**{name: "no such"})
+
+
+@pytest.mark.parametrize(
+    ("name", "lawful", "unlawful"),
+    [
+        ("roi_threshold", [0.0, 0.99], [-0.01, 1.0]),
+        ("fusion_weight", [0.0, 1.0], [-0.01, 1.01]),
+        ("margin", [0.0, 2.0], [-0.01, 2.01, float("nan"), float("inf")]),
+        ("values_per_attribute", [2, 1000], [1, 0, 1001]),
+        ("images_per_value", [2, 1000], [1, -2, 1001]),
+    ],
+)
+def test_a_range_includes_its_ends_and_nothing_beyond(
+    name: str, lawful: list[float], unlawful: list[float]
+) -> None:
+    for value in lawful:
+        assert getattr(ExperimentConfig(**{name: value}), name) == value
+    for value in unlawful:
+        with pytest.raises(ConfigError, match=rf"{name} must lie in \["):
+            ExperimentConfig(**{name: value})
+
+
+def test_an_int_becomes_the_float_that_a_setting_wants() -> None:
+    config = ExperimentConfig().override(margin=1)
+    assert type(config.margin) is float and config.margin == 1.0
+    assert config.hash == ExperimentConfig(margin=1.0).hash
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("marign", "margin"),
+        ("sead", "seed"),
+        ("stage1_learning_rat", "stage1_learning_rate"),
+        ("roi_treshold", "roi_threshold"),
+    ],
+)
+def test_an_unknown_name_suggests_the_near_one(wrong: str, near: str) -> None:
+    for build in (ExperimentConfig().override, lambda **values: ExperimentConfig.from_dict(values)):
+        with pytest.raises(ConfigError, match=f"'{wrong}' is not a setting.*did you mean '{near}'"):
+            build(**{wrong: 1})
+
+
+def test_a_name_that_is_near_nothing_points_to_the_list() -> None:
+    with pytest.raises(ConfigError, match=r"'tuner/bracket' is not a setting.*see asen_tf\.config"):
+        ExperimentConfig.from_dict({"tuner/bracket": 2})
+
+
+# === Copies, dictionaries and hashes ===
+
+
+def test_override_changes_a_copy() -> None:
+    config = ExperimentConfig()
+    changed = config.override(margin=0.3, seed=7)
+    assert (config.margin, config.seed) == (0.2, 0)
+    assert changed.to_dict() == {**config.to_dict(), "margin": 0.3, "seed": 7}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.margin = 0.3
+
+
+@pytest.mark.parametrize("config", [paper(), quick(), smoke()], ids=["paper", "quick", "smoke"])
+def test_a_config_survives_a_dictionary_and_json(config: ExperimentConfig) -> None:
+    values = config.to_dict()
+    assert list(values) == NAMES
+    back = ExperimentConfig.from_dict(json.loads(json.dumps(values)))
+    assert back == config and back.hash == config.hash
+
+
+def test_missing_names_of_a_dictionary_have_their_defaults() -> None:
+    assert ExperimentConfig.from_dict({}) == ExperimentConfig()
+    assert ExperimentConfig.from_dict({"seed": 3}) == ExperimentConfig(seed=3)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "method"])  # there is one
+def test_the_hash_depends_on_every_setting(name: str) -> None:
+    assert ExperimentConfig(**{name: another(name)}).hash != ExperimentConfig().hash
+
+
+def test_the_hash_is_the_same_in_another_process_and_for_another_order() -> None:
+    config = smoke()
+    backwards = dict(reversed(config.to_dict().items()))
+    assert ExperimentConfig.from_dict(backwards).hash == config.hash
+    assert len(config.hash) == 16 and int(config.hash, 16) >= 0
+    command = [sys.executable, "-c", "from asen_tf.presets import smoke; print(smoke().hash)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == config.hash

@@ -1,0 +1,210 @@
+"""Whole runs, each in a process of its own: the same digits, whatever interrupts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from data_prep.synthetic import make_dataset
+
+ROOT = Path(__file__).parents[1]
+DATASET = "Garments"  # of the smoke preset
+PROGRAM = (
+    "import sys; from asen_tf import experiment, presets; "
+    "experiment.run(presets.smoke(), data_dir=sys.argv[1], results_dir=sys.argv[2], study='tests')"
+)
+METRICS = ("history.csv", "map.csv", "localisation.csv", "metrics.json", "config.json")
+ARRAYS = ("queries.npz", "test_pairs.npz")  # NumPy's archives carry no time stamp
+STAGES = ("stage1", "stage2")
+
+# What the process has just printed when it is killed, by the part of the run that this is.
+MOMENTS = {
+    "stage 1": "stage 1 (global branch), epoch 1:",
+    "stage 2": "stage 2 (both branches), epoch 1:",
+    "evaluation": "embedding the test split",
+}
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What a killed process left: exit code, the unfinished work, the hidden half of a result."""
+
+    code: int
+    finished_stages: list[str]
+    states: dict[str, list[str]]
+    visible: list[str]
+    half: list[str]
+
+
+def run(data: Path, results: Path, *, kill_at: str | None = None) -> tuple[int, str]:
+    """Run in a new process, killed once it has printed something; give exit code and output."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", PROGRAM, str(data), str(results)],
+        cwd=ROOT,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output = b""
+    with process:
+        while part := os.read(process.stdout.fileno(), 65536):
+            output += part
+            if kill_at is not None and kill_at.encode() in output:
+                process.send_signal(signal.SIGKILL)
+                kill_at = None
+    return process.returncode, output.decode()
+
+
+def finish(data: Path, results: Path) -> Path:
+    """Run to the end; give the finished run's folder."""
+    code, output = run(data, results)
+    assert code == 0, output[-3000:]
+    (finished,) = (results / "tests").glob("asen_pp-*")
+    return finished
+
+
+def left_behind(code: int, study: Path) -> Killed:
+    (work,) = study.glob(".work/asen_pp-*")
+    return Killed(
+        code,
+        [stage for stage in STAGES if (work / stage / "history.json").exists()],
+        {stage: sorted(p.name for p in work.glob(f"{stage}/state/epoch-*")) for stage in STAGES},
+        [path.name for path in study.glob("asen_pp-*")],
+        sorted(path.name for path in study.glob(".tmp-*-asen_pp-*/*")),
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in (*METRICS, *ARRAYS)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("experiment")
+    make_dataset(path / "data", images=200, size=64, dataset=DATASET)
+    return path
+
+
+@pytest.fixture(scope="module")
+def unbroken(folder: Path) -> list[Path]:
+    """Two whole runs from nothing, at the same time: they race for the image cache, too."""
+    with ThreadPoolExecutor(2) as pool:
+        places = [folder / "first", folder / "second"]
+        return list(pool.map(lambda place: finish(folder / "data", place), places))
+
+
+@pytest.fixture(scope="module")
+def broken(folder: Path, unbroken: list[Path]) -> dict[str, tuple[Killed, Path]]:
+    """What the killed process left, and the run that went on from it, by moment."""
+
+    def break_and_go_on(moment: str) -> tuple[Killed, Path]:
+        results = folder / moment
+        (backbone,) = unbroken[0].parent.glob("backbone-*")  # trained once for all of them
+        shutil.copytree(backbone, results / "tests" / backbone.name)
+        code, _ = run(folder / "data", results, kill_at=MOMENTS[moment])
+        killed = left_behind(code, results / "tests")
+        if moment == "evaluation":
+            hidden = shutil.ignore_patterns(".tmp-*")
+            shutil.copytree(results, folder / "failing", ignore=hidden)
+        return killed, finish(folder / "data", results)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(MOMENTS, pool.map(break_and_go_on, MOMENTS), strict=True))
+
+
+# === The same digits ===
+
+
+@pytest.mark.parametrize("name", [*METRICS, *ARRAYS])
+def test_two_runs_of_one_seed_write_the_same_bytes(unbroken: list[Path], name: str) -> None:
+    first, second = (path / name for path in unbroken)
+    assert first != second and len(first.read_bytes()) > 200
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_two_pretrained_backbones_of_one_seed_are_the_same(unbroken: list[Path]) -> None:
+    first, second = (next(path.parent.glob("backbone-*")) for path in unbroken)
+    for name in ("history.csv", "backbone.weights.h5"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("moment", "stages", "states"),
+    [
+        ("stage 1", [], {"stage1": ["epoch-0000"], "stage2": []}),
+        ("stage 2", ["stage1"], {"stage1": ["epoch-0001"], "stage2": ["epoch-0000"]}),
+        ("evaluation", [*STAGES], {"stage1": ["epoch-0001"], "stage2": ["epoch-0001"]}),
+    ],
+)
+def test_process_was_killed_where_it_should_be(
+    broken: dict[str, tuple[Killed, Path]], moment: str, stages: list[str], states: dict
+) -> None:
+    half = ["history.csv", "model.keras"] if moment == "evaluation" else []
+    assert broken[moment][0] == Killed(-signal.SIGKILL, stages, states, visible=[], half=half)
+
+
+@pytest.mark.parametrize("name", [*METRICS, *ARRAYS])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_run_that_went_on_writes_the_same_bytes(
+    unbroken: list[Path], broken: dict[str, tuple[Killed, Path]], moment: str, name: str
+) -> None:
+    finished = broken[moment][1]
+    assert finished.name == unbroken[0].name
+    assert json.loads((finished / "manifest.json").read_text())["resumed"] is True
+    assert (finished / name).read_bytes() == (unbroken[0] / name).read_bytes()
+
+
+def test_unbroken_run_says_so(unbroken: list[Path]) -> None:
+    assert json.loads((unbroken[0] / "manifest.json").read_text())["resumed"] is False
+
+
+# === Finished, and failed ===
+
+
+def test_finished_run_is_not_run_again(folder: Path, unbroken: list[Path]) -> None:
+    shutil.copytree(folder / "first", folder / "finished")
+    study = folder / "finished" / "tests"
+    (study / unbroken[0].name / "map.csv").write_text("as it was\n")
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
+    code, output = run(folder / "data", folder / "finished")
+    assert code == 0 and "finished before, nothing to do" in output
+    assert (study / unbroken[0].name / "map.csv").read_text() == "as it was\n"
+    assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
+
+
+def test_nothing_unfinished_stays_beside_a_finished_run(unbroken: list[Path]) -> None:
+    study = unbroken[0].parent
+    assert [path.name.split("-")[0] for path in sorted(study.iterdir())] == [
+        ".work",
+        "asen_pp",
+        "backbone",
+    ]
+    assert list((study / ".work").iterdir()) == []
+
+
+def test_failing_run_leaves_no_half_result_and_goes_on_when_repaired(
+    folder: Path, unbroken: list[Path], broken: dict[str, tuple[Killed, Path]]
+) -> None:
+    # Trained already; a test image of the same size in bytes cannot be decoded.
+    data, study = folder / "spoilt", folder / "failing" / "tests"
+    shutil.copytree(folder / "data", data, ignore=shutil.ignore_patterns(".cache"))
+    image = data / DATASET / (data / DATASET / "filenames_test.txt").read_text().split()[0]
+    pixels = image.read_bytes()
+    image.write_bytes(bytes(len(pixels)))
+    before = sorted(study.iterdir())
+    code, output = run(data, folder / "failing")
+    assert code == 1 and f"ImageError: {image}: not a readable image" in output
+    assert sorted(study.iterdir()) == before
+    assert not list(study.glob("*asen_pp*"))
+    image.write_bytes(pixels)
+    finished = finish(data, folder / "failing")
+    assert contents(finished) == contents(unbroken[0])
