@@ -110,9 +110,16 @@ class ExperimentConfig:
                     f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}"
                 )
         for name, (low, high) in _RANGES.items():
-            if not low <= getattr(self, name) <= high:
+            if not low <= getattr(self, name) <= high:  # not a number is refused too
                 raise ConfigError(
-                    f"{name} must lie in [{low}, {high}]; got {getattr(self, name)!r}"
+                    f"{name} must lie in [{low:g}, {high:g}]; got {getattr(self, name)!r}"
+                )
+        for name in ("global_backbone", "local_backbone", "pretrain_backbone"):
+            value = getattr(self, name)
+            if value not in BACKBONES and not value.startswith("keras:"):
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
+                    f"keras.applications>; got {value!r}"
                 )
 
     def override(self, **changes: Any) -> ExperimentConfig:
@@ -151,6 +158,9 @@ def _plain_type(annotation: Any) -> type:
     return annotation
 
 
+# Backbones that the package builds itself; "keras:<Name>" takes one of keras.applications.
+BACKBONES = ("resnet50", "resnet34", "compact")
+
 _FIELD_TYPES: dict[str, type] = {
     name: _plain_type(annotation)
     for name, annotation in typing.get_type_hints(ExperimentConfig).items()
@@ -165,10 +175,25 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "strategy": ("none", "mirrored"),
 }
 
+_MANY, _PIXELS, _RATE = (1, 10**6), (8, 8192), (0.0, 10.0)
 _RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
     "roi_threshold": (0.0, 0.99),
     "fusion_weight": (0.0, 1.0),
     "margin": (0.0, 2.0),
     "values_per_attribute": (2, 1_000),
     "images_per_value": (2, 1_000),
+    "pretrain_epochs": (0, 10**6),
+    "stage1_epochs": (0, 10**6),
+    "stage2_epochs": (0, 10**6),
+    "bootstrap_resamples": (0, 10**6),
+    "stage1_decay": (0.0, 1.0),
+    "stage2_decay": (0.0, 1.0),
+}
+_RANGES |= dict.fromkeys(("source_size", "global_size", "local_size"), _PIXELS)
+_RANGES |= {name: _RATE for name in _FIELD_TYPES if name.endswith(("learning_rate", "loss_weight"))}
+_RANGES |= {
+    name: _MANY
+    for name in _FIELD_TYPES
+    if name.endswith(("_dim", "_batch", "_reduction", "_per_step", "_per_epoch", "_decay_epochs"))
 }

@@ -6,6 +6,7 @@ settings, seed and epoch, an interrupted run resumes with the very triplets it w
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,10 +35,14 @@ class Plan:
         return len(self.images)
 
 
+_TRIES = 1000  # draws of values before a sampler gives up
+
+
 class LabelIndex:
     """Training labels arranged for sampling: attribute -> value -> images.
 
-    Values with fewer than two images are left out: they can give no positive pair.
+    Values with fewer than two images are left out: they can give no positive pair. An image may
+    hold several values of an attribute (as in DeepFashion).
 
     Args:
         labels: `(n, 3)` integers: image index, attribute index, value index.
@@ -50,6 +55,7 @@ class LabelIndex:
     def __init__(self, labels: np.ndarray, attributes: tuple[str, ...]) -> None:
         """Arrange the labels; see the class."""
         self.members: list[dict[int, np.ndarray]] = []
+        self.several_values: list[bool] = []  # whether some image holds several of the attribute
         for attribute, name in enumerate(attributes):
             rows = labels[labels[:, 1] == attribute]
             groups = {
@@ -64,13 +70,25 @@ class LabelIndex:
                     "label_train.txt; add labels or remove the attribute from meta.json"
                 )
             self.members.append(usable)
+            held = np.concatenate(list(usable.values()))
+            self.several_values.append(len(np.unique(held)) < len(held))
+
+    def pools(self, attribute: int, values: Sequence[int]) -> list[np.ndarray]:
+        """Return, for each of some values, the images that hold none of the others."""
+        members = self.members[attribute]
+        if not self.several_values[attribute]:
+            return [members[value] for value in values]
+        held = np.concatenate([members[value] for value in set(values)])
+        images, counts = np.unique(held, return_counts=True)
+        return [np.setdiff1d(members[value], images[counts > 1]) for value in values]
 
 
 def random_triplets(index: LabelIndex, *, steps: int, triplets: int, seed: int, epoch: int) -> Plan:
     """Plan an epoch of random triplets.
 
     An attribute is drawn uniformly, then two distinct values of it uniformly; anchor and positive
-    are different images of the first value, the negative is an image of the second.
+    are different images of the first value, the negative is an image of the second. An image that
+    holds both values is left out; values that then have too few images are drawn anew.
 
     Args:
         index: the training labels.
@@ -82,6 +100,9 @@ def random_triplets(index: LabelIndex, *, steps: int, triplets: int, seed: int, 
     Returns:
         A plan with `M = 3`: anchor, positive, negative. The negative's value differs.
 
+    Raises:
+        SamplingError: if an attribute's values are hardly ever held by different images.
+
     References:
         Dong et al., IEEE TIP 2021 (arXiv 2104.02429), training triplets as released.
     """
@@ -89,11 +110,11 @@ def random_triplets(index: LabelIndex, *, steps: int, triplets: int, seed: int, 
     plan = _empty_plan(steps, triplets, 3)
     for position in np.ndindex(steps, triplets):
         attribute = int(rng.integers(len(index.members)))
-        members = index.members[attribute]
-        values = list(members)
-        first, second = (values[i] for i in _two_distinct(rng, len(values)))
-        anchor, positive = (members[first][i] for i in _two_distinct(rng, len(members[first])))
-        negative = members[second][rng.integers(len(members[second]))]
+        (first, second), (positives, negatives) = _draw_values(
+            index, attribute, lambda n: _two_distinct(rng, n), fewest=2
+        )
+        anchor, positive = (positives[i] for i in _two_distinct(rng, len(positives)))
+        negative = negatives[rng.integers(len(negatives))]
         plan.images[position] = anchor, positive, negative
         plan.attributes[position] = attribute
         plan.values[position] = first, first, second
@@ -115,7 +136,8 @@ def batch_all(
     A step draws distinct attributes uniformly; each forms a group of `values` distinct values
     drawn uniformly and `images` distinct images of each. Where an attribute has fewer values, or
     a value fewer images, than asked for, the draw starts over for the rest of the group, so that
-    the group's size stays fixed; repeated images are then possible.
+    the group's size stays fixed; repeated images are then possible. An image that holds two of the
+    drawn values is left out; values that then have no image are drawn anew.
 
     Args:
         index: the training labels.
@@ -128,15 +150,19 @@ def batch_all(
 
     Returns:
         A plan with `G = attributes` and `M = values * images`.
+
+    Raises:
+        SamplingError: if an attribute's values are hardly ever held by different images.
     """
     rng = np.random.default_rng([seed, epoch])
     groups = min(attributes, len(index.members))
     plan = _empty_plan(steps, groups, values * images)
     for step in range(steps):
         for group, attribute in enumerate(_cycled(rng, len(index.members), groups)):
-            members = index.members[attribute]
-            chosen = np.array(list(members))[_cycled(rng, len(members), values)]
-            drawn = [members[v][_cycled(rng, len(members[v]), images)] for v in chosen]
+            chosen, pools = _draw_values(
+                index, attribute, lambda n: _cycled(rng, n, values), fewest=1
+            )
+            drawn = [pool[_cycled(rng, len(pool), images)] for pool in pools]
             plan.images[step, group] = np.concatenate(drawn)
             plan.attributes[step, group] = attribute
             plan.values[step, group] = np.repeat(chosen, images)
@@ -145,6 +171,25 @@ def batch_all(
 
 def _empty_plan(steps: int, groups: int, size: int) -> Plan:
     return Plan(*(np.zeros((steps, groups, size), np.int32) for _ in range(3)))
+
+
+def _draw_values(
+    index: LabelIndex, attribute: int, draw: Callable[[int], Sequence[int]], *, fewest: int
+) -> tuple[list[int], list[np.ndarray]]:
+    """Draw values until every one has `fewest` images that hold no other of them.
+
+    All values of an index have two images: where none holds several values, the first draw stands.
+    """
+    values = list(index.members[attribute])
+    for _ in range(_TRIES):
+        chosen = [values[at] for at in draw(len(values))]
+        pools = index.pools(attribute, chosen)
+        if min(len(pool) for pool in pools) >= fewest:
+            return chosen, pools
+    raise SamplingError(
+        f"attribute {attribute}: in {_TRIES} draws no values were held by different images; "
+        "correct label_train.txt, or draw fewer values_per_attribute"
+    )
 
 
 def _two_distinct(rng: np.random.Generator, population: int) -> tuple[int, int]:

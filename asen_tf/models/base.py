@@ -49,7 +49,10 @@ class SimilarityModel(keras.Model):
     def joint(self, joint: bool) -> None:
         self._joint = joint
         # What runs is decided while tracing, so the trace must not outlive the decision.
-        self._pairs = tf.function(self._run_pairs, reduce_retracing=True)
+        # One signature for all sizes: a result never depends on the shapes that were seen before.
+        pairs = tf.TensorSpec((None,), tf.int32)
+        images = tf.TensorSpec((None, None, None, 3), tf.uint8)
+        self._pairs = tf.function(self._run_pairs, input_signature=(images, pairs, pairs))
 
     @property
     def embedding_names(self) -> tuple[str, ...]:

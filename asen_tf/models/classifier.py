@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from asen_tf.backbones import build_backbone
+from asen_tf.backbones import build_backbone, normalisation_mode
 from asen_tf.layers import ImageNormalisation
 
 _VOID = -1e9  # logit of a value that an attribute does not have
@@ -47,7 +47,7 @@ class AttributeClassifier(keras.Model):
         self.value_counts = tuple(value_counts)
         self.backbone_name = backbone
         self.image_size = image_size
-        self.normalisation = ImageNormalisation(name="normalisation")
+        self.normalisation = ImageNormalisation(normalisation_mode(backbone), name="normalisation")
         self.backbone = build_backbone(backbone)
         self.flatten = keras.layers.Flatten(name="flatten")
         self.heads = keras.layers.Dense(sum(value_counts), dtype="float32", name="heads")

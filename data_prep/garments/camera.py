@@ -9,15 +9,24 @@ import numpy as np
 import skia
 from PIL import Image
 
-from data_prep.garments.body import arm_line
+from data_prep.garments.body import ARM, arm_line
+from data_prep.garments.limb import resample
 from data_prep.garments.outfit import Outfit
+from data_prep.garments.pen import Point
 from data_prep.garments.scene import Scene
 from data_prep.garments.values import CHIN, FLOOR, HEAD_TOP, NECK_ATTRIBUTES
 
 MARGIN = 5.0  # pixels kept free around what must be seen, at 320 px
-MAX_SCALE = 72.0  # pixels per u at 320 px: a near crop never makes the neck part large
+MAX_SCALE, MAX_BUST_SCALE = 72.0, 125.0  # pixels per u at 320 px
+BUST = (1.5, 2.0)  # y (u) of the frame's bottom edge: below every neckline and short sleeve
 NECK_CUT, CHEST_CUT = (0.88, 1.15)  # y (u) of the frame's top edge where it cuts the figure
 NOISE_SIDE = 512  # pixels; more for larger images
+
+
+def _sleeve_end(outfit: Outfit, scene: Scene, side: int) -> Point:
+    """Return where a sleeve that is not hidden ends, on the arm's middle line."""
+    share = 0.0 if "sleeve_length" in outfit.hidden else outfit.sleeve_end
+    return resample(arm_line(scene, side), 0.0, share * ARM + 0.05, 2)[-1]
 
 
 def frame(outfit: Outfit, scene: Scene, size: int) -> skia.Matrix:
@@ -28,7 +37,8 @@ def frame(outfit: Outfit, scene: Scene, size: int) -> skia.Matrix:
     """
     camera, warp = scene.camera, scene.warp
     lower_only = outfit.kind in ("skirt", "trousers")
-    cut_below = outfit.kind == "top" or any(
+    bust = outfit.kind == "bust"
+    cut_below = outfit.kind in ("top", "bust") or any(
         way == "frame" for name, way in outfit.hidden.items() if name not in NECK_ATTRIBUTES
     )
     cut_neck = any(outfit.hidden.get(name) == "frame" for name in NECK_ATTRIBUTES)
@@ -39,17 +49,22 @@ def frame(outfit: Outfit, scene: Scene, size: int) -> skia.Matrix:
     cut = CHIN - 0.3
     top = anchor_top if anchor_top is not None else cut + camera.headroom * (whole - cut)
     arms = [] if lower_only else [point for s in (-1, 1) for point in arm_line(scene, s)]
-    bottom = warp(0.0, FLOOR + 0.2)[1]
+    bottom, largest = warp(0.0, FLOOR + 0.2)[1], MAX_SCALE
     if cut_below:  # the sleeves stay in the frame, whatever their length
         hips = warp(0.0, 2.7)[1] + 0.4 * camera.shift[1]
         bottom = max([hips, *(y + 0.1 for _, y in arms)])
     wide = max([1.5, *(abs(x) + 0.15 for x, _ in arms)])
+    if bust:
+        bottom = warp(0.0, BUST[0] + (BUST[1] - BUST[0]) * camera.shift[1])[1]
+        ends = [_sleeve_end(outfit, scene, s) for s in (-1, 1)]
+        wide = max([1.1, *(abs(x) + 0.25 for x, _ in ends)])
+        largest = MAX_BUST_SCALE
 
     turn = math.radians(camera.rotation)
     c, s = math.cos(turn), abs(math.sin(turn))
     free = size * (1.0 - 2.0 * MARGIN / 320.0)
     tall, across = (bottom - top) * c + 2 * wide * s, (bottom - top) * s + 2 * wide * c
-    scale = min(free / tall, free / across, MAX_SCALE * size / 320.0) * camera.zoom
+    scale = min(free / tall, free / across, largest * size / 320.0) * camera.zoom
 
     matrix = skia.Matrix()
     matrix.setRotate(camera.rotation)
