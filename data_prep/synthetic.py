@@ -21,7 +21,7 @@ from data_prep.garments.files import image_path, make_image
 from data_prep.garments.partition import split_images, split_rows
 from data_prep.garments.values import ATTRIBUTES, VALUES
 
-RENDERER_VERSION = 7  # raise it with every change that alters an image, a label or a box
+RENDERER_VERSION = 8  # raise it with every change that alters an image, a label or a box
 MARKER = "renderer.json"
 SECONDS_PER_IMAGE = 0.015  # on one core; for the announcement only
 PARTITION_KEY = 2**32 - 1  # spawn key of the partition's random stream: no image has this number

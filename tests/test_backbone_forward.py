@@ -63,7 +63,18 @@ class NaiveNetwork:
     def compact(self, x: np.ndarray) -> np.ndarray:
         for stem in ("stem1", "stem2"):
             x = np.maximum(self.conv(x, f"{stem}_conv", f"{stem}_bn", 2), 0)
-        return self.block(self.block(x, "layer1_0", (2, 1)), "layer1_1", (1, 1))
+        x = self.block(self.block(x, "layer1_0", (2, 1)), "layer1_1", (1, 1))
+        return self.place(np.maximum(self.conv(x, "place_conv", "place_bn"), 0))
+
+    def place(self, x: np.ndarray) -> np.ndarray:
+        """Weigh every channel by its sum of cosines, position by position."""
+        kernel, bias = self.get("place_gate/kernel:0"), self.get("place_gate/bias:0")
+        (height, width), out = x.shape[:2], np.empty_like(x)
+        for row, column in np.ndindex(height, width):
+            y, z = (row + 0.5) / height, (column + 0.5) / width
+            waves = [np.cos(np.pi * k * y) * np.cos(np.pi * n * z) for k, n in np.ndindex(5, 5)]
+            out[row, column] = x[row, column] / (1 + np.exp(-(np.array(waves[1:]) @ kernel + bias)))
+        return out
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet34", "compact"])

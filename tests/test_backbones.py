@@ -49,7 +49,8 @@ def test_resnet34_has_torchvisions_weights_up_to_stage_3() -> None:
 def test_compact_has_about_half_a_million_weights() -> None:
     by_hand = conv(3, 3, 16) + conv(3, 16, 48) + conv(1, 48, 128) + conv(3, 48, 128)
     by_hand += 3 * conv(3, 128, 128)
-    assert trainable(plain("compact")) == by_hand == 512_560
+    by_hand += conv(1, 128, 256) + 25 * 256  # 24 waves and a bias per channel
+    assert trainable(plain("compact")) == by_hand == 552_240
 
 
 @pytest.mark.parametrize(
@@ -58,8 +59,8 @@ def test_compact_has_about_half_a_million_weights() -> None:
         ("resnet50", (224, 224), (14, 14, 1024)),
         ("resnet34", (112, 112), (7, 7, 256)),
         ("resnet34", (97, 130), (7, 9, 256)),  # halves are rounded up, as torchvision's are
-        ("compact", (96, 96), (12, 12, 128)),
-        ("compact", (33, 7), (5, 1, 128)),
+        ("compact", (96, 96), (12, 12, 256)),
+        ("compact", (33, 7), (5, 1, 256)),
     ],
 )
 def test_feature_maps(name: str, side: tuple[int, int], expected: tuple[int, ...]) -> None:

@@ -22,18 +22,26 @@ def pictures(count: int = 2, side: int = 24) -> np.ndarray:
 @pytest.fixture(scope="module")
 def model() -> AttributeClassifier:
     model = AttributeClassifier(COUNTS, backbone="compact", image_size=24)
-    model.heads.bias.assign(np.arange(10.0))
+    rng = np.random.default_rng(1)
+    model.bias.assign(np.arange(10.0))
+    model.place.assign(rng.normal(scale=0.1, size=model.place.shape))
     return model
 
 
-def test_logits_are_the_heads_of_the_flat_feature_map(model: AttributeClassifier) -> None:
+def test_logits_are_each_attributes_of_what_it_pools(model: AttributeClassifier) -> None:
     logits = model({"view": pictures()}, training=False)["logits"].numpy()
     assert logits.shape == (2, 3, 5) and logits.dtype == np.float32
     pixels = (pictures() / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    flat = np.reshape(model.backbone(pixels.astype(np.float32)), (2, -1))
-    scores = flat @ model.heads.kernel.numpy() + np.arange(10.0)
+    features = np.reshape(model.backbone(pixels.astype(np.float32)), (2, 9, 256))
+    kernel, bias = (weight.numpy() for weight in model.focus.weights)
     for attribute, (first, values) in enumerate(((0, 3), (3, 2), (5, 5))):
-        expected = scores[:, first : first + values]
+        content = features @ kernel[0, 0, :, attribute] + bias[attribute]
+        place = 30.0 * model.place.numpy()[:, :, attribute].reshape(9)
+        weights = np.exp(content + place)
+        weights /= weights.sum(axis=1, keepdims=True)
+        pooled = np.sum(weights[:, :, None] * features, axis=1)
+        expected = pooled @ model.kernel.numpy()[first : first + values].T
+        expected += np.arange(10.0)[first : first + values]
         np.testing.assert_allclose(logits[:, attribute, :values], expected, atol=1e-4)
 
 
@@ -52,7 +60,7 @@ def test_the_place_of_a_part_counts(model: AttributeClassifier) -> None:
 
 
 def test_everything_learns(model: AttributeClassifier) -> None:
-    assert len(model.trainable_variables) == len(model.backbone.trainable_variables) + 2
+    assert len(model.trainable_variables) == len(model.backbone.trainable_variables) + 5
     with tf.GradientTape() as tape:
         logits = model({"view": pictures(4)}, training=True)["logits"]
         loss = tf.reduce_sum(tf.nn.log_softmax(logits)[:, :, 0])

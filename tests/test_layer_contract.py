@@ -12,6 +12,7 @@ from asen_tf.layers import (
     AttributeChannelAttention,
     AttributeSpatialAttention,
     ImageNormalisation,
+    PositionGate,
     RegionOfInterest,
 )
 
@@ -46,6 +47,7 @@ CASES: list[tuple[type, dict[str, Any], list[np.ndarray], list[tuple[int, ...]],
         [(2, 8, 8, 3), (2, 4)],
         0,
     ),
+    (PositionGate, {"frequencies": 2}, [normal(2, 5, 3, 4)], [(2, 5, 3, 4)], 2),
     (ImageNormalisation, {"mode": "caffe"}, [pixels(2, 5, 6, 3)], [(2, 5, 6, 3)], 0),
 ]
 

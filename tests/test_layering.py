@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("compatibility", "config", "files", "intervals", "provenance", "ranking"),
     ("annotations", "presets", "studies"),
-    ("backbones", "layers", "losses"),
+    ("layers", "losses"),
+    ("backbones",),
     ("data",),
     ("branches",),
     ("models",),

@@ -161,17 +161,20 @@ def test_global_branch_alone_has_neither_local_nor_alignment_loss() -> None:
 
 def test_cross_entropy_and_accuracy_equal_a_loop_over_labelled_values() -> None:
     rng = np.random.default_rng(1)
-    logits, value = rng.normal(size=(6, 3, 4)), rng.integers(-1, 4, size=(6, 3))
-    costs, right = [], []
+    logits, value = rng.normal(size=(6, 4, 4)), rng.integers(-1, 4, size=(6, 4))
+    value[:, 3] = -1  # an attribute that nothing in the batch is labelled with
+    costs, right = [[] for _ in range(4)], []
     for image, attribute in zip(*np.nonzero(value >= 0), strict=True):
         scores, label = logits[image, attribute], value[image, attribute]
-        costs.append(math.log(sum(math.exp(score) for score in scores)) - scores[label])
+        log_sum = math.log(sum(math.exp(score) for score in scores))
+        costs[attribute].append(log_sum - scores[label])
         right.append(max(range(4), key=lambda i: scores[i]) == label)
-    assert 0 < len(costs) < value.size and 0 < sum(right) < len(right)
+    assert len({len(cost) for cost in costs}) > 2 and 0 < sum(right) < len(right)
+    expected = sum(sum(cost) / max(len(cost), 1) for cost in costs) / 4
     losses = ClassificationObjective()(
         {"value": tf.constant(value, tf.int32)}, {"logits": tf.constant(logits, tf.float32)}
     )
-    assert float(losses["loss"]) == pytest.approx(sum(costs) / len(costs), rel=1e-5)
+    assert float(losses["loss"]) == pytest.approx(expected, rel=1e-5)
     assert float(losses["accuracy"]) == pytest.approx(sum(right) / len(right))
 
 

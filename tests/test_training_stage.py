@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from line_training import EPOCHS, RATES, SCORES, STEPS, Line, parameters, points, train
 
 from asen_tf.training.stage import BEST, LAST
-from line_training import EPOCHS, RATES, SCORES, STEPS, Line, parameters, points, train
 
 
 @pytest.fixture(scope="module")

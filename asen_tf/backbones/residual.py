@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from asen_tf.layers import PositionGate
+
 # torchvision's constants; Keras counts momentum the other way round (0.9 here is 0.1 there).
 _EPSILON, _MOMENTUM = 1e-5, 0.9
 
@@ -63,14 +65,16 @@ def build_compact(image: tf.Tensor, prefix: str) -> tf.Tensor:
     """Apply a small residual network for small inputs on a CPU (stride 8, about 0.5 M weights).
 
     Two strided convolutions keep the costly high resolutions thin; two residual blocks of 128
-    channels do the work at stride 8.
+    channels do the work at stride 8. A deep network trained on ImageNet tells by its features alone
+    how a pattern is arranged; so small a network does not, and the branches pool its features over
+    all positions. So the last layer gives each channel a place (see `PositionGate`).
 
     Args:
         image: `(B, H, W, 3)`, normalised.
         prefix: goes before every layer's name.
 
     Returns:
-        `(B, H / 8, W / 8, 128)`.
+        `(B, H / 8, W / 8, 256)`.
     """
     x = image
     for index, width in enumerate((16, 48), start=1):
@@ -78,7 +82,9 @@ def build_compact(image: tf.Tensor, prefix: str) -> tf.Tensor:
         x = keras.layers.ReLU(name=f"{prefix}stem{index}_relu")(x)
     for index, stride in enumerate((2, 1)):
         x = basic_block(x, 128, stride, f"{prefix}layer1_{index}_")
-    return x
+    x = _convolve(x, 256, 1, 1, f"{prefix}place_conv", f"{prefix}place_bn")
+    x = keras.layers.ReLU(name=f"{prefix}place_relu")(x)
+    return PositionGate(name=f"{prefix}place_gate")(x)
 
 
 def _join(x: tf.Tensor, y: tf.Tensor, stride: int, prefix: str) -> tf.Tensor:

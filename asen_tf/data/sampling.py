@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -41,8 +42,7 @@ _TRIES = 1000  # draws of values before a sampler gives up
 class LabelIndex:
     """Training labels arranged for sampling: attribute -> value -> images.
 
-    Values with fewer than two images are left out: they can give no positive pair. An image may
-    hold several values of an attribute (as in DeepFashion).
+    Values with fewer than two images are left out: they can give no positive pair.
 
     Args:
         labels: `(n, 3)` integers: image index, attribute index, value index.
@@ -103,16 +103,14 @@ def random_triplets(index: LabelIndex, *, steps: int, triplets: int, seed: int, 
     Raises:
         SamplingError: if an attribute's values are hardly ever held by different images.
 
-    References:
-        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), training triplets as released.
+    Source: Dong et al., IEEE TIP 2021 (arXiv 2104.02429), training triplets as released.
     """
     rng = np.random.default_rng([seed, epoch])
     plan = _empty_plan(steps, triplets, 3)
     for position in np.ndindex(steps, triplets):
         attribute = int(rng.integers(len(index.members)))
-        (first, second), (positives, negatives) = _draw_values(
-            index, attribute, lambda n: _two_distinct(rng, n), fewest=2
-        )
+        draw = partial(_two_distinct, rng)
+        (first, second), (positives, negatives) = _draw_values(index, attribute, draw, fewest=2)
         anchor, positive = (positives[i] for i in _two_distinct(rng, len(positives)))
         negative = negatives[rng.integers(len(negatives))]
         plan.images[position] = anchor, positive, negative
@@ -159,9 +157,8 @@ def batch_all(
     plan = _empty_plan(steps, groups, values * images)
     for step in range(steps):
         for group, attribute in enumerate(_cycled(rng, len(index.members), groups)):
-            chosen, pools = _draw_values(
-                index, attribute, lambda n: _cycled(rng, n, values), fewest=1
-            )
+            draw = partial(_cycled, rng, count=values)
+            chosen, pools = _draw_values(index, attribute, draw, fewest=1)
             drawn = [pool[_cycled(rng, len(pool), images)] for pool in pools]
             plan.images[step, group] = np.concatenate(drawn)
             plan.attributes[step, group] = attribute
@@ -178,7 +175,7 @@ def _draw_values(
 ) -> tuple[list[int], list[np.ndarray]]:
     """Draw values until every one has `fewest` images that hold no other of them.
 
-    All values of an index have two images: where none holds several values, the first draw stands.
+    All values have two images: where none holds several values, the first draw stands.
     """
     values = list(index.members[attribute])
     for _ in range(_TRIES):

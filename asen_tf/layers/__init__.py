@@ -3,6 +3,7 @@
 from asen_tf.layers.channel_attention import AttributeChannelAttention
 from asen_tf.layers.global_view import global_view
 from asen_tf.layers.image_normalisation import ImageNormalisation
+from asen_tf.layers.position_gate import PositionGate
 from asen_tf.layers.region_of_interest import RegionOfInterest, crop_regions, region_boxes
 from asen_tf.layers.spatial_attention import AttributeSpatialAttention
 
@@ -10,6 +11,7 @@ __all__ = [
     "AttributeChannelAttention",
     "AttributeSpatialAttention",
     "ImageNormalisation",
+    "PositionGate",
     "RegionOfInterest",
     "crop_regions",
     "global_view",

@@ -11,20 +11,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from asen_tf.backbones import build_backbone, normalisation_mode
 from asen_tf.layers import ImageNormalisation
 
 _VOID = -1e9  # logit of a value that an attribute does not have
+_PLACE_SPEED = 30.0  # Adam moves every weight alike; where to look must move faster than the rest
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
 class AttributeClassifier(keras.Model):
     """Names the value of every attribute of an image.
 
-    The head sees the whole feature map, position by position: averaged over the image, small
-    parts would drown, and their place in the picture is half of what tells them apart.
+    Each attribute pools the feature map by a softmax over its positions, of what is there and of
+    where it is, and has a linear classifier of its own on what it has pooled. The branches pool by
+    attention as well: a head that read the map position by position would learn faster at first,
+    and leave features that say little once they are pooled.
 
     Args:
         value_counts: the number of values of each attribute.
@@ -49,11 +53,17 @@ class AttributeClassifier(keras.Model):
         self.image_size = image_size
         self.normalisation = ImageNormalisation(normalisation_mode(backbone), name="normalisation")
         self.backbone = build_backbone(backbone)
-        self.flatten = keras.layers.Flatten(name="flatten")
-        self.heads = keras.layers.Dense(sum(value_counts), dtype="float32", name="heads")
+        self.focus = keras.layers.Conv2D(len(value_counts), 1, dtype="float32", name="focus")
         shape = self.backbone.compute_output_shape((None, image_size, image_size, 3))
-        with tf.name_scope(self.heads.name):
-            self.heads.build((None, shape[1] * shape[2] * shape[3]))
+        with tf.name_scope(self.focus.name):
+            self.focus.build(shape)
+        self.place = self.add_weight(
+            name="place", shape=(*shape[1:3], len(value_counts)), initializer="zeros"
+        )
+        self.kernel = self.add_weight(
+            name="kernel", shape=(sum(value_counts), shape[3]), initializer="glorot_uniform"
+        )
+        self.bias = self.add_weight(name="bias", shape=(sum(value_counts),), initializer="zeros")
         self.built = True
 
     def call(
@@ -61,7 +71,14 @@ class AttributeClassifier(keras.Model):
     ) -> dict[str, tf.Tensor]:
         """Return the logits; see the class."""
         features = self.backbone(self.normalisation(inputs["view"]), training=training)
-        scores = self.heads(self.flatten(features))
+        features = tf.cast(features, tf.float32)
+        weights = self.focus(features) + _PLACE_SPEED * self.place
+        count = len(self.value_counts)
+        weights = tf.nn.softmax(tf.reshape(weights, (tf.shape(weights)[0], -1, count)), axis=1)
+        flat = tf.reshape(features, (tf.shape(features)[0], -1, features.shape[-1]))
+        pooled = tf.einsum("bpa,bpc->bac", weights, flat)
+        owners = np.repeat(np.arange(count), self.value_counts)  # the attribute of each value
+        scores = tf.einsum("bvc,vc->bv", tf.gather(pooled, owners, axis=1), self.kernel) + self.bias
         widest = max(self.value_counts)
         blocks = [
             tf.pad(block, [[0, 0], [0, widest - block.shape[-1]]], constant_values=_VOID)

@@ -71,8 +71,9 @@ class SimilarityObjective:
 class ClassificationObjective:
     """Cross-entropy of each labelled attribute's value, and the share of right answers.
 
-    Rows of the batch carry `value` `(G, A)`: the value of each attribute, -1 where not labelled;
-    the mean runs over labelled (image, attribute) pairs.
+    Rows of the batch carry `value` `(G, A)`: the value of each attribute, -1 where not labelled.
+    The loss is the mean over attributes of the mean over their labelled images: an attribute that
+    few images carry counts as much as another. The accuracy is over all labels.
     """
 
     names = ("loss", "accuracy")
@@ -87,6 +88,10 @@ class ClassificationObjective:
         )
         right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), values)
         return {
-            "loss": tf.reduce_sum(entropy * labelled) / count,
+            "loss": tf.reduce_mean(
+                tf.math.divide_no_nan(
+                    tf.reduce_sum(entropy * labelled, axis=0), tf.reduce_sum(labelled, axis=0)
+                )
+            ),
             "accuracy": tf.reduce_sum(tf.cast(right, tf.float32) * labelled) / count,
         }

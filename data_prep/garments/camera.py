@@ -11,13 +11,14 @@ from PIL import Image
 
 from data_prep.garments.body import ARM, arm_line
 from data_prep.garments.limb import resample
-from data_prep.garments.outfit import Outfit
+from data_prep.garments.outfit import CROPPED, Outfit
 from data_prep.garments.pen import Point
 from data_prep.garments.scene import Scene
 from data_prep.garments.values import CHIN, FLOOR, HEAD_TOP, NECK_ATTRIBUTES
 
 MARGIN = 5.0  # pixels kept free around what must be seen, at 320 px
 MAX_SCALE, MAX_BUST_SCALE = 72.0, 125.0  # pixels per u at 320 px
+DETAIL, DETAIL_WIDTH = (1.25, 1.6), 0.85  # y (u) of the bottom edge; half-width of what is shown
 BUST = (1.5, 2.0)  # y (u) of the frame's bottom edge: below every neckline and short sleeve
 NECK_CUT, CHEST_CUT = (0.88, 1.15)  # y (u) of the frame's top edge where it cuts the figure
 NOISE_SIDE = 512  # pixels; more for larger images
@@ -37,8 +38,7 @@ def frame(outfit: Outfit, scene: Scene, size: int) -> skia.Matrix:
     """
     camera, warp = scene.camera, scene.warp
     lower_only = outfit.kind in ("skirt", "trousers")
-    bust = outfit.kind == "bust"
-    cut_below = outfit.kind in ("top", "bust") or any(
+    cut_below = outfit.kind in CROPPED or any(
         way == "frame" for name, way in outfit.hidden.items() if name not in NECK_ATTRIBUTES
     )
     cut_neck = any(outfit.hidden.get(name) == "frame" for name in NECK_ATTRIBUTES)
@@ -54,7 +54,11 @@ def frame(outfit: Outfit, scene: Scene, size: int) -> skia.Matrix:
         hips = warp(0.0, 2.7)[1] + 0.4 * camera.shift[1]
         bottom = max([hips, *(y + 0.1 for _, y in arms)])
     wide = max([1.5, *(abs(x) + 0.15 for x, _ in arms)])
-    if bust:
+    if outfit.kind == "detail":
+        top = CHIN - 0.1 - 0.3 * camera.headroom
+        bottom = warp(0.0, DETAIL[0] + (DETAIL[1] - DETAIL[0]) * camera.shift[1])[1]
+        wide, largest = DETAIL_WIDTH, 1e3
+    if outfit.kind == "bust":
         bottom = warp(0.0, BUST[0] + (BUST[1] - BUST[0]) * camera.shift[1])[1]
         ends = [_sleeve_end(outfit, scene, s) for s in (-1, 1)]
         wide = max([1.1, *(abs(x) + 0.25 for x, _ in ends)])

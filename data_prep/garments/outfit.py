@@ -20,17 +20,20 @@ from data_prep.garments.values import (
     Interval,
 )
 
-# A "bust" is shown from the chest up, a "top" from the hips up: nothing below the frame is named.
+# A "detail" shows the neck alone, a "bust" the garment from the chest up, a "top" from the hips
+# up: what lies outside the frame is not named.
 KINDS = {
-    "bust": 0.2,
-    "top": 0.17,
-    "dress": 0.16,
+    "detail": 0.18,
+    "bust": 0.14,
+    "top": 0.14,
+    "dress": 0.13,
     "top_skirt": 0.06,
-    "top_trousers": 0.08,
-    "coat": 0.21,
-    "skirt": 0.06,
+    "top_trousers": 0.07,
+    "coat": 0.17,
+    "skirt": 0.05,
     "trousers": 0.06,
 }
+CROPPED = ("detail", "bust", "top")
 SUPPORTS = {"person": 0.7, "mannequin": 0.14, "form": 0.1, "hanger": 0.06}
 STRAPLESS, STRAIGHT, OFF_SHOULDER, ONE_SHOULDER = 1, 3, 6, 9
 SLEEVELESS, CUP, SHORT, ELBOW, WRIST = 1, 2, 3, 4, 6
@@ -42,9 +45,9 @@ class Outfit:
     """Values and drawn geometry of one image; lengths in u (see ``values``).
 
     ``labels`` maps attribute to value index. ``hidden`` maps an attribute with value 0 to the way
-    it is hidden: "frame" or "object" for hems, "cape", "panels" or "frame" for sleeves, "scarf", "hair" or
-    "frame" for neck parts. ``neck`` is (attribute, value) of the drawn construction; value 0 draws
-    a plain garment under what hides it. A hem or sleeve of 0.0 means there is no such part.
+    it is hidden: "frame" or "object" for hems, "cape", "panels" or "frame" for sleeves, "scarf",
+    "hair" or "frame" for neck parts. ``neck`` is (attribute, value) of the drawn construction;
+    value 0 draws a plain garment under what hides it. A hem or sleeve of 0.0 means there is none.
     """
 
     kind: str
@@ -110,7 +113,7 @@ def _lower_weights(kind: str, below: str) -> np.ndarray:
 def _neck(rng: np.random.Generator, kind: str) -> tuple[str, int]:
     if kind == "coat":
         weights = {"lapel_design": 0.82, "collar_design": 0.18}
-    elif kind == "bust":
+    elif kind in ("detail", "bust"):
         weights = {"neckline_design": 0.36, "collar_design": 0.2}
         weights |= {"neck_design": 0.2, "lapel_design": 0.24}
     else:
@@ -130,7 +133,7 @@ def sample_outfit(rng: np.random.Generator) -> Outfit:
 
     # Lower garment and coat.
     below = {"dress": "skirt", "top_skirt": "skirt", "top_trousers": "trousers"}.get(kind, kind)
-    if kind in ("coat", "top", "bust"):
+    if kind == "coat" or kind in CROPPED:
         below = "skirt" if rng.random() < 0.45 else "trousers"
     if kind == "coat":
         labels["coat_length"] = int(rng.integers(len(VALUES["coat_length"])))
@@ -139,7 +142,7 @@ def sample_outfit(rng: np.random.Generator) -> Outfit:
     value = int(rng.choice(len(VALUES[name]), p=_lower_weights(kind, below)))
     hem = _hem(rng, hems, value)
     shown = labels.get("coat_length") != 0 and hem > coat_hem + MIN_VISIBLE
-    if kind not in ("top", "bust") and (kind != "coat" or shown):
+    if kind not in CROPPED and (kind != "coat" or shown):
         labels[name] = value
     if below == "skirt":
         skirt_hem = hem
@@ -147,7 +150,7 @@ def sample_outfit(rng: np.random.Generator) -> Outfit:
         trouser_hem = hem
     if below == "trousers" and support == "form":
         support = "mannequin"  # a dress form has no legs
-    cut_below = kind in ("top", "bust")
+    cut_below = kind in CROPPED
     for attribute in ("skirt_length", "coat_length", "pant_length"):
         if labels.get(attribute) == 0:
             hidden[attribute] = pick(rng, {"frame": 0.6, "object": 0.4})
@@ -157,15 +160,17 @@ def sample_outfit(rng: np.random.Generator) -> Outfit:
     if upper:
         neck = _neck(rng, kind)
         labels[neck[0]] = neck[1]
-        if kind == "bust" and neck[0] == "lapel_design":
+        if kind in ("detail", "bust") and neck[0] == "lapel_design":
             coat_hem = _within(rng, COAT_HEMS[int(rng.integers(2, len(COAT_HEMS) + 1))])
         if support == "hanger" and neck[0] == "neckline_design":
             support = "mannequin" if below == "trousers" else "form"  # bare shoulders need a body
-        sleeve = labels["sleeve_length"] = _sleeve_value(rng, kind, neck)
+        sleeve = _sleeve_value(rng, kind, neck)
+        if kind != "detail":
+            labels["sleeve_length"] = sleeve
         shortest = WRIST if kind == "bust" else SLEEVELESS  # of those that are hidden
         sleeve_end = _within(rng, SLEEVE_ENDS[sleeve or int(rng.integers(shortest, 9))])
         straps = sleeve == SLEEVELESS and bool(rng.random() < 0.5)
-        if sleeve == 0:
+        if labels.get("sleeve_length") == 0:
             ways = {"frame": 1.0} if kind == "bust" else {"cape": 0.6, "panels": 0.4}
             hidden["sleeve_length"] = pick(rng, ways)
         if neck[1] == 0:

@@ -14,8 +14,8 @@ from data_prep.garments.fabric import Colour, Fabric, muted, random_fabric
 from data_prep.garments.outfit import Outfit, pick
 from data_prep.garments.pen import Warp
 
-BACKGROUNDS = {"plain": 0.2, "gradient": 0.2} | dict.fromkeys(
-    ("brick", "planks", "shelves", "street", "foliage", "rack"), 0.1
+BACKGROUNDS = {"plain": 0.26, "gradient": 0.26} | dict.fromkeys(
+    ("brick", "planks", "shelves", "street", "foliage", "rack"), 0.08
 )
 PROPS = ("board", "box", "plant", "bag", "counter")
 SKINS: tuple[Colour, ...] = (
@@ -98,17 +98,17 @@ def _arm(rng: np.random.Generator, *, still: bool, limp: bool) -> tuple[float, f
 def _camera(rng: np.random.Generator) -> Camera:
     white = tuple(float(v) for v in rng.normal(1.0, 0.035, 3))
     return Camera(
-        rotation=float(rng.uniform(-8, 8)),
+        rotation=float(rng.uniform(-6, 6)),
         zoom=float(rng.uniform(0.9, 1.0)),
         headroom=float(np.clip(rng.uniform(-0.8, 0.6), 0, 1)),
-        shift=(float(rng.uniform(-0.4, 0.4)), float(rng.uniform(0, 1))),
+        shift=(float(rng.uniform(-0.3, 0.3)), float(rng.uniform(0, 1))),
         exposure=float(rng.uniform(0.95, 1.3)),
         contrast=float(rng.uniform(0.85, 1.15)),
         white=white,
         light_angle=float(rng.uniform(0, 360)),
         light_depth=float(rng.uniform(0.0, 0.2)),
         blur=float(rng.uniform(0.35, 0.9)) if rng.random() < 0.4 else 0.0,
-        noise=float(rng.uniform(1.0, 7.0)),
+        noise=float(rng.uniform(1.0, 6.0)),
         quality=int(rng.integers(62, 96)),
     )
 
@@ -125,7 +125,7 @@ def sample_scene(rng: np.random.Generator, outfit: Outfit) -> Scene:
     inner = random_fabric(rng, (skin, upper.colour))
     hair = HAIRS[int(rng.integers(len(HAIRS)))]
     chances = {"bag": 0.22, "crossbody": 0.07, "belt": 0.2, "neckerchief": 0.15}
-    chances |= {"scarf": 0.16, "shawl": 0.14, "glasses": 0.15, "prop": 0.45, "clutter": 0.4}
+    chances |= {"scarf": 0.16, "shawl": 0.14, "glasses": 0.15, "prop": 0.35, "clutter": 0.3}
     return Scene(
         warp=Warp(
             width=float(rng.uniform(0.88, 1.14)),
