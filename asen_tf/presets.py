@@ -25,8 +25,8 @@ def quick() -> ExperimentConfig:
     return ExperimentConfig().override(
         dataset="Garments",
         source_size=320,
-        global_size=96,
-        local_size=96,
+        global_size=64,
+        local_size=64,
         global_backbone="compact",
         local_backbone="compact",
         attribute_dim=128,
@@ -35,14 +35,16 @@ def quick() -> ExperimentConfig:
         channel_attribute_dim=128,
         embedding_dim=256,
         starting_weights="pretrain",
-        pretrain_epochs=12,
+        pretrain_epochs=10,
+        pretrain_batch=32,
+        pretrain_learning_rate=2.5e-3,
         sampling="batch_all",
         steps_per_epoch=100,
-        stage1_epochs=4,
+        stage1_epochs=6,
         stage1_learning_rate=1e-3,
-        stage2_epochs=3,
+        stage2_epochs=4,
         stage2_local_learning_rate=1e-3,
-        stage2_global_learning_rate=1e-4,
+        stage2_global_learning_rate=2e-4,
     )
 
 

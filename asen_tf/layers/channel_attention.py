@@ -59,11 +59,12 @@ class AttributeChannelAttention(keras.layers.Layer):
             raise ValueError(
                 f"reduction={self.reduction} leaves no unit of {channels} channels; lower it"
             )
+        policy = self.dtype_policy  # the layer's own, which need not be the global one
         self.attribute = keras.layers.Dense(
-            self.attribute_units, activation="relu", name="attribute"
+            self.attribute_units, activation="relu", name="attribute", dtype=policy
         )
-        self.squeeze = keras.layers.Dense(hidden, activation="relu", name="squeeze")
-        self.gate = keras.layers.Dense(channels, activation="sigmoid", name="gate")
+        self.squeeze = keras.layers.Dense(hidden, activation="relu", name="squeeze", dtype=policy)
+        self.gate = keras.layers.Dense(channels, activation="sigmoid", name="gate", dtype=policy)
         context = (batch, count, channels + self.attribute_units)
         shapes = ((self.attribute, attributes), (self.squeeze, context))
         for layer, shape in (*shapes, (self.gate, (batch, count, hidden))):

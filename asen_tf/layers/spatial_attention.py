@@ -50,9 +50,10 @@ class AttributeSpatialAttention(keras.layers.Layer):
         if units < 1:
             raise ValueError(f"units must be a positive number of dimensions; got {units!r}")
         self.units = units
+        policy = self.dtype_policy  # the layer's own, which need not be the global one
         # A 1x1 convolution is a dense layer on the channel axis.
-        self.key = keras.layers.Dense(units, activation="tanh", name="key")
-        self.query = keras.layers.Dense(units, activation="tanh", name="query")
+        self.key = keras.layers.Dense(units, activation="tanh", name="key", dtype=policy)
+        self.query = keras.layers.Dense(units, activation="tanh", name="query", dtype=policy)
 
     def build(self, input_shape: Any) -> None:
         """Create the weights for `(features, attributes)` shapes."""
