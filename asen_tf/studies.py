@@ -14,6 +14,9 @@ from asen_tf.provenance import code_fingerprint
 # What may differ between the runs of one table; everything else is the study's setting.
 _VARIED = ("method", "seed")
 
+# Methods as they are printed; others by their own name.
+LABELS = {"random": "Random", "asen_pp": "ASEN++"}
+
 
 @dataclass(frozen=True)
 class FinishedRun:

@@ -59,7 +59,7 @@ def contact_sheets(
     cell: int = 160,
     seed: int = 0,
 ) -> list[Path]:
-    """Write ``<attribute>.png`` into ``out_dir`` for every attribute of a data set.
+    """Write ``<attribute>.jpg`` into ``out_dir`` for every attribute of a data set.
 
     Args:
         data_dir: folder that holds meta.json and the data set.
@@ -103,9 +103,9 @@ def contact_sheets(
                 outlined = column >= columns - OUTLINED
                 picture = _thumbnail(found[k], cell, outlined=outlined)
                 sheet.paste(picture, (LABEL_WIDTH + column * step, value * step))
-        path = out_dir / f"{name.replace('/', '_').replace(' ', '_')}.png"
+        path = out_dir / f"{name.replace('/', '_').replace(' ', '_')}.jpg"
         temporary = path.with_name(f".{path.name}.tmp")
-        sheet.save(temporary, "PNG", optimize=False)
+        sheet.save(temporary, "JPEG", quality=88, optimize=True)
         os.replace(temporary, path)
         sheets.append(path)
     return sheets

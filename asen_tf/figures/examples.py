@@ -75,7 +75,7 @@ def retrieval_strips(examples: Sequence[RetrievalExample], attribute: str) -> Fi
             axes.imshow(image)
             axes.set(xticks=[], yticks=[])
             if rank == 0:
-                title = f"query: {value}\nAP {100 * example.precision:.0f} %"
+                title = f"{value}\nquery, AP {100 * example.precision:.0f} %"
                 axes.set_title(title, fontsize="small", loc="center")
                 _frame(axes, "black")
                 continue

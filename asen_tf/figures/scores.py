@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from asen_tf.figures.style import COLOURS, WIDTH, label, themed
+from asen_tf.studies import LABELS
 
 
 @themed
@@ -97,7 +98,8 @@ def localisation_scores(table: pd.DataFrame) -> Figure:
         ("Attention maximum inside the part's box", "Overlap (IoU) of region and box"),
         strict=True,
     ):
-        bars = means.assign(series=means["method"].map(label))
+        names = means["method"].map(lambda name: LABELS.get(name, name))
+        bars = means.assign(series=names)
         _bars(axes, bars, palette=_palette(bars.assign(embedding="global")), value=column)
         centre = means.groupby("attribute", sort=False)[f"centre_{column}"].mean()
         places = np.arange(len(centre))

@@ -76,7 +76,7 @@ def picture(path: Path | str, alt: str, *, width: int | None = None) -> Image:
     """Return a picture file for display, in whichever of PNG and JPEG is smaller.
 
     Args:
-        path: a PNG file.
+        path: a PNG or JPEG file.
         alt: what the picture shows.
         width: px on the screen; the picture's own when None.
     """

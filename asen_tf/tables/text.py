@@ -6,9 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from asen_tf.studies import Selection
-
-LABELS = {"random": "Random", "asen_pp": "ASEN++"}  # as printed; other methods by their own name
+from asen_tf.studies import LABELS, Selection
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
