@@ -24,7 +24,8 @@ def write(executed: Sequence[Path], page: Path) -> None:
     report = nbformat.v4.new_notebook(metadata={"title": f"Study {page.parent.name}"})
     for path in executed:
         for cell in nbformat.read(path, as_version=4).cells:
-            report.cells.append(cell | {"id": f"cell-{len(report.cells)}"})  # unique in the report
+            cell["id"] = f"cell-{len(report.cells)}"  # every notebook counts its own
+            report.cells.append(cell)
     exporter = HTMLExporter(exclude_input=True, preprocessors=_PREPROCESSORS)
     body, _ = exporter.from_notebook_node(report)
     write_text(page, body)
