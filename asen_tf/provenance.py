@@ -55,7 +55,8 @@ def commit() -> str:
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
             return "unknown"  # installed inside somebody else's repository
-        changed = git("status", "--porcelain", "--untracked-files=no")
+        # Results are what code makes, not code: the study rewrites those that git keeps.
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
         return git("rev-parse", "HEAD") + ("-modified" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
