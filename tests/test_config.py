@@ -24,6 +24,9 @@ def another(name: str) -> object:
         "sampling": "batch_all",
         "mixed_precision": "mixed_float16",
         "strategy": "mirrored",
+        "global_backbone": "compact",
+        "local_backbone": "keras:MobileNetV2",
+        "pretrain_backbone": "resnet34",
     }
     value = getattr(ExperimentConfig(), name)
     if name in choices:
@@ -71,6 +74,12 @@ def test_a_choice_refuses_what_is_not_on_the_list_and_shows_the_list(name: str) 
         ("margin", [0.0, 2.0], [-0.01, 2.01, float("nan"), float("inf")]),
         ("values_per_attribute", [2, 1000], [1, 0, 1001]),
         ("images_per_value", [2, 1000], [1, -2, 1001]),
+        ("seed", [0, 2**31 - 1], [-1, 2**31]),
+        ("global_size", [8, 8192], [0, 7]),
+        ("steps_per_epoch", [1], [0, -1]),
+        ("pretrain_epochs", [0], [-1]),
+        ("stage1_learning_rate", [0.0, 10.0], [-1e-4, float("nan")]),
+        ("stage2_decay", [0.0, 1.0], [1.01, float("nan")]),
     ],
 )
 def test_a_range_includes_its_ends_and_nothing_beyond(
@@ -81,6 +90,12 @@ def test_a_range_includes_its_ends_and_nothing_beyond(
     for value in unlawful:
         with pytest.raises(ConfigError, match=rf"{name} must lie in \["):
             ExperimentConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["global_backbone", "local_backbone", "pretrain_backbone"])
+def test_a_backbone_is_one_of_ours_or_of_keras(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} must be one of .*compact.*keras:.*'resnet18'"):
+        ExperimentConfig(**{name: "resnet18"})
 
 
 def test_an_int_becomes_the_float_that_a_setting_wants() -> None:

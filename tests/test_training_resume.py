@@ -39,7 +39,7 @@ def states(directory: Path) -> list[str]:
 @pytest.mark.parametrize("epoch", [0, 1, 2, 3])
 def test_interrupted_within_an_epoch(unbroken, tmp_path: Path, epoch: int) -> None:
     broken = functools.partial(steps, stop_at=(epoch, STEPS - 1))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="interrupted"):
+    with pytest.raises(tf.errors.OpError, match="interrupted"):
         train(tmp_path, make_steps=broken)
     assert states(tmp_path) == [f"epoch-{epoch - 1:04d}"][: epoch > 0]
     # The new process starts from other weights: all that counts comes from the state.
