@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import latex2mathml.converter
 import nbformat
 import pandas as pd
 from nbconvert import HTMLExporter
@@ -25,10 +27,22 @@ def write(executed: Sequence[Path], page: Path) -> None:
     for path in executed:
         for cell in nbformat.read(path, as_version=4).cells:
             cell["id"] = f"cell-{len(report.cells)}"  # every notebook counts its own
+            if cell.cell_type == "markdown":
+                cell.source = _with_formulas(cell.source)
             report.cells.append(cell)
     exporter = HTMLExporter(exclude_input=True, preprocessors=_PREPROCESSORS)
     body, _ = exporter.from_notebook_node(report)
     write_text(page, body)
+
+
+def _with_formulas(markdown: str) -> str:
+    """Replace LaTeX formulas by MathML: MathJax, nbconvert's way, would come from the internet."""
+
+    def formula(found: re.Match[str]) -> str:
+        display = "block" if found["block"] else "inline"
+        return latex2mathml.converter.convert(found["block"] or found["inline"], display=display)
+
+    return re.sub(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", formula, markdown, flags=re.S)
 
 
 def is_current(executed: Sequence[Path], page: Path) -> bool:
