@@ -55,8 +55,8 @@ def run(
     Writes `results_dir/study/<method>-seed<seed>-<key>/` when everything is done: `config.json`,
     `history.csv`, `metrics.json`, `map.csv`, `localisation.csv` (where true boxes are known),
     `queries.npz` (every query's average precision), `test_pairs.npz` (what the model says of the
-    test images), `model.keras`, and `manifest.json`. Until then the work is kept beside it, under
-    `.work/`, epoch by epoch.
+    test images), `model.keras`, `tensorboard/`, and `manifest.json`. Until then the work is kept
+    beside it, under `.work/`, epoch by epoch.
 
     Args:
         config: what to run.
@@ -94,6 +94,8 @@ def run(
                 history.append(stage.table().assign(stage=name))
             model.load_weights(stage.directory / BEST)
         pd.concat(history).to_csv(output / "history.csv", index=False)
+        for name in ("stage1", "stage2"):
+            shutil.copytree(directory / name / "tensorboard", output / "tensorboard" / name)
         model.save(output / "model.keras")
         evaluate(model, config, dataset, output)
 
@@ -129,6 +131,7 @@ def pretrain(
         classifier, stage = pretrain_backbone(config, dataset, directory=directory)
         classifier.backbone.save_weights(output / "backbone.weights.h5")
         stage.table().to_csv(output / "history.csv", index=False)
+        shutil.copytree(directory / "tensorboard", output / "tensorboard")
 
     _produce(finished, config, dataset, work)
     return Run(finished)

@@ -49,7 +49,10 @@ def quick() -> ExperimentConfig:
 
 
 def smoke() -> ExperimentConfig:
-    """Everything once, in seconds, on a few images; its numbers mean nothing. For tests."""
+    """Everything once, in seconds, on a few images; its numbers mean nothing. For tests.
+
+    Sampling is batch-all, as in `quick`.
+    """
     return quick().override(
         source_size=64,
         global_size=32,

@@ -16,10 +16,10 @@ from typing import Any
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "numpy", "scipy", "pillow")
 
-# These show results or choose settings; they cannot change a run's digits.
+# These show results, describe them or choose settings; they cannot change a run's digits.
 _PRESENTATION = {
     *("figures", "tables", "report", "studies", "pipeline", "notebook"),
-    *("presets", "tuning", "compatibility"),
+    *("presets", "tuning", "compatibility", "provenance"),
 }
 
 

@@ -45,6 +45,10 @@ class Run:
         """Return one of the run's tables: "map", "localisation" or "history"."""
         return pd.read_csv(self.path / f"{name}.csv")
 
+    def has(self, name: str) -> bool:
+        """Return whether the run holds a table of that name; "localisation" needs true boxes."""
+        return (self.path / f"{name}.csv").exists()
+
     def load_model(self) -> SimilarityModel:
         """Load the trained model; runs no code from the file."""
         return keras.saving.load_model(self.path / "model.keras", compile=False, safe_mode=True)

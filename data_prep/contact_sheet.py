@@ -1,4 +1,4 @@
-"""Contact sheets: one PNG per attribute, a row per value, random examples side by side."""
+"""Contact sheets: one JPEG per attribute, a row per value, random examples side by side."""
 
 from __future__ import annotations
 
@@ -28,10 +28,7 @@ def _examples(data_dir: Path, dataset: str) -> dict[tuple[int, int], list[Exampl
     """Return the images of every (attribute, value), in the order of the split files."""
     found: dict[tuple[int, int], list[Example]] = {}
     for name in SPLITS:
-        try:
-            split = read_split(data_dir, dataset, name, missing="skip")
-        except FileNotFoundError:
-            continue
+        split = read_split(data_dir, dataset, name, missing="skip")
         regions = read_regions(data_dir, dataset, name) or {}
         for index, attribute, value in split.labels.tolist():
             box = regions.get((index, attribute))

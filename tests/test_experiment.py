@@ -82,7 +82,7 @@ def test_two_pretrained_backbones_of_one_seed_are_the_same(unbroken: list[Path])
 def test_process_was_killed_where_it_should_be(
     broken: dict[str, tuple[Killed, Path]], moment: str, stages: list[str], states: dict
 ) -> None:
-    half = ["history.csv", "model.keras"] if moment == "evaluation" else []
+    half = ["history.csv", "model.keras", "tensorboard"] if moment == "evaluation" else []
     assert broken[moment][0] == Killed(-signal.SIGKILL, stages, states, visible=[], half=half)
 
 

@@ -41,7 +41,8 @@ def read_bytes(path: Path) -> bytes:
             "the file is missing", path=path, remedy="see the data section of the README"
         ) from None
     except OSError as error:
-        raise AnnotationError("the file cannot be read", path=path, got=str(error)) from None
+        remedy, got = "check its permissions", str(error)
+        raise AnnotationError("cannot be read", path=path, got=got, remedy=remedy) from None
     return data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 

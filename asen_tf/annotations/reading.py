@@ -54,6 +54,7 @@ def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
             f"ATTRIBUTES_NUM, the number of values of each ({error})",
             path=path,
             got=entry,
+            remedy="see the data section of the README for the format",
         ) from None
 
 
@@ -76,7 +77,10 @@ def check_value_names(names: Any, attributes: AttributeTable, path: Path) -> Non
     expected = dict(zip(attributes.names, attributes.sizes, strict=True))
     if not isinstance(names, dict) or set(names) != set(expected):
         raise AnnotationError(
-            f"value names must be given for the attributes {list(expected)}", path=path, got=names
+            f"value names must be given for the attributes {list(expected)}",
+            path=path,
+            got=names,
+            remedy="name the attributes as meta.json does, or remove the file",
         )
     for attribute, values in names.items():
         strings = isinstance(values, list) and all(isinstance(value, str) for value in values)
@@ -85,6 +89,7 @@ def check_value_names(names: Any, attributes: AttributeTable, path: Path) -> Non
                 f"{attribute!r} must have {expected[attribute]} value names, all strings",
                 path=path,
                 got=values,
+                remedy="give one name per value, in the order of the indices, or remove the file",
             )
 
 
@@ -162,10 +167,19 @@ def load_json_object(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)  # a JSONDecodeError knows it
         raise AnnotationError(
-            "the file must be JSON", path=path, line=line, got=str(error)
+            "the file must be JSON",
+            path=path,
+            line=line,
+            got=str(error),
+            remedy="correct the text at that line; `python -m json.tool FILE` checks it",
         ) from None
     if not isinstance(value, dict):
-        raise AnnotationError("the file must hold one JSON object", path=path, got=value)
+        raise AnnotationError(
+            "the file must hold one JSON object",
+            path=path,
+            got=value,
+            remedy="enclose the entries in braces",
+        )
     return value
 
 

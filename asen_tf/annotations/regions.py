@@ -44,7 +44,11 @@ def read_regions(
     lines = read_text(path).split("\n")
     if tuple(lines[0].strip().split(",")) != HEADER:
         raise AnnotationError(
-            f"the header must be {','.join(HEADER)}", path=path, line=1, got=lines[0]
+            f"the header must be {','.join(HEADER)}",
+            path=path,
+            line=1,
+            got=lines[0],
+            remedy="put this header into the first line",
         )
     regions: dict[tuple[int, int], Box] = {}
     for line, text in enumerate(lines[1:], start=2):
@@ -53,7 +57,11 @@ def read_regions(
             _check(key, box, files, attributes, path, line)
             if key in regions:
                 raise AnnotationError(
-                    "an image has at most one box per attribute", path=path, line=line, got=text
+                    "an image has at most one box per attribute",
+                    path=path,
+                    line=line,
+                    got=text,
+                    remedy="remove one of the two rows",
                 )
             regions[key] = box
     return regions
@@ -86,7 +94,11 @@ def _parse(text: str, path: Path, line: int) -> tuple[tuple[int, int], Box]:
         return (int(index), int(attribute)), (float(left), float(top), float(right), float(bottom))
     except ValueError:
         raise AnnotationError(
-            "a row must hold two integers and four numbers", path=path, line=line, got=text
+            "a row must hold two integers and four numbers",
+            path=path,
+            line=line,
+            got=text,
+            remedy=f"write it as {','.join(HEADER)}",
         ) from None
 
 
@@ -105,6 +117,7 @@ def _check(
             path=path,
             line=line,
             got=key,
+            remedy="count both from 0, as in the split's files and meta.json",
         )
     ordered = len(box) == 4 and 0 <= box[0] < box[2] and 0 <= box[1] < box[3]
     if not ordered or not all(map(math.isfinite, box)):

@@ -72,7 +72,8 @@ def build_backbone(
         if weights == "imagenet":
             raise BackboneError(
                 f"ImageNet weights of {name!r} cannot be downloaded by Keras; pass the path of a "
-                ".weights.h5 file, or use a keras:<Name> backbone, or starting_weights=pretrain"
+                ".weights.h5 file, use a keras:<Name> backbone, or train a start: "
+                f"starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
             )
     if weights not in (None, "imagenet"):
         _load(model, Path(weights))
@@ -101,7 +102,8 @@ def _cut_application(name: str, weights: str | None, prefix: str) -> keras.Model
             raise
         raise BackboneError(
             f"the ImageNet weights of {name!r} could not be had ({error}); download them on a "
-            "machine with internet into ~/.keras/models, or use starting_weights=pretrain"
+            "machine with internet into ~/.keras/models, or train a start: "
+            f"starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
         ) from error
     last = _last_junction(whole)
     if last is None:

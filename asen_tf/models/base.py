@@ -130,6 +130,11 @@ class SimilarityModel(keras.Model):
         Returns:
             `(B, D)` float32. Compare by cosine; the fused embedding has length 1 already.
         """
+        if isinstance(attributes, str):
+            raise ValueError(
+                f"attributes must be a sequence, one per image; got the text {attributes!r}; "
+                f"write [{attributes!r}] for one image"
+            )
         indices = np.array([self._index(attribute) for attribute in attributes], np.int32)
         if len(indices) != len(images):
             raise ValueError(f"one attribute per image; got {len(indices)} for {len(images)}")

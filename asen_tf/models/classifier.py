@@ -72,13 +72,15 @@ class AttributeClassifier(keras.Model):
         """Return the logits; see the class."""
         features = self.backbone(self.normalisation(inputs["view"]), training=training)
         features = tf.cast(features, tf.float32)
-        weights = self.focus(features) + _PLACE_SPEED * self.place
+        # In mixed precision a weight is read in half precision; the head computes in full.
+        place, kernel, bias = (tf.cast(w, tf.float32) for w in (self.place, self.kernel, self.bias))
+        weights = self.focus(features) + _PLACE_SPEED * place
         count = len(self.value_counts)
         weights = tf.nn.softmax(tf.reshape(weights, (tf.shape(weights)[0], -1, count)), axis=1)
         flat = tf.reshape(features, (tf.shape(features)[0], -1, features.shape[-1]))
         pooled = tf.einsum("bpa,bpc->bac", weights, flat)
         owners = np.repeat(np.arange(count), self.value_counts)  # the attribute of each value
-        scores = tf.einsum("bvc,vc->bv", tf.gather(pooled, owners, axis=1), self.kernel) + self.bias
+        scores = tf.einsum("bvc,vc->bv", tf.gather(pooled, owners, axis=1), kernel) + bias
         widest = max(self.value_counts)
         blocks = [
             tf.pad(block, [[0, 0], [0, widest - block.shape[-1]]], constant_values=_VOID)

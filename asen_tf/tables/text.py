@@ -83,6 +83,12 @@ def source_note(selection: Selection) -> str:
         "`overall` is weighted by queries, `macro` is the mean of the attributes. "
         "Random is the exact expectation.\n"
         f"Runs: {runs}.\n"
-        f"Code {code}, data {data[:16]}, commit {first.manifest['commit'][:21]}; "
+        f"Code {code}, data {data[:16]}, commit {_short(first.manifest['commit'])}; "
         f"Python {first.manifest['python']}, {packages}.\n"
     )
+
+
+def _short(commit: str) -> str:
+    """Return ten digits of a commit, and whether files differed from it."""
+    digits, *modified = commit.split("-")
+    return "-".join([digits[:10], *modified])

@@ -82,4 +82,6 @@ def grouped_optimizer(
     import tensorflow_addons as tfa
 
     pairs = [(adam, list(group.layers)) for adam, group in zip(adams, groups, strict=True)]
-    return tfa.optimizers.MultiOptimizer(pairs), adams
+    optimizer = tfa.optimizers.MultiOptimizer(pairs)
+    _ = optimizer.iterations  # creates its counter here: a compiled step may create no variable
+    return optimizer, adams

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import keras
+
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Dataset, LabelIndex, Plan, batch_all, random_triplets, training_steps
 from asen_tf.models import SimilarityModel
@@ -116,6 +118,12 @@ def train_jointly(
     )
 
 
+def loss_scaling(trainer: Trainer) -> list[keras.optimizers.Optimizer]:
+    """Return what scales the loss of a float16 training: its scale is part of the state."""
+    scales = isinstance(trainer.optimizer, keras.mixed_precision.LossScaleOptimizer)
+    return [trainer.optimizer] if scales else []
+
+
 def _train(
     model: SimilarityModel,
     config: ExperimentConfig,
@@ -148,7 +156,7 @@ def _train(
             sources=train.sources if model.joint else None,
             epochs=epochs,
         ),
-        TrainingState(directory / "state", model, parts),
+        TrainingState(directory / "state", model, parts + loss_scaling(trainer)),
         title=title,
         epochs=epochs,
         steps_per_epoch=config.steps_per_epoch,
