@@ -69,10 +69,10 @@ def check(data_dir: Path | str, dataset: str) -> dict[str, Any]:
 
 def check_split(
     data_dir: Path | str, dataset: str, name: str
-) -> tuple[Split | None, int | None, list[Problem]]:
-    """Return a split with all its rows, the number of missing images, and the problems.
+) -> tuple[Split | None, tuple[int, ...] | None, list[Problem]]:
+    """Return a split with all its rows, the indices of missing images, and the problems.
 
-    The split is None when its rows cannot be read, the number when the images cannot be looked
+    The split is None when its rows cannot be read, the indices when the images cannot be looked
     for. Problems are those of the rows whose images are there, since training uses these; when
     no image is there, those of all rows.
     """
@@ -94,20 +94,25 @@ def check_split(
     problems += find_problems(present)
     if present.missing and len(present.missing) == len(present.files):
         problems += find_problems(split)
-    return split, len(present.missing), problems
+    return split, present.missing, problems
 
 
-def describe(split: Split, missing: int | None) -> dict[str, Any]:
+def describe(split: Split, missing: tuple[int, ...] | None) -> dict[str, Any]:
     """Return the numbers of one split.
 
     Returns:
-        `files` and `missing`, the listed and the absent image files (null without a list); the
-        numbers of `labels`, or of `queries` and `candidates`; `values`, by these names and by
-        attribute, the rows of each value in index order; and for valid and test `random_map`
-        in percent, by attribute, `overall` and `macro` (null where there is no query).
+        `files` and `missing`, how many image files are listed and absent (null without a list);
+        `missing_files`, the paths of the absent ones; the numbers of `labels`, or of `queries` and
+        `candidates`; `values`, by these names and by attribute, the rows of each value in index
+        order; and for valid and test `random_map` in percent, by attribute, `overall` and `macro`
+        (null where there is no query).
     """
     kinds = ("labels",) if split.name == "train" else ("queries", "candidates")
-    described: dict[str, Any] = {"files": len(split.files) or None, "missing": missing}
+    described: dict[str, Any] = {
+        "files": len(split.files) or None,
+        "missing": None if missing is None else len(missing),
+        "missing_files": [split.files[index] for index in missing or ()],
+    }
     described |= {kind: len(getattr(split, kind)) for kind in kinds}
     described["values"] = {kind: _count_values(split, getattr(split, kind)) for kind in kinds}
     if split.name != "train":

@@ -62,6 +62,7 @@ def test_a_good_dataset(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert train == {
         "files": 4,
         "missing": 0,
+        "missing_files": [],
         "labels": 8,
         "values": {"labels": {"length": [2, 2], "neck": [2, 2]}},
     }
@@ -106,7 +107,9 @@ def test_without_images_everything_else_is_still_said(
         ("valid", "missing images", True),
         ("test", "missing images", False),
     }
-    assert report["splits"]["test"] == before["splits"]["test"] | {"missing": 4}
+    absent = [f"test/{number}.jpg" for number in range(4)]
+    changed = {"missing": 4, "missing_files": absent}
+    assert report["splits"]["test"] == before["splits"]["test"] | changed
 
 
 def test_a_missing_image_is_reported_and_does_not_stop(
@@ -119,6 +122,7 @@ def test_a_missing_image_is_reported_and_does_not_stop(
     # The image was the only candidate of value 1, and two queries asked for it.
     assert ("test", "queries without relevant candidate", False) in kinds(report)
     assert report["splits"]["test"]["missing"] == 1
+    assert report["splits"]["test"]["missing_files"] == ["test/3.jpg"]
     (data_dir / "Tiny" / "train" / "3.jpg").unlink()  # leaves one image of value 1
     status, report = run(capsys, data_dir)
     assert status == 1 and ("train", "scarce attributes", True) in kinds(report)
