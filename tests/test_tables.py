@@ -1,0 +1,81 @@
+"""Tables to read: means and intervals by hand, layout, and where the numbers come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from asen_tf.studies import FinishedRun, Selection
+from asen_tf.tables.text import cells, source_note, summarise, to_latex, to_markdown
+
+COLUMNS = ["method", "embedding", "seed", "attribute", "map", "ci_low", "ci_high", "queries"]
+
+
+def table(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+ONE_SEED = table(
+    ("random", "-", 0, "neck_design", 20.0, 20.0, 20.0, 5),
+    ("asen_pp", "global", 0, "neck_design", 50.123, 40.04, 60.06, 5),
+    ("asen_pp", "fused", 0, "neck_design", 55.0, 45.0, 65.0, 5),
+)
+THREE_SEEDS = table(
+    *(("asen_pp", "fused", k, "overall", m, 0, 9, 5) for k, m in enumerate((1, 2, 6)))
+)
+
+
+def test_one_seed_keeps_its_interval_over_queries() -> None:
+    row = summarise(ONE_SEED).set_index("series").loc["ASEN++ global"]
+    assert (row["map"], row["low"], row["high"], row["seeds"]) == (50.123, 40.04, 60.06, 1)
+
+
+def test_several_seeds_give_mean_and_sample_deviation() -> None:
+    (row,) = summarise(THREE_SEEDS).itertuples()
+    deviation = 7**0.5  # of 1, 2, 6: squares 4, 1, 9 of the distances to 3, over 2
+    assert row.map == 3.0 and row.seeds == 3
+    assert (row.low, row.high) == pytest.approx((3 - deviation, 3 + deviation))
+
+
+def test_cells_are_texts_in_the_order_of_the_table() -> None:
+    laid_out = cells(summarise(ONE_SEED))
+    assert list(laid_out.columns) == ["Random", "ASEN++ global", "ASEN++ fused"]
+    assert list(laid_out.index) == ["neck design"]
+    assert list(laid_out.iloc[0]) == ["20.00", "50.12 (40.0 to 60.1)", "55.00 (45.0 to 65.0)"]
+    assert cells(summarise(THREE_SEEDS)).iloc[0, 0] == "3.00 ± 2.65"
+
+
+def test_a_method_with_one_embedding_goes_by_its_name_alone() -> None:
+    assert list(summarise(THREE_SEEDS)["series"]) == ["ASEN++"]
+    other = THREE_SEEDS.assign(method="triplet")
+    assert list(summarise(other)["series"]) == ["triplet"]
+
+
+def test_markdown_has_a_row_per_attribute() -> None:
+    lines = to_markdown(cells(summarise(ONE_SEED))).splitlines()
+    assert lines[0] == "| attribute | Random | ASEN++ global | ASEN++ fused |"
+    assert lines[1] == "| --- | ---: | ---: | ---: |"
+    assert lines[2].startswith("| neck design | 20.00 |") and len(lines) == 3
+
+
+def test_latex_is_for_booktabs_and_carries_the_note() -> None:
+    text = to_latex(cells(summarise(ONE_SEED)), "first\nsecond")
+    assert text.startswith("% first\n% second\n\\begin{tabular}{lrrr}")
+    assert all(rule in text for rule in ("\\toprule", "\\midrule", "\\bottomrule"))
+
+
+@pytest.mark.parametrize("modified", ["", "-modified"])
+def test_the_note_shows_whether_files_differed_from_the_commit(modified: str) -> None:
+    manifest = {
+        "packages": {"numpy": "1.26.4"},
+        "python": "3.11.7",
+        "commit": "0123456789abcdef0123456789abcdef01234567" + modified,
+        "code_fingerprint": "c" * 16,
+        "data_fingerprint": "d" * 64,
+    }
+    run = FinishedRun(Path("results/x/asen_pp-seed0-1"), {"dataset": "Garments"}, manifest)
+    note = source_note(Selection((run,), {}))
+    assert f"commit 0123456789{modified};" in note
+    assert "`asen_pp-seed0-1`" in note and "numpy 1.26.4" in note and "c" * 16 in note
