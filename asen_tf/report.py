@@ -17,7 +17,7 @@ _PREPROCESSORS = ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]
 
 
 def write(executed: Sequence[Path], page: Path) -> None:
-    """Join executed notebooks into one self-contained HTML page; code is left out.
+    """Join executed notebooks into one HTML page; code and progress bars are left out.
 
     Args:
         executed: the notebooks, in the order in which they are read.
@@ -29,6 +29,8 @@ def write(executed: Sequence[Path], page: Path) -> None:
             cell["id"] = f"cell-{len(report.cells)}"  # every notebook counts its own
             if cell.cell_type == "markdown":
                 cell.source = _with_formulas(cell.source)
+            elif cell.cell_type == "code":  # progress bars and TensorFlow's messages
+                cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
             report.cells.append(cell)
     exporter = HTMLExporter(exclude_input=True, preprocessors=_PREPROCESSORS)
     body, _ = exporter.from_notebook_node(report)

@@ -19,7 +19,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         )
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
         notebook.cells.append(nbformat.v4.new_code_cell("print('$5 and $6')"))
-        notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="costs $5 and $6\n")]
+        bar = nbformat.v4.new_output("stream", name="stderr", text="training: 10%")
+        notebook.cells[1].outputs = [
+            bar,
+            nbformat.v4.new_output("stream", text="costs $5 and $6\n"),
+        ]
         notebook.cells[0]["id"], notebook.cells[1]["id"] = "0", "1"  # papermill's counting
         nbformat.write(notebook, folder / f"{name}.ipynb")
     report.write([folder / "first.ipynb", folder / "second.ipynb"], folder / "page.html")
@@ -37,8 +41,9 @@ def test_dollars_of_an_output_stay(page: str) -> None:
     assert page.count("costs $5 and $6") == 2
 
 
-def test_code_is_left_out(page: str) -> None:
-    assert "print(" not in page[page.index("<body") :]
+def test_code_and_progress_are_left_out(page: str) -> None:
+    body = page[page.index("<body") :]
+    assert "print(" not in body and "training: 10%" not in body
 
 
 def test_every_cell_has_its_own_id(page: str) -> None:
