@@ -2,10 +2,14 @@
 
 PYTHON ?= python3.11
 PROFILE ?= quick
+# Methods that are trained side by side; with a GPU, 1 is best.
+JOBS ?= 2
+# Files of tests that run side by side; each takes up to 6 GB of memory.
+WORKERS ?= 2
 
 VENV := .venv
 RUN := $(VENV)/bin/python
-STUDY := $(RUN) -m doit -f dodo.py run $(PROFILE)
+STUDY := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(PROFILE) jobs=$(JOBS)
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 # A path or a kernel from outside must not hide the packages of .venv.
@@ -14,25 +18,30 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install study notebooks test test-slow lint format lock clean clean-data
+.PHONY: help install install-torch study notebooks test test-slow test-torch lint format lock clean clean-data
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 install: $(VENV)/.installed-dev ## install everything into .venv, the development tools too
 
-study: $(VENV)/.installed ## run the study and print its table [PROFILE=quick]
+study: $(VENV)/.installed ## run a study and print its table [PROFILE=quick, or ablations; JOBS=2]
 	@echo "== The study '$(PROFILE)'"
 	@$(STUDY)
 
 notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks
 
-test: $(VENV)/.installed-dev ## run the tests, but for the slow ones
-	$(RUN) -m pytest
+test: $(VENV)/.installed-dev ## run the tests, but for the slow ones [WORKERS=2]
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/.installed-dev ## run the tests that take minutes
 	$(RUN) -m pytest -m slow
+
+install-torch: $(VENV)/.installed-torch ## install PyTorch, to read PyTorch checkpoints [TORCH_INDEX=URL]
+
+test-torch: $(VENV)/.installed-torch ## run the tests of PyTorch checkpoints
+	$(RUN) -m pytest tests/test_weights.py tests/test_weights_files.py
 
 lint: $(VENV)/.installed-dev ## check style, format, and that notebooks hold no outputs
 	$(RUN) -m ruff check .
@@ -78,6 +87,12 @@ $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.made
 	$(RUN) -m pip install --requirement requirements.lock
 	$(RUN) -m data_prep.graphics_libraries
 	$(RUN) -m pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves some GB on Linux.
+$(VENV)/.installed-torch: $(VENV)/.installed-dev
+	@echo "== Installing PyTorch, which reads checkpoints and nothing else"
+	$(RUN) -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed

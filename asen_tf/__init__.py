@@ -4,7 +4,9 @@ Importing the package checks the versions of Python, Keras and TensorFlow and lo
 `asen_tf.annotations`, `asen_tf.ranking` and `asen_tf.config` never load TensorFlow.
 """
 
+import importlib
 import sys
+from typing import Any
 
 from asen_tf.compatibility import check_versions, installed_version
 
@@ -15,3 +17,10 @@ check_versions(
     keras=installed_version("keras"),
     tensorflow=installed_version("tensorflow"),
 )
+
+
+def __getattr__(name: str) -> Any:
+    """Give `asen_tf.Embedder` when it is asked for: it needs TensorFlow, the package does not."""
+    if name == "Embedder":
+        return importlib.import_module("asen_tf.embedder").Embedder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

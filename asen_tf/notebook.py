@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from asen_tf import matrix
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.presets import preset
 
@@ -26,12 +27,18 @@ _KNOWN_WARNINGS = (
 )
 
 
-def prepare() -> None:
+def prepare(*, threads: int | None = None) -> None:
     """Take relative paths from the project's root, and hide warnings that ask nothing of anybody.
 
-    To be called first: TensorFlow reads its log level when it is imported.
+    To be called first: TensorFlow reads its log level and its threads when it is imported.
+
+    Args:
+        threads: cores that TensorFlow may use; None leaves it all of them.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if threads is not None:
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+            os.environ[name] = str(threads)
     for message in _KNOWN_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     if Path.cwd() == ROOT / "notebooks":
@@ -75,9 +82,10 @@ def parameters(namespace: Mapping[str, Any], *, also: Iterable[str] = ()) -> dic
 def configuration(namespace: Mapping[str, Any]) -> ExperimentConfig:
     """Return the configuration that a notebook's parameters ask for.
 
-    The parameter `preset` names the start; every other one that is a setting of
-    `ExperimentConfig`, and is not None, overrides it. Papermill may set all settings, also those
-    that the cell of parameters does not list.
+    The parameter `preset` names the start; `method` a row of `asen_tf.matrix`, such as "csn" or
+    "asen_pp/no_asa"; every other one that is a setting of `ExperimentConfig`, and is not None,
+    overrides both. Papermill may set all settings, also those that the cell of parameters does not
+    list.
 
     Args:
         namespace: the notebook's `globals()`.
@@ -88,8 +96,10 @@ def configuration(namespace: Mapping[str, Any]) -> ExperimentConfig:
     settings = ExperimentConfig().to_dict()
     values = parameters(namespace, also=settings)
     changes = {name: values[name] for name in values if name in settings}
-    start = preset(values["preset"])
-    return start.override(**{name: value for name, value in changes.items() if value is not None})
+    changes = {name: value for name, value in changes.items() if value is not None}
+    study = preset(values["preset"])
+    row = changes.pop("method", None)
+    return (study if row is None else matrix.settings(row, study)).override(**changes)
 
 
 def _injected_names(inputs: Iterable[str]) -> list[str]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import nbformat
 import papermill
+from nbformat import NotebookNode
 
+from asen_tf import matrix
 from asen_tf.annotations import AnnotationError, fingerprint
 from asen_tf.config import ExperimentConfig
 from asen_tf.files import replacing
@@ -26,6 +29,7 @@ from asen_tf.provenance import code_fingerprint
 from asen_tf.studies import FinishedRun, finished_runs
 
 ROOT = Path(__file__).parents[1]
+_NOISE = re.compile(r"W0000 .*PredictCost\(\)|WARNING: All log messages before absl")
 _STAMP = "asen_tf_stamp"  # the key in the executed notebook's metadata
 
 
@@ -34,24 +38,26 @@ class Study:
     """Where a study's data, results and settings are.
 
     Attributes:
-        profile: name of the preset, and of the study.
+        name: the study's folder.
+        preset: the settings that its runs share.
         data_dir: the directory of meta.json and the datasets.
         results_dir: where the studies are kept.
     """
 
-    profile: str
+    name: str
+    preset: str
     data_dir: str
     results_dir: str
 
     @property
     def place(self) -> Path:
         """The study's directory."""
-        return Path(self.results_dir) / self.profile
+        return Path(self.results_dir) / self.name
 
     @property
     def config(self) -> ExperimentConfig:
         """The study's settings."""
-        return preset(self.profile)
+        return preset(self.preset)
 
     def data_fingerprint(self) -> str:
         """Identify the content of the data; "absent" where there is none yet."""
@@ -75,13 +81,15 @@ class Step:
         notebook: the notebook's file name without suffix.
         parameters: what papermill sets.
         makes: what the notebook leaves in the study's directory besides its executed copy:
-            nothing, the study's "backbone", its "run", or tables of all "runs".
+            nothing, a "backbone", the "run" of its settings, or tables of all "runs".
+        suffix: what the name of the executed copy adds to the notebook's.
     """
 
     study: Study
     notebook: str
     parameters: Mapping[str, Any]
     makes: str = ""
+    suffix: str = ""
 
     @property
     def source(self) -> Path:
@@ -89,12 +97,23 @@ class Step:
         return ROOT / "notebooks" / f"{self.notebook}.ipynb"
 
     @property
+    def config(self) -> ExperimentConfig:
+        """The settings that its parameters ask for."""
+        config = matrix.settings(self.parameters.get("method", "asen_pp"), self.study.config)
+        return config.override(seed=self.parameters.get("seed", config.seed))
+
+    @property
     def executed(self) -> Path:
         """Its executed copy."""
-        return self.study.place / "notebooks" / f"{self.notebook}.ipynb"
+        return self.study.place / "notebooks" / f"{self.notebook}{self.suffix}.ipynb"
 
-    def execute(self) -> None:
-        """Run the notebook; its output goes to the terminal, the finished copy to `executed`."""
+    def execute(self, output: TextIO | None = None, errors: TextIO | None = None) -> None:
+        """Run the notebook; the finished copy goes to `executed`.
+
+        Args:
+            output: where what it prints goes; by default the terminal.
+            errors: likewise for progress bars and messages.
+        """
         # A kernel of the same name from elsewhere would have other packages.
         os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
         with replacing(self.executed) as temporary:
@@ -105,9 +124,11 @@ class Step:
                 kernel_name="python3",
                 cwd=ROOT,
                 progress_bar=False,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
+                stdout_file=output or sys.stdout,
+                stderr_file=errors or sys.stderr,
+                extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
             )
+            _drop_noise(notebook)
             notebook.metadata[_STAMP] = self.stamp()
             nbformat.write(notebook, temporary)
 
@@ -124,16 +145,28 @@ class Step:
         for package in ("asen_tf", "data_prep"):
             for path in sorted((ROOT / package).rglob("*.py")):
                 digest.update(path.read_bytes())
-        facts = [dict(self.parameters), self.study.data_fingerprint(), self._made()]
+        facts = [dict(self.parameters), self.study.data_fingerprint(), self.made()]
         digest.update(json.dumps(facts, sort_keys=True).encode())
         return digest.hexdigest()
 
-    def _made(self) -> list[str]:
-        config, runs = self.study.config, self.study.current_runs()
+    def made(self) -> list[str]:
+        """Return the names of what the present code has finished of what the step makes."""
+        runs = self.study.current_runs() if self.makes else []
         chosen = {
             "": [],
-            "backbone": [run for run in runs if not run.evaluated],
-            "run": [run for run in runs if run.settings == config.to_dict() and run.evaluated],
+            "backbone": [run for run in runs if run.path.name.startswith("backbone-")],
+            "run": [run for run in runs if run.evaluated and run.settings == self.config.to_dict()],
             "runs": [run for run in runs if run.evaluated],
         }
         return [run.path.name for run in chosen[self.makes]]
+
+
+def _drop_noise(notebook: NotebookNode) -> None:
+    """Drop what TensorFlow's own graph optimiser says to itself; no setting keeps it quiet."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                lines = output["text"].splitlines(keepends=True)
+                output["text"] = "".join(line for line in lines if not _NOISE.match(line))
+        if "outputs" in cell:
+            cell["outputs"] = [out for out in cell["outputs"] if out.get("text") != ""]

@@ -18,8 +18,9 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "numpy", "scipy", "pillo
 
 # These show results, describe them or choose settings; they cannot change a run's digits.
 _PRESENTATION = {
-    *("figures", "tables", "report", "studies", "pipeline", "notebook"),
-    *("presets", "tuning", "compatibility", "provenance"),
+    *("figures", "tables", "report", "studies", "pipeline", "cells", "notebook"),
+    *("presets", "matrix", "comparison", "tuning", "compatibility", "provenance"),
+    *("embedder", "weights", "__main__"),
 }
 
 

@@ -8,14 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asen_tf.config import ExperimentConfig
+from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.matrix import ROWS, row_of, settings
 from asen_tf.provenance import code_fingerprint
-
-# What may differ between the runs of one table; everything else is the study's setting.
-_VARIED = ("method", "seed")
-
-# Methods as they are printed; others by their own name.
-LABELS = {"random": "Random", "asen_pp": "ASEN++"}
 
 
 @dataclass(frozen=True)
@@ -39,8 +34,12 @@ class FinishedRun:
 
     @property
     def evaluated(self) -> bool:
-        """Whether it is a method's run, with a table of MAP; a pretrained backbone is not."""
-        return (self.path / "map.csv").exists()
+        """Whether it is a method's run, with its numbers; what runs start from is not."""
+        return (self.path / "metrics.json").exists()
+
+    def row(self, study: ExperimentConfig) -> str | None:
+        """Return the row of the matrix that it is in a study; None if it is none."""
+        return row_of(self.settings, study)
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,13 @@ class Selection:
     """The runs of a study's tables, and why the others are not among them.
 
     Attributes:
-        runs: the runs that count, by method and seed.
+        runs: the runs that count, in the order of the matrix, then by seed.
+        rows: the row of the matrix that each of `runs` is.
         left_out: the reason, by the name of the run's directory.
     """
 
     runs: tuple[FinishedRun, ...]
+    rows: tuple[str, ...]
     left_out: Mapping[str, str]
 
 
@@ -70,18 +71,21 @@ def finished_runs(place: Path) -> list[FinishedRun]:
 def select(place: Path, config: ExperimentConfig) -> Selection:
     """Choose the runs whose numbers may stand side by side in one table.
 
-    A run counts when its settings are those of `config`, but for method and seed, and when code
-    and data are those of the newest such run; runs made by the present code come before all
-    others. So neither a variation that was tried in passing nor a run from before a change gets
-    into the table.
+    A run counts when its settings are those of a row of `asen_tf.matrix` in a study with the
+    settings `config`, whatever its seed, and when code and data are those of the newest such run;
+    runs made by the present code come before all others. So neither a variation that was tried in
+    passing nor a run from before a change gets into the table.
 
     Args:
         place: the study's directory.
         config: the study's settings.
     """
     runs = [run for run in finished_runs(place) if run.evaluated]
-    left_out = {run.path.name: _differences(run.settings, config) for run in runs}
-    fitting = [run for run in runs if not left_out[run.path.name]]
+    rows = {run.path.name: run.row(config) for run in runs}
+    fitting = [run for run in runs if rows[run.path.name]]
+    left_out = {
+        run.path.name: _differences(run.settings, config) for run in runs if run not in fitting
+    }
     present = code_fingerprint()
     newest = max(
         fitting,
@@ -92,18 +96,23 @@ def select(place: Path, config: ExperimentConfig) -> Selection:
         if run.origin != newest.origin:
             what = "code" if run.origin[0] != newest.origin[0] else "data"
             left_out[run.path.name] = f"made with other {what} than {newest.path.name}"
-    counted = [run for run in fitting if not left_out[run.path.name]]
-    counted.sort(key=lambda run: (run.settings["method"], run.settings["seed"]))
-    return Selection(tuple(counted), {name: why for name, why in left_out.items() if why})
+    order = {row: position for position, row in enumerate(ROWS)}
+    counted = sorted(
+        (run for run in fitting if run.path.name not in left_out),
+        key=lambda run: (order[rows[run.path.name]], run.settings["seed"]),
+    )
+    return Selection(tuple(counted), tuple(rows[run.path.name] for run in counted), left_out)
 
 
-def _differences(settings: Mapping[str, Any], config: ExperimentConfig) -> str:
-    """Say in which settings a run differs from the study's; empty when in none that matters."""
-    wanted = config.to_dict()
-    names = [name for name in {**wanted, **settings} if name not in _VARIED]
+def _differences(found: Mapping[str, Any], config: ExperimentConfig) -> str:
+    """Say in which settings a run differs from the study's own row of its method."""
+    try:
+        wanted = settings(found["method"], config).to_dict()
+    except (ConfigError, KeyError):
+        return f"method {found.get('method')!r} is no row of the matrix"
     different = [
-        f"{name} {settings.get(name)!r} instead of {wanted.get(name)!r}"
-        for name in names
-        if settings.get(name) != wanted.get(name)
+        f"{name} {found.get(name)!r} instead of {wanted.get(name)!r}"
+        for name in {**wanted, **found}
+        if name != "seed" and found.get(name) != wanted.get(name)
     ]
     return "; ".join(different)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from asen_tf.annotations.images import locate_images
+from asen_tf.annotations.listed import triplets_filename
 from asen_tf.annotations.parsing import parse_names, read_bytes
 from asen_tf.annotations.reading import VALUES, read_meta
 from asen_tf.annotations.records import SPLITS, dataset_root, roles, rows_filename
@@ -44,7 +45,7 @@ def fingerprint(data_dir: Path | str, dataset: str) -> str:
                 for name, entry in zip(names, entries, strict=True)
             }
         parts += [source.name, *(rows_filename(split, role) for role in roles(split))]
-        parts.append(f"regions_{split}.csv")
+        parts += [triplets_filename(split), f"regions_{split}.csv"]
     for part in parts:
         if (root / part).exists():
             add(part, read_bytes(root / part))

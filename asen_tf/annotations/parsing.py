@@ -1,22 +1,19 @@
 """From the bytes of a split file to arrays and names; every rule of the format is here.
 
 Lines end in LF, CRLF or CR; a UTF-8 byte-order mark and blank lines are skipped (a blank line does
-not count as an index). Rows are parsed by array operations over the bytes, 144,335 of them in a
-fraction of a second; a line is looked at by itself only to say what is wrong with it.
+not count as an index).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from asen_tf.annotations.integers import check_range, parse_integers, reject_lines
 from asen_tf.annotations.records import LARGEST_INDEX, AnnotationError, AttributeTable
 
-_LONGEST_INTEGER = 18  # digits that always fit int64
-_INTEGER = re.compile(rb"-?[0-9]+")
 _BAD_NAME = re.compile(
     r"(?P<absolute>^[/\\~]|^[A-Za-z]:)|(?P<parent>(?:^|[/\\])\.\.(?:[/\\]|$))"
     r"|(?P<control>[\x00-\x1f\x7f\ufeff\ud800-\udfff])"
@@ -112,9 +109,9 @@ def parse_rows(path: Path, attributes: AttributeTable, files: int | None) -> np.
             index out of range.
     """
     data = read_bytes(path)
-    integers, lines = _integers(data, path)
+    integers, lines = parse_integers(data, path)
     counts = np.bincount(lines)  # integers on each 0-based line
-    _reject(data, path, (counts > 0) & ((counts < 3) | (counts % 2 == 0)), _describe_fields)
+    reject_lines(data, path, (counts > 0) & ((counts < 3) | (counts % 2 == 0)), _describe_fields)
     position = np.arange(len(integers)) - (np.cumsum(counts) - counts)[lines]
     is_value = (position > 0) & (position % 2 == 0)
     value = integers[is_value]
@@ -123,55 +120,10 @@ def parse_rows(path: Path, attributes: AttributeTable, files: int | None) -> np.
     file = integers[position == 0][np.cumsum(position == 0)[is_value] - 1]
 
     bound = LARGEST_INDEX if files is None else files
-    _check_range(path, line, file, bound, "file index")
-    _check_range(path, line, attribute, len(attributes), "attribute index")
-    _check_range(path, line, value, np.array(attributes.sizes)[attribute], "value index")
+    check_range(path, line, file, bound, "file index")
+    check_range(path, line, attribute, len(attributes), "attribute index")
+    check_range(path, line, value, np.array(attributes.sizes)[attribute], "value index")
     return np.stack([file, attribute, value], axis=1)
-
-
-def _integers(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return every integer of the file and its 0-based line, both (n,) int64."""
-    array = np.frombuffer(data + b"\n", np.uint8)
-    digit = (array >= ord("0")) & (array <= ord("9"))
-    newline = array == ord("\n")
-    line = np.cumsum(newline) - newline
-    strange = ~(digit | newline | (array == ord(" ")) | (array == ord("\t")))
-    _reject(data, path, np.bincount(line, weights=strange) > 0, _describe_text)
-
-    edges = np.flatnonzero(np.diff(digit, prepend=False))
-    starts, ends = edges[::2], edges[1::2]
-    too_long = np.zeros(line[-1] + 1, bool)
-    too_long[line[starts[ends - starts > _LONGEST_INTEGER]]] = True
-    _reject(data, path, too_long, _describe_text)
-    total = np.zeros(len(starts), np.int64)
-    for place in range(int((ends - starts).max(initial=0))):
-        here = starts + place < ends
-        total[here] = total[here] * 10 + (array[starts[here] + place] - ord("0"))
-    return total, line[starts]
-
-
-def _reject(
-    data: bytes,
-    path: Path,
-    bad_lines: np.ndarray,
-    describe: Callable[[bytes], tuple[str, str, str]],
-) -> None:
-    """Raise for the first line that is marked as bad, with what `describe(text)` says of it."""
-    if bad_lines.any():
-        line = int(np.argmax(bad_lines))
-        rule, got, remedy = describe(data.split(b"\n")[line])
-        raise AnnotationError(rule, path=path, line=line + 1, got=got, remedy=remedy)
-
-
-def _describe_text(text: bytes) -> tuple[str, str, str]:
-    fields = [field for field in re.split(rb"[ \t]+", text) if field]
-    odd = [field for field in fields if not _INTEGER.fullmatch(field)]
-    remedy = "write 0-based indices in decimal digits, separated by blanks"
-    if odd:
-        return "every field must be an integer", odd[0].decode("utf-8", "replace"), remedy
-    wrong = [f for f in fields if f.startswith(b"-") or len(f) > _LONGEST_INTEGER]
-    field = (wrong or [text])[0].decode("utf-8", "replace")
-    return "every index must be zero or more, and of a sensible size", field, remedy
 
 
 def _describe_fields(text: bytes) -> tuple[str, str, str]:
@@ -181,20 +133,3 @@ def _describe_fields(text: bytes) -> tuple[str, str, str]:
         f"{len(text.split())} fields: {text.decode('utf-8', 'replace').strip()}",
         "complete or remove the line",
     )
-
-
-def _check_range(
-    path: Path, lines: np.ndarray, indices: np.ndarray, bound: np.ndarray | int, what: str
-) -> None:
-    outside = indices >= bound
-    if outside.any():
-        first = int(np.argmax(outside))
-        limit = int(np.broadcast_to(bound, indices.shape)[first])
-        raise AnnotationError(
-            f"the {what} must be below {limit}",
-            path=path,
-            line=int(lines[first]) + 1,
-            got=int(indices[first]),
-            remedy="indices are 0-based and blank lines do not count; "
-            "compare the line with the list of files and with meta.json",
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from asen_tf.annotations.images import locate_images
-from asen_tf.annotations.parsing import parse_names, parse_rows, read_text
+from asen_tf.annotations.json_files import load_json_object
+from asen_tf.annotations.listed import (
+    labels_of,
+    parse_triplets,
+    triplets_filename,
+    without_images,
+)
+from asen_tf.annotations.parsing import parse_names, parse_rows
 from asen_tf.annotations.records import (
     AnnotationError,
     AttributeTable,
@@ -105,7 +111,8 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
             lets the list of files be absent (then `files` is empty).
 
     Returns:
-        The split. Repeated rows are kept; `find_problems` counts them.
+        The split. Repeated rows are kept; `find_problems` counts them. Where the dataset lists
+        triplets (`triplets_{split}.txt`), these are read instead of labels.
 
     Raises:
         AnnotationError: a rule is broken; the message names the file and the line.
@@ -124,16 +131,20 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
             remedy='restore it, or read the labels alone by missing="ignore"',
         )
     files, lines = parse_names(source) if listed else ((), ())
-    rows = {
-        role: parse_rows(
-            root / rows_filename(split, role), attributes, len(files) if listed else None
-        )
-        for role in roles(split)
-    }
-    nothing = np.zeros((0, 3), np.int64)
+    count = len(files) if listed else None
+    nothing, triplets = np.zeros((0, 3), np.int64), None
+    if (root / triplets_filename(split)).exists():
+        triplets = parse_triplets(root / triplets_filename(split), attributes, count)
+        rows = {"label": labels_of(triplets)}
+    else:
+        rows = {
+            role: parse_rows(root / rows_filename(split, role), attributes, count)
+            for role in roles(split)
+        }
     queries, candidates = rows.get("query", nothing), rows.get("candidate", nothing)
     labels = rows.get("label", sorted_rows(np.concatenate([queries, candidates])))
-    result = Split(root, dataset, split, attributes, files, labels, queries, candidates, ())
+    parts = (labels, queries, candidates, (), triplets)
+    result = Split(root, dataset, split, attributes, files, *parts)
     if missing != "ignore":
         entries = locate_images(root, files, source, lines)
         absent = tuple(index for index, entry in enumerate(entries) if entry is None)
@@ -159,30 +170,6 @@ def sorted_rows(rows: np.ndarray) -> np.ndarray:
     return ordered[first]
 
 
-def load_json_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object a file holds, or raise AnnotationError with its line."""
-    text = read_text(path)
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        line = getattr(error, "lineno", None)  # a JSONDecodeError knows it
-        raise AnnotationError(
-            "the file must be JSON",
-            path=path,
-            line=line,
-            got=str(error),
-            remedy="correct the text at that line; `python -m json.tool FILE` checks it",
-        ) from None
-    if not isinstance(value, dict):
-        raise AnnotationError(
-            "the file must hold one JSON object",
-            path=path,
-            got=value,
-            remedy="enclose the entries in braces",
-        )
-    return value
-
-
 def _without(split: Split, absent: tuple[int, ...]) -> Split:
     def keep(rows: np.ndarray) -> np.ndarray:
         return rows[~np.isin(rows[:, 0], absent)]
@@ -193,4 +180,5 @@ def _without(split: Split, absent: tuple[int, ...]) -> Split:
         queries=keep(split.queries),
         candidates=keep(split.candidates),
         missing=absent,
+        triplets=None if split.triplets is None else without_images(split.triplets, absent),
     )

@@ -110,6 +110,9 @@ class Split:
         queries: rows of the query file; empty for train.
         candidates: rows of the candidate file; empty for train.
         missing: indices of `files` that are not on disk, increasing.
+        triplets: (T, 4) rows of attribute index, anchor, positive, negative (file indices) of a
+            dataset that lists triplets instead of values; None for others. The labels then name
+            the images of each attribute; all have value 0, which says nothing.
     """
 
     root: Path
@@ -121,6 +124,7 @@ class Split:
     queries: np.ndarray
     candidates: np.ndarray
     missing: tuple[int, ...]
+    triplets: np.ndarray | None = None
 
     def path(self, index: int) -> Path:
         """Return the path of the image with this file index."""

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from asen_tf.annotations.json_files import load_json_object
+from asen_tf.annotations.listed import triplets_filename
 from asen_tf.annotations.parsing import check_image_name
-from asen_tf.annotations.reading import META, VALUES, check_value_names, load_json_object
+from asen_tf.annotations.reading import META, VALUES, check_value_names
 from asen_tf.annotations.records import (
     AnnotationError,
     AttributeTable,
@@ -101,6 +103,30 @@ def write_split(
 
 def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
+
+
+def write_listed_split(
+    data_dir: Path | str, dataset: str, split: str, *, files: Sequence[str], triplets: np.ndarray
+) -> None:
+    """Write one split of a dataset that lists triplets; `read_split` gives them back.
+
+    Args:
+        data_dir: the folder of all datasets.
+        dataset: the dataset's name; its folder is made when absent.
+        split: "train", "valid" or "test".
+        files: image paths relative to the dataset's folder.
+        triplets: (T, 4) integers: attribute index, anchor, close, far.
+
+    Raises:
+        AnnotationError: a path that is not safely inside the folder.
+    """
+    check_split_name(split)
+    root = dataset_root(data_dir, dataset)
+    for line, name in enumerate(files, start=1):
+        check_image_name(name, root / f"filenames_{split}.txt", line)
+    write_text(root / f"filenames_{split}.txt", _lines(files))
+    text = _lines(" ".join(map(str, row)) for row in triplets.tolist())
+    write_text(root / triplets_filename(split), text)
 
 
 def _rows_text(rows: Any, path: Path, files: int, *, merge: bool) -> str:

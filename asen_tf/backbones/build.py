@@ -7,7 +7,9 @@ from pathlib import Path
 
 import keras
 
+from asen_tf.backbones.errors import BackboneError
 from asen_tf.backbones.residual import build_compact, build_resnet
+from asen_tf.backbones.torchvision import load_torchvision
 
 _STRIDE = 16  # where networks of keras.applications are cut, as the paper's ResNets are
 _FRAME = 224  # px, input at which their layers' strides are looked up
@@ -29,10 +31,6 @@ _NORMALISATION = {
 }
 
 
-class BackboneError(ValueError):
-    """A backbone's name is unknown, or its weights cannot be had."""
-
-
 def build_backbone(
     name: str, *, weights: str | Path | None = None, prefix: str = ""
 ) -> keras.Model:
@@ -44,7 +42,8 @@ def build_backbone(
             `keras.applications`, cut at the last layer of stride 16 through which all that follows
             passes (a layer inside a residual block would lack what the shortcut carries).
         weights: None for random weights, "imagenet" for the weights that `keras.applications`
-            downloads or has in its cache ("keras:" only), or a `.weights.h5` file.
+            downloads or has in its cache ("keras:" only), or a file: torchvision's `.pth` for its
+            ResNets, else what `save_weights` wrote, `.weights.h5`.
         prefix: goes before the layers' names, so that two backbones fit into one model.
 
     Returns:
@@ -72,11 +71,14 @@ def build_backbone(
         if weights == "imagenet":
             raise BackboneError(
                 f"ImageNet weights of {name!r} cannot be downloaded by Keras; pass the path of a "
-                ".weights.h5 file, use a keras:<Name> backbone, or train a start: "
+                ".pth or .weights.h5 file, use a keras:<Name> backbone, or train a start: "
                 f"starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
             )
     if weights not in (None, "imagenet"):
-        _load(model, Path(weights))
+        if Path(weights).suffix == ".pth" and name in ("resnet50", "resnet34"):
+            load_torchvision(model, Path(weights), prefix=prefix)
+        else:
+            _load(model, Path(weights))
     return model
 
 

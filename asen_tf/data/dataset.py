@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from asen_tf.annotations import AttributeTable, Split, fingerprint, read_meta, read_split
+import numpy as np
+
+from asen_tf.annotations import (
+    AnnotationError,
+    AttributeTable,
+    Split,
+    fingerprint,
+    read_meta,
+    read_regions,
+    read_split,
+)
+from asen_tf.data.regions import true_squares
+from asen_tf.data.shards import PackedImages, read_index
 from asen_tf.data.sources import CachedImages, FileImages, GlobalViews, ImageSource
 
 SPLITS = ("train", "valid", "test")
@@ -19,11 +31,14 @@ class SplitImages:
         split: the annotations.
         sources: `(n, S, S, 3)` uint8 by index, what regions are cut from.
         views: `(n, g, g, 3)` uint8 by index, the global inputs.
+        squares: `(n, A, 4)` int32, the true part's square of each attribute in the global input's
+            frame, where it was asked for.
     """
 
     split: Split
     sources: ImageSource
     views: ImageSource
+    squares: np.ndarray | None = None
 
 
 class Dataset:
@@ -36,6 +51,8 @@ class Dataset:
         global_size: px, side of the global views.
         missing: "error" or "skip", for image files that are not on the disk.
         cache: decode every image once, into `<dataset folder>/.cache`.
+        true_regions: read the true boxes of the parts as well.
+        packed: take the images from shards (`asen_tf.data.packing`); their files may be absent.
 
     Attributes:
         attributes: names and numbers of values.
@@ -54,13 +71,20 @@ class Dataset:
         global_size: int,
         missing: str = "error",
         cache: bool = True,
+        true_regions: bool = False,
+        packed: bool = False,
     ) -> None:
         """Read the meta data; splits are read when asked for."""
         self.data_dir, self.name = Path(data_dir), name
         self.source_size, self.global_size = source_size, global_size
-        self.missing, self.cache = missing, cache
+        self.missing, self.cache, self.true_regions = missing, cache, true_regions
         self.attributes: AttributeTable = read_meta(self.data_dir, name)
-        self.fingerprint = fingerprint(self.data_dir, name)
+        self.packed = packed
+        if packed:  # the images' own files need not be on this machine
+            shards = read_index(self.data_dir / name, source_size)
+            self.fingerprint: str = shards["data_fingerprint"]
+        else:
+            self.fingerprint = fingerprint(self.data_dir, name)
         self._splits: dict[str, SplitImages] = {}
 
     def split(self, name: str) -> SplitImages:
@@ -70,13 +94,19 @@ class Dataset:
         return self._splits[name]
 
     def _load(self, name: str) -> SplitImages:
-        split = read_split(self.data_dir, self.name, name, missing=self.missing)
-        paths = [split.root / file for file in split.files]
-        absent = frozenset(split.missing)
-        sources: ImageSource = FileImages(paths, self.source_size, absent=absent)
+        missing = "ignore" if self.packed else self.missing
+        split = read_split(self.data_dir, self.name, name, missing=missing)
+        sources: ImageSource
+        if self.packed:
+            sources = PackedImages(split.root, name, self.source_size)
+        else:
+            paths = [split.root / file for file in split.files]
+            sources = FileImages(paths, self.source_size, absent=frozenset(split.missing))
+        squares = self._squares(split) if self.true_regions else None
         if not self.cache:
-            return SplitImages(split, sources, GlobalViews(sources, self.global_size))
+            return SplitImages(split, sources, GlobalViews(sources, self.global_size), squares)
         folder, stem = split.root / ".cache", f"{self.fingerprint[:16]}-{name}-{self.source_size}"
+        stem += "-packed" if self.packed else ""
         sources = CachedImages(
             sources,
             folder / f"{stem}.npy",
@@ -87,4 +117,15 @@ class Dataset:
             folder / f"{stem}-{self.global_size}.npy",
             description=f"shrinking {name} images to {self.global_size} px",
         )
-        return SplitImages(split, sources, views)
+        return SplitImages(split, sources, views, squares)
+
+    def _squares(self, split: Split) -> np.ndarray:
+        regions = read_regions(self.data_dir, self.name, split.name)
+        if not regions:
+            raise AnnotationError(
+                "region 'true' needs the true boxes of the parts",
+                path=split.root / f"regions_{split.name}.csv",
+                got="no such file" if regions is None else "no box",
+                remedy="take region 'attended', or a dataset that has boxes",
+            )
+        return true_squares(split, regions, attributes=len(self.attributes), size=self.global_size)

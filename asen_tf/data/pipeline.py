@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from asen_tf.data.augmentation import augment
@@ -19,6 +20,7 @@ def training_steps(
     first_epoch: int,
     epochs: int,
     augmentation_seed: int | None = None,
+    squares: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Stream the training steps of some epochs.
 
@@ -30,11 +32,14 @@ def training_steps(
         epochs: the epoch to stop before.
         augmentation_seed: change the views at random (see `asen_tf.data.augmentation`), as a pure
             function of this seed and the step; None leaves them as they are.
+        squares: `(n, A, 4)` int32, what the local branch is to see of each image and attribute;
+            None where the attention decides.
 
     Returns:
         A dataset with one element per step, in plan order: `view` `(G, M, g, g, 3)` uint8,
         `source` `(G, M, S, S, 3)` uint8 unless `sources` is None, `attribute` and `value`
-        `(G, M)` int32. Axis 0 may be split over replicas: groups are independent.
+        `(G, M)` int32, and with squares `box` `(G, M, 4)` int32. Axis 0 may be split over
+        replicas: groups are independent.
     """
     first = plan_epoch(first_epoch)
 
@@ -52,6 +57,8 @@ def training_steps(
             batch["view"] = tf.reshape(changed, batch["view"].shape)
         if sources is not None:
             batch["source"] = _pixels(sources, images)
+        if squares is not None:
+            batch["box"] = tf.gather_nd(squares, tf.stack([images, attributes], axis=-1))
         return {**batch, "attribute": attributes, "value": values}
 
     signature = tuple(

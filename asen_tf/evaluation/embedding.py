@@ -60,7 +60,8 @@ def embed_labelled_pairs(
         chosen = indices[first : first + batch]
         block = pairs[bounds[first] : bounds[first + len(chosen)]]
         rows = np.searchsorted(chosen, block[:, 0])
-        parts.append(model.embed_pairs(images.sources[chosen], rows, block[:, 1]))
+        boxes = images.squares[tuple(block.T)] if model.needs_boxes else None
+        parts.append(model.embed_pairs(images.sources[chosen], rows, block[:, 1], boxes))
     return PairEmbeddings(
         pairs, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     )

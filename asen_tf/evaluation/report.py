@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from asen_tf.annotations import read_regions
+from asen_tf.annotations import Split, read_regions
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Dataset, SplitImages, boxes_in_square
 from asen_tf.evaluation.attention import attention_entropy, region_side
 from asen_tf.evaluation.embedding import PairEmbeddings, embed_labelled_pairs
+from asen_tf.evaluation.fusion import fusion_sweep
 from asen_tf.evaluation.localisation import localisation_rows
 from asen_tf.evaluation.retrieval import (
     map_rows,
@@ -21,6 +22,12 @@ from asen_tf.evaluation.retrieval import (
     random_metrics,
     validation_map,
 )
+from asen_tf.evaluation.several_values import (
+    has_several_values,
+    random_shared_value_metrics,
+    shared_value_metrics,
+)
+from asen_tf.evaluation.triplets import triplet_accuracy, triplet_rows
 from asen_tf.files import write_json
 from asen_tf.models import SimilarityModel
 from asen_tf.ranking import summarise
@@ -29,10 +36,12 @@ from asen_tf.ranking import summarise
 def validate(images: SplitImages, *, batch: int) -> Callable[[SimilarityModel], dict[str, float]]:
     """Return a function that measures a model on the validation split.
 
-    It gives `val_map_<embedding>` for each embedding the model yields and `val_map` for the best
-    one, all in percent over all queries; and of the attention `val_region_side` (mean side of the
-    region, share of the frame) and `val_entropy` (mean entropy of the map, share of the maximum):
-    while these are near 1, the local branch sees nothing that the global one does not.
+    It gives `val_map_<embedding>` for each embedding the model yields and `val_map` for the last
+    one, all in percent over all queries (of listed triplets `val_accuracy_<embedding>` and
+    `val_accuracy`, the share that is ranked rightly); and of the attention `val_region_side` (mean
+    side of the region, share of the frame) and `val_entropy` (mean entropy of the map, share of
+    the maximum): while these are near 1, the local branch sees nothing that the global one does
+    not.
 
     Args:
         images: the validation split, with its images.
@@ -41,11 +50,14 @@ def validate(images: SplitImages, *, batch: int) -> Callable[[SimilarityModel], 
 
     def measure(model: SimilarityModel) -> dict[str, float]:
         embedded = embed_labelled_pairs(model, images, batch=batch)
+        score = "val_map" if images.split.triplets is None else "val_accuracy"
         measured = {
-            f"val_map_{name}": validation_map(embedded, images.split, name)
+            f"{score}_{name}": validation_map(embedded, images.split, name)
+            if score == "val_map"
+            else triplet_accuracy(embedded, images.split, name)
             for name in model.embedding_names
         }
-        measured["val_map"] = measured[f"val_map_{model.embedding_names[-1]}"]
+        measured[score] = measured[f"{score}_{model.embedding_names[-1]}"]
         return {**measured, **_attention(embedded, model.global_size, "val_")}
 
     return measure
@@ -68,24 +80,22 @@ def evaluate(
     images = dataset.split("test")
     split = images.split
     embedded = embed_labelled_pairs(model, images, batch=config.embed_batch, progress=True)
-    shared = {"seed": config.seed, "resamples": config.bootstrap_resamples}
-    random = random_metrics(split)["average_precision"]
-    rows = map_rows(random, method="random", embedding="-", intervals=False, **shared)
-    queries: dict[str, np.ndarray] = {}
     metrics: dict[str, Any] = {}
-    for name in model.embedding_names:
-        measured = query_metrics(embedded, split, name)
-        rows += map_rows(
-            measured["average_precision"], method=config.method, embedding=name, **shared
-        )
-        metrics[name] = {metric: summarise(values) for metric, values in measured.items()}
-        for attribute, values in measured["average_precision"].items():
-            queries[f"{name}/{attribute}"] = values
+    if split.triplets is None:
+        metrics |= _evaluate_retrieval(embedded, config, split, model.embedding_names, output)
     metrics["attention"] = _attention(embedded, model.global_size, "")
     write_json(output / "metrics.json", metrics)
-    pd.DataFrame(rows).to_csv(output / "map.csv", index=False)
-    np.savez(output / "queries.npz", **queries)
     np.savez(output / "test_pairs.npz", pairs=embedded.pairs, **embedded.arrays)
+    named = {"method": config.method, "seed": config.seed}
+    asked = triplet_rows(embedded, split, names=model.embedding_names, **named)
+    if asked:
+        pd.DataFrame(asked).to_csv(output / "triplets.csv", index=False)
+    if "fused" in model.embedding_names and split.triplets is None:
+        valid = dataset.split("valid")
+        sweep = fusion_sweep(
+            embed_labelled_pairs(model, valid, batch=config.embed_batch), valid.split
+        )
+        pd.DataFrame([{**named, **row} for row in sweep]).to_csv(output / "fusion.csv", index=False)
     regions = read_regions(dataset.data_dir, dataset.name, "test")
     if regions and "boxes" in embedded.arrays:
         table = localisation_rows(
@@ -95,10 +105,42 @@ def evaluate(
             map_size=model.global_size,
             regions=boxes_in_square(split, regions),
             attributes=dataset.attributes.names,
-            method=config.method,
-            seed=config.seed,
+            **named,
         )
         pd.DataFrame(table).to_csv(output / "localisation.csv", index=False)
+
+
+def _evaluate_retrieval(
+    embedded: PairEmbeddings,
+    config: ExperimentConfig,
+    split: Split,
+    names: Sequence[str],
+    output: Path,
+) -> dict[str, Any]:
+    """Write `map.csv`, `queries.npz` and, where it applies, `map_any_value.csv`; return metrics."""
+    shared = {"seed": config.seed, "resamples": config.bootstrap_resamples}
+    exact = {"method": "random", "embedding": "-", "intervals": False, **shared}
+    random = random_metrics(split)["average_precision"]
+    rows = map_rows(random, **exact)
+    queries = {f"random/{attribute}": values for attribute, values in random.items()}
+    metrics: dict[str, Any] = {}
+    for name in names:
+        measured = query_metrics(embedded, split, name)
+        rows += map_rows(
+            measured["average_precision"], method=config.method, embedding=name, **shared
+        )
+        metrics[name] = {metric: summarise(values) for metric, values in measured.items()}
+        for attribute, values in measured["average_precision"].items():
+            queries[f"{name}/{attribute}"] = values
+    pd.DataFrame(rows).to_csv(output / "map.csv", index=False)
+    np.savez(output / "queries.npz", **queries)
+    if has_several_values(split):
+        rows = map_rows(random_shared_value_metrics(split), **exact)
+        for name in names:
+            found = shared_value_metrics(embedded, split, name)
+            rows += map_rows(found, method=config.method, embedding=name, **shared)
+        pd.DataFrame(rows).to_csv(output / "map_any_value.csv", index=False)
+    return metrics
 
 
 def _attention(embedded: PairEmbeddings, map_size: int, prefix: str) -> Mapping[str, float]:

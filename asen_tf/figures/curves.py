@@ -50,7 +50,8 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     """Draw losses and validation MAP over the epochs of both stages.
 
     Args:
-        history: of a method's run: `stage`, `epoch`, `best`, the losses, `val_map_<embedding>`.
+        history: of a method's run: `stage`, `epoch`, `best`, the losses, `val_map_<embedding>`
+            (of listed triplets `val_accuracy_<embedding>`).
     """
     history = _continuous(history)
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
@@ -60,16 +61,16 @@ def learning_curves(history: pd.DataFrame) -> Figure:
             colour = COLOURS.get(name, "#CC79A7")
             losses.plot(history["time"], history[name], "o-", color=colour, ms=3, label=name)
     losses.set(title="Losses (training)", ylabel="ranking: cosine units", ylim=(0, None))
+    score = "val_map" if "val_map" in history else "val_accuracy"
     for name in _EMBEDDINGS:
-        column = f"val_map_{name}"
+        column = f"{score}_{name}"
         if column in history:
             maps.plot(history["time"], history[column], "o-", color=COLOURS[name], ms=3, label=name)
     last = history["stage"].iloc[-1]
     best = history[history["best"] & (history["stage"] == last)]
-    maps.plot(
-        best["time"], best["val_map"], "*", color="black", ms=11, label="kept", linestyle="none"
-    )
-    maps.set(title="MAP (validation)", ylabel="percent")
+    maps.plot(best["time"], best[score], "*", color="black", ms=11, label="kept", linestyle="none")
+    title = "MAP (validation)" if score == "val_map" else "Triplets ranked rightly (validation)"
+    maps.set(title=title, ylabel="percent")
     for axes in (losses, maps):
         _mark_stages(axes, history)
         axes.legend()

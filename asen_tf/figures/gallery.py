@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from asen_tf.annotations import read_regions, read_value_names
-from asen_tf.data import Dataset, boxes_in_square
+from asen_tf.data import boxes_in_square
+from asen_tf.production import open_dataset
 from asen_tf.ranking import average_precision, normalise
 from asen_tf.results import Run
 
@@ -57,29 +58,31 @@ class Gallery:
         data_dir: the directory of meta.json and the datasets.
 
     Attributes:
-        attributes: names of the attributes that have queries in the test split.
+        attributes: names of the attributes that have queries, or listed triplets, in the test
+            split.
+        split: the test split's labels.
+        names: names of the values by attribute, where they are known.
     """
 
     def __init__(self, run: Run, data_dir: str | Path) -> None:
         """Read what the run said of the test split; images are read when asked for."""
         self.config = run.config
-        dataset = Dataset(
-            data_dir,
-            self.config.dataset,
-            source_size=self.config.source_size,
-            global_size=self.config.global_size,
-            missing=self.config.missing_images,
-            cache=self.config.cache_images,
-        )
+        dataset = open_dataset(self.config, data_dir)
         self._images = dataset.split("test")
-        self._split = self._images.split
+        self.split = self._images.split
         self._pairs = run.test_pairs()
         regions = read_regions(data_dir, dataset.name, "test") or {}
-        self._truths = boxes_in_square(self._split, regions)
-        self._names = read_value_names(data_dir, dataset.name) or {}
-        asked = set(self._split.queries[:, 1].tolist())
+        self._truths = boxes_in_square(self.split, regions)
+        self.names = read_value_names(data_dir, dataset.name) or {}
+        asking = self.split.queries if self.split.triplets is None else self.split.labels
+        asked = set(asking[:, 1].tolist())
         names = dataset.attributes.names
         self.attributes = tuple(name for index, name in enumerate(names) if index in asked)
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the run's method has attention maps."""
+        return "attention" in self._pairs.arrays
 
     def attention(self, attribute: str, *, count: int = 3, seed: int = 0) -> list[AttentionExample]:
         """Return random images of an attribute; where true boxes are known, those with one.
@@ -87,7 +90,7 @@ class Gallery:
         Raises:
             KeyError: the run's method has no attention.
         """
-        rows = self._rows(self._split.labels, attribute)
+        rows = self._rows(self.split.labels, attribute)
         boxed = np.array([tuple(pair) in self._truths for pair in rows[:, :2].tolist()], bool)
         rows = self._sample(rows[boxed] if boxed.any() else rows, count, seed)
         found = self._pairs.rows(rows)
@@ -110,17 +113,23 @@ class Gallery:
         self,
         attribute: str,
         *,
-        embedding: str = "fused",
+        embedding: str | None = None,
         count: int = 3,
         top: int = 8,
         seed: int = 0,
     ) -> list[RetrievalExample]:
-        """Return random queries of an attribute with the candidates that rank highest."""
-        candidates = self._rows(self._split.candidates, attribute)
+        """Return random queries of an attribute with the candidates that rank highest.
+
+        By the embedding of that name; by default the fused one, or else the global one. Of listed
+        triplets, which know no queries, there are none.
+        """
+        if embedding is None:
+            embedding = "fused" if "fused" in self._pairs.arrays else "global"
+        candidates = self._rows(self.split.candidates, attribute)
         vectors = normalise(self._pairs.arrays[embedding])
         among = vectors[self._pairs.rows(candidates)]
         examples = []
-        for query in self._sample(self._rows(self._split.queries, attribute), count, seed):
+        for query in self._sample(self._rows(self.split.queries, attribute), count, seed):
             scores = among @ vectors[self._pairs.rows(query[None])[0]]
             ranked = candidates[np.argsort(-scores, kind="stable")]
             shown = np.concatenate([query[None], ranked[:top]])
@@ -134,12 +143,14 @@ class Gallery:
         return examples
 
     def _rows(self, labels: np.ndarray, attribute: str) -> np.ndarray:
-        return labels[labels[:, 1] == self._split.attributes.names.index(attribute)]
+        return labels[labels[:, 1] == self.split.attributes.names.index(attribute)]
 
     def _sample(self, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
         order = np.random.default_rng(seed).permutation(len(rows))
         return rows[order[:count]]
 
     def _value(self, attribute: str, value: int) -> str:
-        names = self._names.get(attribute)
+        if self.split.triplets is not None:
+            return ""  # listed triplets know no values
+        names = self.names.get(attribute)
         return names[int(value)] if names else f"value {value}"

@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from asen_tf.figures.style import COLOURS, WIDTH, label, themed
-from asen_tf.studies import LABELS
+from asen_tf.matrix import LABELS
 
 
 @themed

@@ -21,6 +21,8 @@ class AttributeChannelAttention(keras.layers.Layer):
     Args:
         attribute_units: size of `r`; 512 in the paper.
         reduction: `W1` maps to `C // reduction` units; 2 in the paper.
+        attribute_bias: whether `r` has the bias `b'`; ASEN (2020), whose attributes are one-hot,
+            has none.
         **kwargs: passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -40,7 +42,13 @@ class AttributeChannelAttention(keras.layers.Layer):
         Dong et al., IEEE TIP 2021 (arXiv 2104.02429), attribute-aware channel attention.
     """
 
-    def __init__(self, attribute_units: int, reduction: int = 2, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        attribute_units: int,
+        reduction: int = 2,
+        attribute_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
         """Create the layer; see the class for the arguments."""
         super().__init__(**kwargs)
         if attribute_units < 1 or reduction < 1:
@@ -50,6 +58,7 @@ class AttributeChannelAttention(keras.layers.Layer):
             )
         self.attribute_units = attribute_units
         self.reduction = reduction
+        self.attribute_bias = attribute_bias
 
     def build(self, input_shape: Any) -> None:
         """Create the weights for `(attended, attributes)` shapes."""
@@ -61,7 +70,11 @@ class AttributeChannelAttention(keras.layers.Layer):
             )
         policy = self.dtype_policy  # the layer's own, which need not be the global one
         self.attribute = keras.layers.Dense(
-            self.attribute_units, activation="relu", name="attribute", dtype=policy
+            self.attribute_units,
+            activation="relu",
+            use_bias=self.attribute_bias,
+            name="attribute",
+            dtype=policy,
         )
         self.squeeze = keras.layers.Dense(hidden, activation="relu", name="squeeze", dtype=policy)
         self.gate = keras.layers.Dense(channels, activation="sigmoid", name="gate", dtype=policy)
@@ -88,4 +101,5 @@ class AttributeChannelAttention(keras.layers.Layer):
             **super().get_config(),
             "attribute_units": self.attribute_units,
             "reduction": self.reduction,
+            "attribute_bias": self.attribute_bias,
         }

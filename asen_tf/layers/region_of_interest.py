@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -78,6 +79,8 @@ class RegionOfInterest(keras.layers.Layer):
     Call arguments:
         attention: `(B, h, w)` float maps; any `h` and `w`.
         images: `(B, S, S, 3)` uint8 or float source images; any `S`.
+        boxes: optional, `(B, 4)` int32 in the `map_size` frame: cut these instead of what the map
+            regards.
 
     Returns:
         A pair: crops `(B, crop_size, crop_size, 3)` float32 in the images' range, and boxes
@@ -110,12 +113,20 @@ class RegionOfInterest(keras.layers.Layer):
         self.crop_size = crop_size
         self.threshold = threshold
 
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the crops and their boxes; see the class."""
-        attention, images = inputs
-        boxes = region_boxes(attention, map_size=self.map_size, threshold=self.threshold)
+        attention, images, *given = inputs
+        boxes = given[0] if given else self.boxes(attention)
         crops = crop_regions(images, boxes, map_size=self.map_size, crop_size=self.crop_size)
         return crops, boxes
+
+    def boxes(self, attention: tf.Tensor, *, centred: bool = False) -> tf.Tensor:
+        """Return the boxes of what the maps regard, or of the frame's middle half if `centred`."""
+        if not centred:
+            return region_boxes(attention, map_size=self.map_size, threshold=self.threshold)
+        first = self.map_size // 4
+        middle = tf.constant([[first, first, self.map_size - first, self.map_size - first]])
+        return tf.repeat(middle, tf.shape(attention)[0], axis=0)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[tuple, tuple]:
         """Return the shapes of the crops and of the boxes."""

@@ -24,6 +24,8 @@ class AttributeSpatialAttention(keras.layers.Layer):
 
     Args:
         units: `d`, the size of the space in which features and attribute are compared.
+        normalise: put batch normalisation between the convolution and the tanh of `k`, as the
+            faster form of ASEN (2020) does.
         **kwargs: passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -41,34 +43,49 @@ class AttributeSpatialAttention(keras.layers.Layer):
         >>> attended, maps = AttributeSpatialAttention(512)(features, attributes)
 
     References:
-        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), attribute-aware spatial attention.
+        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), attribute-aware spatial attention; with
+        `normalise`, the second form that Ma et al., AAAI 2020 (arXiv 2002.02814) released.
     """
 
-    def __init__(self, units: int, **kwargs: Any) -> None:
+    def __init__(self, units: int, normalise: bool = False, **kwargs: Any) -> None:
         """Create the layer; see the class for the arguments."""
         super().__init__(**kwargs)
         if units < 1:
             raise ValueError(f"units must be a positive number of dimensions; got {units!r}")
         self.units = units
+        self.normalise = normalise
         policy = self.dtype_policy  # the layer's own, which need not be the global one
         # A 1x1 convolution is a dense layer on the channel axis.
-        self.key = keras.layers.Dense(units, activation="tanh", name="key", dtype=policy)
+        self.key = keras.layers.Dense(units, name="key", dtype=policy)
+        self.norm = None
+        if normalise:
+            self.norm = keras.layers.BatchNormalization(
+                momentum=0.9, epsilon=1e-5, name="key_norm", dtype=policy
+            )
         self.query = keras.layers.Dense(units, activation="tanh", name="query", dtype=policy)
 
     def build(self, input_shape: Any) -> None:
         """Create the weights for `(features, attributes)` shapes."""
         features, attributes = input_shape
-        for layer, shape in ((self.key, features), (self.query, attributes)):
+        parts = [(self.key, features), (self.query, attributes)]
+        if self.norm is not None:
+            parts.append((self.norm, (*features[:-1], self.units)))
+        for layer, shape in parts:
             with tf.name_scope(layer.name):  # unique names, for training.optimizers
                 layer.build(shape)
         super().build(input_shape)
 
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(
+        self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the attended features and the attention maps; see the class."""
         features, attributes = inputs
         shape = tf.shape(features)
         height, width = shape[1], shape[2]
         key = self.key(features)
+        if self.norm is not None:
+            key = self.norm(key, training=training)
+        key = tf.tanh(key)
         query = self.query(attributes)
         scores = tf.einsum("bad,bhwd->bahw", query, key)
         # Softmax in float32: under mixed precision, half floats would flatten the map's tail.
@@ -85,4 +102,4 @@ class AttributeSpatialAttention(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "units": self.units}
+        return {**super().get_config(), "units": self.units, "normalise": self.normalise}

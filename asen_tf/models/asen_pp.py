@@ -10,7 +10,14 @@ import tensorflow as tf
 
 from asen_tf.branches import build_branch
 from asen_tf.layers import RegionOfInterest
-from asen_tf.models.base import SimilarityModel
+from asen_tf.models.base import PairInputs, SimilarityModel
+from asen_tf.models.fusion import fuse
+
+# Settings that both branches have in common.
+_SHARED = (
+    *("attribute_dim", "channel_attribute_dim", "channel_reduction", "embedding_dim"),
+    *("spatial_attention", "channel_attention"),
+)
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
@@ -19,27 +26,29 @@ class AsenPlusPlus(SimilarityModel):
 
     The global branch embeds the image at `global_size` and yields an attention map per attribute.
     `RegionOfInterest` turns the map into a square that is cut from the *source* image, so that the
-    local branch sees detail the global input has lost. Both branches share the attribute table.
+    local branch sees detail the global input has lost.
 
     Args:
         attributes: names of the attributes, in index order.
-        global_backbone: backbone of the global branch.
-        local_backbone: backbone of the local branch.
-        global_size: side of the global input in pixels.
-        local_size: side of the local input in pixels.
+        global_backbone: backbone of the global branch; likewise `local_backbone`.
+        global_size: side of the global input in pixels; likewise `local_size`.
         attribute_dim: `E`, units of the attribute embedding.
-        global_attention_dim: `d` of the global branch.
-        local_attention_dim: `d` of the local branch.
+        global_attention_dim: `d` of the global branch; likewise `local_attention_dim`.
         channel_attribute_dim: units of `r` in both channel attentions.
         channel_reduction: reduction of both channel attentions.
         embedding_dim: `D`, units of each branch's embedding.
         roi_threshold: share of the attention map's range above which a pixel is kept.
         fusion_weight: `b`, the global cosine's weight in the fused embedding.
+        spatial_attention: False takes the plain mean over positions in both branches.
+        channel_attention: False leaves the channel gates out of both branches.
+        attribute_tables: "shared", one table for both branches, or "separate", one for each.
+        region: what the local branch sees: "attended"; "centre", the middle half of the frame; or
+            "true", boxes that come with the images.
         **kwargs: passed to `keras.Model`.
 
     Call arguments:
         inputs: dictionary of `view` `(B, g, g, 3)` and, when joint, `source` `(B, S, S, 3)`, both
-            uint8, and `attribute` `(B,)` int32.
+            uint8, `attribute` `(B,)` int32, and with region "true" `box` `(B, 4)` int32.
 
     Returns:
         Dictionary of `global` and, when joint, `local` embeddings, each `(B, D)`.
@@ -65,6 +74,10 @@ class AsenPlusPlus(SimilarityModel):
         embedding_dim: int = 1024,
         roi_threshold: float = 0.1,
         fusion_weight: float = 0.6,
+        spatial_attention: bool = True,
+        channel_attention: bool = True,
+        attribute_tables: str = "shared",
+        region: str = "attended",
         **kwargs: Any,
     ) -> None:
         """Create the model; see the class for the arguments."""
@@ -81,30 +94,28 @@ class AsenPlusPlus(SimilarityModel):
             "embedding_dim": embedding_dim,
             "roi_threshold": roi_threshold,
             "fusion_weight": fusion_weight,
+            "spatial_attention": spatial_attention,
+            "channel_attention": channel_attention,
+            "attribute_tables": attribute_tables,
+            "region": region,
         }
         self.fusion_weight = fusion_weight
 
         # === Layers ===
-        shared = {
-            "attribute_dim": attribute_dim,
-            "channel_attribute_dim": channel_attribute_dim,
-            "channel_reduction": channel_reduction,
-            "embedding_dim": embedding_dim,
-        }
-        self.attribute_table = keras.layers.Embedding(
-            self.attribute_count, attribute_dim, name="attribute_table"
-        )
-        self.global_branch = build_branch(
-            "global", backbone=global_backbone, attention_dim=global_attention_dim, **shared
-        )
+        shared = {name: self._settings[name] for name in _SHARED}
+        self.attribute_table = self._table("attribute_table")
         self.region = RegionOfInterest(global_size, local_size, roi_threshold, name="region")
-        self.local_branch = build_branch(
-            "local", backbone=local_backbone, attention_dim=local_attention_dim, **shared
+        self.global_branch, self.local_branch = (
+            build_branch(part, backbone=backbone, attention_dim=units, **shared)
+            for part, backbone, units in (
+                ("global", global_backbone, global_attention_dim),
+                ("local", local_backbone, local_attention_dim),
+            )
         )
-        # Functional branches are built already; with the table, all variables exist from here on,
-        # so that weights load into a model that has never seen an image.
-        with tf.name_scope(self.attribute_table.name):
-            self.attribute_table.build((None,))
+        separate = attribute_tables == "separate"
+        self.local_table = self._table("local_table") if separate else self.attribute_table
+        # All variables exist from here on, so that weights load into a model that has never seen
+        # an image.
         self.built = True
 
     def call(
@@ -117,25 +128,26 @@ class AsenPlusPlus(SimilarityModel):
         )
         outputs = {"global": whole["embedding"][:, 0]}
         if self.joint:
-            crops, _ = self.region([whole["attention"][:, 0], inputs["source"]])
+            boxes = self._boxes(whole["attention"][:, 0], inputs.get("box"))
+            crops, _ = self.region([whole["attention"][:, 0], inputs["source"], boxes])
+            attribute = self.local_table(inputs["attribute"])[:, None, :]
             zoomed = self.local_branch({"image": crops, "attribute": attribute}, training=training)
             outputs["local"] = zoomed["embedding"][:, 0]
         return outputs
 
-    def pair_outputs(
-        self, view: tf.Tensor, source: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
+    def pair_outputs(self, pairs: PairInputs) -> dict[str, tf.Tensor]:
         """Embed (image, attribute) pairs: embeddings, `attention` `(P, h, w)`, `boxes` `(P, 4)`."""
         table = self.attribute_table(tf.range(self.attribute_count))
-        every = tf.repeat(table[None], tf.shape(view)[0], axis=0)
-        whole = self.global_branch({"image": view, "attribute": every}, training=False)
-        pairs = tf.stack([rows, attributes], axis=1)
-        attention = tf.gather_nd(whole["attention"], pairs)
-        crops, boxes = self.region([attention, tf.gather(source, rows)])
+        every = tf.repeat(table[None], tf.shape(pairs.view)[0], axis=0)
+        whole = self.global_branch({"image": pairs.view, "attribute": every}, training=False)
+        attention = tf.gather_nd(whole["attention"], pairs.places)
+        boxes = self._boxes(attention, pairs.boxes)
         outputs = {"attention": attention, "boxes": boxes}
-        outputs["global"] = tf.cast(tf.gather_nd(whole["embedding"], pairs), tf.float32)
+        outputs["global"] = tf.cast(tf.gather_nd(whole["embedding"], pairs.places), tf.float32)
         if self.joint:
-            attribute = tf.gather(table, attributes)[:, None, :]
+            sources = tf.gather(pairs.source, pairs.rows)
+            crops, _ = self.region([attention, sources, boxes])
+            attribute = self.local_table(pairs.attributes)[:, None, :]
             zoomed = self.local_branch({"image": crops, "attribute": attribute}, training=False)
             outputs["local"] = tf.cast(zoomed["embedding"][:, 0], tf.float32)
             outputs["fused"] = fuse(outputs["global"], outputs["local"], self.fusion_weight)
@@ -147,38 +159,42 @@ class AsenPlusPlus(SimilarityModel):
         return ("global", "local", "fused") if self.joint else ("global",)
 
     @property
+    def needs_boxes(self) -> bool:
+        """Whether the local branch sees boxes that come with the images."""
+        return self._settings["region"] == "true"
+
+    @property
+    def global_layers(self) -> list[keras.layers.Layer]:
+        """The global branch and the attribute table: what the first stage trains."""
+        return [self.global_branch, self.attribute_table]
+
+    @property
+    def local_layers(self) -> list[keras.layers.Layer]:
+        """The local branch, and its own attribute table if it has one."""
+        own = [] if self.local_table is self.attribute_table else [self.local_table]
+        return [self.local_branch, *own]
+
+    @property
     def backbones(self) -> list[tuple[str, keras.Model]]:
         """Name and model of each branch's backbone."""
         parts = (("global", self.global_branch), ("local", self.local_branch))
-        names = {part: self._settings[f"{part}_backbone"] for part, _ in parts}
-        return [(names[part], branch.get_layer(f"{part}_backbone")) for part, branch in parts]
+        return [
+            (self._settings[f"{part}_backbone"], branch.get_layer(f"{part}_backbone"))
+            for part, branch in parts
+        ]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**super().get_config(), **self._settings}
 
+    def _boxes(self, attention: tf.Tensor, given: tf.Tensor | None) -> tf.Tensor:
+        """Return the boxes that the local branch sees, `(P, 4)` int32."""
+        kind = self._settings["region"]
+        return given if kind == "true" else self.region.boxes(attention, centred=kind == "centre")
 
-def fuse(global_embeddings: tf.Tensor, local_embeddings: tf.Tensor, weight: float) -> tf.Tensor:
-    """Fuse both branches: `concat(sqrt(b) g/|g|, sqrt(1 - b) l/|l|)`.
-
-    The dot product of two fused embeddings is `b cos_g + (1 - b) cos_l`: with b = 0.6, cosines of
-    0.5 and 1.0 fuse to 0.7.
-
-    Args:
-        global_embeddings: `(..., D)` float.
-        local_embeddings: `(..., D)` float.
-        weight: `b` in [0, 1].
-
-    Returns:
-        `(..., 2 D)` float, of length 1.
-
-    References:
-        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), inference.
-    """
-    return tf.concat(
-        [
-            weight**0.5 * tf.math.l2_normalize(global_embeddings, axis=-1),
-            (1.0 - weight) ** 0.5 * tf.math.l2_normalize(local_embeddings, axis=-1),
-        ],
-        axis=-1,
-    )
+    def _table(self, name: str) -> keras.layers.Embedding:
+        units = self._settings["attribute_dim"]
+        table = keras.layers.Embedding(self.attribute_count, units, name=name)
+        with tf.name_scope(name):  # unique names, for training.optimizers
+            table.build((None,))
+        return table

@@ -10,6 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from asen_tf.layers import global_view
+from asen_tf.models.pairs import (
+    PairInputs,
+    attribute_index,
+    check_no_boxes,
+    check_pairs,
+    chosen_embedding,
+)
 
 
 class SimilarityModel(keras.Model):
@@ -24,13 +31,17 @@ class SimilarityModel(keras.Model):
     Args:
         attributes: names of the attributes, in index order; they travel in the saved model.
         global_size: side of the global input in pixels.
+        source_size: side of the source images that it was trained on, in pixels: with the
+            attributes' names, all that is needed to prepare an image.
         **kwargs: passed to `keras.Model`.
 
     Raises:
         ValueError: if there is no attribute, or a name occurs twice.
     """
 
-    def __init__(self, attributes: Sequence[str], *, global_size: int, **kwargs: Any) -> None:
+    def __init__(
+        self, attributes: Sequence[str], *, global_size: int, source_size: int = 640, **kwargs: Any
+    ) -> None:
         """Create the model; see the class for the arguments."""
         super().__init__(**kwargs)
         if not attributes or len(set(attributes)) != len(attributes):
@@ -38,6 +49,7 @@ class SimilarityModel(keras.Model):
         # A plain list would be wrapped by Keras' tracking; the config wants JSON's types.
         self.attribute_names = tuple(attributes)
         self.global_size = global_size
+        self.source_size = source_size
         self.joint = True
 
     @property
@@ -52,7 +64,8 @@ class SimilarityModel(keras.Model):
         # One signature for all sizes: a result never depends on the shapes that were seen before.
         pairs = tf.TensorSpec((None,), tf.int32)
         images = tf.TensorSpec((None, None, None, 3), tf.uint8)
-        self._pairs = tf.function(self._run_pairs, input_signature=(images, pairs, pairs))
+        boxes = tf.TensorSpec((None, 4), tf.int32)
+        self._pairs = tf.function(self._run_pairs, input_signature=(images, pairs, pairs, boxes))
 
     @property
     def embedding_names(self) -> tuple[str, ...]:
@@ -64,16 +77,23 @@ class SimilarityModel(keras.Model):
         """Name (see `asen_tf.backbones.build_backbone`) and model of each backbone."""
         raise NotImplementedError
 
-    def pair_outputs(
-        self, view: tf.Tensor, source: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """Embed (image, attribute) pairs; the backbone of the global branch runs once per image.
+    @property
+    def global_layers(self) -> list[keras.layers.Layer]:
+        """The layers that see the whole image, and what they share with others."""
+        raise NotImplementedError
 
-        Args:
-            view: `(B, g, g, 3)` uint8, the images at the global input size.
-            source: `(B, S, S, 3)` uint8, the images at source size.
-            rows: `(P,)` int32, the image of each pair, as a row of the batch.
-            attributes: `(P,)` int32, the attribute of each pair.
+    @property
+    def local_layers(self) -> list[keras.layers.Layer]:
+        """The layers that only a second, zooming branch uses; none for most methods."""
+        return []
+
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether images can be embedded only together with the boxes of their parts."""
+        return False
+
+    def pair_outputs(self, pairs: PairInputs) -> dict[str, tf.Tensor]:
+        """Embed (image, attribute) pairs; the backbone of the global branch runs once per image.
 
         Returns:
             `(P, ...)` float32 tensors: one `(P, D)` embedding per name in `embedding_names`, and
@@ -82,7 +102,11 @@ class SimilarityModel(keras.Model):
         raise NotImplementedError
 
     def embed_pairs(
-        self, images: np.ndarray, rows: np.ndarray, attributes: np.ndarray
+        self,
+        images: np.ndarray,
+        rows: np.ndarray,
+        attributes: np.ndarray,
+        boxes: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Embed chosen (image, attribute) pairs of one batch of source images.
 
@@ -90,6 +114,8 @@ class SimilarityModel(keras.Model):
             images: `(B, S, S, 3)` uint8, square RGB images.
             rows: `(P,)` integers in `[0, B)`.
             attributes: `(P,)` integers in `[0, A)`.
+            boxes: `(P, 4)` integers: top, left, bottom, right in pixels of the global input; only
+                for models that `needs_boxes`.
 
         Returns:
             The arrays of `pair_outputs`.
@@ -97,20 +123,11 @@ class SimilarityModel(keras.Model):
         Raises:
             ValueError: for images or attributes of another shape or range.
         """
-        images, attributes = np.asarray(images), np.asarray(attributes)
-        if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
-            raise ValueError(
-                "images must be square RGB, shape (batch, side, side, 3); got shape "
-                f"{images.shape}; asen_tf.data.load_image makes such an array from a file"
-            )
-        if images.dtype != np.uint8:
-            raise ValueError(f"images must be 8-bit pixels, dtype uint8; got {images.dtype}")
-        if attributes.size and not 0 <= attributes.min() <= attributes.max() < self.attribute_count:
-            raise ValueError(
-                f"attributes must be indices in [0, {self.attribute_count}), of "
-                f"{', '.join(self.attribute_names)}; got {attributes.min()}..{attributes.max()}"
-            )
-        outputs = self._pairs(images, np.int32(rows), np.int32(attributes))
+        check_pairs(images, attributes, self.attribute_names)
+        if boxes is None:
+            check_no_boxes(self.needs_boxes)
+            boxes = np.zeros((len(rows), 4))
+        outputs = self._pairs(images, np.int32(rows), np.int32(attributes), np.int32(boxes))
         return {name: value.numpy() for name, value in outputs.items()}
 
     def embed(
@@ -135,11 +152,13 @@ class SimilarityModel(keras.Model):
                 f"attributes must be a sequence, one per image; got the text {attributes!r}; "
                 f"write [{attributes!r}] for one image"
             )
-        indices = np.array([self._index(attribute) for attribute in attributes], np.int32)
+        indices = np.array(
+            [attribute_index(self.attribute_names, attribute) for attribute in attributes], np.int32
+        )
         if len(indices) != len(images):
             raise ValueError(f"one attribute per image; got {len(indices)} for {len(images)}")
         outputs = self.embed_pairs(images, np.arange(len(indices)), indices)
-        return outputs[self._embedding(embedding)]
+        return outputs[chosen_embedding(self.embedding_names, embedding)]
 
     def embed_all(self, images: np.ndarray, *, embedding: str | None = None) -> np.ndarray:
         """Embed each image for every attribute.
@@ -154,7 +173,7 @@ class SimilarityModel(keras.Model):
         count = self.attribute_count
         rows = np.repeat(np.arange(len(images)), count)
         outputs = self.embed_pairs(images, rows, np.tile(np.arange(count), len(images)))
-        chosen = outputs[self._embedding(embedding)]
+        chosen = outputs[chosen_embedding(self.embedding_names, embedding)]
         return chosen.reshape(len(images), count, chosen.shape[-1])
 
     @property
@@ -164,28 +183,14 @@ class SimilarityModel(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"attributes": list(self.attribute_names), "global_size": self.global_size}
+        return {
+            "attributes": list(self.attribute_names),
+            "global_size": self.global_size,
+            "source_size": self.source_size,
+        }
 
     def _run_pairs(
-        self, images: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor
+        self, images: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor, boxes: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        return self.pair_outputs(global_view(images, self.global_size), images, rows, attributes)
-
-    def _index(self, attribute: int | str) -> int:
-        if not isinstance(attribute, str):
-            return int(attribute)
-        if attribute not in self.attribute_names:
-            raise ValueError(
-                f"this model knows the attributes {', '.join(self.attribute_names)}; "
-                f"got {attribute!r}"
-            )
-        return self.attribute_names.index(attribute)
-
-    def _embedding(self, name: str | None) -> str:
-        if name is None:
-            return self.embedding_names[-1]
-        if name not in self.embedding_names:
-            raise ValueError(
-                f"embedding must be one of {', '.join(self.embedding_names)}; got {name!r}"
-            )
-        return name
+        view = global_view(images, self.global_size)
+        return self.pair_outputs(PairInputs(view, images, rows, attributes, boxes))

@@ -7,12 +7,23 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
-from asen_tf.backbones import build_backbone
+from asen_tf.backbones import BackboneError, build_backbone
 from asen_tf.config import ExperimentConfig
+from asen_tf.models.asen import Asen, AsenV2
 from asen_tf.models.asen_pp import AsenPlusPlus
 from asen_tf.models.base import SimilarityModel
+from asen_tf.models.relatives import ConditionalSimilarityNetwork, TripletNetwork
 
-METHODS: dict[str, type[SimilarityModel]] = {"asen_pp": AsenPlusPlus}
+# The files that the authors of ASEN++ start from.
+_TORCHVISION = {"resnet50": "resnet50-19c8e357.pth", "resnet34": "resnet34-333f7ec4.pth"}
+
+METHODS: dict[str, type[SimilarityModel]] = {
+    "triplet": TripletNetwork,
+    "csn": ConditionalSimilarityNetwork,
+    "asen": Asen,
+    "asen_v2": AsenV2,
+    "asen_pp": AsenPlusPlus,
+}
 
 
 def build_model(config: ExperimentConfig, attributes: Sequence[str]) -> SimilarityModel:
@@ -29,7 +40,7 @@ def build_model(config: ExperimentConfig, attributes: Sequence[str]) -> Similari
     """
     method = METHODS[config.method]
     settings = {field.name for field in dataclasses.fields(config)}
-    wanted = settings & set(inspect.signature(method).parameters)
+    wanted = settings & {*inspect.signature(method).parameters, "source_size"}
     return method(attributes, **{name: getattr(config, name) for name in sorted(wanted)})
 
 
@@ -40,8 +51,9 @@ def load_starting_weights(
 
     Args:
         model: freshly built.
-        config: `starting_weights`: "random" changes nothing, "imagenet" takes the weights of
-            `keras.applications`, "pretrain" the file `pretrained`.
+        config: `starting_weights`: "random" changes nothing; "imagenet" takes, for "keras:"
+            networks, the weights of `keras.applications`, and for torchvision's ResNets its file
+            in `imagenet_dir`; "pretrain" takes the file `pretrained`.
         pretrained: backbone weights of the pretraining step.
 
     Raises:
@@ -49,6 +61,23 @@ def load_starting_weights(
     """
     if config.starting_weights == "random":
         return
-    weights = pretrained if config.starting_weights == "pretrain" else "imagenet"
     for name, backbone in model.backbones:
+        weights = pretrained
+        if config.starting_weights == "imagenet":
+            weights = _imagenet(name, Path(config.imagenet_dir))
         backbone.set_weights(build_backbone(name, weights=weights).get_weights())
+
+
+def _imagenet(name: str, folder: Path) -> Path | str:
+    """Return torchvision's file for its ResNets, "imagenet" for what Keras can fetch itself."""
+    if name.startswith("keras:") or name not in _TORCHVISION:
+        return "imagenet"
+    found = sorted(folder.glob(f"{name}-*.pth"))
+    if not found:
+        raise BackboneError(
+            f"{folder}: no file {name}-*.pth with ImageNet weights of {name!r}; put torchvision's "
+            f"{_TORCHVISION[name]} there (https://download.pytorch.org/models/), name its folder: "
+            "imagenet_dir, use a keras:<Name> backbone, or train a start: "
+            f"starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
+        )
+    return found[0]

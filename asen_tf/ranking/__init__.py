@@ -12,6 +12,10 @@ from asen_tf.ranking.retrieval import (
     normalise,
     retrieval_metrics,
 )
+from asen_tf.ranking.several_values import (
+    random_shared_value_precisions,
+    shared_value_precisions,
+)
 from asen_tf.ranking.summary import macro, overall, summarise
 
 __all__ = [
@@ -25,7 +29,9 @@ __all__ = [
     "random_average_precision",
     "random_average_precisions",
     "random_map",
+    "random_shared_value_precisions",
     "recall_at_k",
     "retrieval_metrics",
+    "shared_value_precisions",
     "summarise",
 ]

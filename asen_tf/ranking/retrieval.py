@@ -82,10 +82,10 @@ def retrieval_metrics(
         if not np.isfinite(scores).all():
             raise ValueError("embeddings must give finite scores; got NaN or infinity")
         relevant = query_values[part, None] == candidate_values
-        return _measure(*_relevant_ranks(scores, relevant), len(scores), ks)
+        return measure_ranks(*relevant_ranks(scores, relevant), len(scores), ks)
 
     starts = range(0, max(len(queries), 1), block)
-    with ThreadPoolExecutor(min(_cores(), len(starts))) as pool:
+    with ThreadPoolExecutor(min(cores(), len(starts))) as pool:
         blocks = list(pool.map(measure, starts))  # NumPy sorts and multiplies without the GIL
     return {name: np.concatenate([part[name] for part in blocks]) for name in blocks[0]}
 
@@ -127,8 +127,13 @@ def mean_average_precision(
     return float(values.mean()) if len(values) else math.nan
 
 
-def _relevant_ranks(scores: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return row and 0-based rank of every relevant candidate, ordered by row, then rank."""
+def relevant_ranks(scores: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return row and 0-based rank of every relevant candidate, ordered by row, then rank.
+
+    Args:
+        scores: (Q, N) floats without NaN.
+        relevant: (Q, N) bool.
+    """
     if scores.dtype != np.float32:
         order = np.argsort(-scores, axis=1, kind="stable")
         return np.nonzero(np.take_along_axis(relevant, order, axis=1))
@@ -145,9 +150,10 @@ def _relevant_ranks(scores: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarra
     return np.nonzero((keys & 1).astype(bool))
 
 
-def _measure(
+def measure_ranks(
     rows: np.ndarray, ranks: np.ndarray, queries: int, ks: list[int]
 ) -> dict[str, np.ndarray]:
+    """Return the metrics of `queries` rows from what `relevant_ranks` gives."""
     relevant = np.bincount(rows, minlength=queries)
     nth = np.arange(1, len(rows) + 1) - (np.cumsum(relevant) - relevant)[rows]
     total = np.bincount(rows, weights=nth / (ranks + 1), minlength=queries)
@@ -167,6 +173,7 @@ def _check_shapes(embeddings: np.ndarray, values: np.ndarray, role: str) -> None
         )
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
     return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,17 +1,16 @@
-"""From the finished runs of a study to its tables on disk."""
+"""From the finished runs of a study to its tables."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from asen_tf.config import ExperimentConfig
-from asen_tf.files import write_json, write_text
+from asen_tf.matrix import images_seen
 from asen_tf.studies import FinishedRun, Selection, select
-from asen_tf.tables.text import cells, source_note, summarise, to_latex, to_markdown
 
 
 class TableError(ValueError):
@@ -20,18 +19,31 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class StudyTables:
-    """A study's numbers and where they come from.
+    """A study's numbers and where they come from. `method` is a row of `asen_tf.matrix`.
 
     Attributes:
         map: `method, embedding, seed, attribute, map, ci_low, ci_high, queries`; percent. The
-            exact numbers of a random ranking come first, once; their embedding is "-".
+            exact numbers of a random ranking come first, once; their embedding is "-". Empty for
+            datasets that list triplets.
+        map_any_value: the same where images hold several values: any shared one counts.
         localisation: `method, seed, attribute, pointing, iou, centre_pointing, centre_iou`;
             percent; empty where no true boxes are known.
+        triplets: `method, embedding, seed, attribute, accuracy, ci_low, ci_high, triplets`;
+            percent.
+        fusion: `method, seed, weight, map`; percent, on the validation split.
+        history: `method, seed, images, val_map` (of listed triplets `val_accuracy`): by epoch,
+            after so many images.
+        config: the study's settings.
         selection: the runs that count, and why others do not.
     """
 
     map: pd.DataFrame
+    map_any_value: pd.DataFrame
     localisation: pd.DataFrame
+    triplets: pd.DataFrame
+    fusion: pd.DataFrame
+    history: pd.DataFrame
+    config: ExperimentConfig
     selection: Selection
 
 
@@ -52,84 +64,66 @@ def collect(place: Path | str, config: ExperimentConfig) -> StudyTables:
             f"{place}: a table needs at least one finished run with the study's settings; train "
             f"one with notebooks/03_train.ipynb; left out:{left_out or ' nothing'}"
         )
-    maps = [_read(run, "map") for run in selection.runs]
-    chance = [table[table["method"] == "random"].reset_index(drop=True) for table in maps]
-    for run, other in zip(selection.runs, chance, strict=True):
-        if not other.drop(columns="seed").equals(chance[0].drop(columns="seed")):
-            raise TableError(
-                f"{run.path}: its test split gives another random MAP than that of "
-                f"{selection.runs[0].path}; numbers on different data share no table"
-            )
-    ranked = [table[table["method"] != "random"] for table in maps]
-    places = [_read(run, "localisation") for run in selection.runs]
+    gathered = ("localisation", "triplets", "fusion")
     return StudyTables(
-        pd.concat([chance[0], *ranked], ignore_index=True),
-        pd.concat(places, ignore_index=True),
+        _with_chance(selection, "map"),
+        _with_chance(selection, "map_any_value"),
+        *(_gather(selection, name) for name in gathered),
+        pd.concat(_histories(selection), ignore_index=True),
+        config,
         selection,
     )
 
 
-def write(tables: StudyTables, place: Path | str) -> list[Path]:
-    """Write a study's tables, each in full or not at all.
-
-    `map.csv`, `localisation.csv`, `map.md`, `map.tex`, and `provenance.json`. Numbers have four
-    decimals, so that identical runs make identical files.
-
-    Args:
-        tables: of `collect`.
-        place: the study's directory.
-
-    Returns:
-        What was written.
-
-    Raises:
-        TableError: the table that is there holds a run that this one would lose.
-    """
-    place = Path(place)
-    _check_nothing_is_lost(place / "map.csv", tables)
-    laid_out, note = cells(summarise(tables.map)), source_note(tables.selection)
-    texts = {"map.csv": _csv(tables.map)}
-    if len(tables.localisation):
-        texts["localisation.csv"] = _csv(tables.localisation)
-    texts["map.md"] = f"{to_markdown(laid_out)}\n{note}\n"
-    texts["map.tex"] = to_latex(laid_out, note)
-    for name, text in texts.items():
-        write_text(place / name, text)
-    write_json(place / "provenance.json", _provenance(tables.selection))
-    return [place / name for name in (*texts, "provenance.json")]
+def _with_chance(selection: Selection, name: str) -> pd.DataFrame:
+    """Return a table of MAP of all runs, the rows of a random ranking first, once."""
+    held = [(run, row) for run, row in zip(selection.runs, selection.rows, strict=True)]
+    held = [(run, row) for run, row in held if (run.path / f"{name}.csv").exists()]
+    maps = [pd.read_csv(run.path / f"{name}.csv") for run, _ in held]
+    chance = [table[table["method"] == "random"].reset_index(drop=True) for table in maps]
+    for (run, _), other in zip(held, chance, strict=True):
+        if not other.drop(columns="seed").equals(chance[0].drop(columns="seed")):
+            raise TableError(
+                f"{run.path}: its test split gives another random MAP than that of "
+                f"{held[0][0].path}; numbers on different data share no table"
+            )
+    ranked = [
+        table[table["method"] != "random"].assign(method=row)
+        for table, (_, row) in zip(maps, held, strict=True)
+    ]
+    return pd.concat([*chance[:1], *ranked], ignore_index=True) if held else pd.DataFrame()
 
 
-def _read(run: FinishedRun, name: str) -> pd.DataFrame:
-    path = run.path / f"{name}.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame()
+def _gather(selection: Selection, name: str) -> pd.DataFrame:
+    """Return one table of all runs that have it, under the names of their rows, seeds first."""
+    tables = []
+    for run, row in zip(selection.runs, selection.rows, strict=True):
+        if (run.path / f"{name}.csv").exists():
+            table = pd.read_csv(run.path / f"{name}.csv").drop(columns=["method", "seed"])
+            table.insert(0, "method", row)
+            place = 2 if "embedding" in table else 1
+            table.insert(place, "seed", run.settings["seed"])
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-
-
-def _check_nothing_is_lost(path: Path, tables: StudyTables) -> None:
-    """Keep a finished table from being replaced by a part of it."""
-    if not path.exists():
-        return
-    keys = ["method", "seed"]
-    there, here = (
-        set(table.loc[table["method"] != "random", keys].itertuples(index=False, name=None))
-        for table in (pd.read_csv(path), tables.map)
-    )
-    lost = ", ".join(f"{method} seed {seed}" for method, seed in sorted(there - here))
-    if lost:
-        raise TableError(
-            f"{path}: a finished table is not replaced by a part of it; the new one lacks {lost}; "
-            "finish these runs, or remove the file"
+def _histories(selection: Selection) -> Iterable[pd.DataFrame]:
+    for run, row in zip(selection.runs, selection.rows, strict=True):
+        history = pd.read_csv(run.path / "history.csv")
+        epochs = len(history)
+        score = "val_map" if "val_map" in history else "val_accuracy"
+        yield pd.DataFrame(
+            {
+                "method": row,
+                "seed": run.settings["seed"],
+                "images": [images_seen(run.settings) * (at + 1) // epochs for at in range(epochs)],
+                score: history[score],
+            }
         )
 
 
-def _provenance(selection: Selection) -> dict[str, Any]:
-    return {
-        "runs": [
-            {"run": run.path.name, "settings": dict(run.settings), **run.manifest}
-            for run in selection.runs
-        ],
-        "left_out": dict(selection.left_out),
-    }
+def described(run: FinishedRun, row: str, config: ExperimentConfig) -> dict[str, object]:
+    """Return where a run's numbers come from: what it changes of the study's settings, and more."""
+    study = config.to_dict()
+    changes = {name: value for name, value in run.settings.items() if value != study.get(name)}
+    return {"run": run.path.name, "row": row, "changes": changes, **run.manifest}

@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from asen_tf.studies import LABELS, Selection
+from asen_tf.config import ExperimentConfig
+from asen_tf.matrix import LABELS
+from asen_tf.studies import Selection
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -34,29 +36,45 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return means
 
 
-def cells(summary: pd.DataFrame) -> pd.DataFrame:
-    """Lay a summary out: a row per attribute, a column per method and embedding, texts inside.
+def cells(summary: pd.DataFrame, costs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Lay a summary out: a row per method and embedding, a column per attribute, texts inside.
 
-    A cell reads `50.12 (47.3 to 52.8)` with one seed, `50.12 ± 0.73` with several.
+    A cell reads `50.1 (47.3 to 52.8)` with one seed, `50.1 ± 0.7` with several.
+
+    Args:
+        summary: of `summarise`.
+        costs: `method, embedding, parameters, ms_per_image, images_seen`: three more columns.
     """
 
     def text(row: Any) -> str:
         if row.method == "random":
-            return f"{row.map:.2f}"
+            return f"{row.map:.1f}"
         if row.seeds > 1:
-            return f"{row.map:.2f} ± {row.high - row.map:.2f}"
-        return f"{row.map:.2f} ({row.low:.1f} to {row.high:.1f})"
+            return f"{row.map:.1f} ± {row.high - row.map:.1f}"
+        return f"{row.map:.1f} ({row.low:.1f} to {row.high:.1f})"
 
     shown = summary.assign(cell=[text(row) for row in summary.itertuples()])
-    wide = shown.pivot(index="attribute", columns="series", values="cell")
-    wide = wide.loc[summary["attribute"].unique(), summary["series"].unique()]
-    wide.index = wide.index.str.replace("_", " ")
+    wide = shown.pivot(index="series", columns="attribute", values="cell")
+    wide = wide.loc[summary["series"].unique(), summary["attribute"].unique()]
+    if costs is not None:
+        keys = ["method", "embedding"]
+        names = summary.drop_duplicates("series").set_index("series")[keys]
+        found = names.merge(costs, on=keys, how="left").set_index(names.index)
+        for column, title, form in (
+            ("parameters", "parameters", "{:,.0f}"),
+            ("ms_per_image", "ms per image", "{:.1f}"),
+            ("images_seen", "images seen", "{:,.0f}"),
+        ):
+            wide[title] = [
+                "-" if pd.isna(number) else form.format(number) for number in found[column]
+            ]
+    wide.columns = wide.columns.str.replace("_", " ")
     return wide.rename_axis(index=None, columns=None)
 
 
 def to_markdown(laid_out: pd.DataFrame) -> str:
     """Return a laid-out table as Markdown."""
-    rows = [["attribute", *laid_out.columns], ["---", *["---:"] * laid_out.shape[1]]]
+    rows = [["method", *laid_out.columns], ["---", *["---:"] * laid_out.shape[1]]]
     rows += [[str(row[0]), *row[1:]] for row in laid_out.itertuples()]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -70,20 +88,23 @@ def to_latex(laid_out: pd.DataFrame, note: str) -> str:
     return comment + styled.to_latex(hrules=True, column_format="l" + "r" * laid_out.shape[1])
 
 
-def source_note(selection: Selection) -> str:
+def source_note(selection: Selection, study: ExperimentConfig) -> str:
     """Say what the numbers are and which runs they come from, in Markdown."""
     first = selection.runs[0]
     versions = first.manifest["packages"].items()
     packages = ", ".join(f"{name} {version}" for name, version in versions)
-    runs = ", ".join(f"`{run.path.name}`" for run in selection.runs)
+    seeds = sorted({run.settings["seed"] for run in selection.runs})
+    commits = sorted({_short(run.manifest["commit"]) for run in selection.runs})
     code, data = first.origin
     return (
-        f"MAP in percent on the test split of {first.settings['dataset']}; in brackets the 95 % "
-        "bootstrap interval over queries, or after ± the standard deviation over seeds. "
+        f"MAP in percent on the test split of {study.dataset}; in brackets the 95 % bootstrap "
+        "interval over queries, or after ± the standard deviation over seeds. "
         "`overall` is weighted by queries, `macro` is the mean of the attributes. "
-        "Random is the exact expectation.\n"
-        f"Runs: {runs}.\n"
-        f"Code {code}, data {data[:16]}, commit {_short(first.manifest['commit'])}; "
+        "Random is the exact expectation. Images seen: by the training of the method, counted "
+        "as often as they were shown; the pretraining that all share is not in it.\n"
+        f"{len(selection.runs)} runs, seeds {', '.join(map(str, seeds))}; settings, versions and "
+        "times of each in `provenance.json`.\n"
+        f"Code {code}, data {data[:16]}, commit {', '.join(commits)}; "
         f"Python {first.manifest['python']}, {packages}.\n"
     )
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from asen_tf.config import ExperimentConfig
 from asen_tf.losses import alignment_loss, batch_all_loss, triplet_ranking_loss
+from asen_tf.metric_losses import metric_loss
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -63,6 +64,14 @@ class SimilarityObjective:
         return {"loss": total, **losses}
 
     def _ranking(self, batch: Tensors, embeddings: tf.Tensor) -> tf.Tensor:
+        if self.config.loss != "triplet":
+            return metric_loss(
+                self.config.loss,
+                embeddings,
+                batch["value"],
+                margin=self.config.margin,
+                images_per_value=self.config.images_per_value,
+            )
         if self.config.sampling == "batch_all":
             return batch_all_loss(embeddings, batch["value"], self.config.margin)
         return triplet_ranking_loss(embeddings, self.config.margin)

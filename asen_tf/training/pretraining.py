@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from asen_tf.config import ExperimentConfig
-from asen_tf.data import Dataset, Plan, SplitImages, training_steps
+from asen_tf.data import Dataset, Plan, SamplingError, SplitImages, training_steps
 from asen_tf.models import AttributeClassifier
 from asen_tf.training.objective import ClassificationObjective
 from asen_tf.training.stage import StageResult, run_stage
@@ -63,8 +63,16 @@ def pretrain_backbone(
 
     Returns:
         The classifier at its last epoch, and the stage's history (`val_accuracy` by epoch).
+
+    Raises:
+        SamplingError: the dataset lists triplets and knows no values.
     """
     train, valid = dataset.split("train"), dataset.split("valid")
+    if train.split.triplets is not None:
+        raise SamplingError(
+            f"pretraining classifies values, and {dataset.name} lists triplets instead; take "
+            "starting_weights=imagenet or random; got starting_weights=pretrain"
+        )
     attributes = dataset.attributes
     model = AttributeClassifier(
         attributes.sizes, backbone=config.pretrain_backbone, image_size=config.global_size

@@ -1,15 +1,26 @@
-"""The two stages that train a similarity model."""
+"""The stages that train a similarity model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import keras
 
+from asen_tf.annotations import Split
 from asen_tf.config import ExperimentConfig
-from asen_tf.data import Dataset, LabelIndex, Plan, batch_all, random_triplets, training_steps
+from asen_tf.data import (
+    Dataset,
+    LabelIndex,
+    Plan,
+    SamplingError,
+    batch_all,
+    listed_triplets,
+    random_triplets,
+    training_steps,
+)
 from asen_tf.models import SimilarityModel
 from asen_tf.training.objective import SimilarityObjective
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
@@ -18,8 +29,27 @@ from asen_tf.training.state import TrainingState
 from asen_tf.training.trainer import Trainer
 
 
-def epoch_planner(config: ExperimentConfig, index: LabelIndex) -> Callable[[int], Plan]:
-    """Return the sampler that a configuration names, as a function of the epoch."""
+def epoch_planner(config: ExperimentConfig, split: Split) -> Callable[[int], Plan]:
+    """Return the sampler that a configuration names, as a function of the epoch.
+
+    Raises:
+        SamplingError: the training split does not hold what the sampler needs.
+    """
+    if (config.sampling == "listed_triplets") != (split.triplets is not None):
+        has = "labels" if split.triplets is None else "lists of triplets"
+        raise SamplingError(
+            f"{split.dataset} has {has}; sampling must be listed_triplets for lists, and one of "
+            f"random_triplets, batch_all for labels; got {config.sampling}"
+        )
+    if split.triplets is not None:
+        return lambda epoch: listed_triplets(
+            split.triplets,
+            steps=config.steps_per_epoch,
+            triplets_per_step=config.triplets_per_step,
+            seed=config.seed,
+            epoch=epoch,
+        )
+    index = LabelIndex(split.labels, split.attributes.names)
     if config.sampling == "batch_all":
         return lambda epoch: batch_all(
             index,
@@ -39,82 +69,125 @@ def epoch_planner(config: ExperimentConfig, index: LabelIndex) -> Callable[[int]
     )
 
 
-def train_global(
+@dataclass(frozen=True)
+class Phase:
+    """A stage of a method's training: what is trained, how long, how fast.
+
+    Attributes:
+        name: of the stage's folder and in the history.
+        title: what the progress bar says.
+        joint: whether the local branch is trained, too.
+        first_epoch: how many epochs the method has been trained before; its triplets go on there.
+        epochs: of this stage.
+        global_rate: learning rate of the layers that see the whole image.
+        local_rate: learning rate of the local layers, if they are trained.
+        decay: factor of the learning rates every `decay_epochs`.
+        decay_epochs: see `decay`.
+
+    References:
+        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), two-stage training.
+    """
+
+    name: str
+    title: str
+    joint: bool
+    first_epoch: int
+    epochs: int
+    global_rate: float
+    local_rate: float
+    decay: float
+    decay_epochs: int
+
+
+def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
+    """Return the stages that train a configuration's method.
+
+    ASEN++ has two: the global branch alone, then both branches, the global one more slowly.
+    Methods of one branch, and ASEN++ with `stages=1`, have a single one as long as both together,
+    with the first one's rates: at the end, every method has seen the same images.
+    """
+    first = {
+        "first_epoch": 0,
+        "global_rate": config.stage1_learning_rate,
+        "local_rate": config.stage2_local_learning_rate,
+        "decay": config.stage1_decay,
+        "decay_epochs": config.stage1_decay_epochs,
+    }
+    everything = config.stage1_epochs + config.stage2_epochs
+    if config.method != "asen_pp":
+        return (Phase("training", f"training {config.method}", False, epochs=everything, **first),)
+    if config.stages == 1:
+        return (Phase("training", "training both branches", True, epochs=everything, **first),)
+    return (
+        Phase("stage1", "stage 1 (global branch)", False, epochs=config.stage1_epochs, **first),
+        Phase(
+            "stage2",
+            "stage 2 (both branches)",
+            True,
+            first_epoch=config.stage1_epochs,
+            epochs=config.stage2_epochs,
+            global_rate=config.stage2_global_learning_rate,
+            local_rate=config.stage2_local_learning_rate,
+            decay=config.stage2_decay,
+            decay_epochs=config.stage2_decay_epochs,
+        ),
+    )
+
+
+def train(
     model: SimilarityModel,
     config: ExperimentConfig,
     dataset: Dataset,
+    phase: Phase,
     *,
     directory: Path,
     validate: Validate,
 ) -> StageResult:
-    """Stage 1: the global branch and the attribute table, alone.
+    """Train a model for one stage.
 
     Args:
-        model: at its starting weights; left with the weights of the last epoch.
+        model: with the weights that the stage starts from; left with those of the last epoch.
         config: the settings.
         dataset: training images and labels.
+        phase: one of `phases(config)`.
         directory: where the stage keeps its files.
-        validate: measures the model after each epoch; `val_map` decides which epoch is best.
+        validate: measures the model after each epoch; `val_map` (of listed triplets
+            `val_accuracy`) decides which epoch is best.
 
     Returns:
         The stage's result.
-
-    References:
-        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), two-stage training, first stage.
     """
-    model.joint = model.local_branch.trainable = False
-    group = LearningRateGroup(
-        [model.global_branch, model.attribute_table], config.stage1_learning_rate
+    model.joint = phase.joint or not model.local_layers
+    for layer in model.local_layers:
+        layer.trainable = phase.joint
+    groups = [LearningRateGroup(model.global_layers, phase.global_rate)]
+    if phase.joint:
+        groups.append(LearningRateGroup(model.local_layers, phase.local_rate))
+    images = dataset.split("train")
+    plan = epoch_planner(config, images.split)
+    optimizer, parts = grouped_optimizer(
+        groups, factor=phase.decay, every_steps=phase.decay_epochs * config.steps_per_epoch
     )
-    return _train(
-        model,
-        config,
-        dataset,
-        groups=[group],
-        title="stage 1 (global branch)",
-        first_plan_epoch=0,
-        epochs=config.stage1_epochs,
-        decay=config.stage1_decay,
-        decay_epochs=config.stage1_decay_epochs,
-        directory=directory,
-        validate=validate,
-    )
-
-
-def train_jointly(
-    model: SimilarityModel,
-    config: ExperimentConfig,
-    dataset: Dataset,
-    *,
-    directory: Path,
-    validate: Validate,
-) -> StageResult:
-    """Stage 2: both branches, the global one at a learning rate of its own.
-
-    Arguments and result as for `train_global`, from whose last epoch it starts.
-
-    References:
-        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), two-stage training, second stage.
-    """
-    model.joint = model.local_branch.trainable = True
-    groups = [
-        LearningRateGroup(
-            [model.global_branch, model.attribute_table], config.stage2_global_learning_rate
+    objective = SimilarityObjective(config, ("global", "local") if phase.joint else ("global",))
+    trainer = Trainer(model, objective)
+    trainer.compile(optimizer=optimizer, jit_compile=config.xla)
+    return run_stage(
+        trainer,
+        partial(
+            training_steps,
+            lambda epoch: plan(phase.first_epoch + epoch),
+            views=images.views,
+            sources=images.sources if phase.joint else None,
+            squares=images.squares if phase.joint else None,
+            epochs=phase.epochs,
         ),
-        LearningRateGroup([model.local_branch], config.stage2_local_learning_rate),
-    ]
-    return _train(
-        model,
-        config,
-        dataset,
-        groups=groups,
-        title="stage 2 (both branches)",
-        first_plan_epoch=config.stage1_epochs,
-        epochs=config.stage2_epochs,
-        decay=config.stage2_decay,
-        decay_epochs=config.stage2_decay_epochs,
+        TrainingState(directory / "state", model, parts + loss_scaling(trainer)),
+        title=phase.title,
+        epochs=phase.epochs,
+        steps_per_epoch=config.steps_per_epoch,
         directory=directory,
         validate=validate,
+        monitor="val_map" if images.split.triplets is None else "val_accuracy",
     )
 
 
@@ -122,45 +195,3 @@ def loss_scaling(trainer: Trainer) -> list[keras.optimizers.Optimizer]:
     """Return what scales the loss of a float16 training: its scale is part of the state."""
     scales = isinstance(trainer.optimizer, keras.mixed_precision.LossScaleOptimizer)
     return [trainer.optimizer] if scales else []
-
-
-def _train(
-    model: SimilarityModel,
-    config: ExperimentConfig,
-    dataset: Dataset,
-    *,
-    groups: list[LearningRateGroup],
-    title: str,
-    first_plan_epoch: int,
-    epochs: int,
-    decay: float,
-    decay_epochs: int,
-    directory: Path,
-    validate: Validate,
-) -> StageResult:
-    train = dataset.split("train")
-    plan = epoch_planner(config, LabelIndex(train.split.labels, dataset.attributes.names))
-    optimizer, parts = grouped_optimizer(
-        groups, factor=decay, every_steps=decay_epochs * config.steps_per_epoch
-    )
-    embeddings = ("global", "local") if model.joint else ("global",)
-    trainer = Trainer(model, SimilarityObjective(config, embeddings))
-    trainer.compile(optimizer=optimizer, jit_compile=config.xla)
-    return run_stage(
-        trainer,
-        partial(
-            training_steps,
-            # The second stage goes on where the first one's triplets ended.
-            lambda epoch: plan(first_plan_epoch + epoch),
-            views=train.views,
-            sources=train.sources if model.joint else None,
-            epochs=epochs,
-        ),
-        TrainingState(directory / "state", model, parts + loss_scaling(trainer)),
-        title=title,
-        epochs=epochs,
-        steps_per_epoch=config.steps_per_epoch,
-        directory=directory,
-        validate=validate,
-        monitor="val_map",
-    )

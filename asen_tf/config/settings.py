@@ -17,9 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
-
-class ConfigError(ValueError):
-    """A configuration holds an unknown name, or a value outside its rule."""
+from asen_tf.config.rules import ConfigError, check
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,7 @@ class ExperimentConfig:
     global_size: int = 224  # px, input side of the global branch; paper
     local_size: int = 112  # px, input side of the local branch; paper
     cache_images: bool = True  # decode once to uint8 on disk; False decodes at every use; ours
+    packed: bool = False  # read images from the shards of data_prep.pack; ours
 
     # --- Model ---------------------------------------------------------------------------------
     global_backbone: str = "resnet50"  # cut after stage 3; paper
@@ -54,22 +53,32 @@ class ExperimentConfig:
     roi_threshold: float = 0.1  # share of the attention map's range that is kept; paper
     fusion_weight: float = 0.6  # b, weight of the global cosine in the fused embedding; paper
 
+    # --- What the relatives and the ablations vary ------------------------------------------------
+    csn_masks: str = "learned"  # of method csn: "learned" or "disjoint"; Veit et al., CVPR 2017
+    spatial_attention: bool = True  # False: a plain mean over positions instead of ASA
+    channel_attention: bool = True  # False: no ACA
+    attribute_tables: str = "shared"  # by both branches; or "separate"
+    region: str = "attended"  # what the local branch sees; or the "true" part, or the "centre"
+    stages: int = 2  # of asen_pp's training; 1: both branches jointly from the start
+
     # --- Starting weights ----------------------------------------------------------------------
     starting_weights: str = "imagenet"  # "imagenet", "pretrain" (the step below) or "random"
+    imagenet_dir: str = "weights"  # folder of torchvision's resnet50-*.pth and resnet34-*.pth
     pretrain_epochs: int = 0  # epochs of attribute-value classification; ours
     pretrain_batch: int = 64  # images per step; ours
     pretrain_learning_rate: float = 1e-3  # peak of the one-cycle schedule, Adam; ours
     pretrain_backbone: str = "compact"  # the backbone that is trained; ours
 
     # --- Loss ----------------------------------------------------------------------------------
+    loss: str = "triplet"  # paper; or one of asen_tf.metric_losses, with sampling batch_all; ours
     margin: float = 0.2  # m of the triplet ranking loss, cosine units; paper
     global_loss_weight: float = 1.0  # paper
     local_loss_weight: float = 0.1  # paper
     alignment_loss_weight: float = 0.1  # paper
 
     # --- Sampling ------------------------------------------------------------------------------
-    sampling: str = "random_triplets"  # paper; or "batch_all"; ours
-    triplets_per_step: int = 16  # random_triplets: images per step are three times this; paper
+    sampling: str = "random_triplets"  # paper; or "batch_all"; or "listed_triplets", of the data
+    triplets_per_step: int = 16  # random or listed: images per step are three times this; paper
     attributes_per_step: int = 3  # batch_all; ours
     values_per_attribute: int = 4  # batch_all; ours
     images_per_value: int = 6  # batch_all; ours
@@ -104,23 +113,7 @@ class ExperimentConfig:
                     f"{field.name} must be of type {kind.__name__}; got {value!r} of type "
                     f"{type(value).__name__}"
                 )
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}"
-                )
-        for name, (low, high) in _RANGES.items():
-            if not low <= getattr(self, name) <= high:  # not a number is refused too
-                raise ConfigError(
-                    f"{name} must lie in [{low:g}, {high:g}]; got {getattr(self, name)!r}"
-                )
-        for name in ("global_backbone", "local_backbone", "pretrain_backbone"):
-            value = getattr(self, name)
-            if value not in BACKBONES and not value.startswith("keras:"):
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
-                    f"keras.applications>; got {value!r}"
-                )
+        check(self.to_dict())
 
     def override(self, **changes: Any) -> ExperimentConfig:
         """Return a copy with some fields changed.
@@ -158,42 +151,7 @@ def _plain_type(annotation: Any) -> type:
     return annotation
 
 
-# Backbones that the package builds itself; "keras:<Name>" takes one of keras.applications.
-BACKBONES = ("resnet50", "resnet34", "compact")
-
 _FIELD_TYPES: dict[str, type] = {
     name: _plain_type(annotation)
     for name, annotation in typing.get_type_hints(ExperimentConfig).items()
-}
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "method": ("asen_pp",),
-    "missing_images": ("error", "skip"),
-    "starting_weights": ("imagenet", "pretrain", "random"),
-    "sampling": ("random_triplets", "batch_all"),
-    "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
-    "strategy": ("none", "mirrored"),
-}
-
-_MANY, _PIXELS, _RATE = (1, 10**6), (8, 8192), (0.0, 10.0)
-_RANGES: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**31 - 1),
-    "roi_threshold": (0.0, 0.99),
-    "fusion_weight": (0.0, 1.0),
-    "margin": (0.0, 2.0),
-    "values_per_attribute": (2, 1_000),
-    "images_per_value": (2, 1_000),
-    "pretrain_epochs": (0, 10**6),
-    "stage1_epochs": _MANY,
-    "stage2_epochs": _MANY,
-    "bootstrap_resamples": (0, 10**6),
-    "stage1_decay": (0.0, 1.0),
-    "stage2_decay": (0.0, 1.0),
-}
-_RANGES |= dict.fromkeys(("source_size", "global_size", "local_size"), _PIXELS)
-_RANGES |= {name: _RATE for name in _FIELD_TYPES if name.endswith(("learning_rate", "loss_weight"))}
-_RANGES |= {
-    name: _MANY
-    for name in _FIELD_TYPES
-    if name.endswith(("_dim", "_batch", "_reduction", "_per_step", "_per_epoch", "_decay_epochs"))
 }

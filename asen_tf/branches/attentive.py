@@ -8,6 +8,7 @@ from asen_tf.backbones import build_backbone, normalisation_mode
 from asen_tf.layers import (
     AttributeChannelAttention,
     AttributeSpatialAttention,
+    AverageAttention,
     ImageNormalisation,
 )
 
@@ -21,6 +22,8 @@ def build_branch(
     channel_attribute_dim: int,
     channel_reduction: int,
     embedding_dim: int,
+    spatial_attention: bool = True,
+    channel_attention: bool = True,
 ) -> keras.Model:
     """Build the global or the local branch; both are calls of this function.
 
@@ -32,6 +35,9 @@ def build_branch(
         channel_attribute_dim: units of `r` in the channel attention.
         channel_reduction: `W1` of the channel attention maps to channels / this.
         embedding_dim: `D`, units of the embedding.
+        spatial_attention: False takes the plain mean over positions instead.
+        channel_attention: False leaves the gates out; without both, the attribute counts for
+            nothing.
 
     Returns:
         A functional model. Inputs: `image`, `(B, H, W, 3)` in 0..255 (any size), and `attribute`,
@@ -44,7 +50,9 @@ def build_branch(
     # === Layers ===
     network = build_backbone(backbone, prefix=f"{name}_")
     normalisation = ImageNormalisation(normalisation_mode(backbone), name=f"{name}_normalisation")
-    spatial = AttributeSpatialAttention(attention_dim, name=f"{name}_spatial_attention")
+    spatial = AverageAttention(name=f"{name}_average_attention")
+    if spatial_attention:
+        spatial = AttributeSpatialAttention(attention_dim, name=f"{name}_spatial_attention")
     channel = AttributeChannelAttention(
         channel_attribute_dim, channel_reduction, name=f"{name}_channel_attention"
     )
@@ -55,7 +63,7 @@ def build_branch(
     attribute = keras.Input((None, attribute_dim), name="attribute")
     features = network(normalisation(image))
     attended, attention = spatial([features, attribute])
-    embedding = project(channel([attended, attribute]))
+    embedding = project(channel([attended, attribute]) if channel_attention else attended)
     return keras.Model(
         {"image": image, "attribute": attribute},
         {"embedding": embedding, "attention": attention},

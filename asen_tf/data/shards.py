@@ -1,0 +1,116 @@
+"""Images in TFRecord shards: a few large files instead of many small ones.
+
+For network disks, where opening a file costs more than reading it, and for copying a dataset to a
+machine with GPUs. A record is a `tf.train.Example` with `image` (JPEG at source size), `checksum`
+(CRC-32 of it), `path`, `index`, and `labels` (attribute and value indices in turn), so that other
+programs can read the shards, too. `shards.json` says where each image begins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from asen_tf.data.images import ImageError
+
+INDEX = "shards.json"
+FORMAT = 1
+HEAD = 12  # bytes before a record's data: its length, and the checksum of the length
+TAIL = 4  # bytes after it: its checksum
+
+
+def shard_folder(root: Path, source_size: int) -> Path:
+    """Return where the shards of a dataset's folder are, for a source size in pixels."""
+    return root / f"shards-{source_size}"
+
+
+def labels_digest(root: Path) -> str:
+    """Return the SHA-256 of a dataset's split files: shards made from others are stale."""
+    digest = hashlib.sha256()
+    for path in sorted([*root.glob("*.txt"), root.parent / "meta.json"]):
+        if path.exists():
+            digest.update(path.name.encode() + b"\n" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def read_index(root: Path, source_size: int) -> dict[str, Any]:
+    """Return what `shards.json` says, once it fits the split files.
+
+    Raises:
+        ImageError: there are no such shards, or the split files have changed since.
+    """
+    path = shard_folder(root, source_size) / INDEX
+    command = (
+        f"python -m data_prep.pack {root.parent} --dataset {root.name} --source-size {source_size}"
+    )
+    if not path.exists():
+        raise ImageError(f"{path}: no such shards; make them: {command}, or take packed=False")
+    index = json.loads(path.read_text(encoding="utf-8"))
+    if index["format"] != FORMAT or index["split_files"] != labels_digest(root):
+        raise ImageError(f"{path}: made from other split files than there are now; run {command}")
+    return index
+
+
+class PackedImages:
+    """The images of one split, decoded from shards at every use.
+
+    Args:
+        root: the dataset's folder.
+        split: "train", "valid" or "test".
+        side: px, the source size that the shards were made for.
+
+    Raises:
+        ImageError: as for `read_index`; and at use, for a shard that is missing or damaged.
+    """
+
+    def __init__(self, root: Path, split: str, side: int) -> None:
+        """Read the index; images are read when asked for."""
+        self.side = side
+        folder = shard_folder(root, side)
+        shards = read_index(root, side)["splits"][split]
+        self._places = [
+            (folder / shard["file"], offset, end - offset)
+            for shard in shards
+            for offset, end in zip(
+                shard["offsets"], [*shard["offsets"][1:], shard["bytes"]], strict=True
+            )
+        ]
+        self._threads = ThreadPoolExecutor(os.cpu_count())
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._places)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        """Return `(n, side, side, 3)` uint8."""
+        images = np.zeros((len(indices), self.side, self.side, 3), np.uint8)
+        for position, image in enumerate(self._threads.map(self._load, indices)):
+            images[position] = image
+        return images
+
+    def _load(self, index: int) -> np.ndarray:
+        path, offset, length = self._places[index]
+        try:
+            with open(path, "rb") as stream:
+                stream.seek(offset + HEAD)
+                record = stream.read(length - HEAD - TAIL)
+            feature = tf.train.Example.FromString(record).features.feature
+            image = feature["image"].bytes_list.value[0]
+            if zlib.crc32(image) != feature["checksum"].int64_list.value[0]:
+                raise ValueError("its checksum is wrong")
+            with Image.open(io.BytesIO(image)) as opened:
+                return np.asarray(opened.convert("RGB"))
+        except Exception as error:  # protobuf, Pillow and the disk raise many kinds
+            raise ImageError(
+                f"{path}: image {index} cannot be read ({error}); delete the file and pack again"
+            ) from error

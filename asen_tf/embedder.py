@@ -1,0 +1,192 @@
+"""One's own images: from a saved model and files to embeddings, maps and regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm.auto import tqdm
+
+import asen_tf.models  # noqa: F401 - registers the classes of saved models
+from asen_tf.data import ImageError, load_image
+from asen_tf.models import SimilarityModel
+from asen_tf.models.pairs import attribute_index, chosen_embedding
+
+_BATCH = 32  # images that are embedded together
+
+
+class EmbedderError(ValueError):
+    """A model's file cannot be used."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where a model looks for an attribute.
+
+    Attributes:
+        map: `(h, w)` float32, non-negative, sum 1; it covers the centre square of the image.
+        region: left, top, right, bottom in pixels of the upright image: what the local branch
+            sees, or would see.
+        crop: `(S, S, 3)` uint8, the centre square at the model's source size, for drawing.
+    """
+
+    map: np.ndarray
+    region: tuple[float, float, float, float]
+    crop: np.ndarray
+
+
+class Embedder:
+    """Embeds image files with a saved model, which brings attributes and preprocessing along.
+
+    Args:
+        model: any method of this package.
+
+    Example:
+        >>> embedder = Embedder.load("model.keras")
+        >>> vector = embedder.embed("photo.jpg", "neckline_design")
+    """
+
+    def __init__(self, model: SimilarityModel) -> None:
+        """Keep the model."""
+        self.model = model
+
+    @classmethod
+    def load(cls, path: Path | str) -> Embedder:
+        """Load a model that `experiment.run`, `python -m asen_tf.weights` or `save` wrote.
+
+        No code from the file is run.
+
+        Raises:
+            EmbedderError: there is no such file, or it holds no model of this package.
+        """
+        if not Path(path).is_file():
+            raise EmbedderError(f"{path}: no such model; a finished run holds model.keras")
+        try:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # Keras, h5py and zipfile raise many kinds
+            raise EmbedderError(f"{path}: not a readable model ({error})") from error
+        if not isinstance(model, SimilarityModel):
+            raise EmbedderError(
+                f"{path}: the file must hold a method of this package; got a {type(model).__name__}"
+            )
+        return cls(model)
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """The attributes that the model knows, in the order of `embed_all`."""
+        return self.model.attribute_names
+
+    def embed(
+        self, path: Path | str, attribute: str, *, embedding: str | None = None
+    ) -> np.ndarray:
+        """Embed one image file for one attribute.
+
+        Args:
+            path: an image file.
+            attribute: one of `attribute_names`.
+            embedding: "global", "local" or "fused"; the best one that the model has by default.
+
+        Returns:
+            `(D,)` float32 of length 1: the dot product of two is the similarity, in [-1, 1].
+
+        Raises:
+            asen_tf.data.ImageError: the file cannot be used.
+            ValueError: the model does not know the attribute or embedding.
+        """
+        images = load_image(path, self.model.source_size)[None]
+        return _unit(self.model.embed(images, [attribute], embedding=embedding))[0]
+
+    def embed_all(
+        self,
+        paths: Iterable[Path | str],
+        *,
+        attributes: Sequence[str] | None = None,
+        embedding: str | None = None,
+        progress: bool = False,
+        skip: Callable[[ImageError], None] | None = None,
+    ) -> np.ndarray:
+        """Embed image files for several attributes; the backbone sees each image once.
+
+        Args:
+            paths: N image files.
+            attributes: A names; all that the model knows when None.
+            embedding: as for `embed`.
+            progress: show a progress bar.
+            skip: called with the error of each file that cannot be used, whose vectors are then
+                NaN; when None, the first such file raises.
+
+        Returns:
+            `(N, A, D)` float32, vectors of length 1.
+
+        Raises:
+            asen_tf.data.ImageError: a file cannot be used, and `skip` is None.
+            ValueError: the model does not know an attribute or the embedding.
+        """
+        names = self.attribute_names if attributes is None else tuple(attributes)
+        indices = np.array([attribute_index(self.attribute_names, name) for name in names])
+        chosen = chosen_embedding(self.model.embedding_names, embedding)
+        paths, parts = list(paths), []
+        steps = range(0, len(paths), _BATCH)
+        for first in tqdm(steps, desc="embedding", unit="batch", disable=not progress):
+            batch = paths[first : first + _BATCH]
+            images, usable = self._load(batch, skip)
+            rows = np.repeat(np.arange(len(images)), len(names))
+            outputs = self.model.embed_pairs(images, rows, np.tile(indices, len(images)))
+            vectors = _unit(outputs[chosen]).reshape(len(images), len(names), -1)
+            part = np.full((len(batch), *vectors.shape[1:]), np.nan, np.float32)
+            part[usable] = vectors
+            parts.append(part)
+        if not parts:
+            return np.zeros((0, len(names), 0), np.float32)
+        return np.concatenate(parts)
+
+    def attend(self, path: Path | str, attribute: str) -> Attention:
+        """Show where the model looks for an attribute.
+
+        Args:
+            path: an image file.
+            attribute: one of `attribute_names`.
+
+        Raises:
+            asen_tf.data.ImageError: the file cannot be used.
+            ValueError: the model does not know the attribute, or has no attention.
+        """
+        images = load_image(path, self.model.source_size)[None]
+        outputs = self.model.embed_pairs(
+            images, [0], [attribute_index(self.attribute_names, attribute)]
+        )
+        if "attention" not in outputs:
+            raise ValueError(f"a {type(self.model).__name__} has no attention; nothing to show")
+        with Image.open(path) as opened:
+            width, height = ImageOps.exif_transpose(opened).size
+        side = min(width, height)
+        top, left, bottom, right = (outputs["boxes"][0] / self.model.global_size * side).tolist()
+        x, y = (width - side) // 2, (height - side) // 2
+        region = (x + left, y + top, x + right, y + bottom)
+        return Attention(outputs["attention"][0], region, images[0])
+
+    def _load(
+        self, paths: Sequence[Path | str], skip: Callable[[ImageError], None] | None
+    ) -> tuple[np.ndarray, list[int]]:
+        """Return the images that can be used, and their places among the paths."""
+        side = self.model.source_size
+        images, usable = [np.zeros((0, side, side, 3), np.uint8)], []
+        for place, path in enumerate(paths):
+            try:
+                images.append(load_image(path, side)[None])
+            except ImageError as error:
+                if skip is None:
+                    raise
+                skip(error)
+                continue
+            usable.append(place)
+        return np.concatenate(images), usable
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.maximum(lengths, 1e-12)

@@ -1,0 +1,132 @@
+"""Triplet prediction: is the image of the same value nearer than that of another?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from asen_tf.annotations import Split
+from asen_tf.evaluation.embedding import PairEmbeddings
+from asen_tf.ranking import normalise
+
+_TRIES = 20  # draws for each triplet wanted, before what was found has to do
+_Z = 1.959963984540054  # of the normal distribution, for 95%
+
+
+def held_out_triplets(split: Split, *, per_attribute: int = 2000, seed: int = 0) -> np.ndarray:
+    """Draw triplets from a split's labels: the same for every method.
+
+    Two distinct values of an attribute are drawn uniformly; anchor and positive are different
+    images of the first, the negative is an image of the second that does not hold the first.
+
+    Args:
+        split: the labelled images.
+        per_attribute: triplets of each attribute.
+        seed: of the draw; a run's seed has no part in it.
+
+    Returns:
+        `(T, 4)` int64: attribute, anchor, positive, negative. Attributes that can give no triplet
+        are absent; those that hardly can have fewer.
+    """
+    found: list[tuple[int, int, int, int]] = []
+    for attribute in range(len(split.attributes)):
+        rng = np.random.default_rng([seed, attribute])
+        rows = split.labels[split.labels[:, 1] == attribute]
+        held = {int(value): np.unique(rows[rows[:, 2] == value, 0]) for value in set(rows[:, 2])}
+        values = sorted(held)
+        if len(values) < 2 or all(len(images) < 2 for images in held.values()):
+            continue
+        enough = len(found) + per_attribute
+        for _ in range(_TRIES * per_attribute):
+            first, second = (values[at] for at in rng.permutation(len(values))[:2])
+            if len(held[first]) < 2:
+                continue
+            anchor, positive = held[first][rng.permutation(len(held[first]))[:2]]
+            negative = held[second][rng.integers(len(held[second]))]
+            if negative in held[first]:
+                continue
+            found.append((attribute, int(anchor), int(positive), int(negative)))
+            if len(found) == enough:
+                break
+    return np.array(found, np.int64).reshape(-1, 4)
+
+
+def triplet_rows(
+    embedded: PairEmbeddings,
+    split: Split,
+    *,
+    names: Sequence[str],
+    method: str,
+    seed: int,
+    per_attribute: int = 2000,
+) -> list[dict[str, Any]]:
+    """Measure the share of triplets with cos(anchor, positive) > cos(anchor, negative).
+
+    The triplets are those that the dataset lists, or are drawn from its labels.
+
+    Args:
+        embedded: embeddings of the split's pairs.
+        split: the labelled images, or listed triplets.
+        names: the embeddings to measure.
+        method: the method's name.
+        seed: the run's seed.
+        per_attribute: triplets of each attribute, where they are drawn.
+
+    Returns:
+        One row per embedding and attribute, then `overall` over all triplets: `method, embedding,
+        seed, attribute, accuracy, ci_low, ci_high, triplets`; percent, with the 95% score interval
+        of Wilson (1927) over triplets. A tie is wrong. Empty where there are no triplets.
+
+    References:
+        Ma et al., AAAI 2020 (arXiv 2002.02814), triplet prediction.
+    """
+    asked = split.triplets
+    if asked is None:
+        asked = held_out_triplets(split, per_attribute=per_attribute)
+    rows = []
+    for name in names if len(asked) else ():
+        vectors = normalise(embedded.arrays[name])
+        anchor, positive, negative = (
+            vectors[embedded.rows(asked[:, [column, 0]])] for column in (1, 2, 3)
+        )
+        near, far = ((anchor * other).sum(axis=1) for other in (positive, negative))
+        right = near > far
+        parts = {
+            split.attributes.names[attribute]: right[asked[:, 0] == attribute]
+            for attribute in np.unique(asked[:, 0])
+        }
+        for attribute, answers in {**parts, "overall": right}.items():
+            low, high = wilson_interval(int(answers.sum()), len(answers))
+            rows.append(
+                {
+                    "method": method,
+                    "embedding": name,
+                    "seed": seed,
+                    "attribute": attribute,
+                    "accuracy": 100.0 * float(answers.mean()),
+                    "ci_low": 100.0 * low,
+                    "ci_high": 100.0 * high,
+                    "triplets": len(answers),
+                }
+            )
+    return rows
+
+
+def triplet_accuracy(embedded: PairEmbeddings, split: Split, name: str) -> float:
+    """Return the share of a split's triplets that one embedding ranks rightly, in percent."""
+    return triplet_rows(embedded, split, names=[name], method="", seed=0)[-1]["accuracy"]
+
+
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+    """Return the 95% score interval of a share.
+
+    Example:
+        Of 1 of 2: the centre is 1/2 and the half width 0.4053: 0.0945 to 0.9055.
+    """
+    share, weight = right / total, _Z**2 / total
+    centre = (share + weight / 2) / (1 + weight)
+    half = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
+    return centre - half, centre + half

@@ -1,0 +1,141 @@
+"""The matrix of methods and ablations: what each row of a result table changes, and its label.
+
+A row's name is that of its method, then a slash and what is varied. Everything that a row does not
+name is the study's setting, so that two rows differ in nothing but what their names say.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from asen_tf.config import ConfigError, ExperimentConfig
+
+# === The rows, in the order of the tables ===
+
+MAIN = ("triplet", "csn", "asen_v2", "asen_pp")  # the rows of the quick study
+
+_THRESHOLDS = (0.05, 0.2, 0.4, 0.6)  # the paper's 0.1 is the study's own setting
+_LOCAL_SIZES = (32, 96)  # px; beside the study's own
+
+ROWS: dict[str, dict[str, Any]] = {
+    # Methods without and with knowledge of the attribute
+    "triplet": {"method": "triplet"},
+    "triplet/semi_hard": {"method": "triplet", "loss": "semi_hard"},
+    "triplet/hard": {"method": "triplet", "loss": "hard"},
+    "triplet/npairs": {"method": "triplet", "loss": "npairs"},
+    "triplet/lifted_struct": {"method": "triplet", "loss": "lifted_struct"},
+    "triplet/contrastive": {"method": "triplet", "loss": "contrastive"},
+    "csn": {"method": "csn"},
+    "csn/disjoint": {"method": "csn", "csn_masks": "disjoint"},
+    "asen": {"method": "asen"},
+    "asen_v2": {"method": "asen_v2"},
+    "asen_pp": {"method": "asen_pp"},
+    # Parts of ASEN++ left out
+    "asen_pp/no_asa": {"spatial_attention": False},
+    "asen_pp/no_aca": {"channel_attention": False},
+    "asen_pp/no_attention": {"spatial_attention": False, "channel_attention": False},
+    "asen_pp/no_alignment": {"alignment_loss_weight": 0.0},
+    "asen_pp/one_stage": {"stages": 1},
+    "asen_pp/separate_tables": {"attribute_tables": "separate"},
+    # Other triplets: as many images per step, one triplet of each three
+    "asen_pp/random_triplets": {"sampling": "random_triplets"},
+    # What the local branch sees
+    "asen_pp/true_region": {"region": "true"},
+    "asen_pp/centre_crop": {"region": "centre"},
+    **{f"asen_pp/threshold_{value}": {"roi_threshold": value} for value in _THRESHOLDS},
+    **{f"asen_pp/local_size_{side}": {"local_size": side} for side in _LOCAL_SIZES},
+}
+
+LABELS = {
+    "random": "Random",
+    "triplet": "Triplet network",
+    "triplet/semi_hard": "Triplet network, semi-hard",
+    "triplet/hard": "Triplet network, hardest",
+    "triplet/npairs": "Triplet network, N-pairs",
+    "triplet/lifted_struct": "Triplet network, lifted structure",
+    "triplet/contrastive": "Triplet network, contrastive",
+    "csn": "CSN",
+    "csn/disjoint": "CSN, fixed disjoint masks",
+    "asen": "ASEN",
+    "asen_v2": "ASEN_v2",
+    "asen_pp": "ASEN++",
+    "asen_pp/no_asa": "ASEN++ without ASA",
+    "asen_pp/no_aca": "ASEN++ without ACA",
+    "asen_pp/no_attention": "ASEN++ without ASA and ACA",
+    "asen_pp/no_alignment": "ASEN++ without alignment",
+    "asen_pp/one_stage": "ASEN++ in one stage",
+    "asen_pp/separate_tables": "ASEN++, separate attribute tables",
+    "asen_pp/random_triplets": "ASEN++, random triplets",
+    "asen_pp/true_region": "ASEN++, true region (upper bound)",
+    "asen_pp/centre_crop": "ASEN++, centre crop (lower bound)",
+    **{f"asen_pp/threshold_{value}": f"ASEN++, threshold {value}" for value in _THRESHOLDS},
+    **{f"asen_pp/local_size_{side}": f"ASEN++, local input {side} px" for side in _LOCAL_SIZES},
+}
+
+# Which rows are compared over the same queries: each method with the one before it, each variation
+# with the method that it varies.
+NEIGHBOURS: tuple[tuple[str, str], ...] = (
+    ("triplet", "random"),
+    ("csn", "triplet"),
+    ("asen", "csn"),
+    ("asen_v2", "csn"),
+    ("asen_v2", "asen"),
+    ("asen_pp:global", "asen_v2"),
+    ("asen_pp", "asen_v2"),
+    ("asen_pp", "asen_pp:global"),
+    ("asen_pp", "asen_pp:local"),
+    *((row, row.split("/")[0]) for row in ROWS if row.startswith(("triplet/", "csn/"))),
+    *(("asen_pp", row) for row in ROWS if row.startswith("asen_pp/")),
+)
+
+
+def settings(row: str, study: ExperimentConfig) -> ExperimentConfig:
+    """Return the settings of a row of the matrix.
+
+    Args:
+        row: a name of `ROWS`.
+        study: the settings that the rows share.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest one that is known.
+    """
+    if row not in ROWS:
+        near = difflib.get_close_matches(row, ROWS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(ROWS)}"
+        if row == "random":
+            hint = "a random ranking is known exactly and needs no run: every table holds its row"
+        raise ConfigError(f"method {row!r} is not a row of the matrix; {hint}")
+    changes = dict(ROWS[row])
+    if changes.get("sampling") == "random_triplets":
+        changes["triplets_per_step"] = _images_per_step(study) // 3
+    return study.override(**changes)
+
+
+def row_of(values: Mapping[str, Any], study: ExperimentConfig) -> str | None:
+    """Return the row that a run's settings are, whatever its seed; None if they are none."""
+    for row in ROWS:
+        try:
+            wanted = settings(row, study).to_dict()
+        except ConfigError:
+            continue  # losses of whole groups, say, in a study of triplets: no run can be that
+        if {**wanted, "seed": None} == {**values, "seed": None}:
+            return row
+    return None
+
+
+def images_seen(values: Mapping[str, Any]) -> int:
+    """Return how many images a run trains on, counted as often as they are shown.
+
+    The pretraining of the backbone, which all runs share, does not count.
+    """
+    config = ExperimentConfig.from_dict(values)
+    epochs = config.stage1_epochs + config.stage2_epochs
+    return epochs * config.steps_per_epoch * _images_per_step(config)
+
+
+def _images_per_step(config: ExperimentConfig) -> int:
+    if config.sampling != "batch_all":
+        return 3 * config.triplets_per_step
+    return config.attributes_per_step * config.values_per_attribute * config.images_per_value

@@ -1,0 +1,92 @@
+"""A study's tables on disk, each in full or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from asen_tf.files import write_json, write_text
+from asen_tf.tables.collecting import StudyTables, TableError, described
+from asen_tf.tables.text import cells, source_note, summarise, to_latex, to_markdown
+
+
+def write(
+    tables: StudyTables,
+    place: Path | str,
+    *,
+    costs: pd.DataFrame | None = None,
+    pairs: pd.DataFrame | None = None,
+) -> list[Path]:
+    """Write a study's tables.
+
+    `map.csv`, `map_any_value.csv`, `localisation.csv`, `triplets.csv`, `fusion.csv`, `costs.csv`,
+    `pairs.csv`, as far as there is something to write; `map.md`, `map.tex`, and
+    `provenance.json`. Numbers have four decimals, so that identical runs make identical files.
+
+    Args:
+        tables: of `collect`.
+        place: the study's directory.
+        costs: of `measure_costs`; they go into the tables to read as well.
+        pairs: of `compare`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        TableError: the table that is there holds a run that this one would lose.
+    """
+    place = Path(place)
+    main = "map" if len(tables.map) else "triplets"
+    _check_nothing_is_lost(place / f"{main}.csv", getattr(tables, main))
+    frames = {
+        "map": tables.map,
+        "map_any_value": tables.map_any_value,
+        "localisation": tables.localisation,
+        "triplets": tables.triplets,
+        "fusion": tables.fusion,
+        "costs": costs,
+        "pairs": pairs,
+    }
+    texts = {
+        f"{name}.csv": frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+        for name, frame in frames.items()
+        if frame is not None and len(frame)
+    }
+    note = source_note(tables.selection, tables.config)
+    if len(tables.map):
+        laid_out = cells(summarise(tables.map), costs)
+        texts["map.md"] = f"{to_markdown(laid_out)}\n{note}\n"
+        texts["map.tex"] = to_latex(laid_out, note)
+    for name, text in texts.items():
+        write_text(place / name, text)
+    selection = tables.selection
+    write_json(
+        place / "provenance.json",
+        {
+            "settings": tables.config.to_dict(),
+            "runs": [
+                described(run, row, tables.config)
+                for run, row in zip(selection.runs, selection.rows, strict=True)
+            ],
+            "left_out": dict(selection.left_out),
+        },
+    )
+    return [place / name for name in (*texts, "provenance.json")]
+
+
+def _check_nothing_is_lost(path: Path, new: pd.DataFrame) -> None:
+    """Keep a finished table from being replaced by a part of it."""
+    if not path.exists():
+        return
+    keys = ["method", "seed"]
+    there, here = (
+        set(table.loc[table["method"] != "random", keys].itertuples(index=False, name=None))
+        for table in (pd.read_csv(path), new)
+    )
+    lost = ", ".join(f"{method} seed {seed}" for method, seed in sorted(there - here))
+    if lost:
+        raise TableError(
+            f"{path}: a finished table is not replaced by a part of it; the new one lacks {lost}; "
+            "finish these runs, or remove the file"
+        )

@@ -1,0 +1,120 @@
+"""Where each weight of a model is kept in the authors' checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from asen_tf.backbones.torchvision import KINDS, torchvision_name
+from asen_tf.models import (
+    Asen,
+    AsenPlusPlus,
+    AsenV2,
+    ConditionalSimilarityNetwork,
+    SimilarityModel,
+)
+
+# Parts of a branch here, and what the authors call them.
+_ASEN_PP = {
+    "spatial_attention/key": "conv",
+    "spatial_attention/query": "attr_transform1",
+    "channel_attention/attribute": "attr_transform2",
+    "channel_attention/squeeze": "fc1",
+    "channel_attention/gate": "fc2",
+    "embedding": "feature_fc",
+}
+_ASEN = {
+    "spatial_attention/key": "conv1",
+    "spatial_attention/query": "mask_fc1",
+    "spatial_attention/score": "conv2",
+    "channel_attention/attribute": "mask_fc2",
+    "channel_attention/squeeze": "fc1",
+    "channel_attention/gate": "fc2",
+    "embedding": "feature_fc",
+}
+_ASEN_V2 = {
+    "spatial_attention/key": "conv1",
+    "spatial_attention/key_norm": "img_bn1",
+    "spatial_attention/query": "attr_transform1",
+    "channel_attention/attribute": "attr_transform2",
+    "channel_attention/squeeze": "fc1",
+    "channel_attention/gate": "fc2",
+}
+_CSN = {"embedding": "embed_fc"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A weight and where to find it.
+
+    Attributes:
+        variable: the weight.
+        name: its name in the checkpoint.
+        kind: "kernel", "bias", "gamma" and so on for weights of layers; "table" for arrays that
+            are taken as they are.
+        convolution: whether the layer is one of the backbone's convolutions.
+    """
+
+    variable: tf.Variable
+    name: str
+    kind: str
+    convolution: bool = False
+
+    def turned(self, array: np.ndarray) -> np.ndarray:
+        """Return the checkpoint's array in Keras' layout."""
+        if self.convolution:
+            return KINDS[self.kind][1](array)
+        if self.kind == "kernel":  # a linear layer, or a 1x1 convolution
+            return array.reshape(array.shape[:2]).T
+        return array
+
+
+def places(model: SimilarityModel) -> Iterator[Place]:
+    """Say where each weight of a model is kept in the authors' checkpoint of its method.
+
+    Raises:
+        TypeError: the authors released no checkpoint of the model's method.
+    """
+    if isinstance(model, AsenPlusPlus):
+        for part, branch in (("global", model.global_branch), ("local", model.local_branch)):
+            home = f"choices.{part}."
+            yield from _branch(branch, part, _ASEN_PP, f"{home}attnnet.", f"{home}basenet.")
+        table = "choices.global.attrnet.attr_embedding.weight"
+        yield Place(model.attribute_table.embeddings, table, "table")
+        return
+    home = "embeddingnet."
+    heads: Mapping[type, tuple[Mapping[str, str], str]] = {
+        Asen: (_ASEN, f"{home}backbonenet."),
+        AsenV2: (_ASEN_V2, f"{home}backbonenet."),
+        # The network inside CSN is called as the whole is.
+        ConditionalSimilarityNetwork: (_CSN, f"{home}embeddingnet."),
+    }
+    if type(model) not in heads:
+        raise TypeError(
+            "the authors released checkpoints of asen_pp, asen, asen_v2 and csn; got a "
+            f"{type(model).__name__}"
+        )
+    head, backbone = heads[type(model)]
+    yield from _branch(model.branch, "global", head, home, backbone)
+    if isinstance(model, AsenV2):
+        table = f"{home}attr_embedding.weight"
+        yield Place(model.attribute_table.embeddings, table, "table")
+    if isinstance(model, ConditionalSimilarityNetwork):
+        mask = model.branch.get_layer("global_mask").weight
+        yield Place(mask, f"{home}masks.weight", "table")
+
+
+def _branch(
+    branch: tf.keras.Model, part: str, head: Mapping[str, str], home: str, backbone: str
+) -> Iterator[Place]:
+    for variable in branch.get_layer(f"{part}_backbone").weights:
+        name, kind = torchvision_name(variable, f"{part}_")
+        yield Place(variable, f"{backbone}{name}", kind, convolution=kind == "kernel")
+    for variable in branch.weights:
+        layer, kind = variable.name.split(":")[0].removeprefix(f"{part}_").rsplit("/", 1)
+        if layer in head:
+            name = KINDS[kind][0] if kind in KINDS else kind  # a bias is called so in both
+            yield Place(variable, f"{home}{head[layer]}.{name}", kind)
