@@ -105,9 +105,11 @@ def describe(split: Split, missing: tuple[int, ...] | None) -> dict[str, Any]:
         `missing_files`, the paths of the absent ones; the numbers of `labels`, or of `queries` and
         `candidates`; `values`, by these names and by attribute, the rows of each value in index
         order; and for valid and test `random_map` in percent, by attribute, `overall` and `macro`
-        (null where there is no query).
+        (null where there is no query). Of a dataset that lists triplets: `triplets`, how many, and
+        for labels the images of each attribute.
     """
-    kinds = ("labels",) if split.name == "train" else ("queries", "candidates")
+    labelled = split.name == "train" or split.triplets is not None
+    kinds = ("labels",) if labelled else ("queries", "candidates")
     described: dict[str, Any] = {
         "files": len(split.files) or None,
         "missing": None if missing is None else len(missing),
@@ -115,7 +117,9 @@ def describe(split: Split, missing: tuple[int, ...] | None) -> dict[str, Any]:
     }
     described |= {kind: len(getattr(split, kind)) for kind in kinds}
     described["values"] = {kind: _count_values(split, getattr(split, kind)) for kind in kinds}
-    if split.name != "train":
+    if split.triplets is not None:
+        described["triplets"] = len(split.triplets)
+    elif split.name != "train":
         described["random_map"] = {
             name: None if math.isnan(value) else 100 * value
             for name, value in random_maps(split).items()

@@ -14,8 +14,7 @@ def render(dataset: str, report: dict[str, Any]) -> str:
         parts = [
             f"{dataset}: splits",
             _align(_split_rows(report["splits"])),
-            "MAP of a random ranking, exact, in percent",
-            _align(_chance_rows(report["splits"])),
+            *_chance(report["splits"]),
             "Rows per value",
             _align(_value_rows(report["splits"], report["value_names"] or {})),
         ]
@@ -31,21 +30,32 @@ def render(dataset: str, report: dict[str, Any]) -> str:
 
 
 def _split_rows(splits: dict[str, Any]) -> list[Row]:
-    rows = [["split", "images listed", "missing", "labels", "queries", "candidates"]]
+    keys = [key for key in _KEYS if any(key in split for split in splits.values())]
+    rows = [["split", *(_KEYS[key] for key in keys)]]
     for name, split in splits.items():
-        rows.append([name, *(_text(split.get(column)) for column in _KEYS)])
+        rows.append([name, *(_text(split.get(key)) for key in keys)])
     return rows
 
 
-_KEYS = ("files", "missing", "labels", "queries", "candidates")
+_KEYS = {
+    "files": "images listed",
+    "missing": "missing",
+    "labels": "labels",
+    "queries": "queries",
+    "candidates": "candidates",
+    "triplets": "triplets",
+}
 
 
-def _chance_rows(splits: dict[str, Any]) -> list[Row]:
+def _chance(splits: dict[str, Any]) -> list[str]:
     ranked = {name: split["random_map"] for name, split in splits.items() if "random_map" in split}
-    names = list(next(iter(ranked.values()), {}))
-    return [["attribute", *ranked]] + [
-        [name, *(_text(chance[name]) for chance in ranked.values())] for name in names
+    if not ranked:
+        return []
+    rows = [["attribute", *ranked]] + [
+        [name, *(_text(chance[name]) for chance in ranked.values())]
+        for name in next(iter(ranked.values()))
     ]
+    return ["MAP of a random ranking, exact, in percent", _align(rows)]
 
 
 def _value_rows(splits: dict[str, Any], value_names: dict[str, list[str]]) -> list[Row]:

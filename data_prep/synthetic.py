@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from tqdm import tqdm
 
 from asen_tf.annotations import AttributeTable, write_meta, write_regions, write_split, write_text
 from data_prep.garments.files import image_path, make_image
-from data_prep.garments.partition import split_images, split_rows
 from data_prep.garments.values import ATTRIBUTES, VALUES
+from data_prep.partition import split_images, split_rows
 
 RENDERER_VERSION = 8  # raise it with every change that alters an image, a label or a box
 MARKER = "renderer.json"
@@ -128,8 +129,11 @@ def make_dataset(
     )
     started = time.perf_counter()
     tasks = [(str(root), seed, number, size) for number in range(images)]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        made = list(tqdm(pool.imap(make_image, tasks, chunksize=16), total=images, unit="image"))
+    # Where worker processes cannot start, such as under `python -`, an executor says so; a
+    # multiprocessing.Pool would start them anew for ever.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+        made = list(tqdm(pool.map(make_image, tasks, chunksize=16), total=images, unit="image"))
     write_meta(
         data_dir,
         dataset,

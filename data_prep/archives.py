@@ -1,0 +1,103 @@
+"""Unpacking zip files of which nothing is trusted: neither names, nor sizes, nor completeness."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from asen_tf.annotations import AnnotationError, write_text
+
+MAX_BYTES = 200 * 2**30  # unpacked, of one archive; FashionAI's larger part has some 10 GB
+MAX_FILES = 2_000_000
+MAX_RATIO = 1000  # unpacked to packed, of a file of more than a megabyte: JPEG hardly shrinks
+_CHUNK = 2**20
+_UNSAFE = re.compile(r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\\|[\x00-\x1f]")
+
+
+def unpack(
+    archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES
+) -> None:
+    """Unpack a zip file; again after an interruption, only what is missing.
+
+    A member is written under a temporary name and renamed when its checksum is right. When all
+    are there, a stamp is left, `.<archive>.unpacked`, and the next call returns at once unless the
+    archive has changed.
+
+    Args:
+        archive: the zip file.
+        folder: where to unpack to; made when absent.
+        max_bytes: what all members may take when unpacked.
+        max_files: how many there may be.
+
+    Raises:
+        AnnotationError: no zip file, damaged or encrypted, a member that would leave the folder or
+            is a link, or more than the limits allow.
+    """
+    try:
+        identity = f"{archive.stat().st_size} {archive.stat().st_mtime_ns}\n"
+    except OSError as error:
+        raise AnnotationError("cannot be read", path=archive, got=str(error)) from None
+    stamp = folder / f".{archive.name}.unpacked"
+    if stamp.exists() and stamp.read_text() == identity:
+        return
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if not member.is_dir()]
+            _check(archive, members, max_bytes, max_files)
+            title = f"unpacking {archive.name}"
+            for member in tqdm(members, desc=title, unit="file", mininterval=1.0):
+                _unpack_member(opened, member, folder / member.filename)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise AnnotationError(
+            "the archive must be a complete zip file",
+            path=archive,
+            got=str(error),
+            remedy="compare its size with the source and fetch it again",
+        ) from None
+    write_text(stamp, identity)
+
+
+def _check(archive: Path, members: list[zipfile.ZipInfo], max_bytes: int, max_files: int) -> None:
+    def refuse(rule: str, got: object) -> None:
+        raise AnnotationError(
+            rule, path=archive, got=got, remedy="do not use this archive unless you know why"
+        )
+
+    total = sum(member.file_size for member in members)
+    if len(members) > max_files or total > max_bytes:
+        refuse(
+            f"an archive may hold {max_files:,} files and {max_bytes:,} bytes when unpacked",
+            f"{len(members):,} files, {total:,} bytes",
+        )
+    for member in members:
+        if _UNSAFE.search(member.orig_filename) or not member.filename:
+            refuse("a member must stay inside the folder it is unpacked to", member.orig_filename)
+        if stat.S_ISLNK(member.external_attr >> 16):
+            refuse("a member must be a file, not a link", member.filename)
+        if member.flag_bits & 0x1:
+            refuse("a member must not be encrypted", member.filename)
+        if member.file_size > max(_CHUNK, MAX_RATIO * member.compress_size):
+            refuse(f"a member may grow to {MAX_RATIO} times its size", member.filename)
+
+
+def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    if target.is_file() and target.stat().st_size == member.file_size:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.part")
+    written = 0
+    with opened.open(member) as source, open(temporary, "wb") as sink:
+        while chunk := source.read(_CHUNK):  # checks the sum when the end is reached
+            written += len(chunk)
+            if written > member.file_size:  # the directory of the archive has lied
+                raise zipfile.BadZipFile(f"{member.filename} is longer than it says")
+            sink.write(chunk)
+    if written < member.file_size:
+        raise zipfile.BadZipFile(f"{member.filename} is shorter than it says")
+    os.replace(temporary, target)

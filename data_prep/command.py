@@ -1,0 +1,87 @@
+"""What the commands that turn raw releases into split files have in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asen_tf.annotations import AnnotationError
+from data_prep.releases import BROKEN
+
+_SHOWN = 10  # images left out that are named
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a preparation found.
+
+    Attributes:
+        listed: images by split, those that were left out among them.
+        left_out: why an image cannot be used, by path.
+        notes: what else a person should know, a sentence each.
+    """
+
+    listed: Mapping[str, int]
+    left_out: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the report as lines."""
+        total = sum(self.listed.values())
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.listed.items())
+        lines = [f"{total:,} images: {counts}"]
+        if self.left_out:
+            reasons = Counter(why.split(" (")[0] for why in self.left_out.values())
+            why = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
+            lines.append(f"{len(self.left_out):,} left out, listed in broken_images.csv ({why})")
+            lines += [f"- {name}" for name in list(self.left_out)[:_SHOWN]]
+        return "\n".join([*lines, *self.notes])
+
+
+def run_command(
+    name: str,
+    description: str,
+    prepare: Callable[..., Report],
+    arguments: Sequence[str] | None,
+    *,
+    broken: str = "error",
+    options: Mapping[str, Mapping[str, object]] | None = None,
+) -> int:
+    """Read a command line, prepare a dataset, and say what came out.
+
+    Args:
+        name: of the module.
+        description: of the command.
+        prepare: called with `raw`, `out`, `seed`, `broken` and the further options.
+        arguments: the command line; None takes that of the process.
+        broken: what happens with unusable images by default.
+        options: further options, and what `add_argument` is to be told of each.
+
+    Returns:
+        The exit status: 0, or 1 after an error, which is printed.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m data_prep.{name}", description=description)
+    parser.add_argument("--raw", type=Path, required=True, help="the folder of the raw release")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of all datasets")
+    parser.add_argument("--seed", type=int, default=0, help="of the random division")
+    parser.add_argument(
+        "--broken", choices=BROKEN, default=broken, help="what to do about unusable images"
+    )
+    for option, told in (options or {}).items():
+        parser.add_argument(f"--{option}", **told)
+    values = vars(parser.parse_args(arguments))
+    try:
+        print(prepare(values.pop("raw"), values.pop("out"), **values))
+    except AnnotationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+SPLITS_OPTION = {
+    "splits": {"type": Path, "help": "the authors' split files, instead of a random division"}
+}

@@ -1,0 +1,145 @@
+"""DARN: from the authors' split files and the images that are left to split files.
+
+`python -m data_prep.darn --raw RAW_DIR --out DATA_DIR [--download [FILE]]`, with the authors'
+filenames_*.txt, label_train.txt, query_*.txt and candidate_*.txt, and pic/, in RAW_DIR. Many of its
+images are gone from the web: missing ones are left out and counted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from asen_tf.annotations import (
+    AnnotationError,
+    AttributeTable,
+    check_image_name,
+    read_text,
+    write_text,
+)
+from data_prep.authors_splits import ReleasedSplit, apply_released, read_released
+from data_prep.command import Report, run_command
+from data_prep.download import download as fetch_images
+from data_prep.image_files import place_image
+
+DATASET = "DARN"
+# Names and numbers of values are the authors'; what the values are called is not known.
+SIZES = {
+    "clothes category": 20,
+    "clothes button": 13,
+    "clothes color": 55,
+    "clothes length": 7,
+    "clothes pattern": 28,
+    "clothes shape": 11,
+    "collar shape": 26,
+    "sleeve length": 8,
+    "sleeve shape": 17,
+}
+TABLE = AttributeTable(tuple(SIZES), tuple(SIZES.values()))
+
+
+def prepare(
+    raw: Path, out: Path, *, seed: int = 0, broken: str = "skip", download: Path | None = None
+) -> Report:
+    """Read the authors' lists, keep what has an image, and write split files.
+
+    Args:
+        raw: the folder of the split files and of `pic`.
+        out: the folder of all datasets.
+        seed: plays no part: the division is the authors'.
+        broken: "skip" (many images are gone), or "error".
+        download: lines `<image path> <URL>`: images that are missing are fetched into `raw` first;
+            a relative path that is not there is looked for in `raw`.
+
+    Returns:
+        What there is; the coverage of each split and attribute, which `coverage.csv` holds, too.
+
+    Raises:
+        AnnotationError: a list is missing or breaks a rule, no image is there at all, or one
+            cannot be used and `broken` is "error".
+    """
+    released = read_released(raw, TABLE)
+    names = list(dict.fromkeys(name for split in released.values() for name in split.files))
+    notes = []
+    if download is not None:
+        wanted, listing = set(names), download if download.is_file() else raw / download
+        sources = {name: url for name, url in read_urls(listing).items() if name in wanted}
+        notes.append(str(fetch_images(sources, raw)))
+    there = [name for name in names if (raw / name).is_file()]
+    if not there:
+        raise AnnotationError(
+            "some of the listed images must be there",
+            path=raw,
+            got=f"none of {len(names):,}, such as {names[0] if names else '-'}",
+            remedy="pass the folder that holds pic/, or fetch them by --download",
+        )
+    for name in there:
+        place_image(raw / name, out / DATASET / name)
+    reasons = apply_released(out, DATASET, TABLE, released, broken=broken)
+    rows = coverage(released, reasons)
+    text = "".join(f"{split},{name},{kept},{total}\n" for split, name, kept, total in rows)
+    write_text(out / DATASET / "coverage.csv", f"split,attribute,kept,listed\n{text}")
+    notes += [
+        f"{split}: {kept:,} of {total:,} images there ({100 * kept / max(total, 1):.1f} %)"
+        for split, name, kept, total in rows
+        if name == "images"
+    ]
+    return Report({name: len(split.files) for name, split in released.items()}, reasons, (*notes,))
+
+
+def coverage(
+    released: Mapping[str, ReleasedSplit], reasons: Mapping[str, str]
+) -> list[tuple[str, str, int, int]]:
+    """Return split, attribute, rows kept and rows listed; "images" counts the images."""
+    found = []
+    for split, part in released.items():
+        usable = np.array([name not in reasons for name in part.files], bool)
+        found.append((split, "images", int(usable.sum()), len(usable)))
+        rows = np.concatenate(list(part.rows.values()))
+        for attribute, name in enumerate(TABLE.names):
+            images = rows[rows[:, 1] == attribute, 0]
+            found.append((split, name, int(usable[images].sum()), len(images)))
+    return found
+
+
+def read_urls(path: Path) -> dict[str, str]:
+    """Return URL by image path, from lines `<image path> <URL>`; the path may hold blanks.
+
+    Raises:
+        AnnotationError: a line holds something else, with its number.
+    """
+    found: dict[str, str] = {}
+    for line, text in enumerate(read_text(path).split("\n"), start=1):
+        if not text.strip():
+            continue
+        name, _, url = text.strip().rpartition(" ")
+        name = name.strip()
+        if not name or not url.startswith(("http://", "https://")):
+            raise AnnotationError(
+                "a line must be <image path> <URL>, the URL with http:// or https://",
+                path=path,
+                line=line,
+                got=text,
+            )
+        check_image_name(name, path, line)
+        found[name] = url
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return 0, or 1 after an error."""
+    told = {
+        "type": Path,
+        "nargs": "?",
+        "const": Path("urls.txt"),
+        "help": "fetch what is missing, by lines <image path> <URL>; RAW_DIR/urls.txt by default",
+    }
+    options = {"download": told}
+    return run_command("darn", __doc__, prepare, arguments, broken="skip", options=options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

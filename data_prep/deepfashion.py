@@ -1,0 +1,195 @@
+"""DeepFashion, category and attribute benchmark: from the released lists to split files.
+
+`python -m data_prep.deepfashion --raw RAW_DIR --out DATA_DIR [--splits DIR] [--broken skip]`, with
+Anno/list_attr_cloth.txt, Anno/list_attr_img.txt and img/ in RAW_DIR.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from asen_tf.annotations import (
+    AnnotationError,
+    AttributeTable,
+    check_image_name,
+)
+from data_prep.authors_splits import apply_released, read_released
+from data_prep.command import SPLITS_OPTION, Report, run_command
+from data_prep.image_files import place_image
+from data_prep.releases import Sample, divide, write_dataset
+
+DATASET = "DeepFashion"
+# Types 1 to 5 of the released list, by the names that the authors of ASEN++ gave them.
+ATTRIBUTES = ("texture-related", "fabric-related", "shape-related", "part-related", "style-related")
+_FOLDERS = ("Anno", "Anno_coarse", "")
+_MARKS = {"-1", "0", "1"}
+
+
+def prepare(
+    raw: Path, out: Path, *, seed: int = 0, broken: str = "error", splits: Path | None = None
+) -> Report:
+    """Read DeepFashion's lists, check its images and write split files.
+
+    An attribute is a type of the released list, a value the 0-based rank of a released attribute
+    inside its type, in file order. An image holds every value that is marked 1, so that it may hold
+    several of an attribute; images that hold none are left out of the division.
+
+    Args:
+        raw: the folder of `Anno` and `img`.
+        out: the folder of all datasets.
+        seed: of the division of the images, 8:1:1, and of the rows into queries and candidates.
+        broken: "error" or "skip", for images that cannot be used.
+        splits: the authors' split files (theirs are not list_eval_partition.txt); they take the
+            place of the division.
+
+    Returns:
+        What there is, and what was left out.
+
+    Raises:
+        AnnotationError: a list is missing or breaks a rule, or an image cannot be used.
+    """
+    columns, names = read_values(_find(raw, "list_attr_cloth.txt"))
+    table = AttributeTable(ATTRIBUTES, tuple(len(names[attribute]) for attribute in ATTRIBUTES))
+    samples = list(read_images(_find(raw, "list_attr_img.txt"), columns))
+    for sample in samples:
+        if (raw / sample.path).is_file():
+            place_image(raw / sample.path, out / DATASET / sample.path)
+    shared = {"value_names": names, "broken": broken}
+    if splits is not None:
+        released = read_released(splits, table)
+        left_out = apply_released(out, DATASET, table, released, **shared)
+        return Report({name: len(part.files) for name, part in released.items()}, left_out)
+    labelled = [sample for sample in samples if sample.labels]
+    divided = divide(labelled, seed=seed)
+    left_out = write_dataset(out, DATASET, table, divided, seed=seed, **shared)
+    note = f"{len(samples) - len(labelled):,} images hold no value and are not used"
+    return Report({name: len(part) for name, part in divided.items()}, left_out, (note,))
+
+
+def read_values(path: Path) -> tuple[list[tuple[int, int]], dict[str, list[str]]]:
+    """Return each column's (attribute, value), and the names of the values by attribute.
+
+    The file has a count, a header, and lines `<name, with blanks> <type 1 to 5>`.
+
+    Raises:
+        AnnotationError: a line breaks the format, with its number.
+    """
+    columns: list[tuple[int, int]] = []
+    names: dict[str, list[str]] = {attribute: [] for attribute in ATTRIBUTES}
+    for line, text in _listed(path):
+        name, _, kind = text.rstrip().rpartition(" ")
+        if not name.strip() or kind not in {"1", "2", "3", "4", "5"}:
+            raise AnnotationError(
+                "a line must be <name> <type>, the type 1 to 5", path=path, line=line, got=text
+            )
+        attribute = int(kind) - 1
+        held = names[ATTRIBUTES[attribute]]
+        columns.append((attribute, len(held)))
+        held.append(name.strip())
+    empty = [attribute for attribute, held in names.items() if not held]
+    if empty:
+        raise AnnotationError("every type must have values", path=path, got=f"none of {empty}")
+    return columns, names
+
+
+def read_images(path: Path, columns: Sequence[tuple[int, int]]) -> Iterator[Sample]:
+    """Yield each line's image with the values that are marked 1.
+
+    The file has a count, a header, and lines `<image> <mark> <mark> ...`, a mark per column.
+
+    Raises:
+        AnnotationError: a line breaks the format, with its number; or an image is named twice.
+    """
+    seen: dict[str, int] = {}
+    lines = tqdm(_listed(path), desc=f"reading {path.name}", unit="image", mininterval=1.0)
+    for line, text in lines:
+        name, *marks = text.split()
+        check_image_name(name, path, line)
+        if len(marks) != len(columns) or not _MARKS.issuperset(marks):
+            raise AnnotationError(
+                f"a line must hold an image and {len(columns)} marks, each -1, 0 or 1",
+                path=path,
+                line=line,
+                got=f"{len(marks)} marks: {text}",
+                remedy="use list_attr_cloth.txt and list_attr_img.txt of one release",
+            )
+        if name in seen:
+            raise AnnotationError(
+                f"an image must have one line; this one is also in line {seen[name]}",
+                path=path,
+                line=line,
+                got=name,
+            )
+        seen[name] = line
+        held = (column for column, mark in zip(columns, marks, strict=True) if mark == "1")
+        yield Sample(name, tuple(held))
+
+
+def _listed(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of the lines after count and header, and check their count.
+
+    Line by line: the larger list has more than a gigabyte when it is text in memory.
+    """
+    count, found, line, texts = None, -1, 0, _lines(path)
+    for line, text in texts:
+        if count is None:
+            if not (text.strip().isascii() and text.strip().isdigit()):
+                break
+            count = int(text.strip()[:12])
+            continue
+        found += 1
+        if found:  # the first one is the header
+            yield line, text
+    if count is None or found < 0:
+        raise AnnotationError(
+            "the file must begin with a count and a header",
+            path=path,
+            line=1,
+            got="other lines",
+            remedy="use the file as it was released",
+        )
+    if found != count:
+        raise AnnotationError(
+            f"the first line counts {count} lines",
+            path=path,
+            line=line,
+            got=found,
+            remedy="fetch the file again: it may have been cut",
+        )
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of the lines that are not blank."""
+    with open(path, "rb") as stream:
+        for line, data in enumerate(stream, start=1):
+            try:
+                text = data.decode("utf-8-sig" if line == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError:
+                raise AnnotationError(
+                    "the text must be UTF-8", path=path, line=line, got=data[:40]
+                ) from None
+            if text.strip():
+                yield line, text
+
+
+def _find(raw: Path, name: str) -> Path:
+    places = [raw / folder / name for folder in _FOLDERS]
+    for place in places:
+        if place.is_file():
+            return place
+    raise AnnotationError(
+        f"the release must hold Anno/{name}", path=raw, got="no such file", remedy="see --help"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return 0, or 1 after an error."""
+    return run_command("deepfashion", __doc__, prepare, arguments, options=SPLITS_OPTION)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Fetching images from a list of URLs, politely, and keeping account of what is gone."""
+
+from __future__ import annotations
+
+import csv
+import os
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from tqdm.auto import tqdm
+from urllib3.util import Retry
+
+from data_prep.image_files import broken_images
+
+JOURNAL = "downloads.csv"
+_COLUMNS = ("file", "url", "status", "reason", "bytes")
+_FINAL = ("gone", "rejected")  # not tried again
+_AGAIN = (429, 500, 502, 503, 504)  # HTTP: later it may work
+_CHUNK = 2**16
+
+
+@dataclass(frozen=True)
+class Politeness:
+    """How hard servers are asked, and when to give up.
+
+    Attributes:
+        workers: downloads at a time.
+        per_host: of these, from one server.
+        timeout: seconds without an answer, or without another byte.
+        deadline: seconds for one image in all.
+        retries: of a refused or broken attempt; the pause doubles each time, and is the server's
+            own where it names one (Retry-After).
+        pause: seconds before the second retry.
+        largest: bytes of one image.
+    """
+
+    workers: int = 8
+    per_host: int = 2
+    timeout: float = 20.0
+    deadline: float = 120.0
+    retries: int = 3
+    pause: float = 1.0
+    largest: int = 50 * 2**20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many images were fetched, were there, are gone, were rejected, or failed."""
+
+    counts: Mapping[str, int]
+
+    def __str__(self) -> str:
+        """Return the numbers as a sentence."""
+        parts = ", ".join(f"{count:,} {status}" for status, count in self.counts.items())
+        return f"downloads: {parts or 'nothing to do'}; see {JOURNAL}"
+
+
+def download(
+    sources: Mapping[str, str], folder: Path, politeness: Politeness = Politeness()
+) -> Outcome:
+    """Fetch images that are not there yet.
+
+    An image is written under a temporary name, decoded, and only then renamed. What became of each
+    is appended to `downloads.csv` at once: `file,url,status,reason,bytes`, the status `fetched`,
+    `gone` (the server says so), `rejected` (no image, or too large) or `failed` (no or a broken
+    answer; tried again by the next call, the others are not).
+
+    Args:
+        sources: URL by image path relative to the folder; the paths are safe already.
+        folder: where images and journal go.
+        politeness: limits.
+
+    Returns:
+        How it went.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = _Journal(folder / JOURNAL)
+    wanted = {
+        name: url
+        for name, url in sources.items()
+        if not (folder / name).exists() and journal.final.get(name) != url
+    }
+    counts = Counter({"there or known before": len(sources) - len(wanted)})
+    hosts: dict[str, threading.Semaphore] = defaultdict(
+        lambda: threading.Semaphore(politeness.per_host)
+    )
+    semaphores = {name: hosts[urlsplit(url).netloc] for name, url in wanted.items()}
+    local = threading.local()
+
+    def fetch(name: str) -> str:
+        if not hasattr(local, "session"):
+            local.session = _session(politeness)
+        with semaphores[name]:
+            status, reason, size = _fetch(local.session, wanted[name], folder, name, politeness)
+        journal.add(name, wanted[name], status, reason, size)
+        return status
+
+    with ThreadPoolExecutor(politeness.workers) as pool:
+        done = pool.map(fetch, wanted)
+        counts.update(tqdm(done, total=len(wanted), desc="downloading", unit="image"))
+    return Outcome({status: count for status, count in counts.items() if count})
+
+
+def _session(politeness: Politeness) -> requests.Session:
+    session = requests.Session()
+    retry = Retry(
+        total=politeness.retries,
+        backoff_factor=politeness.pause,
+        status_forcelist=_AGAIN,
+        respect_retry_after_header=True,
+        raise_on_status=False,
+    )
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    session.max_redirects = 5
+    session.headers["User-Agent"] = "asen-tf dataset download (research; python-requests)"
+    return session
+
+
+def _fetch(
+    session: requests.Session, url: str, folder: Path, name: str, politeness: Politeness
+) -> tuple[str, str, int]:
+    """Return status, reason and size of one download."""
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.part")
+    began, size = time.monotonic(), 0
+    try:
+        with session.get(url, stream=True, timeout=politeness.timeout) as answer:
+            if answer.status_code != 200:
+                later = answer.status_code in _AGAIN
+                return "failed" if later else "gone", f"HTTP {answer.status_code}", 0
+            with open(temporary, "wb") as sink:
+                for chunk in answer.iter_content(_CHUNK):
+                    size += len(chunk)
+                    if size > politeness.largest:
+                        return "rejected", f"more than {politeness.largest} bytes", size
+                    if time.monotonic() - began > politeness.deadline:
+                        return "failed", f"not done after {politeness.deadline:g} s", size
+                    sink.write(chunk)
+        wrong = broken_images(temporary.parent, [temporary.name], workers=1, progress=False)
+        if wrong:
+            return "rejected", wrong[temporary.name], size
+        os.replace(temporary, target)
+        return "fetched", "", size
+    except requests.RequestException as error:
+        return "failed", type(error).__name__, size
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class _Journal:
+    """A CSV file that is only appended to; a line cut by a kill is passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._lock = path, threading.Lock()
+        self.final: dict[str, str] = {}
+        if path.exists():
+            with open(path, encoding="utf-8", newline="", errors="replace") as stream:
+                for row in csv.reader(stream):
+                    if len(row) == len(_COLUMNS) and row[2] in _FINAL:
+                        self.final[row[0]] = row[1]
+            whole = path.read_bytes().endswith(b"\n")
+        with open(path, "a", encoding="utf-8") as stream:
+            if stream.tell() == 0:
+                stream.write(",".join(_COLUMNS) + "\n")
+            elif not whole:
+                stream.write("\n")
+
+    def add(self, *row: object) -> None:
+        with self._lock, open(self.path, "a", encoding="utf-8", newline="") as stream:
+            csv.writer(stream, lineterminator="\n").writerow(row)
+            stream.flush()
+            os.fsync(stream.fileno())

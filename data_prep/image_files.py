@@ -1,0 +1,77 @@
+"""Are the image files of a dataset readable? Found out before training, not in the middle of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+from tqdm.auto import tqdm
+
+_DRAFT = (64, 64)  # px: JPEG files are decoded to the end, but at an eighth of their size
+
+
+def broken_images(
+    root: Path, names: Sequence[str], *, workers: int | None = None, progress: bool = True
+) -> dict[str, str]:
+    """Decode every image once.
+
+    Args:
+        root: the dataset's folder.
+        names: image paths relative to it.
+        workers: threads; all cores when None.
+        progress: show a progress bar.
+
+    Returns:
+        Why an image cannot be used, by name, in the order of the names: missing, empty, truncated,
+        no image, or too large to be true.
+    """
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        paths = [root / name for name in names]
+        reasons = tqdm(
+            pool.map(_reason, paths),
+            total=len(names),
+            desc="checking the images",
+            unit="image",
+            mininterval=1.0,
+            disable=not progress,
+        )
+        return {name: why for name, why in zip(names, reasons, strict=True) if why}
+
+
+def place_image(source: Path, target: Path) -> None:
+    """Put an image file into a dataset's folder: as a hard link, or as a copy where none can be.
+
+    An existing target is left as it is.
+    """
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        temporary = target.with_name(f".{target.name}.tmp")
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+
+
+def _reason(path: Path) -> str:
+    try:
+        if not path.stat().st_size:
+            return "the file is empty"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.draft("RGB", _DRAFT)
+                image.load()
+    except FileNotFoundError:
+        return "no such file"
+    except Image.DecompressionBombError as error:
+        return f"too many pixels ({error})"
+    except (OSError, ValueError, SyntaxError) as error:
+        return f"not a readable image ({error})"
+    return ""

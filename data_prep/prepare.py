@@ -1,0 +1,58 @@
+"""One call for every dataset: what notebook `01_prepare_data` does with a raw release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from asen_tf.annotations import AnnotationError
+from data_prep import catalog, darn, deepfashion, fashionai, zappos50k
+from data_prep.command import Report
+
+RELEASES: dict[str, Callable[..., Report]] = {
+    module.DATASET: module.prepare for module in (fashionai, darn, deepfashion, zappos50k)
+}
+
+
+def prepare(
+    dataset: str,
+    raw: Path | str,
+    out: Path | str,
+    *,
+    seed: int = 0,
+    broken: str | None = None,
+    splits: Path | str | None = None,
+    table: Path | str | None = None,
+) -> Report:
+    """Turn a raw release, or one's own catalogue, into split files.
+
+    Args:
+        dataset: FashionAI, DARN, DeepFashion or Zappos50k; with a table, any name.
+        raw: the folder of the raw release, or of the catalogue's images.
+        out: the folder of all datasets.
+        seed: of the random division.
+        broken: "error" or "skip"; None does what the dataset's own command does.
+        splits: the authors' split files, for FashionAI and DeepFashion.
+        table: the CSV file of one's own catalogue.
+
+    Returns:
+        What there is, and what was left out.
+
+    Raises:
+        AnnotationError: for an unknown dataset, and whatever is wrong with the release.
+    """
+    options = {"splits": splits, "table": table}
+    given = {name: Path(value) for name, value in options.items() if value is not None}
+    if broken is not None:
+        given["broken"] = broken
+    if table is not None:
+        return catalog.prepare(Path(raw), Path(out), dataset=dataset, seed=seed, **given)
+    if dataset not in RELEASES:
+        raise AnnotationError(
+            f"a raw release must be one of {', '.join(RELEASES)}",
+            got=dataset,
+            remedy="for your own catalogue give its CSV file, too: table",
+        )
+    if splits is not None and dataset not in ("FashionAI", "DeepFashion"):
+        raise AnnotationError("split files go with FashionAI and DeepFashion alone", got=dataset)
+    return RELEASES[dataset](Path(raw), Path(out), seed=seed, **given)

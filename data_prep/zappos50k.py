@@ -1,0 +1,110 @@
+"""Zappos50k: from the triplet lists of Conditional Similarity Networks to split files.
+
+`python -m data_prep.zappos50k --raw RAW_DIR --out DATA_DIR [--broken skip]`, with filenames.json
+(plain text, a path per line), tripletlists/{class,closure,gender,heel}_tripletlist_{train,val,
+test}.txt, and the images, in RAW_DIR or in RAW_DIR/ut-zap50k-images.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from asen_tf.annotations import (
+    AnnotationError,
+    AttributeTable,
+    check_range,
+    parse_integers,
+    parse_names,
+    read_bytes,
+    write_listed_split,
+    write_meta,
+)
+from data_prep.command import Report, run_command
+from data_prep.image_files import place_image
+from data_prep.releases import find_broken
+
+DATASET = "Zappos50k"
+CONDITIONS = ("class", "closure", "gender", "heel")
+PARTS = {"train": "train", "valid": "val", "test": "test"}
+TABLE = AttributeTable(CONDITIONS, (1,) * len(CONDITIONS))  # triplets tell no values apart
+_IMAGES = "ut-zap50k-images"
+
+
+def prepare(raw: Path, out: Path, *, seed: int = 0, broken: str = "error") -> Report:
+    """Read the triplet lists as they are, check the images and write split files.
+
+    A released line is `anchor far close`; a line of `triplets_{split}.txt` is
+    `<condition> <anchor> <close> <far>`, with indices into `filenames_{split}.txt`.
+
+    Args:
+        raw: the folder of `filenames.json`, `tripletlists` and the images.
+        out: the folder of all datasets.
+        seed: plays no part: the division is the released one.
+        broken: "error" or "skip", for images that cannot be used; their triplets are left out.
+
+    Returns:
+        What there is, and what was left out.
+
+    Raises:
+        AnnotationError: a list is missing or breaks a rule, or an image cannot be used.
+    """
+    names, _ = parse_names(raw / "filenames.json")
+    lists = {split: _read(raw / "tripletlists", part, len(names)) for split, part in PARTS.items()}
+    used = np.unique(np.concatenate([rows[:, 1:].ravel() for rows in lists.values()]))
+    folder = raw / _IMAGES if (raw / _IMAGES).is_dir() else raw
+    for index in tqdm(used.tolist(), desc="placing the images", unit="image", mininterval=1.0):
+        if (folder / names[index]).is_file():
+            place_image(folder / names[index], out / DATASET / names[index])
+    reasons = find_broken(out / DATASET, [names[index] for index in used.tolist()], broken)
+    listed, kept = {}, 0
+    for split, rows in lists.items():
+        usable = np.array([name not in reasons for name in names], bool)
+        good = rows[usable[rows[:, 1:]].all(axis=1)]
+        images, numbers = np.unique(good[:, 1:], return_inverse=True)
+        triplets = np.concatenate([good[:, :1], numbers.reshape(-1, 3)], axis=1)
+        files = [names[index] for index in images.tolist()]
+        write_listed_split(out, DATASET, split, files=files, triplets=triplets)
+        listed[split], kept = len(np.unique(rows[:, 1:])), kept + len(good)
+    write_meta(out, DATASET, TABLE)
+    total = sum(len(rows) for rows in lists.values())
+    note = f"{kept:,} of {total:,} triplets kept; images are counted in every split that shows them"
+    return Report(listed, reasons, (note,))
+
+
+def _read(folder: Path, part: str, files: int) -> np.ndarray:
+    """Return `(T, 4)` condition, anchor, close and far of all conditions of one part."""
+    parts = []
+    for condition, name in enumerate(CONDITIONS):
+        path = folder / f"{name}_tripletlist_{part}.txt"
+        integers, lines = parse_integers(read_bytes(path), path)
+        counts = np.bincount(lines)
+        wrong = np.flatnonzero((counts > 0) & (counts != 3))
+        if len(wrong):
+            raise AnnotationError(
+                "a line must be three indices: anchor, far, close",
+                path=path,
+                line=int(wrong[0]) + 1,
+                got=f"{counts[wrong[0]]} fields",
+                remedy="use the lists as they were released",
+            )
+        check_range(path, lines, integers, files, "file index")
+        anchor, far, close = integers.reshape(-1, 3).T
+        parts.append(np.stack([np.full_like(anchor, condition), anchor, close, far], axis=1))
+    found = np.concatenate(parts)
+    if not len(found):
+        raise AnnotationError("the lists must hold triplets", path=folder, got=f"none of {part}")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return 0, or 1 after an error."""
+    return run_command("zappos50k", __doc__, prepare, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
