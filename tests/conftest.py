@@ -19,5 +19,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Seed every generator, so that a test's result does not depend on those before it."""
     random.seed(0)
     np.random.seed(0)
-    if "tensorflow" in sys.modules:  # a test that does without it does not wait for it
+    if "keras" in sys.modules:  # a test that does without TensorFlow does not wait for it
+        sys.modules["keras"].utils.set_random_seed(0)  # Keras' own generator of seeds, too
+    elif "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(0)

@@ -64,11 +64,18 @@ def finish(data: Path, results: Path) -> Path:
 
 
 def left_behind(code: int, study: Path) -> Killed:
-    (work,) = study.glob(".work/asen_pp-*")
+    """Say what is there: of the first stage, which runs share, and of the run itself."""
+    places = {"stage1": ".work/stage1-*", "stage2": ".work/asen_pp-*/stage2"}
     return Killed(
         code,
-        [stage for stage in STAGES if (work / stage / "history.json").exists()],
-        {stage: sorted(p.name for p in work.glob(f"{stage}/state/epoch-*")) for stage in STAGES},
+        [
+            *("stage1" for _ in study.glob("stage1-*")),
+            *("stage2" for _ in study.glob(f"{places['stage2']}/history.json")),
+        ],
+        {
+            stage: sorted(path.name for path in study.glob(f"{place}/state/epoch-*"))
+            for stage, place in places.items()
+        },
         [path.name for path in study.glob("asen_pp-*")],
         sorted(path.name for path in study.glob(".tmp-*-asen_pp-*/*")),
     )

@@ -17,7 +17,7 @@ THRESHOLD = 0.9  # of the region: high, because untrained maps are flat
 
 def small_model() -> AsenPlusPlus:
     """Build a model with random weights, whose attributes look at different places."""
-    keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(3)
     settings = smoke().override(
         global_size=VIEW, roi_threshold=THRESHOLD, fusion_weight=0.7, embedding_dim=16
     )

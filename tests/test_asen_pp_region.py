@@ -8,7 +8,7 @@ import tensorflow as tf
 from small_model import THRESHOLD, VIEW, pictures, small_model, training_batch
 
 from asen_tf.layers import global_view, region_boxes
-from asen_tf.models import AsenPlusPlus
+from asen_tf.models import AsenPlusPlus, PairInputs
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +27,11 @@ def test_each_attribute_has_the_region_of_its_own_map(model: AsenPlusPlus) -> No
 
 def test_the_local_branch_sees_the_source_inside_the_box_alone(model: AsenPlusPlus) -> None:
     source, rows = pictures()[2:], tf.constant([0])
-    view = global_view(tf.constant(source), VIEW)
+    view, no_boxes = global_view(tf.constant(source), VIEW), tf.zeros((1, 4), tf.int32)
 
     def look(pixels: np.ndarray, attribute: int) -> dict[str, tf.Tensor]:
-        return model.pair_outputs(view, tf.constant(pixels), rows, tf.constant([attribute]))
+        inputs = PairInputs(view, tf.constant(pixels), rows, tf.constant([attribute]), no_boxes)
+        return model.pair_outputs(inputs)
 
     for attribute in range(3):
         before = look(source, attribute)
@@ -75,5 +76,6 @@ def test_the_global_backbone_runs_once_per_image(
         monkeypatch.setattr(backbone, "call", counting)
     images = tf.constant(pictures(2))
     pairs = tf.repeat(tf.range(2), 3), tf.tile(tf.range(3), [2])
-    model.pair_outputs(global_view(images, VIEW), images, *pairs)
+    boxes = tf.zeros((6, 4), tf.int32)
+    model.pair_outputs(PairInputs(global_view(images, VIEW), images, *pairs, boxes))
     assert rows == {"global": [2], "local": [6]}  # two images, three attributes each

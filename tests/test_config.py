@@ -19,6 +19,12 @@ WRONG_TYPES = {str: 1, int: True, float: "0.5", bool: 1}
 def another(name: str) -> object:
     """Return a lawful value of a setting that is not its default."""
     choices = {
+        "method": "csn",
+        "loss": "npairs",
+        "csn_masks": "disjoint",
+        "attribute_tables": "separate",
+        "region": "centre",
+        "stages": 1,
         "missing_images": "skip",
         "starting_weights": "random",
         "sampling": "batch_all",
@@ -58,7 +64,10 @@ def test_an_int_is_not_made_of_a_float() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["method", "missing_images", "starting_weights", "sampling", "mixed_precision", "strategy"],
+    [
+        *("method", "loss", "csn_masks", "attribute_tables", "region", "missing_images"),
+        *("starting_weights", "sampling", "mixed_precision", "strategy"),
+    ],
 )
 def test_a_choice_refuses_what_is_not_on_the_list_and_shows_the_list(name: str) -> None:
     default = getattr(ExperimentConfig(), name)
@@ -149,9 +158,20 @@ def test_missing_names_of_a_dictionary_have_their_defaults() -> None:
     assert ExperimentConfig.from_dict({"seed": 3}) == ExperimentConfig(seed=3)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "method"])  # there is one
+@pytest.mark.parametrize("name", NAMES)
 def test_the_hash_depends_on_every_setting(name: str) -> None:
-    assert ExperimentConfig(**{name: another(name)}).hash != ExperimentConfig().hash
+    base = ExperimentConfig(sampling="batch_all" if name == "loss" else "random_triplets")
+    assert base.override(**{name: another(name)}).hash != base.hash
+
+
+def test_losses_over_groups_need_groups() -> None:
+    with pytest.raises(ConfigError, match="needs sampling='batch_all'; got sampling='random_tri"):
+        ExperimentConfig(loss="npairs")
+
+
+def test_random_is_no_method_to_be_run() -> None:
+    with pytest.raises(ConfigError, match="random is exact and needs no run"):
+        ExperimentConfig(method="random")
 
 
 def test_the_hash_is_the_same_in_another_process_and_for_another_order() -> None:

@@ -13,7 +13,10 @@ from experiment_process import DATASET, MOMENTS, STAGES, Killed, finish, left_be
 
 from data_prep.synthetic import make_dataset
 
-METRICS = ("history.csv", "map.csv", "localisation.csv", "metrics.json", "config.json")
+METRICS = (
+    *("history.csv", "map.csv", "localisation.csv", "triplets.csv", "fusion.csv"),
+    *("metrics.json", "config.json"),
+)
 ARRAYS = ("queries.npz", "test_pairs.npz")  # NumPy's archives carry no time stamp
 
 
@@ -75,8 +78,8 @@ def test_two_pretrained_backbones_of_one_seed_are_the_same(unbroken: list[Path])
     ("moment", "stages", "states"),
     [
         ("stage 1", [], {"stage1": ["epoch-0000"], "stage2": []}),
-        ("stage 2", ["stage1"], {"stage1": ["epoch-0001"], "stage2": ["epoch-0000"]}),
-        ("evaluation", [*STAGES], {"stage1": ["epoch-0001"], "stage2": ["epoch-0001"]}),
+        ("stage 2", ["stage1"], {"stage1": [], "stage2": ["epoch-0000"]}),
+        ("evaluation", [*STAGES], {"stage1": [], "stage2": ["epoch-0001"]}),
     ],
 )
 def test_process_was_killed_where_it_should_be(
@@ -93,7 +96,12 @@ def test_killed_run_that_went_on_writes_the_same_bytes(
 ) -> None:
     finished = broken[moment][1]
     assert finished.name == unbroken[0].name
-    assert json.loads((finished / "manifest.json").read_text())["resumed"] is True
+    (stage,) = finished.parent.glob("stage1-*")
+    resumed = {
+        path: json.loads((path / "manifest.json").read_text())["resumed"]
+        for path in (stage, finished)
+    }
+    assert resumed == {stage: moment == "stage 1", finished: moment != "stage 1"}
     assert (finished / name).read_bytes() == (unbroken[0] / name).read_bytes()
 
 
@@ -121,6 +129,7 @@ def test_nothing_unfinished_stays_beside_a_finished_run(unbroken: list[Path]) ->
         ".work",
         "asen_pp",
         "backbone",
+        "stage1",
     ]
     assert list((study / ".work").iterdir()) == []
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from asen_tf import presets
@@ -55,7 +58,13 @@ def test_the_paper_preset_is_the_paper() -> None:
     assert config == ExperimentConfig()
 
 
-@pytest.mark.parametrize(("changed", "base"), [("quick", paper()), ("smoke", quick())])
+BASES = {
+    **dict.fromkeys(("darn", "deepfashion", "zappos50k", "quick"), paper()),
+    "smoke": quick(),
+}
+
+
+@pytest.mark.parametrize(("changed", "base"), BASES.items())
 def test_a_preset_overrides_its_base_and_repeats_nothing(
     changed: str, base: ExperimentConfig
 ) -> None:
@@ -80,5 +89,32 @@ def test_smaller_presets_keep_the_method(name: str) -> None:
 
 def test_presets_by_name() -> None:
     assert (preset("paper"), preset("quick"), preset("smoke")) == (paper(), quick(), smoke())
-    with pytest.raises(ConfigError, match="one of paper, quick, smoke; got 'fast'"):
+    with pytest.raises(ConfigError, match="one of paper, fashionai, .*, quick, smoke; got 'fast'"):
         preset("fast")
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [
+        ("fashionai", "FashionAI"),
+        ("darn", "DARN"),
+        ("deepfashion", "DeepFashion"),
+        ("zappos50k", "Zappos50k"),
+    ],
+)
+def test_each_dataset_of_the_papers_has_its_preset(name: str, dataset: str) -> None:
+    config = preset(name)
+    assert config.dataset == dataset
+    differing = {key for key in PAPER if getattr(config, key) != PAPER[key]}
+    assert differing <= {"dataset", "sampling"}  # the release trains all datasets alike
+    assert (config.sampling == "listed_triplets") == (name == "zappos50k")
+
+
+@pytest.mark.parametrize("name", ["fashionai", "darn", "deepfashion", "zappos50k"])
+def test_what_a_preset_says_was_published_is_in_the_reference(name: str) -> None:
+    text = inspect.getdoc(getattr(presets, name))
+    table = pd.read_csv(Path(__file__).parents[1] / "reference" / "published_results.csv")
+    known = table[table["dataset"].str.lower() == name]["percent"]
+    quoted = [float(number) for number in re.findall(r"\b(\d+\.\d\d)\b", text)]
+    assert quoted and set(quoted) <= set(known)
+    assert f"python -m data_prep.{name} " in text and f"-p preset {name} " in text

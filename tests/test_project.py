@@ -22,10 +22,16 @@ from asen_tf import compatibility
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
-EXTRAS = [
-    Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines
+EXTRAS = [  # torch is installed by itself, with the wheel that fits the machine
+    Requirement(line)
+    for name, lines in PROJECT["optional-dependencies"].items()
+    for line in lines
+    if name != "torch"
 ]
-TARGETS = "help install study notebooks test test-slow lint format lock clean clean-data".split()
+TARGETS = [
+    *"help install study notebooks test test-slow install-torch test-torch".split(),
+    *"lint format lock clean clean-data".split(),
+]
 
 
 def read_lock(name: str) -> dict[str, str]:
@@ -128,7 +134,13 @@ def test_make_says_what_it_can_do() -> None:
 
 def test_make_study_runs_the_profile_named() -> None:
     text = run_make("--dry-run", "study", "PROFILE=smoke").stdout
-    assert text.splitlines()[-1] == ".venv/bin/python -m doit -f dodo.py run smoke"
+    doit = ".venv/bin/python -m doit -f dodo.py run"
+    assert text.splitlines()[-1] == f"{doit} -n 2 -P thread smoke jobs=2"
+
+
+def test_make_study_trains_as_many_methods_side_by_side_as_asked() -> None:
+    text = run_make("--dry-run", "study", "JOBS=1").stdout
+    assert text.splitlines()[-1].endswith("run -n 1 -P thread quick jobs=1")
 
 
 def test_make_refuses_another_python(tmp_path: Path) -> None:
@@ -145,4 +157,9 @@ def test_make_refuses_another_python(tmp_path: Path) -> None:
 def test_ci_runs_lint_and_the_tests() -> None:
     script = (ROOT / ".ci" / "run").read_text().splitlines()
     assert script[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in script
-    assert script[-2:] == ["make lint", "make test"]
+    assert script[-3:] == ["make lint", "make test", "make test-torch"]
+
+
+def test_the_makefile_installs_the_pytorch_that_the_project_names() -> None:
+    (requirement,) = PROJECT["optional-dependencies"]["torch"]
+    assert f" {requirement}\n" in (ROOT / "Makefile").read_text()

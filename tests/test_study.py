@@ -6,19 +6,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import papermill
 import pytest
 from bs4 import BeautifulSoup
 
+from asen_tf import pipeline
+
 ROOT = Path(__file__).parents[1]
 MAP_COLUMNS = "method,embedding,seed,attribute,map,ci_low,ci_high,queries"
+PAIR_COLUMNS = "method_a,method_b,attribute,difference,ci_low,ci_high"
 LOCALISATION_COLUMNS = "method,seed,attribute,pointing,iou,centre_pointing,centre_iou"
 
 
 def run_pipeline(folder: Path) -> str:
-    command = [sys.executable, "-m", "doit", "-f", "dodo.py", "run"]
-    command += ["--db-file", str(folder / "doit.db"), "smoke"]
+    command = [sys.executable, "-m", "doit", "-f", "dodo.py", "run", "-n", "2", "-P", "thread"]
+    command += ["--db-file", str(folder / "doit.db"), "smoke", "jobs=2"]
     command += [f"data_dir={folder / 'data'}", f"results_dir={folder / 'results'}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -50,11 +54,42 @@ def test_tables_have_the_agreed_columns(folder: Path, output: str) -> None:
     table = pd.read_csv(place / "map.csv")
     assert set(zip(table["method"], table["embedding"], strict=True)) == {
         ("random", "-"),
+        ("triplet", "global"),
+        ("csn", "global"),
+        ("asen_v2", "global"),
         ("asen_pp", "global"),
         ("asen_pp", "local"),
         ("asen_pp", "fused"),
     }
     assert {"overall", "macro"} < set(table["attribute"])
+    pairs = pd.read_csv(place / "pairs.csv")
+    assert list(pairs.columns) == PAIR_COLUMNS.split(",")
+    compared = set(zip(pairs["method_a"], pairs["method_b"], strict=True))
+    assert {("triplet", "random"), ("asen_pp", "asen_v2")} < compared
+
+
+def test_differences_are_those_of_the_table(folder: Path, output: str) -> None:
+    place = folder / "results" / "smoke"
+    table, pairs = (pd.read_csv(place / f"{name}.csv") for name in ("map", "pairs"))
+    scores = table.set_index(["method", "embedding", "attribute"])["map"]
+    embeddings = {"random": "-", "asen_pp": "fused"}
+    for row in pairs.itertuples():
+        values = []
+        for name in (row.method_a, row.method_b):
+            method, _, embedding = name.partition(":")
+            embedding = embedding or embeddings.get(method, "global")
+            values.append(scores[method, embedding, row.attribute])
+        assert row.difference == pytest.approx(values[0] - values[1], abs=2e-4)
+        assert not row.ci_low > row.difference + 1e-3 and not row.ci_high < row.difference - 1e-3
+
+
+def test_costs_count_what_each_embedding_needs(folder: Path, output: str) -> None:
+    costs = pd.read_csv(folder / "results/smoke/costs.csv").set_index(["method", "embedding"])
+    parts = costs["parameters"]
+    assert parts["asen_pp", "global"] < parts["asen_pp", "local"] == parts["asen_pp", "fused"]
+    assert (parts["csn", "global"] - parts["triplet", "global"]) == 8 * 16  # masks, 16 dimensions
+    assert costs["ms_per_image"].between(0.01, 1000).all()
+    assert set(costs["images_seen"]) == {4 * 3 * 8}  # epochs, steps, images a step
 
 
 def test_report_is_one_page_with_pictures_and_no_code(folder: Path, output: str) -> None:
@@ -69,9 +104,46 @@ def test_report_is_one_page_with_pictures_and_no_code(folder: Path, output: str)
 def test_second_call_runs_no_notebook(folder: Path, output: str) -> None:
     executed = sorted((folder / "results/smoke/notebooks").glob("*.ipynb"))
     before = [path.stat().st_mtime_ns for path in executed]
-    assert len(executed) == 5
+    assert len(executed) == 8  # four of them trainings
     run_pipeline(folder)
     assert [path.stat().st_mtime_ns for path in executed] == before
+
+
+def test_the_notebook_of_ablations_reads_whatever_rows_there_are(
+    folder: Path, output: str, tmp_path: Path
+) -> None:
+    executed = papermill.execute_notebook(
+        ROOT / "notebooks/06_ablations.ipynb",
+        tmp_path / "out.ipynb",
+        parameters={
+            "preset": "smoke",
+            "data_dir": str(folder / "data"),
+            "results_dir": str(folder / "results"),
+            "study": "smoke",
+        },
+        cwd=ROOT,
+        progress_bar=False,
+    )
+    text = str(executed)
+    assert "Rows without a finished run: Triplet network, semi-hard" in text
+    figures = folder / "results" / "smoke" / "figures"
+    drawn = ("methods", "differences", "fusion_weight", "training_bands", "attention_methods")
+    for name in (*drawn, "spaces", "all_spaces"):
+        assert (figures / f"{name}.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(("method", "message"), [("cnn", "'csn'"), ("asen_pp/no_asaa", "no_asa'")])
+def test_misspelt_method_fails_and_names_the_nearest(
+    tmp_path: Path, method: str, message: str
+) -> None:
+    with pytest.raises(papermill.PapermillExecutionError, match=f"did you mean .*{message}"):
+        papermill.execute_notebook(
+            ROOT / "notebooks/03_train.ipynb",
+            tmp_path / "out.ipynb",
+            parameters={"preset": "smoke", "method": method},
+            cwd=ROOT,
+            progress_bar=False,
+        )
 
 
 def test_misspelt_parameter_fails_and_names_the_nearest(tmp_path: Path) -> None:
@@ -83,3 +155,17 @@ def test_misspelt_parameter_fails_and_names_the_nearest(tmp_path: Path) -> None:
             cwd=ROOT,
             progress_bar=False,
         )
+
+
+def test_executed_copies_hold_no_noise_of_tensorflows() -> None:
+    said = ["W0000 00:00:1 9 op.cc:1] Error in PredictCost() for the op\n", "epoch 1: loss 0.2\n"]
+    outputs = [
+        nbformat.v4.new_output("stream", name="stderr", text="".join(said)),
+        nbformat.v4.new_output("stream", name="stderr", text=said[0]),
+        nbformat.v4.new_output("stream", name="stdout", text=said[0]),  # what a cell prints stays
+    ]
+    cells = [nbformat.v4.new_code_cell("train()", outputs=outputs), nbformat.v4.new_markdown_cell()]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    pipeline._drop_noise(notebook)
+    kept = [(output.name, output.text) for output in notebook.cells[0].outputs]
+    assert kept == [("stderr", said[1]), ("stdout", said[0])]
