@@ -60,7 +60,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(RUN) -m piptools compile --quiet
 
 lock: $(VENV)/.installed-dev ## write the lock files from pyproject.toml [LOCK_FLAGS=--upgrade]
 	$(COMPILE) --output-file requirements.lock
-	$(COMPILE) --extra test --extra dev --constraint requirements.lock \
+	$(COMPILE) --extra test --extra dev --extra milvus --constraint requirements.lock \
 		--output-file requirements-dev.lock
 
 clean: ## remove caches, and results that git does not keep; data and .venv stay

@@ -20,7 +20,8 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "numpy", "scipy", "pillo
 _PRESENTATION = {
     *("figures", "tables", "report", "studies", "pipeline", "cells", "notebook"),
     *("presets", "matrix", "comparison", "tuning", "compatibility", "provenance"),
-    *("embedder", "weights", "__main__"),
+    *("embedder", "folding", "weights", "retrieval", "reranking", "evidence", "explorer"),
+    "__main__",
 }
 
 

@@ -23,13 +23,15 @@ LAYERS = (
     ("data",),
     ("branches",),
     ("models",),
+    ("folding",),
     ("embedder", "evaluation", "training", "weights"),
-    ("results",),
+    ("results", "retrieval"),
     ("production",),
     ("starts",),
-    ("experiment",),
+    ("experiment", "reranking"),
     ("figures", "notebook", "pipeline", "report", "tables", "tuning"),
-    ("cells", "__main__"),
+    ("cells", "evidence"),
+    ("explorer", "__main__"),
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 WITHOUT_TENSORFLOW = (*LAYERS[0], *LAYERS[1], *LAYERS[2])
