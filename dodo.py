@@ -1,8 +1,10 @@
 """The pipeline: `doit quick` runs the study, `doit list --all` shows its steps.
 
-Steps are notebooks, run by papermill. Each is done when it is out of date, and only then.
-Options: data_dir=DIR, results_dir=DIR and jobs=N (methods that are trained side by side), as in
-`doit -n 2 -P thread quick results_dir=/tmp/results jobs=2`.
+Steps are notebooks, run by papermill. Each is done when it is out of date, and only then. One that
+fails is reported and skipped, with what cannot do without it; all else is still made.
+Options: data_dir=DIR, results_dir=DIR, jobs=N (methods that are trained side by side), rows=A,B
+and seeds=M,N (other ones than the profile's), as in
+`doit -n 2 -P thread quick results_dir=/tmp/results jobs=2 rows=csn,asen_pp seeds=0,1`.
 """
 
 import os
@@ -10,7 +12,7 @@ import os
 from doit import get_var
 
 from asen_tf import report
-from asen_tf.cells import Cell, Progress, failures
+from asen_tf.cells import Attempt, Cell, Progress, failures
 from asen_tf.matrix import MAIN, ROWS
 from asen_tf.pipeline import Step, Study
 
@@ -56,51 +58,59 @@ def tasks(profile: str):
     results = {"results_dir": study.results_dir, "study": profile}
     places = {"data_dir": study.data_dir, **results}
     preset = {"preset": study.preset}
+    rows = get_var("rows", ",".join(settings["rows"])).split(",")
+    seeds = get_var("seeds", ",".join(map(str, settings["seeds"])))
+    seeds = [int(seed) for seed in seeds.split(",")]
 
-    def step(name, says, notebook, after=()):
+    def step(name, says, notebook, run, after=()):
         minutes = settings["minutes"][name]
         announcement = f"== {name}: {says}; about {minutes:g} min on two cores"
         return {
             "name": name + notebook.suffix,
             "doc": f"{says} (about {minutes:g} min)",
-            "actions": [(print_now, [announcement]), notebook.execute],
+            "actions": [(print_now, [announcement]), run.execute],
             "targets": [notebook.executed],
-            "uptodate": [notebook.is_current],
+            "uptodate": [run.is_current],
             "task_dep": [f"{profile}:{other}" for other in after],
             "io": {"capture": False},  # steps run in threads, which share the terminal
         }
 
     data = Step(study, "01_prepare_data", {**settings["images"], **places})
-    yield step("data", "making and checking the data", data)
+    yield step("data", "making and checking the data", data, data)  # nothing goes without it
     executed = [data.executed]
 
     # What runs start from, then the runs: side by side, each with its share of the cores.
     jobs = int(get_var("jobs", 1))
     threads = max((os.cpu_count() or 1) // jobs, 1)
     progress = Progress(0, jobs)
-    trained = []
-    for seed in settings["seeds"]:
-        suffix = f"-seed{seed}" if len(settings["seeds"]) > 1 else ""
-        start = Step(
+    trained, attempts, main = [], [], None
+    for seed in seeds:
+        suffix = f"-seed{seed}" if len(seeds) > 1 else ""
+        notebook = Step(
             study,
             "02_pretrain_backbone",
             {**preset, "seed": seed, **places},
             "backbone",
             suffix,
         )
+        start = Attempt(notebook, f"backbone-seed{seed}")
+        attempts.append(start)
         # One seed after the other, so that an unfinished study has whole seeds to show: each run
         # waits for the one that is as many places before it as run side by side.
         before = trained[-jobs:][:1] if len(trained) >= jobs else []
         says = f"training the starting backbone, seed {seed}"
-        yield step("backbone", says, start, ["data", *before])
-        executed += [start.executed] if seed == settings["seeds"][0] else []
-        for row in sorted(settings["rows"], key=lambda row: row != "asen_pp"):
-            cell = Cell(study, row, seed, threads, progress)
-            shared = [f"train:asen_pp:{seed}"] if row.startswith("asen_pp/") else []
+        yield step("backbone", says, notebook, start, ["data", *before])
+        executed += [notebook.executed] if seed == seeds[0] else []
+        for row in sorted(rows, key=lambda row: row != "asen_pp"):
+            cell = Cell(study, row, seed, threads, progress, start)
+            shares = row.startswith("asen_pp/") and "asen_pp" in rows
+            shared = [f"train:asen_pp:{seed}"] if shares else []
             before = trained[-jobs:][:1] if len(trained) >= jobs else []
             needs = [f"backbone{suffix}", *shared, *before]
-            if row == "asen_pp" and seed == settings["seeds"][0]:
+            if row == "asen_pp" and seed == seeds[0]:
+                main = cell.trial
                 executed.append(cell.step.executed)
+            attempts.append(cell.trial)
             trained.append(f"train:{row}:{seed}")
             yield {
                 "name": trained[-1],
@@ -115,10 +125,11 @@ def tasks(profile: str):
 
     # What the runs say.
     after = trained
-    for name, says, notebook in readers(profile, study, preset, places):
-        yield step(name, says, notebook, after)
+    for name, says, reader in readers(profile, study, {**preset, **places}, main):
+        yield step(name, says, reader.step, reader, after)
         after = [name]
-        executed.append(notebook.executed)
+        attempts.append(reader)
+        executed.append(reader.step.executed)
     page = study.place / "report.html"
     yield {
         "name": "report",
@@ -131,32 +142,38 @@ def tasks(profile: str):
     yield {
         "name": "show",
         "doc": "printing the overall table and where everything is",
-        "actions": [(show, [study])],
+        "actions": [(show, [attempts])],
         "task_dep": [f"{profile}:report"],
         "io": {"capture": False},
     }
 
 
-def readers(profile, study, preset, places):
-    """Return name, what it says and the notebook of each step that reads finished runs."""
-    evaluate = Step(study, "04_evaluate", {**preset, **places}, "run")
-    tables = Step(study, "05_results", {**preset, **places}, "runs")
-    ablations = Step(study, "06_ablations", {**preset, **places}, "runs")
+def readers(profile, study, parameters, main):
+    """Return name, what it says and the attempt of each step that reads finished runs.
+
+    The last one writes the tables; `main` is the run that is evaluated on its own, if there is one.
+    """
     if profile == "ablations":
-        return [("ablations", "comparing all rows", ablations)]
-    return [
-        ("evaluate", "evaluating, drawing", evaluate),
-        ("results", "writing tables and figures", tables),
-    ]
+        ablations = Step(study, "06_ablations", parameters, "runs")
+        return [("ablations", "comparing all rows", Attempt(ablations, "ablations"))]
+    tables = Attempt(Step(study, "05_results", parameters, "runs"), "results")
+    written = [("results", "writing tables and figures", tables)]
+    if main is None:
+        return written
+    parameters = {**parameters, "seed": main.step.parameters["seed"]}
+    evaluate = Attempt(Step(study, "04_evaluate", parameters, "run"), "evaluate", main)
+    return [("evaluate", "evaluating, drawing", evaluate), *written]
 
 
 def print_now(text: str) -> None:
     print(text, flush=True)
 
 
-def show(study: Study) -> bool:
-    report.show(study.place)
-    failed = failures(study)
+def show(attempts: list[Attempt]) -> bool:
+    tables = attempts[-1]  # the last step writes them
+    if not tables.failure.exists():
+        report.show(tables.step.study.place)
+    failed = failures(attempts)
     for path in failed:
         print(f"FAILED: {path.stem}; why: {path}", flush=True)
     if failed:

@@ -1,6 +1,6 @@
 """The cells of the matrix: many trainings side by side, each in a notebook of its own.
 
-A cell that fails is reported and skipped; whatever else can be made is still made.
+A step that fails is reported and skipped; whatever else can be made is still made.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -30,6 +31,12 @@ class Progress:
     _spent: list[float] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def leave_out(self, name: str, why: str) -> None:
+        """Say that a cell is not tried, and why; it counts no longer."""
+        with self._lock:
+            self.total -= 1
+            print(f"== {name}: {why}", flush=True)
+
     def tell(self, name: str, outcome: str, seconds: float) -> None:
         """Count a cell, say how it ended and when the last one will."""
         with self._lock:
@@ -44,15 +51,71 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """A step that may fail: why is kept and told, and all that can do without it goes on.
+
+    Attributes:
+        step: the notebook.
+        name: of the step, fit for a file's name.
+        needs: an attempt without which this one is skipped.
+    """
+
+    step: Step
+    name: str
+    needs: Attempt | None = None
+
+    @property
+    def failure(self) -> Path:
+        """Where it is kept why the step failed, until it succeeds."""
+        return self.step.study.place / "failed" / f"{self.name}.txt"
+
+    @property
+    def skipped(self) -> str:
+        """Why the step is not even tried; empty if it is."""
+        if self.needs is None or not self.needs.failure.exists():
+            return ""
+        return f"SKIPPED, for want of {self.needs.name}; why: {self.needs.failure}"
+
+    def is_current(self) -> bool:
+        """Return whether the step is up to date."""
+        return self.settled(self.step.is_current())
+
+    def settled(self, current: bool) -> bool:
+        """Forget an earlier failure if the step is up to date; return whether it is."""
+        if current:
+            self.failure.unlink(missing_ok=True)
+        return current
+
+    def execute(self) -> None:
+        """Run the notebook on the terminal; raises nothing."""
+        print(f"== {self.name}: {self.make()}", flush=True)
+
+    def make(self, output: TextIO | None = None, errors: TextIO | None = None) -> str:
+        """Run the notebook, as `Step.execute` does; keep an error, and return how it went."""
+        outcome = why = self.skipped
+        if not outcome:
+            try:
+                self.step.execute(output, errors)
+                self.failure.unlink(missing_ok=True)
+                return "finished"
+            except Exception as error:  # whatever it is, the other steps go on
+                outcome, why = f"FAILED ({type(error).__name__}), see {self.failure}", str(error)
+        write_text(self.failure, f"{why}\n")
+        # A copy that earlier code made would pass for a result of this one.
+        self.step.executed.unlink(missing_ok=True)
+        return outcome
+
+
+@dataclass(frozen=True)
 class Cell:
     """A row of the matrix with a seed, trained and evaluated by the training notebook.
 
     Attributes:
         study: the study it belongs to.
-        row: of `asen_tf.matrix`.
-        seed: of the run.
+        row: of `asen_tf.matrix`; likewise `seed`.
         threads: cores that it may use.
         progress: counts the study's cells.
+        start: makes the backbone that the run starts from.
     """
 
     study: Study
@@ -60,6 +123,7 @@ class Cell:
     seed: int
     threads: int
     progress: Progress
+    start: Attempt | None = None
 
     @property
     def name(self) -> str:
@@ -86,27 +150,24 @@ class Cell:
         )
 
     @property
-    def failure(self) -> Path:
-        """Where it is kept why the cell failed, until it succeeds."""
-        return self.study.place / "failed" / f"{self.name}.txt"
+    def trial(self) -> Attempt:
+        """The step, as one that may fail."""
+        return Attempt(self.step, self.name, self.start)
 
     def is_current(self) -> bool:
         """Return whether the present code has finished the run on the present data."""
-        return bool(self.step.made()) and self.step.executed.exists()
+        return self.trial.settled(bool(self.step.made()) and self.step.executed.exists())
 
     def attempt(self) -> None:
         """Run the notebook; an error is kept and told, and stops nothing else."""
+        if self.trial.skipped:
+            self.progress.leave_out(self.name, self.trial.make())
+            return
         started, log = time.monotonic(), self.study.place / "logs" / f"{self.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         print(f"== {self.row}, seed {self.seed}: starting; all it says is in {log}", flush=True)
         with log.open("a", encoding="utf-8") as file:
-            try:
-                self.step.execute(Relay(file, self.name), errors=file)
-                outcome = "finished"
-                self.failure.unlink(missing_ok=True)
-            except Exception as error:  # whatever it is, the other cells go on
-                outcome = f"FAILED ({type(error).__name__}), see {self.failure}"
-                write_text(self.failure, f"{error}\n")
+            outcome = self.trial.make(Relay(file, self.name), file)
         self.progress.tell(self.name, outcome, time.monotonic() - started)
 
 
@@ -119,7 +180,7 @@ class Relay(io.TextIOBase):
     """
 
     def __init__(self, log: TextIO, name: str) -> None:
-        """Keep the file; see the class."""
+        """See the class."""
         self._log, self._name, self._line = log, name, ""
 
     def write(self, text: str) -> int:
@@ -133,6 +194,6 @@ class Relay(io.TextIOBase):
         return len(text)
 
 
-def failures(study: Study) -> list[Path]:
-    """Return the reports of the cells that failed."""
-    return sorted((study.place / "failed").glob("*.txt"))
+def failures(attempts: Iterable[Attempt]) -> list[Path]:
+    """Return the reports of the attempts that failed or were skipped, in their order."""
+    return [attempt.failure for attempt in attempts if attempt.failure.exists()]

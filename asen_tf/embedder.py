@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-import keras
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm.auto import tqdm
 
-import asen_tf.models  # noqa: F401 - registers the classes of saved models
 from asen_tf.data import ImageError, load_image
-from asen_tf.models import SimilarityModel
+from asen_tf.data.images import upright
+from asen_tf.models import ModelFileError, SimilarityModel, load_saved
 from asen_tf.models.pairs import attribute_index, chosen_embedding
 
 _BATCH = 32  # images that are embedded together
+
+ImageFile = Path | str | BinaryIO  # a path, or a file that can be sought in, opened for reading
 
 
 class EmbedderError(ValueError):
@@ -58,35 +60,26 @@ class Embedder:
     def load(cls, path: Path | str) -> Embedder:
         """Load a model that `experiment.run`, `python -m asen_tf.weights` or `save` wrote.
 
-        No code from the file is run.
+        No code from the file is run; see `asen_tf.models.load_saved`.
 
         Raises:
             EmbedderError: there is no such file, or it holds no model of this package.
         """
-        if not Path(path).is_file():
-            raise EmbedderError(f"{path}: no such model; a finished run holds model.keras")
         try:
-            model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # Keras, h5py and zipfile raise many kinds
-            raise EmbedderError(f"{path}: not a readable model ({error})") from error
-        if not isinstance(model, SimilarityModel):
-            raise EmbedderError(
-                f"{path}: the file must hold a method of this package; got a {type(model).__name__}"
-            )
-        return cls(model)
+            return cls(load_saved(path))
+        except ModelFileError as error:
+            raise EmbedderError(str(error)) from error
 
     @property
     def attribute_names(self) -> tuple[str, ...]:
         """The attributes that the model knows, in the order of `embed_all`."""
         return self.model.attribute_names
 
-    def embed(
-        self, path: Path | str, attribute: str, *, embedding: str | None = None
-    ) -> np.ndarray:
+    def embed(self, path: ImageFile, attribute: str, *, embedding: str | None = None) -> np.ndarray:
         """Embed one image file for one attribute.
 
         Args:
-            path: an image file.
+            path: an image file, or one opened for reading.
             attribute: one of `attribute_names`.
             embedding: "global", "local" or "fused"; the best one that the model has by default.
 
@@ -102,7 +95,7 @@ class Embedder:
 
     def embed_all(
         self,
-        paths: Iterable[Path | str],
+        paths: Iterable[ImageFile],
         *,
         attributes: Sequence[str] | None = None,
         embedding: str | None = None,
@@ -120,7 +113,7 @@ class Embedder:
                 NaN; when None, the first such file raises.
 
         Returns:
-            `(N, A, D)` float32, vectors of length 1.
+            `(N, A, D)` float32, vectors of length 1; D is 0 when no file can be used.
 
         Raises:
             asen_tf.data.ImageError: a file cannot be used, and `skip` is None.
@@ -129,26 +122,27 @@ class Embedder:
         names = self.attribute_names if attributes is None else tuple(attributes)
         indices = np.array([attribute_index(self.attribute_names, name) for name in names])
         chosen = chosen_embedding(self.model.embedding_names, embedding)
-        paths, parts = list(paths), []
+        paths = list(paths)
+        found = np.zeros((len(paths), len(names), 0), np.float32)  # D is known with a vector
         steps = range(0, len(paths), _BATCH)
         for first in tqdm(steps, desc="embedding", unit="batch", disable=not progress):
             batch = paths[first : first + _BATCH]
             images, usable = self._load(batch, skip)
+            if not usable:
+                continue
             rows = np.repeat(np.arange(len(images)), len(names))
             outputs = self.model.embed_pairs(images, rows, np.tile(indices, len(images)))
             vectors = _unit(outputs[chosen]).reshape(len(images), len(names), -1)
-            part = np.full((len(batch), *vectors.shape[1:]), np.nan, np.float32)
-            part[usable] = vectors
-            parts.append(part)
-        if not parts:
-            return np.zeros((0, len(names), 0), np.float32)
-        return np.concatenate(parts)
+            if not found.size:
+                found = np.full((len(paths), *vectors.shape[1:]), np.nan, np.float32)
+            found[first + np.array(usable)] = vectors
+        return found
 
-    def attend(self, path: Path | str, attribute: str) -> Attention:
+    def attend(self, path: ImageFile, attribute: str) -> Attention:
         """Show where the model looks for an attribute.
 
         Args:
-            path: an image file.
+            path: an image file, or one opened for reading.
             attribute: one of `attribute_names`.
 
         Raises:
@@ -162,7 +156,7 @@ class Embedder:
         if "attention" not in outputs:
             raise ValueError(f"a {type(self.model).__name__} has no attention; nothing to show")
         with Image.open(path) as opened:
-            width, height = ImageOps.exif_transpose(opened).size
+            width, height = upright(opened).size
         side = min(width, height)
         top, left, bottom, right = (outputs["boxes"][0] / self.model.global_size * side).tolist()
         x, y = (width - side) // 2, (height - side) // 2
@@ -170,7 +164,7 @@ class Embedder:
         return Attention(outputs["attention"][0], region, images[0])
 
     def _load(
-        self, paths: Sequence[Path | str], skip: Callable[[ImageError], None] | None
+        self, paths: Sequence[ImageFile], skip: Callable[[ImageError], None] | None
     ) -> tuple[np.ndarray, list[int]]:
         """Return the images that can be used, and their places among the paths."""
         side = self.model.source_size

@@ -16,7 +16,7 @@ from asen_tf.evaluation import evaluate, validate
 from asen_tf.production import key, open_dataset, produce, strategy
 from asen_tf.results import Run
 from asen_tf.starts import first_stage, load_first_stage, pretrain, starting_model
-from asen_tf.training import BEST, phases, train
+from asen_tf.training import BEST, is_chief, phases, train, unreplicated
 
 __all__ = ["pretrain", "run"]
 
@@ -65,19 +65,23 @@ def run(
 
     def work(directory: Path, output: Path) -> None:
         (phase,) = stages
-        with strategy(config).scope():
+        training = strategy(config)
+        with training.scope():
             model = starting_model(config, dataset.attributes.names, **places)
             if start is not None:
                 load_first_stage(model, start)
-            stage = train(
-                model,
-                config,
-                dataset,
-                phase,
-                directory=directory / phase.name,
-                validate=validate(dataset.split("valid"), batch=config.embed_batch),
-            )
-            model.load_weights(stage.directory / BEST)
+        stage = train(
+            model,
+            config,
+            dataset,
+            phase,
+            directory=directory / phase.name,
+            validate=validate(dataset.split("valid"), batch=config.embed_batch),
+        )
+        if not is_chief(training):
+            return
+        model = unreplicated(model)
+        model.load_weights(stage.directory / BEST)
         history = [start.table("history")] if start is not None else []
         history.append(stage.table().assign(stage=phase.name))
         pd.concat(history).to_csv(output / "history.csv", index=False)
@@ -88,4 +92,4 @@ def run(
         model.save(output / "model.keras")
         evaluate(model, config, dataset, output)
 
-    return produce(finished, config, dataset, work)
+    return produce(finished, config, dataset, work, together=True)

@@ -60,6 +60,23 @@ def batch_all_loss(embeddings: tf.Tensor, values: tf.Tensor, margin: float) -> t
         arXiv 1703.07737, section 2 ("batch all", averaged over non-zero terms); cosine
         similarity and margin as in ASEN++.
     """
+    total, active = batch_all_terms(embeddings, values, margin)
+    return total / tf.maximum(active, 1.0)
+
+
+def batch_all_terms(
+    embeddings: tf.Tensor, values: tf.Tensor, margin: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return what `batch_all_loss` divides: the sum over its triplets, and how many are active.
+
+    Groups that are spread over several places have their mean in common only when the sums, and
+    the counts, of all places are added before they are divided.
+
+    Args: as for `batch_all_loss`.
+
+    Returns:
+        Two float32 scalars.
+    """
     unit = _unit(embeddings)
     similarity = tf.einsum("gid,gjd->gij", unit, unit)
     same = tf.equal(values[:, :, None], values[:, None, :])
@@ -68,7 +85,7 @@ def batch_all_loss(embeddings: tf.Tensor, values: tf.Tensor, margin: float) -> t
     loss = tf.nn.relu(margin - similarity[:, :, :, None] + similarity[:, :, None, :])
     loss = tf.where(valid, loss, 0.0)
     active = tf.reduce_sum(tf.cast(loss > 0.0, tf.float32))
-    return tf.reduce_sum(loss) / tf.maximum(active, 1.0)
+    return tf.reduce_sum(loss), active
 
 
 def alignment_loss(global_embeddings: tf.Tensor, local_embeddings: tf.Tensor) -> tf.Tensor:

@@ -1,11 +1,15 @@
 """Named configurations; each overrides one default and repeats nothing.
 
-`ExperimentConfig()` itself is the paper's setting on FashionAI.
+`ExperimentConfig()` itself is the paper's setting on FashionAI. A file may name a preset and
+override it in turn: that is what a search for better settings ends with.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from asen_tf.config import ConfigError, ExperimentConfig
 
@@ -25,7 +29,8 @@ def fashionai() -> ExperimentConfig:
     Published: MAP 64.31 (ASEN++; Dong et al., IEEE TIP 2021, arXiv 2104.02429), 61.02 unweighted
     (ASEN; Ma et al., AAAI 2020, arXiv 2002.02814).
 
-    Command, after `python -m data_prep.fashionai --raw RAW_DIR --out data`:
+    Command, after `python -m data_prep.fashionai --raw RAW_DIR --out data` and with torchvision's
+    ImageNet files in `weights/` (see data_prep/README.md; `make install-torch` reads them):
     `papermill notebooks/03_train.ipynb out.ipynb -p preset fashionai -p study fashionai`
     """
     return paper()
@@ -37,7 +42,8 @@ def darn() -> ExperimentConfig:
     Published: MAP 55.94 (Dong et al., IEEE TIP 2021, arXiv 2104.02429). Many of its images are
     gone: with fewer, the number is another one.
 
-    Command, after `python -m data_prep.darn --raw RAW_DIR --out data`:
+    Command, after `python -m data_prep.darn --raw RAW_DIR --out data` and with torchvision's
+    ImageNet files in `weights/` (see data_prep/README.md; `make install-torch` reads them):
     `papermill notebooks/03_train.ipynb out.ipynb -p preset darn -p study darn`
     """
     return paper().override(dataset="DARN")
@@ -49,7 +55,8 @@ def deepfashion() -> ExperimentConfig:
     Published: MAP 9.64 (Dong et al., IEEE TIP 2021, arXiv 2104.02429), by the protocol that asks
     for one value at a time; `map_any_value.csv` counts any shared value.
 
-    Command, after `python -m data_prep.deepfashion --raw RAW_DIR --out data`:
+    Command, after `python -m data_prep.deepfashion --raw RAW_DIR --out data` and with torchvision's
+    ImageNet files in `weights/` (see data_prep/README.md; `make install-torch` reads them):
     `papermill notebooks/03_train.ipynb out.ipynb -p preset deepfashion -p study deepfashion`
     """
     return paper().override(dataset="DeepFashion")
@@ -61,7 +68,8 @@ def zappos50k() -> ExperimentConfig:
     Published: triplet accuracy 90.79 (ASEN; Ma et al., AAAI 2020, arXiv 2002.02814), 89.27 (CSN,
     in the same paper). Sampling is the list itself, shuffled.
 
-    Command, after `python -m data_prep.zappos50k --raw RAW_DIR --out data`:
+    Command, after `python -m data_prep.zappos50k --raw RAW_DIR --out data` and with torchvision's
+    ImageNet files in `weights/` (see data_prep/README.md; `make install-torch` reads them):
     `papermill notebooks/03_train.ipynb out.ipynb -p preset zappos50k -p study zappos50k`
     """
     return paper().override(dataset="Zappos50k", sampling="listed_triplets")
@@ -124,14 +132,73 @@ def smoke() -> ExperimentConfig:
     )
 
 
+def tune() -> ExperimentConfig:
+    """A trial of `make tune`: `quick` with a quarter of its images, and a shorter warm-up.
+
+    One run sees 14,400 images (3 + 2 epochs of 40 steps of 72) instead of 57,600, so its numbers
+    are lower than those of `quick`, and settings that win here need not win there.
+    """
+    return quick().override(
+        pretrain_epochs=3,
+        steps_per_epoch=40,
+        stage1_epochs=3,
+        stage2_epochs=2,
+        bootstrap_resamples=200,
+    )
+
+
 PRESETS: dict[str, Callable[[], ExperimentConfig]] = {
     function.__name__: function
-    for function in (paper, fashionai, darn, deepfashion, zappos50k, quick, smoke)
+    for function in (paper, fashionai, darn, deepfashion, zappos50k, tune, quick, smoke)
 }
+_KEYS = ("preset", "overrides", "note")  # of a preset file; the note may be left out
 
 
 def preset(name: str) -> ExperimentConfig:
-    """Return the configuration of that name; raises `ConfigError` for an unknown one."""
+    """Return the configuration of that name, or of a preset file.
+
+    Args:
+        name: a key of `PRESETS`; or the path of a JSON file, ending in `.json`, that holds
+            `{"preset": <key of PRESETS>, "overrides": {<setting>: <value>, ...}}` and, for the
+            reader, perhaps a `"note"`.
+
+    Raises:
+        ConfigError: for an unknown name, a file that cannot be read or holds anything else, an
+            unknown setting in it, or a value that breaks its setting's rule.
+    """
+    if name.endswith(".json"):
+        return _from_file(Path(name))
     if name not in PRESETS:
-        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}; got {name!r}")
+        hint = "a preset file's name ends in .json"
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}; got {name!r}; {hint}")
     return PRESETS[name]()
+
+
+def _from_file(path: Path) -> ExperimentConfig:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+        base, overrides = _parts(content)
+        return PRESETS[base]().override(**overrides)
+    except OSError as error:
+        raise ConfigError(f"preset file {path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # not UTF-8, not JSON, or a ConfigError of what it says
+        raise ConfigError(f"preset file {path}: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ConfigError(f"a name is there twice, keep one; got {[name for name, _ in pairs]}")
+    return found
+
+
+def _parts(content: Any) -> tuple[str, dict[str, Any]]:
+    if not isinstance(content, dict) or not {"preset", "overrides"} <= set(content) <= set(_KEYS):
+        found = sorted(content) if isinstance(content, dict) else type(content).__name__
+        raise ConfigError(f"must be an object with preset and overrides, perhaps note; got {found}")
+    base, overrides = content["preset"], content["overrides"]
+    if not isinstance(base, str) or base not in PRESETS:
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}; got {base!r}")
+    if not isinstance(overrides, dict):
+        raise ConfigError(f"overrides must be an object of settings; got {overrides!r}")
+    return base, overrides

@@ -20,11 +20,16 @@ def write(executed: Sequence[Path], page: Path) -> None:
     """Join executed notebooks into one HTML page; code and progress bars are left out.
 
     Args:
-        executed: the notebooks, in the order in which they are read.
+        executed: the notebooks, in the order in which they are read. Of one that is not there,
+            because its step failed, the page says so.
         page: the HTML file.
     """
     report = nbformat.v4.new_notebook(metadata={"title": f"Study {page.parent.name}"})
     for path in executed:
+        if not path.exists():
+            failed = f"**{path.stem} failed in this study: there is nothing to show of it.**"
+            report.cells.append(nbformat.v4.new_markdown_cell(failed))
+            continue
         for cell in nbformat.read(path, as_version=4).cells:
             cell["id"] = f"cell-{len(report.cells)}"  # every notebook counts its own
             if cell.cell_type == "markdown":

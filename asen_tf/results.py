@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 
 from asen_tf.config import ExperimentConfig
 from asen_tf.evaluation import PairEmbeddings
-from asen_tf.models import SimilarityModel
+from asen_tf.models import SimilarityModel, load_saved
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Run:
 
     def load_model(self) -> SimilarityModel:
         """Load the trained model; runs no code from the file."""
-        return keras.saving.load_model(self.path / "model.keras", compile=False, safe_mode=True)
+        return load_saved(self.path / "model.keras")
 
     def test_pairs(self) -> PairEmbeddings:
         """Return what the model said of the test split's (image, attribute) pairs."""

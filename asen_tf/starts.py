@@ -12,7 +12,7 @@ from asen_tf.evaluation import validate
 from asen_tf.models import SimilarityModel, build_model, load_starting_weights
 from asen_tf.production import key, open_dataset, produce, strategy
 from asen_tf.results import Run
-from asen_tf.training import phases, pretrain_backbone, train
+from asen_tf.training import is_chief, phases, pretrain_backbone, train, unreplicated
 
 # Settings that decide the pretrained backbone; runs that differ in others share it.
 _PRETRAIN_FIELDS = (
@@ -104,16 +104,19 @@ def first_stage(
         pretrain(shared, **places)  # before the seed is set for what follows
 
     def work(directory: Path, output: Path) -> None:
-        with strategy(shared).scope():
+        training = strategy(shared)
+        with training.scope():
             model = starting_model(shared, dataset.attributes.names, **places)
-            check = validate(dataset.split("valid"), batch=shared.embed_batch)
-            phase = phases(shared)[0]
-            stage = train(model, shared, dataset, phase, directory=directory, validate=check)
-        np.savez(output / "global.npz", *_global_weights(model))
+        check = validate(dataset.split("valid"), batch=shared.embed_batch)
+        phase = phases(shared)[0]
+        stage = train(model, shared, dataset, phase, directory=directory, validate=check)
+        if not is_chief(training):
+            return
+        np.savez(output / "global.npz", *_global_weights(unreplicated(model)))
         stage.table().assign(stage=phase.name).to_csv(output / "history.csv", index=False)
         shutil.copytree(directory / "tensorboard", output / "tensorboard")
 
-    return produce(Path(results_dir) / study / name, shared, dataset, work)
+    return produce(Path(results_dir) / study / name, shared, dataset, work, together=True)
 
 
 def load_first_stage(model: SimilarityModel, stage: Run) -> None:

@@ -7,7 +7,9 @@ import re
 import stat
 import zipfile
 import zlib
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
@@ -17,6 +19,7 @@ MAX_BYTES = 200 * 2**30  # unpacked, of one archive; FashionAI's larger part has
 MAX_FILES = 2_000_000
 MAX_RATIO = 1000  # unpacked to packed, of a file of more than a megabyte: JPEG hardly shrinks
 _CHUNK = 2**20
+_LONGEST_NAME = 255 - len("..part")  # bytes that file systems take, of the temporary name
 _UNSAFE = re.compile(r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\\|[\x00-\x1f]")
 
 
@@ -25,9 +28,10 @@ def unpack(
 ) -> None:
     """Unpack a zip file; again after an interruption, only what is missing.
 
-    A member is written under a temporary name and renamed when its checksum is right. When all
-    are there, a stamp is left, `.<archive>.unpacked`, and the next call returns at once unless the
-    archive has changed.
+    A member is written under a temporary name and renamed when its checksum is right; one that is
+    there already is kept when size and checksum are right. When all are there, a stamp is left,
+    `.<archive>.unpacked`, and the next call returns at once unless the archive has changed. What
+    macOS adds to archives, `__MACOSX/`, is left out.
 
     Args:
         archive: the zip file.
@@ -37,30 +41,61 @@ def unpack(
 
     Raises:
         AnnotationError: no zip file, damaged or encrypted, a member that would leave the folder or
-            is a link, or more than the limits allow.
+            is a link, more than the limits allow, or names that this disk cannot hold.
     """
     try:
         identity = f"{archive.stat().st_size} {archive.stat().st_mtime_ns}\n"
     except OSError as error:
         raise AnnotationError("cannot be read", path=archive, got=str(error)) from None
     stamp = folder / f".{archive.name}.unpacked"
-    if stamp.exists() and stamp.read_text() == identity:
+    if stamp.is_file() and stamp.read_text(errors="replace") == identity:
         return
+    with _opened(archive, folder) as opened:
+        members = _files(opened)
+        _check(archive, members, max_bytes, max_files)
+        title = f"unpacking {archive.name}"
+        for member in tqdm(members, desc=title, unit="file", mininterval=1.0):
+            _unpack_member(opened, member, folder / member.filename)
+        write_text(stamp, identity)
+
+
+def members_of(archive: Path) -> list[str]:
+    """Return the names of the files that `unpack` would unpack.
+
+    Raises:
+        AnnotationError: no complete zip file.
+    """
+    with _opened(archive, archive.parent) as opened:
+        return [member.filename for member in _files(opened)]
+
+
+@contextmanager
+def _opened(archive: Path, folder: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive; whatever goes wrong with it becomes an error that names it."""
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
-            _check(archive, members, max_bytes, max_files)
-            title = f"unpacking {archive.name}"
-            for member in tqdm(members, desc=title, unit="file", mininterval=1.0):
-                _unpack_member(opened, member, folder / member.filename)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            yield opened
+    except AnnotationError:
+        raise
+    except OSError as error:
+        raise AnnotationError(
+            f"the archive must be readable, and its members be written to {folder}",
+            path=archive,
+            got=str(error),
+            remedy="look whether the disk is full, or a name is taken by something else",
+        ) from None
+    except Exception as error:  # a damaged file lets errors of many kinds through
         raise AnnotationError(
             "the archive must be a complete zip file",
             path=archive,
             got=str(error),
             remedy="compare its size with the source and fetch it again",
         ) from None
-    write_text(stamp, identity)
+
+
+def _files(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    members = [member for member in opened.infolist() if not member.is_dir()]
+    return [member for member in members if not member.filename.startswith("__MACOSX/")]
 
 
 def _check(archive: Path, members: list[zipfile.ZipInfo], max_bytes: int, max_files: int) -> None:
@@ -75,9 +110,16 @@ def _check(archive: Path, members: list[zipfile.ZipInfo], max_bytes: int, max_fi
             f"an archive may hold {max_files:,} files and {max_bytes:,} bytes when unpacked",
             f"{len(members):,} files, {total:,} bytes",
         )
-    for member in members:
+    places = [PurePosixPath(member.filename) for member in members]
+    taken = {folder for place in places for folder in place.parents}  # "." among them
+    for member, place in zip(members, places, strict=True):
         if _UNSAFE.search(member.orig_filename) or not member.filename:
             refuse("a member must stay inside the folder it is unpacked to", member.orig_filename)
+        if place in taken:
+            refuse("a member must have a name of its own, not that of another", member.filename)
+        taken.add(place)
+        if any(len(part.encode("utf-8", "replace")) > _LONGEST_NAME for part in place.parts):
+            refuse(f"a name may have {_LONGEST_NAME} bytes", member.filename)
         if stat.S_ISLNK(member.external_attr >> 16):
             refuse("a member must be a file, not a link", member.filename)
         if member.flag_bits & 0x1:
@@ -88,7 +130,8 @@ def _check(archive: Path, members: list[zipfile.ZipInfo], max_bytes: int, max_fi
 
 def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     if target.is_file() and target.stat().st_size == member.file_size:
-        return
+        if _checksum(target) == member.CRC:
+            return
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.part")
     written = 0
@@ -101,3 +144,11 @@ def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Pat
     if written < member.file_size:
         raise zipfile.BadZipFile(f"{member.filename} is shorter than it says")
     os.replace(temporary, target)
+
+
+def _checksum(path: Path) -> int:
+    found = 0
+    with open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            found = zlib.crc32(chunk, found)
+    return found

@@ -36,13 +36,22 @@ class ReleasedSplit:
     rows: Mapping[str, np.ndarray]
 
 
-def read_released(folder: Path, attributes: AttributeTable) -> dict[str, ReleasedSplit]:
+def read_released(
+    folder: Path, attributes: AttributeTable, dataset: str | None = None
+) -> dict[str, ReleasedSplit]:
     """Read the split files in a folder.
+
+    Args:
+        folder: holds the split files, or a folder of the dataset's name that does.
+        attributes: names and numbers of values.
+        dataset: the dataset's name; None takes the folder as it is.
 
     Raises:
         AnnotationError: one is missing, or breaks a rule; the message names file and line.
     """
     found = {}
+    if dataset is not None and not list(folder.glob("filenames_*.txt")):
+        folder = folder / dataset if (folder / dataset).is_dir() else folder
     for split in SPLITS:
         listing = folder / f"filenames_{split}.txt"
         if not listing.exists():

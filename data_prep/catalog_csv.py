@@ -11,6 +11,7 @@ from asen_tf.annotations import (
     SPLITS,
     AnnotationError,
     check_image_name,
+    read_text,
 )
 
 _SEPARATORS = ",;\t|"
@@ -77,9 +78,8 @@ def read_catalogue(path: Path) -> Iterator[Item]:
                 yield Item(image, split, named)
     except OSError as error:
         wrong("cannot be read", None, str(error), "check the path of the CSV file")
-    except UnicodeDecodeError as error:
-        line = None if reader is None else reader.line_num + 1
-        wrong("the text must be UTF-8", line, str(error), "save it as CSV UTF-8")
+    except UnicodeDecodeError:
+        read_text(path)  # decoded as a whole, it gives the line
     except csv.Error as error:
         wrong("the text must be CSV", reader.line_num, str(error), "check its quotation marks")
 

@@ -76,7 +76,7 @@ def run_command(
     values = vars(parser.parse_args(arguments))
     try:
         print(prepare(values.pop("raw"), values.pop("out"), **values))
-    except AnnotationError as error:
+    except (AnnotationError, OSError) as error:  # a full disk, a folder that may not be written
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -108,6 +108,9 @@ def coverage(
 def read_urls(path: Path) -> dict[str, str]:
     """Return URL by image path, from lines `<image path> <URL>`; the path may hold blanks.
 
+    Blanks or tabs are between the two. The URLs are not looked at: `downloads.csv` says what became
+    of each.
+
     Raises:
         AnnotationError: a line holds something else, with its number.
     """
@@ -115,8 +118,7 @@ def read_urls(path: Path) -> dict[str, str]:
     for line, text in enumerate(read_text(path).split("\n"), start=1):
         if not text.strip():
             continue
-        name, _, url = text.strip().rpartition(" ")
-        name = name.strip()
+        name, url = (["", *text.strip().rsplit(None, 1)])[-2:]
         if not name or not url.startswith(("http://", "https://")):
             raise AnnotationError(
                 "a line must be <image path> <URL>, the URL with http:// or https://",

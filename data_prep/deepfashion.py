@@ -60,7 +60,7 @@ def prepare(
             place_image(raw / sample.path, out / DATASET / sample.path)
     shared = {"value_names": names, "broken": broken}
     if splits is not None:
-        released = read_released(splits, table)
+        released = read_released(splits, table, DATASET)
         left_out = apply_released(out, DATASET, table, released, **shared)
         return Report({name: len(part.files) for name, part in released.items()}, left_out)
     labelled = [sample for sample in samples if sample.labels]
@@ -164,16 +164,19 @@ def _listed(path: Path) -> Iterator[tuple[int, str]]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield number and text of the lines that are not blank."""
-    with open(path, "rb") as stream:
-        for line, data in enumerate(stream, start=1):
-            try:
+    line, data = 0, b""
+    try:
+        with open(path, "rb") as stream:
+            for line, data in enumerate(stream, start=1):
                 text = data.decode("utf-8-sig" if line == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError:
-                raise AnnotationError(
-                    "the text must be UTF-8", path=path, line=line, got=data[:40]
-                ) from None
-            if text.strip():
-                yield line, text
+                if text.strip():
+                    yield line, text
+    except UnicodeDecodeError:
+        raise AnnotationError(
+            "the text must be UTF-8", path=path, line=line, got=data[:40]
+        ) from None
+    except OSError as error:
+        raise AnnotationError("cannot be read", path=path, got=str(error)) from None
 
 
 def _find(raw: Path, name: str) -> Path:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from tqdm.auto import tqdm
+from urllib3.exceptions import HTTPError, LocationValueError
 from urllib3.util import Retry
 
 from data_prep.image_files import broken_images
@@ -23,7 +24,8 @@ from data_prep.image_files import broken_images
 JOURNAL = "downloads.csv"
 _COLUMNS = ("file", "url", "status", "reason", "bytes")
 _FINAL = ("gone", "rejected")  # not tried again
-_AGAIN = (429, 500, 502, 503, 504)  # HTTP: later it may work
+_GONE = (404, 410, 451)  # HTTP: the image is not there, and will not be
+_AGAIN = (408, 429, 500, 502, 503, 504)  # HTTP: tried again at once
 _CHUNK = 2**16
 
 
@@ -35,7 +37,7 @@ class Politeness:
         workers: downloads at a time.
         per_host: of these, from one server.
         timeout: seconds without an answer, or without another byte.
-        deadline: seconds for one image in all.
+        deadline: seconds for one image, and of the longest pause that a server may ask for.
         retries: of a refused or broken attempt; the pause doubles each time, and is the server's
             own where it names one (Retry-After).
         pause: seconds before the second retry.
@@ -70,8 +72,8 @@ def download(
 
     An image is written under a temporary name, decoded, and only then renamed. What became of each
     is appended to `downloads.csv` at once: `file,url,status,reason,bytes`, the status `fetched`,
-    `gone` (the server says so), `rejected` (no image, or too large) or `failed` (no or a broken
-    answer; tried again by the next call, the others are not).
+    `gone` (the server says so), `rejected` (no URL, no image, or too large) or `failed` (no answer,
+    a broken one, or no permission; tried again by the next call, the others are not).
 
     Args:
         sources: URL by image path relative to the folder; the paths are safe already.
@@ -92,7 +94,7 @@ def download(
     hosts: dict[str, threading.Semaphore] = defaultdict(
         lambda: threading.Semaphore(politeness.per_host)
     )
-    semaphores = {name: hosts[urlsplit(url).netloc] for name, url in wanted.items()}
+    semaphores = {name: hosts[_host(url)] for name, url in wanted.items()}
     local = threading.local()
 
     def fetch(name: str) -> str:
@@ -109,6 +111,13 @@ def download(
     return Outcome({status: count for status, count in counts.items() if count})
 
 
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:  # no URL at all: nobody is asked
+        return ""
+
+
 def _session(politeness: Politeness) -> requests.Session:
     session = requests.Session()
     retry = Retry(
@@ -116,6 +125,7 @@ def _session(politeness: Politeness) -> requests.Session:
         backoff_factor=politeness.pause,
         status_forcelist=_AGAIN,
         respect_retry_after_header=True,
+        retry_after_max=max(1, int(politeness.deadline)),
         raise_on_status=False,
     )
     for scheme in ("http://", "https://"):
@@ -136,10 +146,11 @@ def _fetch(
     try:
         with session.get(url, stream=True, timeout=politeness.timeout) as answer:
             if answer.status_code != 200:
-                later = answer.status_code in _AGAIN
-                return "failed" if later else "gone", f"HTTP {answer.status_code}", 0
+                gone = answer.status_code in _GONE
+                return "gone" if gone else "failed", f"HTTP {answer.status_code}", 0
             with open(temporary, "wb") as sink:
-                for chunk in answer.iter_content(_CHUNK):
+                # What has come by now, so that a server that drips is noticed, too.
+                while chunk := answer.raw.read1(_CHUNK, decode_content=True):
                     size += len(chunk)
                     if size > politeness.largest:
                         return "rejected", f"more than {politeness.largest} bytes", size
@@ -151,8 +162,13 @@ def _fetch(
             return "rejected", wrong[temporary.name], size
         os.replace(temporary, target)
         return "fetched", "", size
-    except requests.RequestException as error:
-        return "failed", type(error).__name__, size
+    except requests.exceptions.InvalidURL as error:
+        return "rejected", type(error).__name__, size
+    except (OSError, HTTPError) as error:  # those of requests are OSErrors
+        address = isinstance(error, LocationValueError)
+        return "rejected" if address else "failed", type(error).__name__, size
+    except ValueError as error:  # a host that no name can be
+        return "rejected", type(error).__name__, size
     finally:
         temporary.unlink(missing_ok=True)
 

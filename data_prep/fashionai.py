@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from asen_tf.annotations import (
     check_image_name,
     read_text,
 )
-from data_prep.archives import unpack
+from data_prep.archives import members_of, unpack
 from data_prep.authors_splits import apply_released, read_released
 from data_prep.command import SPLITS_OPTION, Report, run_command
 from data_prep.garments.values import ATTRIBUTES, VALUES
@@ -48,7 +47,8 @@ def prepare(
         out: the folder of all datasets.
         seed: of the division of the images, 8:1:1, and of the rows into queries and candidates.
         broken: "error" or "skip", for images that cannot be used.
-        splits: the authors' split files; they take the place of the division.
+        splits: the authors' split files, or the folder that holds them as FashionAI/; they take
+            the place of the division.
 
     Returns:
         What there is, and what was left out.
@@ -65,7 +65,7 @@ def prepare(
             if source != root / part and (source / name).is_file():
                 place_image(source / name, root / part / name)
     if splits is not None:
-        released = read_released(splits, TABLE)
+        released = read_released(splits, TABLE, DATASET)
         left_out = apply_released(out, DATASET, TABLE, released, value_names=VALUES, broken=broken)
         return Report({name: len(part.files) for name, part in released.items()}, left_out)
     samples = [Sample(path, tuple(dict.fromkeys(held))) for path, held in labels.items()]
@@ -80,11 +80,12 @@ def read_labels(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield image path and (attribute, value) of each line of a label.csv.
 
     A line is `<image>,<attribute>_labels,<marks>`, a mark per value: `y` at the image's value, `m`
-    ("maybe", which says nothing) or `n` at the others.
+    ("maybe", which says nothing) or `n` at the others. A line that repeats another one counts once.
 
     Raises:
-        AnnotationError: a line breaks the format, with its number.
+        AnnotationError: a line breaks the format, or contradicts another one, with its number.
     """
+    seen: dict[tuple[str, str], tuple[int, int]] = {}
     for line, text in enumerate(read_text(path).split("\n"), start=1):
         if not text.strip():
             continue
@@ -106,12 +107,17 @@ def read_labels(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
             raise wrong(rule, marks)
         if marks.count("y") != 1:
             raise wrong("exactly one mark must be y", marks)
-        yield name, (ATTRIBUTES.index(attribute), marks.index("y"))
+        value = marks.index("y")
+        before, first = seen.setdefault((name, attribute), (value, line))
+        if before != value:
+            raise wrong(f"an image has one {attribute}; line {first} has value {before}", text)
+        if first == line:
+            yield name, (ATTRIBUTES.index(attribute), value)
 
 
 def _source(raw: Path, root: Path, part: str) -> Path:
     """Return the folder that holds a part's Annotations and Images, unpacked if need be."""
-    for folder in (raw / part, raw / part / part):
+    for folder in (raw / part, *sorted((raw / part).glob("*"))):
         if (folder / _LABELS).is_file():
             return folder
     archive = raw / f"{part}.zip"
@@ -122,21 +128,22 @@ def _source(raw: Path, root: Path, part: str) -> Path:
             got=f"neither {archive.name} nor {part}/{_LABELS.as_posix()}",
             remedy="pass the folder that holds them as --raw",
         )
-    unpack(archive, root if _has_folder(archive, part) else root / part)
-    if not (root / part / _LABELS).is_file():
+    suffix = _LABELS.as_posix()
+    tops = [
+        name.removesuffix(suffix)
+        for name in members_of(archive)
+        if name == suffix or name.endswith(f"/{suffix}")
+    ]
+    if len(tops) != 1:  # found out before gigabytes are unpacked
         raise AnnotationError(
-            f"the archive must hold {_LABELS.as_posix()}", path=archive, got="no such member"
+            f"the archive must hold one {suffix}, at its top or in a folder",
+            path=archive,
+            got=f"{len(tops)} of them",
+            remedy="fetch the archive again from where the other part is from",
         )
-    return root / part
-
-
-def _has_folder(archive: Path, part: str) -> bool:
-    """Return whether all members lie in a folder of the part's name."""
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            return all(name.startswith(f"{part}/") for name in opened.namelist())
-    except (zipfile.BadZipFile, OSError):
-        return False  # unpacking says what is wrong
+    target = root if tops[0] == f"{part}/" else root / part
+    unpack(archive, target)
+    return target / tops[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

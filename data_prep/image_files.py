@@ -68,10 +68,19 @@ def _reason(path: Path) -> str:
             with Image.open(path) as image:
                 image.draft("RGB", _DRAFT)
                 image.load()
+                if not min(image.size):
+                    return "the image has no pixels"
+                # What the loader does to the colours depends on the mode, not on the pixels; what
+                # it does by EXIF data cannot fail.
+                pixel = image.crop((0, 0, 1, 1))
+                alpha = pixel.mode in ("RGBA", "LA", "PA") or "transparency" in pixel.info
+                if alpha and not pixel.mode.startswith("I;16"):
+                    pixel = pixel.convert("RGBA")
+                pixel.convert("RGB")
     except FileNotFoundError:
         return "no such file"
     except Image.DecompressionBombError as error:
         return f"too many pixels ({error})"
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # Pillow's decoders let errors of many kinds through
         return f"not a readable image ({error})"
     return ""

@@ -23,6 +23,7 @@ def prepare(
     broken: str | None = None,
     splits: Path | str | None = None,
     table: Path | str | None = None,
+    download: Path | str | None = None,
 ) -> Report:
     """Turn a raw release, or one's own catalogue, into split files.
 
@@ -34,6 +35,7 @@ def prepare(
         broken: "error" or "skip"; None does what the dataset's own command does.
         splits: the authors' split files, for FashionAI and DeepFashion.
         table: the CSV file of one's own catalogue.
+        download: for DARN: lines `<image path> <URL>`, by which missing images are fetched first.
 
     Returns:
         What there is, and what was left out.
@@ -41,10 +43,12 @@ def prepare(
     Raises:
         AnnotationError: for an unknown dataset, and whatever is wrong with the release.
     """
-    options = {"splits": splits, "table": table}
+    options = {"splits": splits, "table": table, "download": download}
     given = {name: Path(value) for name, value in options.items() if value is not None}
     if broken is not None:
         given["broken"] = broken
+    if download is not None and (dataset != "DARN" or table is not None):
+        raise AnnotationError("only DARN's images are downloaded, by its list of URLs", got=dataset)
     if table is not None:
         return catalog.prepare(Path(raw), Path(out), dataset=dataset, seed=seed, **given)
     if dataset not in RELEASES:

@@ -1,15 +1,18 @@
-"""Small samples in the formats in which the datasets were released, drawn by the renderer."""
+"""Small samples in the formats in which the datasets were released, drawn by the renderer.
+
+One image of seven is an odd one: grey, CMYK, turned, of one pixel, and so on.
+"""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from odd_images import EVERY, content
 from PIL import Image
 
 from asen_tf.annotations import SPLITS, read_split
@@ -58,7 +61,7 @@ def fashionai(drawn: list[Drawn], raw: Path) -> None:
                     if number % 5 == 0:  # "maybe": says nothing
                         marks[(value + 1) % len(marks)] = "m"
                     name = f"Images/{attribute}_labels/{image.stem}.jpg"
-                    archive.write(image.path, name)
+                    archive.writestr(name, content(image.path, number))
                     lines.append(f"{name},{attribute}_labels,{''.join(marks)}\r\n")
             archive.writestr("Annotations/label.csv", "".join(lines))
 
@@ -75,7 +78,7 @@ def darn(drawn: list[Drawn], raw: Path) -> None:
             target = raw / names[-1]
             target.parent.mkdir(parents=True, exist_ok=True)
             if number % 9:
-                shutil.copyfile(image.path, target)
+                target.write_bytes(content(image.path, drawn.index(image)))
             values = sorted(image.values.values())
             rows += [
                 (number, attribute, values[attribute % len(values)] % min(size, 3))
@@ -108,7 +111,7 @@ def deepfashion(drawn: list[Drawn], raw: Path) -> None:
         name = f"img/Printed_Tee {number % 7}".replace(" ", "_") + f"/img_{number:08d}.jpg"
         target = raw / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(image.path, target)
+        target.write_bytes(content(image.path, number))
         marks = [
             1 if image.values.get(attribute) == index else (-1, 0)[index % 2]
             for _, _, attribute, index in columns
@@ -129,7 +132,7 @@ def zappos50k(drawn: list[Drawn], raw: Path) -> None:
         names.append(f"Shoes/Sneakers and Athletic/Brand {number % 3}/{number}.1.jpg")
         target = raw / "ut-zap50k-images" / names[-1]
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(image.path, target)
+        target.write_bytes(content(image.path, number))
     (raw / "filenames.json").write_text("".join(f"{name}\n" for name in names))
     rng = np.random.default_rng(0)
     for condition, attribute in conditions.items():
@@ -157,6 +160,8 @@ def catalogue(drawn: list[Drawn], raw: Path) -> None:
             (raw / name).parent.mkdir(exist_ok=True)
             with Image.open(image.path) as opened:
                 opened.save(raw / name)
+            if number % EVERY == EVERY - 1:
+                (raw / name).write_bytes(content(image.path, number))
             cells = [
                 VALUES[attribute][image.values[attribute]] if attribute in image.values else ""
                 for attribute in ("neckline_design", "sleeve_length")

@@ -54,20 +54,6 @@ def test_one_seed_has_no_band_and_no_bars() -> None:
     assert not any(len(bar) for bar in bars.get_segments())
 
 
-def test_a_setting_has_a_line_with_bars_per_embedding() -> None:
-    table = frame(
-        "value embedding seed map",
-        *[(32, "global", 0, 40.0), (32, "global", 1, 42.0), (64, "global", 0, 43.0)],
-        *[(64, "global", 1, 43.0), (64, "fused", 0, 50.0), (64, "fused", 1, 52.0)],
-    )
-    (axes,) = setting_sweep(table, setting="local input, px", chosen=64).axes
-    assert points(axes.lines[0]) == [(32.0, 41.0), (64.0, 43.0)]
-    assert legend(axes) == ["global", "fused", "the study's value, 64"]
-    first = axes.collections[0].get_segments()[0]
-    assert first[:, 1].tolist() == pytest.approx([41.0 - np.sqrt(2.0), 41.0 + np.sqrt(2.0)])
-    assert axes.get_xlabel() == "local input, px"
-
-
 def test_training_is_over_thousands_of_images_and_methods_differ_twice() -> None:
     names = [f"method {k}" for k in range(8)]
     rows = [(n, s, 2000 * e, 10.0 * e + s) for n in names for s in (0, 2) for e in (1, 2)]
@@ -96,7 +82,8 @@ def test_a_forest_tells_intervals_with_zero_from_those_without() -> None:
     assert points(unsure) == [(-1.0, 1.0)]  # an interval that ends at zero holds it
     assert not same_color(clear.get_color(), unsure.get_color())
     assert list(zero.get_xdata()) == [0.0, 0.0]
-    ends = [segment[:, 0].tolist() for bars in axes.collections for segment in bars.get_segments()]
+    lines = axes.collections[::3]  # each is followed by its caps
+    ends = [segment[:, 0].tolist() for bars in lines for segment in bars.get_segments()]
     assert ends == [[1.0, 9.0], [-3.0, -1.0], [-3.0, 0.0]]
     assert axes.yaxis_inverted()
     assert forest(table[:0]).axes[0].texts[0].get_text() == "no pairs to compare"
@@ -131,8 +118,11 @@ def example(truth=None, *, peak: tuple[int, int] | None = (1, 3)) -> AttentionEx
 def test_each_method_has_its_map_with_a_cross_and_the_true_box() -> None:
     boxed = {"neck_design": example((0.25, 0.5, 0.75, 1.0))}
     figure = attention_side_by_side({"asen": boxed, "asen_pp": boxed})
-    assert [axes.get_title() for axes in figure.axes] == ["image", "ASEN", "ASEN++"]
-    for axes in figure.axes[1:]:
+    *panels, scale = figure.axes
+    assert [axes.get_title() for axes in panels] == ["image", "ASEN", "ASEN++"]
+    assert scale.get_xlabel() == "attention, within each map"
+    assert [tick.get_text() for tick in scale.get_xticklabels()] == ["lowest", "highest"]
+    for axes in panels[1:]:
         assert points(axes.lines[0]) == [(35.0, 15.0)]  # column 3 and row 1 of cells of 10 px
         assert axes.patches[0].get_bbox().extents.tolist() == [10.0, 20.0, 30.0, 40.0]
     assert len(legend(figure)) == 2
@@ -140,7 +130,7 @@ def test_each_method_has_its_map_with_a_cross_and_the_true_box() -> None:
 
 def test_without_true_boxes_none_are_drawn_and_a_flat_map_has_no_cross() -> None:
     figure = attention_side_by_side({"asen": {"neck": example(peak=None)}})
-    assert not any(axes.patches or axes.lines for axes in figure.axes)
+    assert not any(axes.patches or axes.lines for axes in figure.axes[:-1])  # the last is a scale
     assert legend(figure) == ["maximum of the attention"]
 
 

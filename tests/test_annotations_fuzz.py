@@ -4,22 +4,25 @@ import re
 import tempfile
 from pathlib import Path
 
+import naive_annotations as naive
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from naive_annotations import FILES, TABLE
 
 from asen_tf.annotations import (
     AnnotationError,
-    AttributeTable,
     read_regions,
     read_split,
     write_meta,
     write_regions,
     write_split,
 )
+from asen_tf.annotations.listed import parse_triplets
 
-TABLE = AttributeTable(("length", "neck"), (3, 2))
-FILES = 4
+thousands = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+
+WRONG = ["0 1 2", "0 1 1 2", "2 0 1 2", "0 1 2 4", "0 1 2 3 0", "x", "-1 0 1 2"]
 FIELD = st.one_of(
     st.integers(0, 4).map(str), st.sampled_from(["-1", "x", "", "1.5", "7", "00", "9" * 25, "٣"])
 )
@@ -39,96 +42,110 @@ TEXT = st.one_of(
 )
 
 
-def naive_rows(data: bytes) -> list[list[int]] | int:
-    """Read line by line, the slow way; return the rows, or the first line that is wrong."""
-    rows = []
-    for number, line in enumerate(re.split(rb"\r\n|\r|\n", data.removeprefix(b"\xef\xbb\xbf")), 1):
-        fields = re.split(rb"[ \t]+", line.strip(b" \t")) if line.strip(b" \t") else []
-        if not fields:
-            continue
-        if not all(re.fullmatch(rb"[0-9]{1,18}", field) for field in fields):
-            return number
-        if len(fields) < 3 or len(fields) % 2 == 0:
-            return number
-        file, *pairs = (int(field) for field in fields)
-        for attribute, value in zip(pairs[::2], pairs[1::2], strict=True):
-            if file >= FILES or attribute >= 2 or value >= TABLE.sizes[attribute]:
-                return number
-            rows.append([file, attribute, value])
-    return rows
+def made(data_dir: Path) -> Path:
+    """Write meta.json once, and return the dataset's folder."""
+    if not (data_dir / "Tiny").exists():
+        write_meta(data_dir, "Tiny", TABLE)
+        (data_dir / "Tiny").mkdir()
+    return data_dir / "Tiny"
 
 
-@settings(max_examples=200, deadline=None)
+@thousands
 @given(data=TEXT)
 @example(data=b"")
 @example(data=b"\n0 1 1 0 2\n\n")
 @example(data=b"0 0 0\x0b")
-def test_rows_are_right_or_the_error_names_file_and_line(data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        data_dir = Path(folder)
-        write_meta(data_dir, "Tiny", TABLE)
-        root = data_dir / "Tiny"
-        root.mkdir()
-        (root / "filenames_train.txt").write_text("a\nb\nc\nd\n")
-        (root / "label_train.txt").write_bytes(data)
-        expected = naive_rows(data)
-        try:
-            rows = read_split(data_dir, "Tiny", "train", missing="ignore").labels
-        except AnnotationError as error:
-            assert isinstance(expected, int)
-            assert error.path == root / "label_train.txt"
-            assert str(error).startswith(f"{error.path}:{error.line}: ")
-            lines = re.split(rb"\r\n|\r|\n", data)
-            wrong = lines[error.line - 1]  # the named line is wrong by itself, too
-            assert isinstance(naive_rows(wrong), int)
-        else:
-            assert rows.tolist() == expected
+def test_rows_are_right_or_the_error_names_file_and_line(tmp_path: Path, data: bytes) -> None:
+    root, expected = made(tmp_path), naive.rows(data)
+    (root / "filenames_train.txt").write_text("a\nb\nc\nd\n")
+    (root / "label_train.txt").write_bytes(data)
+    try:
+        rows = read_split(tmp_path, "Tiny", "train", missing="ignore").labels
+    except AnnotationError as error:
+        assert isinstance(expected, int)
+        assert error.path == root / "label_train.txt"
+        assert str(error).startswith(f"{error.path}:{error.line}: ")
+        lines = re.split(rb"\r\n|\r|\n", data)
+        wrong = lines[error.line - 1]  # the named line is wrong by itself, too
+        assert isinstance(naive.rows(wrong), int)
+    else:
+        assert rows.tolist() == expected
 
 
-@settings(max_examples=100, deadline=None)
-@given(data=st.one_of(st.binary(max_size=60), st.text(max_size=40).map(str.encode)))
+@thousands
+@given(
+    data=st.one_of(
+        st.lists(st.sampled_from(["0 1 2 3", "1 3 0 2", "0  2 1\t0", "", *WRONG])).map("\n".join),
+        st.lists(st.lists(FIELD, max_size=5).map(" ".join), max_size=5).map("\r\n".join),
+    )
+)
+def test_triplets_are_right_or_the_error_names_file_and_line(tmp_path: Path, data: str) -> None:
+    path, expected = tmp_path / "triplets_train.txt", naive.triplets(data)
+    path.write_text(data, newline="")
+    try:
+        triplets = parse_triplets(path, TABLE, FILES)
+    except AnnotationError as error:
+        assert not isinstance(expected, list) and error.path == path
+        if expected is not None:  # what is wrong is a line: not the first one in any case
+            wrong = data.replace("\r\n", "\n").split("\n")[error.line - 1]
+            assert isinstance(naive.triplets(wrong), int)
+    else:
+        assert triplets.tolist() == expected
+
+
+@thousands
+@given(
+    data=st.one_of(
+        st.lists(
+            st.sampled_from(["a.jpg", "b c/d.jpg", "é", " x\t", "", "/e", "../f", "g/..", "~h"])
+        )
+        .map("\n".join)
+        .map(str.encode),
+        st.binary(max_size=60),
+        st.text(max_size=40).map(str.encode),
+    )
+)
 @example(data=b"a\n../b\n")
 @example(data=b"a/b\n" + b"x" * 5000)
-def test_any_list_of_files_is_read_or_refused_with_its_line(data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        data_dir = Path(folder)
-        write_meta(data_dir, "Tiny", TABLE)
-        root = data_dir / "Tiny"
-        root.mkdir()
-        (root / "label_train.txt").write_text("")
-        (root / "filenames_train.txt").write_bytes(data)
-        try:
-            split = read_split(data_dir, "Tiny", "train", missing="skip")
-        except AnnotationError as error:
-            assert error.line is not None and error.path == root / "filenames_train.txt"
-        else:
-            inside = [
-                (root / name).resolve().is_relative_to(root.resolve()) for name in split.files
-            ]
-            assert all(inside)
-            assert len(split.missing) <= len(split.files)
+def test_any_list_of_files_is_read_or_refused_with_its_line(tmp_path: Path, data: bytes) -> None:
+    root, expected = made(tmp_path), naive.names(data)
+    (root / "label_train.txt").write_text("")
+    (root / "filenames_train.txt").write_bytes(data)
+    try:
+        split = read_split(tmp_path, "Tiny", "train", missing="skip")
+    except AnnotationError as error:
+        assert error.line == expected and error.path == root / "filenames_train.txt"
+    else:
+        assert list(split.files) == expected
+        assert len(split.missing) <= len(split.files)
+        inside = [(root / name).resolve().is_relative_to(root.resolve()) for name in split.files]
+        assert all(inside)
 
 
-@settings(max_examples=100, deadline=None)
-@given(data=st.lists(st.lists(FIELD, max_size=7).map(",".join), max_size=4))
-def test_any_region_file_is_read_or_refused_with_its_line(data: list[str]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        data_dir = Path(folder)
-        write_meta(data_dir, "Tiny", TABLE)
-        path = data_dir / "Tiny" / "regions_train.csv"
-        path.parent.mkdir()
-        path.write_text("\n".join(["index,attribute,left,top,right,bottom", *data]))
-        try:
-            regions = read_regions(data_dir, "Tiny", "train")
-        except AnnotationError as error:
-            assert error.path == path and error.line is not None
-        else:
-            assert len(regions) == sum(bool(line.strip()) for line in data)
-            write_regions(data_dir, "Tiny", "train", regions)
-            assert read_regions(data_dir, "Tiny", "train") == regions
+@thousands
+@given(
+    data=st.lists(
+        st.one_of(
+            st.sampled_from(["0,0,1,2,3,4", "1,1,0,0,0.5,7e1", "2,0,1,1,2,2", "3,1,5,5,9,9", ""]),
+            st.lists(FIELD, min_size=5, max_size=7).map(",".join),
+        ),
+        max_size=4,
+    )
+)
+def test_any_region_file_is_read_or_refused_with_its_line(tmp_path: Path, data: list[str]) -> None:
+    path, expected = made(tmp_path) / "regions_train.csv", naive.regions(data)
+    path.write_text("\n".join(["index,attribute,left,top,right,bottom", *data]))
+    try:
+        regions = read_regions(tmp_path, "Tiny", "train")
+    except AnnotationError as error:
+        assert error.path == path and error.line == expected
+    else:
+        assert regions == expected
+        write_regions(tmp_path, "Tiny", "train", regions)
+        assert read_regions(tmp_path, "Tiny", "train") == regions
 
 
-@settings(max_examples=100, deadline=None)
+@thousands
 @given(rows=CLEAN, names=st.lists(st.text(max_size=8), min_size=FILES, max_size=FILES))
 def test_what_is_written_reads_back(rows: list[tuple[int, int, int]], names: list[str]) -> None:
     array = np.array(rows)

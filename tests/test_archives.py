@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from asen_tf.annotations import AnnotationError
-from data_prep.archives import unpack
+from data_prep.archives import members_of, unpack
 
 
 def archive(path: Path, members: dict[str, bytes], *, packed: bool = False) -> Path:
@@ -122,3 +125,75 @@ def test_an_encrypted_or_absent_archive_is_named(tmp_path: Path) -> None:
         unpack(path, tmp_path / "out")
     with pytest.raises(AnnotationError, match="absent.zip: cannot be read"):
         unpack(tmp_path / "absent.zip", tmp_path / "out")
+
+
+def test_what_is_there_is_kept_only_if_its_checksum_is_right(tmp_path: Path) -> None:
+    target, path = tmp_path / "out", archive(tmp_path / "a.zip", {"a": b"right", "b": b"whole"})
+    target.mkdir()
+    (target / "a").write_bytes(b"wrong")  # of the same size
+    (target / "b").write_bytes(b"whole")
+    os.utime(target / "b", ns=(10**18, 10**18))
+    unpack(path, target)
+    assert (target / "a").read_bytes() == b"right"
+    assert (target / "b").stat().st_mtime_ns == 10**18  # not written again
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("a", b"1"), ("a/b", b"2")], "a name of its own, not that of another; got 'a'"),
+        ([("a/b/c", b"1"), ("a/b", b"2")], "a name of its own, not that of another; got 'a/b'"),
+        ([(".", b"1")], "a name of its own, not that of another; got '.'"),
+        ([("a/./b", b"1"), ("a/b", b"2")], "a name of its own, not that of another; got 'a/b'"),
+        ([("x" * 251, b"1")], "a name may have 249 bytes"),
+        ([("d/" + "ü" * 125 + "/a", b"1")], "a name may have 249 bytes"),
+    ],
+)
+def test_names_that_no_disk_can_hold_are_refused_first(
+    tmp_path: Path, members: list[tuple[str, bytes]], message: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
+        for name, content in [("first", b"1"), *members]:
+            opened.writestr(name, content)
+    with pytest.raises(AnnotationError, match=message):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_is_taken_is_an_error_of_our_own(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", {"a/b": b"1"})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").write_bytes(b"a file")
+    for target in (tmp_path / "out", path):
+        with pytest.raises(AnnotationError, match="a.zip: the archive must be readable, and its"):
+            unpack(path, target)
+    (tmp_path / "folder.zip").mkdir()
+    with pytest.raises(AnnotationError, match="folder.zip: the archive must be readable"):
+        unpack(tmp_path / "folder.zip", tmp_path / "out")
+
+
+def test_the_longest_name_arrives_and_what_macos_adds_does_not(tmp_path: Path) -> None:
+    members = {"x" * 249: b"1", "__MACOSX/._a": b"2", "a": b"3"}
+    path = archive(tmp_path / "a.zip", members)
+    unpack(path, tmp_path / "out")
+    found = tree(tmp_path / "out")
+    assert found.pop(".a.zip.unpacked") and found == {"x" * 249: b"1", "a": b"3"}
+    assert members_of(path) == ["x" * 249, "a"]
+
+
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(changes=st.lists(st.tuples(st.integers(0, 10**4), st.integers(0, 255)), max_size=4))
+def test_any_damage_is_an_error_of_our_own_or_does_no_harm(tmp_path: Path, changes) -> None:
+    path, target = tmp_path / "a.zip", tmp_path / "out"
+    shutil.rmtree(target, ignore_errors=True)
+    data = bytearray(archive(path, {"d/a": b"content" * 9, "b": b"2"}).read_bytes())
+    for place, value in changes:
+        data[place % len(data)] = value
+    path.write_bytes(data)
+    try:
+        unpack(path, target)
+    except AnnotationError as error:
+        assert error.path == path
+    inside = [member.resolve() for member in target.rglob("*")] if target.exists() else []
+    assert all(member.is_relative_to(target.resolve()) for member in inside)
+    assert {member.name for member in tmp_path.iterdir()} <= {"a.zip", "out"}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from asen_tf.cells import Cell, Progress, Relay, failures
-from asen_tf.pipeline import Study
+from asen_tf.cells import Attempt, Cell, Progress, Relay, failures
+from asen_tf.pipeline import Step, Study
 
 
-def cell(folder: Path, row: str = "csn") -> Cell:
+def cell(folder: Path, row: str = "csn", start: Attempt | None = None) -> Cell:
     study = Study("smoke", "smoke", str(folder / "no data"), str(folder / "results"))
-    return Cell(study, row, 0, 1, Progress(2, 2))
+    return Cell(study, row, 0, 1, Progress(2, 2), start)
 
 
 def test_a_failing_cell_is_told_and_kept_and_raises_nothing(
@@ -25,9 +25,42 @@ def test_a_failing_cell_is_told_and_kept_and_raises_nothing(
     said = capsys.readouterr().out
     assert "csn-seed0: FAILED (PapermillExecutionError), see" in said
     assert "1 of 2 runs" in said
-    (kept,) = failures(failing.study)
-    assert kept == failing.failure and "meta.json: the file is missing" in kept.read_text()
+    (kept,) = failures([failing.trial])
+    assert kept.name == "csn-seed0.txt" and "meta.json: the file is missing" in kept.read_text()
     assert not failing.is_current() and not failing.step.executed.exists()
+
+
+def test_without_its_backbone_a_cell_is_skipped_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = cell(tmp_path).study
+    start = Attempt(Step(study, "02_pretrain_backbone", {}, "backbone"), "backbone-seed0")
+    waiting = cell(tmp_path, start=start)
+    assert not waiting.trial.skipped
+    start.failure.parent.mkdir(parents=True)
+    start.failure.write_text("no data\n")
+    waiting.attempt()
+    said = capsys.readouterr().out
+    assert said == f"== csn-seed0: SKIPPED, for want of backbone-seed0; why: {start.failure}\n"
+    assert waiting.trial.failure.read_text() in said
+    assert waiting.progress.total == 1
+    assert failures([start, waiting.trial]) == [start.failure, waiting.trial.failure]
+
+
+def test_a_failure_takes_the_copy_of_earlier_code_away_and_success_the_failure(
+    tmp_path: Path,
+) -> None:
+    trial = cell(tmp_path).trial
+    trial.step.executed.parent.mkdir(parents=True)
+    trial.step.executed.write_text("of earlier code")
+    (tmp_path / "results" / "smoke" / "failed").write_text("in the way of reports")
+    with pytest.raises(FileExistsError):  # what cannot be told stops the study
+        trial.make()
+    (tmp_path / "results" / "smoke" / "failed").unlink()
+    assert trial.make().startswith("FAILED (PapermillExecutionError)")
+    assert trial.failure.exists() and not trial.step.executed.exists()
+    assert not trial.settled(False) and trial.failure.exists()
+    assert trial.settled(True) and not trial.failure.exists()
 
 
 def test_a_cell_is_named_for_row_and_seed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import raw_releases
 
 from asen_tf.annotations import AnnotationError, read_meta, read_split
 from data_prep import darn
+from data_prep.prepare import prepare
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,11 @@ def test_a_bad_line_of_urls_is_named(tmp_path: Path, line: str, message: str) ->
         darn.read_urls(path)
     path.write_text("pic/0/b c.jpg  https://host/b.jpg\n")
     assert darn.read_urls(path) == {"pic/0/b c.jpg": "https://host/b.jpg"}
+    path.write_text("pic/0/b c.jpg\thttps://host/b.jpg\r\npic/1.jpg \t http://[::1/x\n")
+    assert darn.read_urls(path) == {
+        "pic/0/b c.jpg": "https://host/b.jpg",
+        "pic/1.jpg": "http://[::1/x",  # no address: the download records it
+    }
 
 
 def test_what_is_missing_is_fetched_first(raw: Path, tmp_path: Path, capsys) -> None:
@@ -107,12 +113,16 @@ def test_what_is_missing_is_fetched_first(raw: Path, tmp_path: Path, capsys) -> 
         threading.Thread(target=server.serve_forever, daemon=True).start()
         base = f"http://127.0.0.1:{server.server_port}"
         urls = [f"{missing[0]} {base}/first.jpg", f"{missing[1]} {base}/gone.jpg"]
-        urls.append(f"pic/not/listed.jpg {base}/first.jpg")
+        urls += [f"pic/not/listed.jpg {base}/first.jpg", f"{missing[2]}\thttp://[::1/x"]
         (tmp_path / "raw" / "urls.txt").write_text("\n".join(urls))
         arguments = ["--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "data")]
         assert darn.main([*arguments, "--download"]) == 0
+        assert "downloads: 1 fetched, 1 gone, 1 rejected" in capsys.readouterr().out
+        (tmp_path / "raw" / missing[0]).unlink()
+        by_notebook = {"download": tmp_path / "raw" / "urls.txt"}
+        report = prepare("DARN", tmp_path / "raw", tmp_path / "data", **by_notebook)
+        assert "1 fetched" in str(report)
         server.shutdown()
-    assert "downloads: 1 fetched, 1 gone" in capsys.readouterr().out
     valid = read_split(tmp_path / "data", "DARN", "valid")
     assert missing[0] in valid.files and missing[1] not in valid.files
     assert not (tmp_path / "raw" / "pic" / "not").exists()

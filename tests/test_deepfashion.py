@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import raw_releases
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from asen_tf.annotations import AnnotationError, read_split, read_value_names
 from data_prep import deepfashion
@@ -92,19 +90,3 @@ def test_from_the_release_to_split_files(tmp_path: Path) -> None:
     assert deepfashion.main(["--raw", str(raw), "--out", str(tmp_path / "other")]) == 0
     (raw / "Anno_coarse" / "list_attr_img.txt").unlink()
     assert deepfashion.main(["--raw", str(raw), "--out", str(tmp_path / "other")]) == 1
-
-
-@settings(max_examples=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=80) | st.text("01 -\nimgaé./\r2", max_size=80).map(str.encode))
-def test_any_list_is_read_or_an_error_of_our_own(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "img.txt"
-    path.write_bytes(data)
-    for read in (lambda: list(deepfashion.read_images(path, [(0, 0)])), lambda: values(path)):
-        try:
-            assert read() is not None
-        except AnnotationError as error:
-            assert error.path == path
-
-
-def values(path: Path) -> object:
-    return deepfashion.read_values(path)

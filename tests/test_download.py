@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import http.server
 import io
@@ -79,6 +80,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, PICTURE)
         elif path == "gone":
             self.answer(404, b"no")
+        elif path.startswith("status-"):
+            self.answer(int(path.removeprefix("status-")))
+        elif path == "patience":
+            self.answer(429, Retry_After="3600")
+        elif path == "drip":
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(60):
+                    self.wfile.write(b"x")
+                    time.sleep(0.25)
         elif path == "busy":  # once
             self.answer(503 if before == 1 else 200, PICTURE)
         elif path == "later":  # once, and says when
@@ -193,3 +206,47 @@ def test_a_line_cut_by_a_kill_is_passed_over(server: Server, tmp_path: Path) -> 
 
 def test_nothing_to_do_is_said(tmp_path: Path) -> None:
     assert "nothing to do" in str(download({}, tmp_path, QUICK))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://[::1/x", "http://" + "a" * 70 + ".com/x", "http://.x/", "http://"),
+        *("http://127.0.0.1:99999/", "http://a b/", "https://exa\u2028mple/", "http://xn--/"),
+    ],
+)
+def test_what_is_no_address_is_recorded_and_stops_nothing(
+    server: Server, tmp_path: Path, url: str
+) -> None:
+    wanted = {"a.jpg": url, "b.jpg": server.url("good")}
+    download(wanted, tmp_path, Politeness(timeout=1.0, retries=0))
+    rows = journal(tmp_path)
+    assert rows["a.jpg"]["status"] in ("rejected", "failed") and rows["a.jpg"]["reason"]
+    assert rows["b.jpg"]["status"] == "fetched"
+
+
+@pytest.mark.parametrize("path", ["drip", "patience"])
+def test_no_server_holds_an_image_up_beyond_the_deadline(
+    server: Server, tmp_path: Path, path: str
+) -> None:
+    began = time.monotonic()
+    limits = Politeness(timeout=1.0, deadline=1.0, retries=1, pause=0.01)
+    assert download(sources(server, path), tmp_path, limits).counts == {"failed": 1}
+    assert time.monotonic() - began < 4.0
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("status", "final"),
+    [(401, False), (403, False), (408, False), (404, True), (410, True), (451, True)],
+)
+def test_only_what_the_server_says_is_gone_is_given_up(
+    server: Server, tmp_path: Path, status: int, final: bool
+) -> None:
+    wanted = sources(server, f"status-{status}")
+    limits = Politeness(retries=0)
+    expected = "gone" if final else "failed"
+    assert download(wanted, tmp_path, limits).counts == {expected: 1}
+    server.asked.clear()
+    download(wanted, tmp_path, limits)
+    assert len(server.asked) == (0 if final else 1)

@@ -95,6 +95,35 @@ def test_a_broken_file_raises_or_is_told_and_left_out(embedder: Embedder, folder
     np.testing.assert_allclose(vectors[[0, 3]], embedder.embed_all(paths[::3]), atol=1e-5)
 
 
+def test_batches_without_any_usable_file_are_passed_over(
+    embedder: Embedder, folder: Path, tmp_path: Path
+) -> None:
+    bad, good = folder / "broken.jpg", folder / "0.png"
+    told: list[ImageError] = []
+    vectors = embedder.embed_all([bad] * 33 + [good], skip=told.append)  # 32 are a batch
+    assert len(told) == 33 and np.isnan(vectors[:33]).all()
+    np.testing.assert_allclose(vectors[33:], embedder.embed_all([good]), atol=1e-6)
+    assert embedder.embed_all([good] + [bad] * 40, skip=told.append).shape == (41, 3, 16 * 2)
+    assert embedder.embed_all([bad], skip=told.append).shape == (1, 3, 0)
+    command = [sys.executable, "-m", "asen_tf", "embed", str(folder / "model.keras"), str(bad)]
+    command += ["--out", str(tmp_path / "vectors.npz")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "not written: no image can be used" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "vectors.npz").exists()
+    assert done.stderr.count("broken.jpg: not a readable image") == 1
+
+
+def test_damaged_exif_data_do_not_matter(embedder: Embedder, folder: Path, tmp_path: Path) -> None:
+    exif = b"Exif\x00\x00II*\x00\xff"
+    Image.open(folder / "0.png").save(tmp_path / "bad exif.png", exif=exif)
+    found, expected = (
+        embedder.embed(path, "sleeve") for path in (tmp_path / "bad exif.png", folder / "0.png")
+    )
+    np.testing.assert_array_equal(found, expected)
+    seen = embedder.attend(tmp_path / "bad exif.png", "sleeve")
+    assert seen.region == embedder.attend(folder / "0.png", "sleeve").region
+
+
 def test_no_image_gives_no_vector(embedder: Embedder) -> None:
     assert embedder.embed_all([]).shape[:2] == (0, len(NAMES))
 

@@ -1,4 +1,4 @@
-"""Precision, XLA, distribution: both stages run, and a step costs what it costs in float32."""
+"""Precision, XLA, one replica: both stages run, and steps cost what they cost in float32."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from asen_tf.training.trainer import Trainer
 from data_prep.synthetic import make_dataset
 
 
+STEPS = 5  # of the first stage, an epoch each
+
+
 @pytest.fixture(autouse=True)
 def policy_as_before():
     yield
@@ -28,10 +31,10 @@ def policy_as_before():
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory):
-    """Return what one step per stage measured, by option; the start is the same for all."""
+    """Return what each step measured, by option; the start is the same for all."""
     folder = tmp_path_factory.mktemp("options")
     make_dataset(folder / "data", images=200, size=64, dataset="Garments")
-    once = {"steps_per_epoch": 1, "stage1_epochs": 1, "stage2_epochs": 1}
+    once = {"steps_per_epoch": 1, "stage1_epochs": STEPS, "stage2_epochs": 2}
 
     @functools.cache
     def of(**options) -> pd.DataFrame:
@@ -54,12 +57,17 @@ def history(tmp_path_factory: pytest.TempPathFactory):
     ],
     ids=["XLA", "mirrored", "float16", "bfloat16"],
 )
-def test_first_step_costs_what_it_costs_in_float32(history, options, tolerance: float) -> None:
+def test_steps_cost_what_they_cost_in_float32(history, options, tolerance: float) -> None:
     plain, other = history(), history(**options)
-    assert list(other["stage"]) == ["stage1", "stage2"]
-    assert other.loc[0, "loss"] == pytest.approx(plain.loc[0, "loss"], abs=tolerance)
+    assert list(other["stage"]) == ["stage1"] * STEPS + ["stage2"] * 2
+    first = plain["stage"] == "stage1"
+    print(options, (other["loss"] - plain["loss"]).tolist())
+    assert plain.loc[first, "loss"].nunique() == STEPS  # the weights move from step to step
+    np.testing.assert_allclose(other.loc[first, "loss"], plain.loc[first, "loss"], atol=tolerance)
+    # The second stage begins with regions that may lie a pixel beside: close, and finite.
+    np.testing.assert_allclose(other["loss"], plain["loss"], atol=max(0.05, tolerance))
     assert np.isfinite(other[["loss", "val_map"]].to_numpy()).all()
-    assert np.isfinite(other.loc[1, ["global", "local", "alignment"]].astype(float)).all()
+    assert np.isfinite(other.loc[~first, ["global", "local", "alignment"]].to_numpy(float)).all()
 
 
 def half_precision_trainer() -> tuple[Trainer, list]:

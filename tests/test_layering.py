@@ -28,7 +28,7 @@ LAYERS = (
     ("results", "retrieval"),
     ("production",),
     ("starts",),
-    ("experiment", "reranking"),
+    ("experiment", "measurement", "reranking"),
     ("figures", "notebook", "pipeline", "report", "tables", "tuning"),
     ("cells", "evidence"),
     ("explorer", "__main__"),

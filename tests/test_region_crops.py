@@ -1,39 +1,11 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import tensorflow as tf
+from naive_regions import naive_crop
 
 from asen_tf.layers import RegionOfInterest, crop_regions
-
-
-def naive_crop(
-    image: np.ndarray, box: tuple[int, int, int, int], map_size: int, crop_size: int
-) -> np.ndarray:
-    """Crop one pixel and one sample at a time."""
-    size = len(image)
-
-    def sample(y: float, x: float) -> np.ndarray:
-        y, x = (min(max(position, 0.0), size - 1.0) for position in (y, x))
-        top, left = math.floor(y), math.floor(x)
-        bottom, right = min(top + 1, size - 1), min(left + 1, size - 1)
-        upper = image[top, left] * (1 - x + left) + image[top, right] * (x - left)
-        lower = image[bottom, left] * (1 - x + left) + image[bottom, right] * (x - left)
-        return upper * (1 - y + top) + lower * (y - top)
-
-    scale = size / map_size
-    top, left, bottom, _ = (edge * scale for edge in box)
-    step = (bottom - top) / crop_size
-    crop = np.zeros((crop_size, crop_size, 3))
-    for i in range(crop_size):
-        for j in range(crop_size):
-            for dy in (0.25, 0.75):
-                for dx in (0.25, 0.75):
-                    position = top + (i + dy) * step - 0.5, left + (j + dx) * step - 0.5
-                    crop[i, j] += sample(*position) / 4
-    return crop
 
 
 def noise(*shape: int) -> np.ndarray:

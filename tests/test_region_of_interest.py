@@ -1,49 +1,14 @@
 from __future__ import annotations
 
-import math
-
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from naive_regions import Box, naive_box
 
 from asen_tf.layers import RegionOfInterest, region_boxes
-
-Box = tuple[int, int, int, int]
-
-
-def naive_box(attention: np.ndarray, map_size: int, threshold: float) -> Box | None:
-    """Redo the steps one pixel at a time; None where rounding decides which pixels are kept."""
-    height, width = attention.shape
-    levels = np.zeros((map_size, map_size))
-    for row in range(map_size):
-        for column in range(map_size):
-            y = min(max((row + 0.5) * height / map_size - 0.5, 0.0), height - 1.0)
-            x = min(max((column + 0.5) * width / map_size - 0.5, 0.0), width - 1.0)
-            for i in (math.floor(y), math.floor(y) + 1):
-                for j in (math.floor(x), math.floor(x) + 1):
-                    if i < height and j < width:
-                        share = (1.0 - abs(y - i)) * (1.0 - abs(x - j))
-                        levels[row, column] += share * float(attention[i, j])
-    span = levels.max() - levels.min()
-    if span < 1e-9:
-        return 0, 0, map_size, map_size
-    levels = (levels - levels.min()) / span * 255.0
-    first_kept = math.floor(255.0 * threshold) + 1
-    if np.abs(levels - first_kept).min() < 1e-3:
-        return None
-    kept = np.argwhere(levels > first_kept - 1e-3).tolist()
-    top, bottom = min(p[0] for p in kept), max(p[0] for p in kept) + 1
-    left, right = min(p[1] for p in kept), max(p[1] for p in kept) + 1
-    side = max(bottom - top, right - left)
-    top -= (side - (bottom - top)) // 2
-    left -= (side - (right - left)) // 2
-    while top < 0 or left < 0 or top + side > map_size or left + side > map_size:
-        top += (top < 0) - (top + side > map_size)
-        left += (left < 0) - (left + side > map_size)
-    return top, left, top + side, left + side
 
 
 def box_of(attention: np.ndarray, map_size: int, threshold: float = 0.1) -> Box:

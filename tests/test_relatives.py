@@ -2,92 +2,12 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from naive_models import attended, build, compare, features, gated, projected, relu, weights
 from small_model import NAMES, VIEW, pictures
 
-from asen_tf.layers import global_view
-from asen_tf.models import SimilarityModel, build_model
-from asen_tf.presets import smoke
-
-
-def build(**changes) -> SimilarityModel:
-    """Build a method with random weights, none of which is zero."""
-    keras.utils.set_random_seed(5)
-    model = build_model(smoke().override(global_size=VIEW, **changes), NAMES)
-    rng = np.random.default_rng(5)
-    for weight in model.weights:
-        if weight.shape.rank == 1:  # biases and batch normalisation, the moving variance too
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        elif "table" in weight.name:
-            weight.assign(rng.normal(size=weight.shape))
-    return model
-
-
-def weights(model: SimilarityModel, part: str) -> dict[str, np.ndarray]:
-    """Return a part's weights by the last piece(s) of their names, such as `key/kernel`."""
-    found = {}
-    for weight in model.weights:
-        name = weight.name.split(":")[0]
-        if f"global_{part}/" in f"{name}/":
-            found[name.split(f"global_{part}/")[1]] = weight.numpy().astype(np.float64)
-    return found
-
-
-def features(model: SimilarityModel, images: np.ndarray) -> np.ndarray:
-    """Return the backbone's features, `(B, h, w, C)`; the backbone has its own tests."""
-    branch = getattr(model, "branch", None) or model.global_branch
-    view = global_view(tf.constant(images), VIEW)
-    normalised = branch.get_layer("global_normalisation")(view)
-    return branch.get_layer("global_backbone")(normalised).numpy().astype(np.float64)
-
-
-def relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0.0)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-x))
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    shares = np.exp(scores - scores.max())
-    return shares / shares.sum()
-
-
-def gated(model: SimilarityModel, pooled: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    w = weights(model, "channel_attention")
-    r = relu(vector @ w["attribute/kernel"] + w.get("attribute/bias", 0.0))
-    squeezed = relu(np.concatenate([pooled, r]) @ w["squeeze/kernel"] + w["squeeze/bias"])
-    return pooled * sigmoid(squeezed @ w["gate/kernel"] + w["gate/bias"])
-
-
-def projected(model: SimilarityModel, vector: np.ndarray) -> np.ndarray:
-    w = weights(model, "embedding")
-    return vector @ w["kernel"] + w["bias"]
-
-
-def attended(
-    model: SimilarityModel, x: np.ndarray, vector: np.ndarray, kind: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return pooled features and map of one image: kind is asen_pp, asen_v2 or asen."""
-    w = weights(model, "spatial_attention")
-    query = np.tanh(vector @ w["query/kernel"] + w.get("query/bias", 0.0))
-    scores = np.zeros(x.shape[:2])
-    for i, j in np.ndindex(*scores.shape):
-        key = x[i, j] @ w["key/kernel"] + w["key/bias"]
-        if kind == "asen_v2":
-            scale = w["key_norm/gamma"] / np.sqrt(w["key_norm/moving_variance"] + 1e-5)
-            key = (key - w["key_norm/moving_mean"]) * scale + w["key_norm/beta"]
-        product = query * np.tanh(key)
-        if kind == "asen":
-            scores[i, j] = np.tanh((product @ w["score/kernel"] + w["score/bias"])[0])
-        else:
-            scores[i, j] = product.sum() / np.sqrt(len(query))
-    shares = softmax(scores)
-    return (shares[..., None] * x).sum(axis=(0, 1)), shares
+from asen_tf.models import SimilarityModel
 
 
 def naive(model: SimilarityModel, images: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -108,11 +28,6 @@ def naive(model: SimilarityModel, images: np.ndarray, kind: str) -> tuple[np.nda
             maps.append(shares)
     shape = (len(images), len(NAMES))
     return np.reshape(found, (*shape, -1)), np.reshape(maps, (*shape, *maps[0].shape))
-
-
-def compare(actual: np.ndarray, expected: np.ndarray) -> None:
-    assert actual.shape == expected.shape and np.ptp(expected) > 1e-3
-    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("kind", ["asen", "asen_v2", "asen_pp"])
@@ -139,7 +54,7 @@ def test_the_triplet_network_knows_no_attribute() -> None:
 def test_csn_multiplies_one_embedding_by_the_attributes_mask(masks: str) -> None:
     model, images = build(method="csn", csn_masks=masks), pictures()
     common = projected(model, features(model, images).mean(axis=(1, 2)))
-    mask = relu(weights(model, "mask")["masks"])
+    mask = relu(weights(model, "global_mask")["masks"])
     compare(model.embed_all(images), common[:, None] * mask[None])
     if masks == "disjoint":
         np.testing.assert_array_equal(mask.sum(axis=0), 1.0)  # each dimension has one owner
@@ -160,7 +75,7 @@ def test_without_channel_attention_the_gates_are_gone() -> None:
     model, images = build(channel_attention=False), pictures()
     table = model.attribute_table.embeddings.numpy().astype(np.float64)
     expected = [
-        [projected(model, attended(model, x, vector, "asen_pp")[0]) for vector in table]
+        [projected(model, attended(model, x, vector)[0]) for vector in table]
         for x in features(model, images)
     ]
     compare(model.embed_all(images, embedding="global"), np.array(expected))

@@ -97,11 +97,13 @@ def test_asen_pp_gives_pytorchs_numbers(asen_pp) -> None:
 
 @pytest.mark.parametrize("method", RELATIVES)
 def test_the_2020_models_give_pytorchs_numbers(tmp_path: Path, method: str) -> None:
+    torch.manual_seed(3)  # with others, the single score per position of ASEN is the same at all
     network = alive(Wrapped(RELATIVES[method](3)))
     state = {f"module.{name}": array for name, array in network.state_dict().items()}
     torch.save({"epoch": 9, "state_dict": state, "prec": 0.6}, tmp_path / "x.pth.tar")
     model = build_model(paper().override(method=method, source_size=256), NAMES)
-    load_authors_checkpoint(tmp_path / "x.pth.tar", model)
+    unused = load_authors_checkpoint(tmp_path / "x.pth.tar", model)
+    assert [name.split(".", 2)[2] for name in unused] == ["fc.weight", "fc.bias"]
     images = pictures(3, side=256)
     outputs = model.embed_pairs(images, [0, 1, 2], [2, 0, 1])
     with torch.no_grad():
@@ -130,12 +132,14 @@ def test_all_faults_are_listed_and_the_model_stays_as_it_was(asen_pp, tmp_path: 
         del state["choices.local.basenet.layer2.0.conv1.weight"]
         state["choices.global.attnnet.fc3.weight"] = torch.zeros(1)
         state["choices.global.attnnet.fc2.bias"] = torch.zeros(7)
+        state["choices.local.fc.weight"] = torch.zeros(1)
         state["choices.global.attnnet.fc1.weight"] *= 2.0
 
     before = [weight.numpy().copy() for weight in model.weights]
     with pytest.raises(CheckpointError) as raised:
         load_authors_checkpoint(altered(path, tmp_path, spoil), model)
     text = str(raised.value)
+    assert "unexpected: choices.local.fc.weight" in text  # a classifier, but of no backbone
     assert "missing: choices.local.basenet.layer2.0.conv1.weight" in text
     assert "unexpected: choices.global.attnnet.fc3.weight" in text
     assert "shape of choices.global.attnnet.fc2.bias: (7,) does not fit (1024,)" in text

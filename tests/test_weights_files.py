@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,17 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test
 
 from small_model import pictures  # noqa: E402
 from test_weights import MEAN, STD, alive, close, tensor  # noqa: E402
-from torch_models import AsenPP, ResNet  # noqa: E402
+from torch_models import AsenPP, Csn2020, ResNet, Wrapped  # noqa: E402
 
 from asen_tf.annotations import AttributeTable, write_meta  # noqa: E402
 from asen_tf.backbones import BackboneError, build_backbone  # noqa: E402
 from asen_tf.embedder import Embedder  # noqa: E402
+from asen_tf.measurement import measure  # noqa: E402
 from asen_tf.models import build_model, load_starting_weights  # noqa: E402
 from asen_tf.presets import paper  # noqa: E402
+from asen_tf.weights import load_authors_checkpoint  # noqa: E402
 from asen_tf.weights.__main__ import main  # noqa: E402
+from data_prep.synthetic import make_dataset  # noqa: E402
 
 
 def torchvision_file(folder: Path, name: str) -> tuple[torch.nn.Module, Path]:
@@ -76,10 +80,52 @@ def test_the_command_line_writes_a_model_that_embeds(
     write_meta(tmp_path, "Tiny", AttributeTable(("collar", "neck"), (3, 3)))
     arguments = [str(tmp_path / "x.pth.tar"), str(tmp_path / "model.keras")]
     assert main([*arguments, "--dataset", "Tiny", "--data", str(tmp_path)]) == 0
-    assert "asen_pp, collar, neck" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "asen_pp, collar, neck" in printed and "not used" not in printed
     embedder = Embedder.load(tmp_path / "model.keras")
     assert embedder.attribute_names == ("collar", "neck")
     table = network.choices["global"]["attrnet"].attr_embedding.weight.detach().numpy()
     np.testing.assert_array_equal(embedder.model.attribute_table.embeddings, table)
     assert main([*arguments, "--dataset", "Other", "--data", str(tmp_path)]) == 1
     assert "Other" in capsys.readouterr().err
+
+
+def test_the_command_line_lists_what_the_method_does_not_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = alive(Wrapped(Csn2020(2))).state_dict()
+    torch.save({"epoch": 1, "state_dict": state}, tmp_path / "x.pth.tar")
+    write_meta(tmp_path, "Tiny", AttributeTable(("collar", "neck"), (3, 3)))
+    arguments = [str(tmp_path / "x.pth.tar"), str(tmp_path / "model.keras"), "--method", "csn"]
+    assert main([*arguments, "--dataset", "Tiny", "--data", str(tmp_path)]) == 0
+    expected = "embeddingnet.embeddingnet.fc.weight, embeddingnet.embeddingnet.fc.bias"
+    assert f"not used by the method (2 arrays): {expected}" in capsys.readouterr().out
+
+
+def test_a_file_of_pytorch_1_and_a_backbone_with_a_fourth_stage_are_read(tmp_path: Path) -> None:
+    network, path = alive(Wrapped(Csn2020(2, ("layer4", "fc")))), tmp_path / "x.pth.tar"
+    # What the release's PyTorch 1.1 wrote is no zip archive.
+    content = {"state_dict": network.state_dict(), "prec": np.float64(0.6)}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    assert not zipfile.is_zipfile(path)
+    model = build_model(paper().override(method="csn"), ("a", "b"))
+    unused = load_authors_checkpoint(path, model)
+    backbone = "embeddingnet.embeddingnet."
+    beyond = {f"{backbone}{name}" for name in network.embeddingnet.embeddingnet.state_dict()}
+    beyond = {name for name in beyond if name.startswith((f"{backbone}layer4", f"{backbone}fc"))}
+    assert set(unused) == {name for name in beyond if not name.endswith("num_batches_tracked")}
+    kernel = network.embeddingnet.embed_fc.weight.detach().numpy().T
+    np.testing.assert_array_equal(model.branch.get_layer("global_embedding").weights[0], kernel)
+
+
+def test_a_converted_checkpoint_gets_its_table(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "data", images=120, size=48)
+    network = alive(Wrapped(Csn2020(8)))
+    torch.save({"epoch": 1, "state_dict": network.state_dict()}, tmp_path / "x.pth.tar")
+    arguments = [str(tmp_path / "x.pth.tar"), str(tmp_path / "csn.keras"), "--method", "csn"]
+    assert main([*arguments, "--dataset", "Garments", "--data", str(tmp_path / "data")]) == 0
+    config = paper().override(dataset="Garments", bootstrap_resamples=10)
+    places = {"data_dir": tmp_path / "data", "results_dir": tmp_path / "results"}
+    table = measure(tmp_path / "csn.keras", config, **places).table("map")
+    assert table[table["method"] == "csn"]["map"].between(0, 100).any()
+    assert set(table["method"]) == {"random", "csn"}

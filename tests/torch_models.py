@@ -40,9 +40,12 @@ class Residual(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet-34 or ResNet-50 up to the third stage, as torchvision lays it out."""
+    """ResNet-34 or ResNet-50, as torchvision lays it out; images pass its first three stages.
 
-    def __init__(self, name: str) -> None:
+    Of the parts beyond the third stage, a checkpoint may hold the classifier ("fc") or both.
+    """
+
+    def __init__(self, name: str, beyond: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -55,6 +58,14 @@ class ResNet(nn.Module):
                 inputs = growth * width
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
         self.channels = inputs
+        if "layer4" in beyond:
+            last = [
+                Residual(inputs if at == 0 else growth * 512, 512, growth * 512, 1 + (at == 0))
+                for at in range(3)
+            ]
+            self.layer4 = nn.Sequential(*last)
+        if "fc" in beyond:
+            self.fc = nn.Linear(growth * 512, 1000)
 
     def forward(self, x):
         x = nn.functional.max_pool2d(torch.relu(self.bn1(self.conv1(x))), 3, 2, padding=1)
@@ -112,9 +123,9 @@ class AsenPP(nn.Module):
 class Asen2020(nn.Module):
     """ASEN as first published."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, beyond: tuple[str, ...] = ("fc",)) -> None:
         super().__init__()
-        self.backbonenet = ResNet("resnet50")
+        self.backbonenet = ResNet("resnet50", beyond)
         self.mask_fc1 = nn.Linear(count, 512, bias=False)
         self.mask_fc2 = nn.Linear(count, 1024, bias=False)
         self.fc1, self.fc2 = nn.Linear(2048, 512), nn.Linear(512, 1024)
@@ -137,9 +148,9 @@ class Asen2020(nn.Module):
 class AsenV22020(nn.Module):
     """The faster form of ASEN."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, beyond: tuple[str, ...] = ("fc",)) -> None:
         super().__init__()
-        self.backbonenet = ResNet("resnet50")
+        self.backbonenet = ResNet("resnet50", beyond)
         self.attr_embedding = nn.Embedding(count, 512)
         self.attr_transform1, self.attr_transform2 = nn.Linear(512, 512), nn.Linear(512, 512)
         self.conv1, self.img_bn1 = nn.Conv2d(1024, 512, 1), nn.BatchNorm2d(512)
@@ -160,9 +171,9 @@ class AsenV22020(nn.Module):
 class Csn2020(nn.Module):
     """CSN with learned masks."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, beyond: tuple[str, ...] = ("fc",)) -> None:
         super().__init__()
-        self.embeddingnet = ResNet("resnet50")
+        self.embeddingnet = ResNet("resnet50", beyond)
         self.embed_fc, self.masks = nn.Linear(1024, 1024), nn.Embedding(count, 1024)
         nn.init.normal_(self.masks.weight, 0.9, 0.7)
 

@@ -18,6 +18,7 @@ _BAD_NAME = re.compile(
     r"(?P<absolute>^[/\\~]|^[A-Za-z]:)|(?P<parent>(?:^|[/\\])\.\.(?:[/\\]|$))"
     r"|(?P<control>[\x00-\x1f\x7f\ufeff\ud800-\udfff])"
 )
+LONGEST_NAME, LONGEST_PATH = 240, 2000  # bytes, of UTF-8
 _RULES = {
     "absolute": "an image path must be relative to the dataset's folder",
     "parent": "an image path must not leave the dataset's folder through '..'",
@@ -63,8 +64,23 @@ def read_text(path: Path) -> str:
 
 
 def check_image_name(name: str, path: Path, line: int) -> None:
-    """Raise unless `name` is a relative path that cannot climb out of its folder."""
+    """Raise unless `name` is a relative path that cannot climb out of its folder, nor is too long.
+
+    File systems take 255 bytes for a name and 4,096 for a path; the room between is that of the
+    folder, and of temporary names.
+    """
     bad = _BAD_NAME.search(name)
+    if not bad and (
+        len(name.encode()) > LONGEST_PATH
+        or any(len(part.encode()) > LONGEST_NAME for part in name.split("/"))
+    ):
+        raise AnnotationError(
+            f"an image path may have {LONGEST_PATH} bytes, and each name in it {LONGEST_NAME}",
+            path=path,
+            line=line,
+            got=name,
+            remedy="rename the image",
+        )
     if bad:
         raise AnnotationError(
             _RULES[str(bad.lastgroup)],

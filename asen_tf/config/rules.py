@@ -27,7 +27,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "loss": ("triplet", "semi_hard", "hard", "npairs", "lifted_struct", "contrastive"),
     "sampling": ("random_triplets", "batch_all", "listed_triplets"),
     "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
-    "strategy": ("none", "mirrored"),
+    "strategy": ("none", "mirrored", "multi_worker"),
 }
 
 _MANY, _PIXELS, _RATE = (1, 10**6), (8, 8192), (0.0, 10.0)

@@ -99,7 +99,7 @@ class ExperimentConfig:
     embed_batch: int = 64  # images per step when embedding; ours
     mixed_precision: str = "float32"  # or "mixed_float16" (GPU), "mixed_bfloat16"; ours
     xla: bool = False  # compile the training step with XLA; ours
-    strategy: str = "none"  # tf.distribute: "none" or "mirrored"; ours
+    strategy: str = "none"  # tf.distribute: or "mirrored", or "multi_worker" (TF_CONFIG); ours
     bootstrap_resamples: int = 2000  # of the confidence intervals; ours
 
     def __post_init__(self) -> None:

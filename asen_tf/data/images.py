@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+_ORIENTATION = 0x0112  # EXIF's tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageError(ValueError):
@@ -19,8 +30,8 @@ def load_image(path: str | Path, side: int) -> np.ndarray:
     centre square first is the release's "short side to 224, then centre crop" in the other order.
 
     Args:
-        path: a file in any format that Pillow reads; palettes, grey, alpha (over white), CMYK and
-            rotation by EXIF are dealt with.
+        path: a file in any format that Pillow reads; palettes, grey, alpha (over white), CMYK,
+            16 bits per pixel and rotation by EXIF are dealt with.
         side: pixels.
 
     Returns:
@@ -31,17 +42,35 @@ def load_image(path: str | Path, side: int) -> np.ndarray:
     """
     try:
         with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = Image.alpha_composite(
-                    Image.new("RGBA", image.size, "white"), image.convert("RGBA")
-                )
-            image = image.convert("RGB")
+            opened.load()
+            image = _rgb(_eight_bits(upright(opened)))
+        square = min(image.size)
+        left, top = (image.width - square) // 2, (image.height - square) // 2
+        box = (left, top, left + square, top + square)
+        return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file; check the path and the data folder") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's decoders let errors of many kinds through
         raise ImageError(f"{path}: not a readable image ({error}); replace or remove it") from error
-    square = min(image.size)
-    left, top = (image.width - square) // 2, (image.height - square) // 2
-    box = (left, top, left + square, top + square)
-    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image turned as its EXIF data says; damaged EXIF data count as none."""
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+    except Exception:  # anything may stand there, and the pixels do not depend on it
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return a grey image of 16 bits with 8: Pillow would cut all above 255 off, to white."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image.convert("RGB")

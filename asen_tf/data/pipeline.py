@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -21,8 +21,14 @@ def training_steps(
     epochs: int,
     augmentation_seed: int | None = None,
     squares: np.ndarray | None = None,
+    parts: Sequence[int] = (0,),
+    of: int = 1,
 ) -> tf.data.Dataset:
-    """Stream the training steps of some epochs.
+    """Stream the training steps of some epochs, or some parts of every step.
+
+    Every worker plans whole steps, which costs next to nothing, and reads the images of its own
+    parts alone. So the steps are the same whatever their division, and nothing is left to
+    tf.data's automatic sharding, which would deal out whole steps: it is off.
 
     Args:
         plan_epoch: gives the plan of an epoch; called when the epoch begins.
@@ -34,19 +40,34 @@ def training_steps(
             function of this seed and the step; None leaves them as they are.
         squares: `(n, A, 4)` int32, what the local branch is to see of each image and attribute;
             None where the attention decides.
+        parts: which parts of a step's groups are streamed, an element each: those of the replicas
+            that this worker feeds, in their order.
+        of: into how many equal parts a step's groups are divided; 1 leaves steps whole.
 
     Returns:
-        A dataset with one element per step, in plan order: `view` `(G, M, g, g, 3)` uint8,
+        A dataset with one element per part and step, in plan order: `view` `(G, M, g, g, 3)` uint8,
         `source` `(G, M, S, S, 3)` uint8 unless `sources` is None, `attribute` and `value`
-        `(G, M)` int32, and with squares `box` `(G, M, 4)` int32. Axis 0 may be split over
-        replicas: groups are independent.
+        `(G, M)` int32, and with squares `box` `(G, M, 4)` int32; `G` groups of the part.
+
+    Raises:
+        ValueError: the groups cannot be divided into that many parts, or images are to be changed
+            at random, which is a function of whole steps.
     """
     first = plan_epoch(first_epoch)
+    groups = first.images.shape[1]
+    if groups % of or (of > 1 and augmentation_seed is not None):
+        raise ValueError(
+            f"a step's groups are divided equally, without random changes; got {groups} groups, "
+            f"{of} parts, augmentation_seed={augmentation_seed}"
+        )
+    size = groups // of
 
     def steps():
         for epoch in range(first_epoch, epochs):
             plan = first if epoch == first_epoch else plan_epoch(epoch)
-            yield from zip(plan.images, plan.attributes, plan.values, strict=True)
+            for step in zip(plan.images, plan.attributes, plan.values, strict=True):
+                for part in parts:
+                    yield tuple(array[part * size : (part + 1) * size] for array in step)
 
     def load(step: tf.Tensor, plan: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         images, attributes, values = plan
@@ -62,7 +83,7 @@ def training_steps(
         return {**batch, "attribute": attributes, "value": values}
 
     signature = tuple(
-        tf.TensorSpec(array.shape[1:], tf.int32)
+        tf.TensorSpec((size, *array.shape[2:]), tf.int32)
         for array in (first.images, first.attributes, first.values)
     )
     dataset = tf.data.Dataset.from_generator(steps, output_signature=signature)
@@ -70,7 +91,7 @@ def training_steps(
         load, num_parallel_calls=2, deterministic=True
     )
     options = tf.data.Options()
-    # One element is one global batch already; there is nothing for the strategy to re-batch.
+    # One element is what one replica trains on; there is nothing for the strategy to deal out.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options).prefetch(2)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import matplotlib.patheffects as effects
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -23,6 +24,7 @@ _TRUTH = {"edgecolor": COLOURS["truth"], "linestyle": "--", "lw": 1.5, "fill": F
 _PEAK = {"marker": "X", "color": "white", "markeredgecolor": "black", "markersize": 9}
 _LARGEST = 1.75  # inches, side of an image
 _LETTERS = 12.5  # of a title, per inch
+_HEAT = {"cmap": "inferno", "alpha": 0.6}
 
 
 @themed
@@ -30,7 +32,8 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
     """Draw the attention maps of several methods over the same images.
 
     A row per attribute: the image with the true box of the part, then each method's map over it.
-    A cross marks the map's highest cell, which the score of pointing looks at.
+    A cross marks the map's highest cell, which the score of pointing looks at. Colours go from
+    each map's lowest to its highest value, so that they compare places and not methods.
 
     Args:
         seen: by method, then by attribute; the same image of an attribute for every method. Where
@@ -41,7 +44,7 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
     """
     attributes = list(dict.fromkeys(name for examples in seen.values() for name in examples))
     side = min(_LARGEST, (WIDTH - 0.5) / (1 + len(seen)))
-    size = (0.5 + (1 + len(seen)) * side, len(attributes) * (side + 0.04) + 0.75)
+    size = (0.5 + (1 + len(seen)) * side, len(attributes) * (side + 0.04) + 1.3)
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
     panels = figure.subplots(len(attributes), 1 + len(seen), squeeze=False)
@@ -70,6 +73,17 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
     for axes, name in zip(panels[0], ("image", *seen), strict=True):
         words = textwrap.fill(LABELS.get(name, name), round(_LETTERS * side))
         axes.set_title(words, fontsize="small", loc="center")
+    scale = figure.colorbar(
+        ScalarMappable(cmap=_HEAT["cmap"]),
+        ax=panels,
+        location="bottom",
+        shrink=0.4,
+        aspect=30,
+        pad=0.01,
+        ticks=[0.0, 1.0],
+    )
+    scale.ax.set_xticklabels(["lowest", "highest"])
+    scale.set_label("attention, within each map")
     handles = [Line2D([], [], linestyle="none", **_PEAK)]
     meanings = ["maximum of the attention"]
     if truths:
@@ -86,8 +100,7 @@ def _attention(axes: Axes, example: AttentionExample) -> None:
     axes.imshow(dimmed, cmap="gray", vmin=0, vmax=255)
     axes.imshow(
         example.attention,
-        cmap="inferno",
-        alpha=0.6,
+        **_HEAT,
         extent=(0, size, size, 0),
         interpolation="bilinear",
     )

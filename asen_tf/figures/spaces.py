@@ -36,6 +36,7 @@ def attribute_spaces(
     names: Mapping[str, Sequence[str]] | None,
     *,
     embedding: str,
+    of: str = "",
     seed: int = 0,
 ) -> Figure:
     """Draw each attribute's space: a point per labelled image, coloured by its value.
@@ -45,6 +46,7 @@ def attribute_spaces(
         split: the labels; an attribute without any has no panel.
         names: names of the values by attribute, where they are known.
         embedding: which embedding to draw.
+        of: whose embeddings they are, for the title: method and seed of the run.
         seed: of the choice of points and of t-SNE.
 
     Raises:
@@ -70,19 +72,22 @@ def attribute_spaces(
         axes.set_title(label(attribute))
         legend = {"loc": "upper left", "bbox_to_anchor": (-0.02, -0.01), "ncols": 2}
         _name_groups(axes, **legend, fontsize="small", columnspacing=0.8)
-    title = f"The {embedding} embeddings of each attribute (t-SNE)"
+    title = f"{_whose(of)} {embedding} embeddings of each attribute (t-SNE)"
     figure.suptitle(title, fontweight="bold", fontsize="medium")
     return figure
 
 
 @themed
-def all_spaces(embedded: PairEmbeddings, split: Split, *, embedding: str, seed: int = 0) -> Figure:
+def all_spaces(
+    embedded: PairEmbeddings, split: Split, *, embedding: str, of: str = "", seed: int = 0
+) -> Figure:
     """Draw the spaces of all attributes together: a point per image and attribute.
 
     Args:
         embedded: embeddings of the split's labelled pairs.
         split: names the attributes.
         embedding: which embedding to draw.
+        of: whose embeddings they are, for the title: method and seed of the run.
         seed: of the choice of points and of t-SNE.
 
     Raises:
@@ -94,7 +99,7 @@ def all_spaces(embedded: PairEmbeddings, split: Split, *, embedding: str, seed: 
     axes = figure.subplots()
     words = [label(name) for name in split.attributes.names]
     _scatter(axes, points, embedded.pairs[chosen, 1], words, of="attribute, by index", size=16)
-    axes.set_title(f"The {embedding} embeddings of all attributes (t-SNE)")
+    axes.set_title(f"{_whose(of)} {embedding} embeddings of all attributes (t-SNE)")
     _name_groups(axes, loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.4)
     return figure
 
@@ -123,6 +128,11 @@ def project(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
     )
     with threadpool_limits(1):  # sums of several threads come in any order
         return layout.fit_transform(unit)
+
+
+def _whose(of: str) -> str:
+    """Return how a title begins."""
+    return f"{of}: the" if of else "The"
 
 
 def _sample(count: int, seed: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from asen_tf.figures.style import COLOURS, WIDTH, themed
 from asen_tf.matrix import LABELS
@@ -14,6 +15,7 @@ from asen_tf.matrix import LABELS
 _COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999999")
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)), (0, (1, 1)))
 _OUTSIDE = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+_APART = 5.0  # points, between marks at the same value
 
 
 @themed
@@ -38,7 +40,7 @@ def fusion_sweep(table: pd.DataFrame, *, chosen: float = 0.6) -> Figure:
         xlabel="weight of the global branch; 0 is the local one alone",
         ylabel="percent",
     )
-    axes.legend(**_OUTSIDE)
+    axes.legend(**_OUTSIDE, **_meaning("band", table))
     return figure
 
 
@@ -54,18 +56,27 @@ def setting_sweep(table: pd.DataFrame, *, setting: str, chosen: float) -> Figure
     figure = Figure(figsize=(0.75 * WIDTH, 3.4), layout="constrained")
     axes = figure.subplots()
     styles = {"global": "s--", "local": "^-.", "fused": "o-"}
-    for embedding, rows in table.groupby("embedding", sort=False):
+    count = table["embedding"].nunique()
+    for place, (embedding, rows) in enumerate(table.groupby("embedding", sort=False)):
         grouped = rows.groupby("value")["map"]
         mean, spread = grouped.mean(), grouped.std(ddof=1)
         colour = COLOURS[embedding]
-        axes.plot(mean.index, mean, styles[embedding], color=colour, ms=5, label=embedding)
+        # Beside each other on the paper, though at the same value: bars would hide each other.
+        aside = _APART * (place - (count - 1) / 2) / 72.0
+        moved = axes.transData + ScaledTranslation(aside, 0.0, figure.dpi_scale_trans)
+        style = {"color": colour, "ms": 5, "label": embedding, "transform": moved}
+        axes.plot(mean.index, mean, styles[embedding], **style)
         # One seed has no deviation: no bar then, rather than one of length zero that looks exact.
-        axes.errorbar(mean.index, mean, spread, fmt="none", ecolor=colour, capsize=3, lw=1.2)
+        bars = {"fmt": "none", "ecolor": colour, "capsize": 3, "lw": 1.2, "transform": moved}
+        axes.errorbar(mean.index, mean, spread, **bars)
+        for edge in (mean - spread.fillna(0.0), mean + spread.fillna(0.0)):
+            axes.update_datalim(list(edge.items()))  # axes do not look for what is moved
     _mark(axes, chosen, f"the study's value, {chosen:g}")
+    axes.autoscale_view()
     values = sorted(table["value"].unique())
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.set(title="MAP over all queries (test)", xlabel=setting, ylabel="percent")
-    axes.legend(**_OUTSIDE)
+    axes.legend(**_OUTSIDE, **_meaning("bars", table))
     return figure
 
 
@@ -75,6 +86,7 @@ def training_bands(table: pd.DataFrame) -> Figure:
 
     Args:
         table: `label, seed, images, val_map`; percent. Without `label`, `method` names the lines.
+            With `stage`, a dotted line says where the second one of two begins.
     """
     names = table["label"] if "label" in table else table["method"].map(_words)
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
@@ -97,7 +109,8 @@ def training_bands(table: pd.DataFrame) -> Figure:
         xlim=(0, None),
     )
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8))
-    axes.legend(**_OUTSIDE, handlelength=3.2)
+    _mark_second_stages(axes, thousands.assign(name=names))
+    axes.legend(**_OUTSIDE, handlelength=3.2, **_meaning("bands", table))
     return figure
 
 
@@ -118,8 +131,33 @@ def _band(
         )
 
 
+def _mark_second_stages(axes: Axes, table: pd.DataFrame) -> None:
+    """Draw a line where the second stage of methods of two stages begins, and name them."""
+    if "stage" not in table:
+        return
+    ends = table[table["stage"] == "stage1"].groupby("name", sort=False)["images"].max()
+    for end, names in ends.groupby(ends, sort=False).groups.items():
+        axes.axvline(end, color="#4D4D4D", linestyle=":", linewidth=1.2, zorder=1)
+        axes.annotate(
+            f"stage 2 of {', '.join(names)} begins",
+            (end, 1.0),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            fontsize="small",
+        )
+
+
+def _meaning(what: str, table: pd.DataFrame) -> dict[str, str]:
+    """Return a legend's title that says what bars or bands are; nothing where there are none."""
+    seeds = table["seed"].nunique()
+    if seeds < 2:
+        return {}
+    return {"title": f"{what}: ±1 standard deviation\nover {seeds} seeds", "alignment": "left"}
+
+
 def _mark(axes: Axes, chosen: float, name: str) -> None:
-    axes.axvline(chosen, color="black", linestyle=":", linewidth=1.6, label=name)
+    axes.axvline(chosen, color="black", linestyle=":", linewidth=1.6, zorder=1, label=name)
 
 
 def _words(method: str) -> str:

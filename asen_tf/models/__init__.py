@@ -8,6 +8,7 @@ from asen_tf.models.classifier import AttributeClassifier
 from asen_tf.models.fusion import fuse
 from asen_tf.models.pairs import PairInputs
 from asen_tf.models.relatives import ConditionalSimilarityNetwork, TripletNetwork
+from asen_tf.models.saved import ModelFileError, load_saved
 
 __all__ = [
     "Asen",
@@ -15,10 +16,12 @@ __all__ = [
     "AsenV2",
     "AttributeClassifier",
     "ConditionalSimilarityNetwork",
+    "ModelFileError",
     "PairInputs",
     "SimilarityModel",
     "TripletNetwork",
     "build_model",
     "fuse",
+    "load_saved",
     "load_starting_weights",
 ]

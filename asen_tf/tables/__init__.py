@@ -1,9 +1,10 @@
 """Tables of a study's results, and of published ones."""
 
 from asen_tf.tables.collecting import StudyTables, TableError, collect
-from asen_tf.tables.costs import measure_costs
+from asen_tf.tables.costs import measure_costs, measure_untrained_costs
 from asen_tf.tables.pairs import compare, in_words
-from asen_tf.tables.published import published
+from asen_tf.tables.published import published, write_published
+from asen_tf.tables.remeasuring import remeasure_costs
 from asen_tf.tables.settings import localisation_table, sweep, triplet_table
 from asen_tf.tables.text import cells, source_note, summarise, to_latex, to_markdown
 from asen_tf.tables.writing import write
@@ -17,7 +18,9 @@ __all__ = [
     "in_words",
     "localisation_table",
     "measure_costs",
+    "measure_untrained_costs",
     "published",
+    "remeasure_costs",
     "source_note",
     "summarise",
     "sweep",
@@ -25,4 +28,5 @@ __all__ = [
     "to_markdown",
     "triplet_table",
     "write",
+    "write_published",
 ]

@@ -31,8 +31,9 @@ class StudyTables:
         triplets: `method, embedding, seed, attribute, accuracy, ci_low, ci_high, triplets`;
             percent.
         fusion: `method, seed, weight, map`; percent, on the validation split.
-        history: `method, seed, images, val_map` (of listed triplets `val_accuracy`): by epoch,
-            after so many images.
+        history: `method, seed, images`, then what the runs' own `history.csv` say: by epoch,
+            after so many images: `stage`, `epoch`, losses, `val_map` (of listed triplets
+            `val_accuracy`), and of methods with attention `val_region_side` and `val_entropy`.
         config: the study's settings.
         selection: the runs that count, and why others do not.
     """
@@ -110,16 +111,10 @@ def _gather(selection: Selection, name: str) -> pd.DataFrame:
 def _histories(selection: Selection) -> Iterable[pd.DataFrame]:
     for run, row in zip(selection.runs, selection.rows, strict=True):
         history = pd.read_csv(run.path / "history.csv")
-        epochs = len(history)
-        score = "val_map" if "val_map" in history else "val_accuracy"
-        yield pd.DataFrame(
-            {
-                "method": row,
-                "seed": run.settings["seed"],
-                "images": [images_seen(run.settings) * (at + 1) // epochs for at in range(epochs)],
-                score: history[score],
-            }
-        )
+        total, epochs = images_seen(run.settings), len(history)
+        images = [total * (at + 1) // epochs for at in range(epochs)]
+        named = pd.DataFrame({"method": row, "seed": run.settings["seed"], "images": images})
+        yield pd.concat([named, history], axis=1)
 
 
 def described(run: FinishedRun, row: str, config: ExperimentConfig) -> dict[str, object]:

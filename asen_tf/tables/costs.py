@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
+from asen_tf.config import ExperimentConfig
 from asen_tf.matrix import images_seen
-from asen_tf.models import SimilarityModel
+from asen_tf.models import SimilarityModel, build_model
 from asen_tf.production import open_dataset
 from asen_tf.results import Run
 from asen_tf.tables.collecting import StudyTables
@@ -32,35 +37,56 @@ def measure_costs(tables: StudyTables, data_dir: Path | str) -> pd.DataFrame:
         `method, embedding, parameters, ms_per_image, images_seen`: trainable parameters of what
         the embedding needs; milliseconds on this machine; images that the training showed.
     """
-    rows, measured = [], set()
+    rows: dict[str, list[dict[str, Any]]] = {}
     for finished, row in zip(tables.selection.runs, tables.selection.rows, strict=True):
-        if row in measured:
+        if row in rows:
             continue
-        measured.add(row)
         run = Run(finished.path)
         images = open_dataset(run.config, data_dir).split("test")
         model = run.load_model()
         chosen = np.resize(np.arange(len(images.sources)), _IMAGES)
         boxes = images.squares[chosen, 0] if model.needs_boxes else None
-        names = model.embedding_names
-        for joint in (False, True) if model.local_layers else (True,):
-            model.joint = joint
-            spent = milliseconds_per_image(model, images.sources[chosen], boxes)
-            layers = model.global_layers + (model.local_layers if joint else [])
-            parameters = sum(
-                int(np.prod(w.shape)) for layer in layers for w in layer.trainable_weights
-            )
-            for name in names[:1] if not joint else names[len(names) > 1 :]:
-                rows.append(
-                    {
-                        "method": row,
-                        "embedding": name,
-                        "parameters": parameters,
-                        "ms_per_image": spent,
-                        "images_seen": images_seen(finished.settings),
-                    }
-                )
-    return pd.DataFrame(rows)
+        seen = images_seen(finished.settings)
+        rows[row] = list(_costs(row, model, images.sources[chosen], boxes, seen))
+    return pd.DataFrame([line for lines in rows.values() for line in lines])
+
+
+def measure_untrained_costs(
+    configs: Mapping[str, ExperimentConfig], attributes: Sequence[str]
+) -> pd.DataFrame:
+    """Measure what embeddings cost without any run or data: weights and pixels do not matter.
+
+    Each row's model is built with fresh weights and given 64 noisy images of its source size;
+    the rest is as in `measure_costs`.
+
+    Args:
+        configs: the settings, by row.
+        attributes: names of the attributes that the models tell apart.
+
+    Returns:
+        The table of `measure_costs`.
+    """
+    policy = keras.mixed_precision.global_policy()
+    lines = []
+    for row, config in tqdm(configs.items(), desc="measuring costs", unit="row"):
+        keras.backend.clear_session()
+        keras.mixed_precision.set_global_policy(config.mixed_precision)
+        try:
+            model = build_model(config, attributes)
+            shape = (_IMAGES, config.source_size, config.source_size, 3)
+            images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+            whole = np.tile([0, 0, config.global_size, config.global_size], (_IMAGES, 1))
+            boxes = whole if model.needs_boxes else None
+            lines += _costs(row, model, images, boxes, images_seen(config.to_dict()))
+        finally:
+            keras.mixed_precision.set_global_policy(policy)
+    return pd.DataFrame(lines)
+
+
+def count_parameters(model: SimilarityModel, *, joint: bool) -> int:
+    """Return the trainable parameters of all branches, or of what sees the whole image alone."""
+    layers = model.global_layers + (model.local_layers if joint else [])
+    return sum(int(np.prod(w.shape)) for layer in layers for w in layer.trainable_weights)
 
 
 def milliseconds_per_image(
@@ -80,3 +106,21 @@ def milliseconds_per_image(
         model.embed_pairs(images, rows, attributes, boxes)
         times.append(time.perf_counter() - started)
     return 1000.0 * min(times[1:]) / len(images)
+
+
+def _costs(
+    row: str, model: SimilarityModel, images: np.ndarray, boxes: np.ndarray | None, seen: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the table's lines of one row: its embeddings, the global one timed alone."""
+    names = model.embedding_names
+    for joint in (False, True) if model.local_layers else (True,):
+        model.joint = joint
+        spent = milliseconds_per_image(model, images, boxes)
+        for name in names[:1] if not joint else names[len(names) > 1 :]:
+            yield {
+                "method": row,
+                "embedding": name,
+                "parameters": count_parameters(model, joint=joint),
+                "ms_per_image": spent,
+                "images_seen": seen,
+            }

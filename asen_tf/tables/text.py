@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -72,9 +73,10 @@ def cells(summary: pd.DataFrame, costs: pd.DataFrame | None = None) -> pd.DataFr
     return wide.rename_axis(index=None, columns=None)
 
 
-def to_markdown(laid_out: pd.DataFrame) -> str:
-    """Return a laid-out table as Markdown."""
-    rows = [["method", *laid_out.columns], ["---", *["---:"] * laid_out.shape[1]]]
+def to_markdown(laid_out: pd.DataFrame, *, words: Collection[str] = ()) -> str:
+    """Return a laid-out table as Markdown; the columns of `words` are aligned at the left."""
+    rules = ["---" if name in words else "---:" for name in laid_out.columns]
+    rows = [["method", *laid_out.columns], ["---", *rules]]
     rows += [[str(row[0]), *row[1:]] for row in laid_out.itertuples()]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from asen_tf.config import ExperimentConfig
 from asen_tf.files import write_json, write_text
+from asen_tf.studies import Selection
 from asen_tf.tables.collecting import StudyTables, TableError, described
 from asen_tf.tables.text import cells, source_note, summarise, to_latex, to_markdown
 
@@ -20,9 +22,10 @@ def write(
 ) -> list[Path]:
     """Write a study's tables.
 
-    `map.csv`, `map_any_value.csv`, `localisation.csv`, `triplets.csv`, `fusion.csv`, `costs.csv`,
-    `pairs.csv`, as far as there is something to write; `map.md`, `map.tex`, and
-    `provenance.json`. Numbers have four decimals, so that identical runs make identical files.
+    `map.csv`, `map_any_value.csv`, `localisation.csv`, `triplets.csv`, `fusion.csv`,
+    `history.csv` (every epoch of all runs), `costs.csv`, `pairs.csv`, as far as there is something
+    to write; `map.md`, `map.tex`, and `provenance.json`. Numbers have four decimals, so that
+    identical runs make identical files.
 
     Args:
         tables: of `collect`.
@@ -45,19 +48,17 @@ def write(
         "localisation": tables.localisation,
         "triplets": tables.triplets,
         "fusion": tables.fusion,
+        "history": tables.history,
         "costs": costs,
         "pairs": pairs,
     }
     texts = {
-        f"{name}.csv": frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+        f"{name}.csv": as_csv(frame)
         for name, frame in frames.items()
         if frame is not None and len(frame)
     }
-    note = source_note(tables.selection, tables.config)
     if len(tables.map):
-        laid_out = cells(summarise(tables.map), costs)
-        texts["map.md"] = f"{to_markdown(laid_out)}\n{note}\n"
-        texts["map.tex"] = to_latex(laid_out, note)
+        texts |= tables_to_read(tables.map, costs, tables.selection, tables.config)
     for name, text in texts.items():
         write_text(place / name, text)
     selection = tables.selection
@@ -73,6 +74,30 @@ def write(
         },
     )
     return [place / name for name in (*texts, "provenance.json")]
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """Return a table as every CSV file of results holds it: numbers with four decimals."""
+    return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+
+
+def tables_to_read(
+    scores: pd.DataFrame,
+    costs: pd.DataFrame | None,
+    selection: Selection,
+    config: ExperimentConfig,
+) -> dict[str, str]:
+    """Return the texts of `map.md` and `map.tex`, each with a note on its sources.
+
+    Args:
+        scores: as `map.csv`.
+        costs: as `costs.csv`, if they were measured.
+        selection: the runs that the numbers come from.
+        config: the study's settings.
+    """
+    laid_out, note = cells(summarise(scores), costs), source_note(selection, config)
+    markdown = f"{to_markdown(laid_out)}\n{note}\n"
+    return {"map.md": markdown, "map.tex": to_latex(laid_out, note)}
 
 
 def _check_nothing_is_lost(path: Path, new: pd.DataFrame) -> None:

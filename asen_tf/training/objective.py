@@ -9,8 +9,9 @@ from typing import Protocol
 import tensorflow as tf
 
 from asen_tf.config import ExperimentConfig
-from asen_tf.losses import alignment_loss, batch_all_loss, triplet_ranking_loss
+from asen_tf.losses import alignment_loss, batch_all_terms, triplet_ranking_loss
 from asen_tf.metric_losses import metric_loss
+from asen_tf.training.replicas import part_of_mean, total
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -21,7 +22,10 @@ class Objective(Protocol):
     names: tuple[str, ...]
 
     def __call__(self, batch: Tensors, outputs: Tensors) -> dict[str, tf.Tensor]:
-        """Return a scalar for each of `names`; `loss` is the one that is minimised."""
+        """Return a scalar for each of `names`; `loss` is the one that is minimised.
+
+        Of several replicas, each returns its part: the parts of a step add up to its losses.
+        """
 
 
 @dataclass(frozen=True)
@@ -58,23 +62,27 @@ class SimilarityObjective:
         losses = {name: self._ranking(batch, outputs[name]) for name in self.embeddings}
         weights = {"global": config.global_loss_weight, "local": config.local_loss_weight}
         if self.aligned:
-            losses["alignment"] = alignment_loss(outputs["global"], outputs["local"])
+            aligned = alignment_loss(outputs["global"], outputs["local"])
+            losses["alignment"] = part_of_mean(aligned)
             weights["alignment"] = config.alignment_loss_weight
-        total = tf.add_n([weights[name] * loss for name, loss in losses.items()])
-        return {"loss": total, **losses}
+        weighted = tf.add_n([weights[name] * loss for name, loss in losses.items()])
+        return {"loss": weighted, **losses}
 
     def _ranking(self, batch: Tensors, embeddings: tf.Tensor) -> tf.Tensor:
         if self.config.loss != "triplet":
-            return metric_loss(
+            mean = metric_loss(
                 self.config.loss,
                 embeddings,
                 batch["value"],
                 margin=self.config.margin,
                 images_per_value=self.config.images_per_value,
             )
+            return part_of_mean(mean)
         if self.config.sampling == "batch_all":
-            return batch_all_loss(embeddings, batch["value"], self.config.margin)
-        return triplet_ranking_loss(embeddings, self.config.margin)
+            # The mean runs over the active triplets of all replicas, who have not equally many.
+            cost, active = batch_all_terms(embeddings, batch["value"], self.config.margin)
+            return cost / tf.maximum(total(active), 1.0)
+        return part_of_mean(triplet_ranking_loss(embeddings, self.config.margin))
 
 
 class ClassificationObjective:

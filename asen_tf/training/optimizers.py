@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -82,6 +83,28 @@ def grouped_optimizer(
     import tensorflow_addons as tfa
 
     pairs = [(adam, list(group.layers)) for adam, group in zip(adams, groups, strict=True)]
-    optimizer = tfa.optimizers.MultiOptimizer(pairs)
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    optimizer = _for_replicas(pairs) if several else tfa.optimizers.MultiOptimizer(pairs)
     _ = optimizer.iterations  # creates its counter here: a compiled step may create no variable
     return optimizer, adams
+
+
+def _for_replicas(
+    pairs: list[tuple[keras.optimizers.Optimizer, list[keras.layers.Layer]]],
+) -> keras.optimizers.Optimizer:
+    """Return a MultiOptimizer whose replicas do not overwrite each other's list of gradients.
+
+    The original keeps the list in itself, where the replicas of one process, which take turns at
+    every exchange of gradients, find the list of another.
+    """
+    import tensorflow_addons as tfa
+
+    class GroupedOptimizer(tfa.optimizers.MultiOptimizer):
+        def apply_gradients(self, grads_and_vars: Any, **kwargs: Any) -> tf.Tensor:
+            gradients = tuple(grads_and_vars)
+            for spec in self.optimizer_specs:
+                own = [pair for pair in gradients if pair[1].name in spec["weights"]]
+                spec["optimizer"].apply_gradients(own, **kwargs)
+            return self.iterations.assign_add(1)
+
+    return GroupedOptimizer(pairs)

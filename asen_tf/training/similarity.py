@@ -1,9 +1,8 @@
-"""The stages that train a similarity model."""
+"""A stage that trains a similarity model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +23,14 @@ from asen_tf.data import (
 from asen_tf.models import SimilarityModel
 from asen_tf.training.objective import SimilarityObjective
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
+from asen_tf.training.phases import Phase
+from asen_tf.training.replicas import (
+    brought_up_to_date,
+    check_division,
+    divided,
+    share_statistics,
+    unreplicated,
+)
 from asen_tf.training.stage import StageResult, Validate, run_stage
 from asen_tf.training.state import TrainingState
 from asen_tf.training.trainer import Trainer
@@ -69,71 +76,6 @@ def epoch_planner(config: ExperimentConfig, split: Split) -> Callable[[int], Pla
     )
 
 
-@dataclass(frozen=True)
-class Phase:
-    """A stage of a method's training: what is trained, how long, how fast.
-
-    Attributes:
-        name: of the stage's folder and in the history.
-        title: what the progress bar says.
-        joint: whether the local branch is trained, too.
-        first_epoch: how many epochs the method has been trained before; its triplets go on there.
-        epochs: of this stage.
-        global_rate: learning rate of the layers that see the whole image.
-        local_rate: learning rate of the local layers, if they are trained.
-        decay: factor of the learning rates every `decay_epochs`.
-        decay_epochs: see `decay`.
-
-    References:
-        Dong et al., IEEE TIP 2021 (arXiv 2104.02429), two-stage training.
-    """
-
-    name: str
-    title: str
-    joint: bool
-    first_epoch: int
-    epochs: int
-    global_rate: float
-    local_rate: float
-    decay: float
-    decay_epochs: int
-
-
-def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
-    """Return the stages that train a configuration's method.
-
-    ASEN++ has two: the global branch alone, then both branches, the global one more slowly.
-    Methods of one branch, and ASEN++ with `stages=1`, have a single one as long as both together,
-    with the first one's rates: at the end, every method has seen the same images.
-    """
-    first = {
-        "first_epoch": 0,
-        "global_rate": config.stage1_learning_rate,
-        "local_rate": config.stage2_local_learning_rate,
-        "decay": config.stage1_decay,
-        "decay_epochs": config.stage1_decay_epochs,
-    }
-    everything = config.stage1_epochs + config.stage2_epochs
-    if config.method != "asen_pp":
-        return (Phase("training", f"training {config.method}", False, epochs=everything, **first),)
-    if config.stages == 1:
-        return (Phase("training", "training both branches", True, epochs=everything, **first),)
-    return (
-        Phase("stage1", "stage 1 (global branch)", False, epochs=config.stage1_epochs, **first),
-        Phase(
-            "stage2",
-            "stage 2 (both branches)",
-            True,
-            first_epoch=config.stage1_epochs,
-            epochs=config.stage2_epochs,
-            global_rate=config.stage2_global_learning_rate,
-            local_rate=config.stage2_local_learning_rate,
-            decay=config.stage2_decay,
-            decay_epochs=config.stage2_decay_epochs,
-        ),
-    )
-
-
 def train(
     model: SimilarityModel,
     config: ExperimentConfig,
@@ -143,7 +85,10 @@ def train(
     directory: Path,
     validate: Validate,
 ) -> StageResult:
-    """Train a model for one stage.
+    """Train a model for one stage, by the strategy under whose scope it was made.
+
+    To be called outside that scope. Of several workers all take part; the first one, the chief,
+    validates after each epoch, and it alone writes.
 
     Args:
         model: with the weights that the stage starts from; left with those of the last epoch.
@@ -155,8 +100,12 @@ def train(
             `val_accuracy`) decides which epoch is best.
 
     Returns:
-        The stage's result.
+        The stage's result; without history, of a worker that is not the chief.
+
+    Raises:
+        ConfigError: the settings do not suit the number of replicas.
     """
+    strategy = model.distribute_strategy
     model.joint = phase.joint or not model.local_layers
     for layer in model.local_layers:
         layer.trainable = phase.joint
@@ -165,23 +114,29 @@ def train(
         groups.append(LearningRateGroup(model.local_layers, phase.local_rate))
     images = dataset.split("train")
     plan = epoch_planner(config, images.split)
-    optimizer, parts = grouped_optimizer(
-        groups, factor=phase.decay, every_steps=phase.decay_epochs * config.steps_per_epoch
+    if strategy.num_replicas_in_sync > 1:
+        check_division(config, plan(0).images.shape[1], strategy.num_replicas_in_sync)
+    share_statistics(model)
+    with strategy.scope():
+        optimizer, parts = grouped_optimizer(
+            groups, factor=phase.decay, every_steps=phase.decay_epochs * config.steps_per_epoch
+        )
+        objective = SimilarityObjective(config, ("global", "local") if phase.joint else ("global",))
+        trainer = Trainer(model, objective)
+        trainer.compile(optimizer=optimizer, jit_compile=config.xla)
+    steps = partial(
+        training_steps,
+        lambda epoch: plan(phase.first_epoch + epoch),
+        views=images.views,
+        sources=images.sources if phase.joint else None,
+        squares=images.squares if phase.joint else None,
+        epochs=phase.epochs,
     )
-    objective = SimilarityObjective(config, ("global", "local") if phase.joint else ("global",))
-    trainer = Trainer(model, objective)
-    trainer.compile(optimizer=optimizer, jit_compile=config.xla)
     return run_stage(
         trainer,
-        partial(
-            training_steps,
-            lambda epoch: plan(phase.first_epoch + epoch),
-            views=images.views,
-            sources=images.sources if phase.joint else None,
-            squares=images.squares if phase.joint else None,
-            epochs=phase.epochs,
-        ),
+        divided(steps, strategy),
         TrainingState(directory / "state", model, parts + loss_scaling(trainer)),
+        measured=partial(brought_up_to_date, unreplicated(model), model),
         title=phase.title,
         epochs=phase.epochs,
         steps_per_epoch=config.steps_per_epoch,

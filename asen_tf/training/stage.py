@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from asen_tf.files import replacing, write_json
 from asen_tf.training.state import TrainingState
 from asen_tf.training.trainer import Trainer
+from asen_tf.training.workers import agree, is_chief
 
 BEST, LAST = "best.weights.h5", "last.weights.h5"
 
@@ -25,6 +26,8 @@ Validate = Callable[[keras.Model], Mapping[str, float]]
 @dataclass(frozen=True)
 class StageResult:
     """What a finished stage leaves behind.
+
+    Of several workers the chief alone has a history; the others' `best_epoch` is 0.
 
     Attributes:
         history: one record per epoch: `epoch` (1-based), losses, and what `validate` measured.
@@ -53,8 +56,12 @@ def run_stage(
     directory: Path,
     validate: Validate,
     monitor: str,
+    measured: Callable[[], keras.Model] | None = None,
 ) -> StageResult:
     """Train a stage to its end, from wherever an earlier call was interrupted.
+
+    Of several workers all train, and take part in saving the state; the chief alone validates,
+    writes and tells how far it is, and the others wait for it at the end of each epoch.
 
     Args:
         trainer: compiled, with the network at the stage's starting weights.
@@ -66,17 +73,29 @@ def run_stage(
         directory: where weights, history and TensorBoard logs are kept.
         validate: measures the network after each epoch.
         monitor: the measurement whose maximum makes an epoch the best.
+        measured: gives the network that is validated and whose weights are kept, with the weights
+            of now; the trainer's own by default.
 
     Returns:
         The stage's result. The network is left with the weights of the last epoch.
+
+    Raises:
+        ClusterError: the workers do not see the same unfinished work.
     """
+    strategy = trainer.distribute_strategy
+    chief = is_chief(strategy)
+    measured = measured or (lambda: trainer.network)
     finished = directory / "history.json"
     if finished.exists():
         history = json.loads(finished.read_text())
-        trainer.network.load_weights(directory / LAST)
+        with strategy.scope():
+            trainer.network.load_weights(directory / LAST)
+        agree(strategy, len(history), f"epochs finished under {directory}")
         return StageResult(history, _best_epoch(history, monitor), directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    if chief:
+        directory.mkdir(parents=True, exist_ok=True)
     history = (state.restore() or {"history": []})["history"]
+    agree(strategy, len(history), f"epochs finished under {directory}")
     with tqdm(
         total=epochs * steps_per_epoch,
         initial=len(history) * steps_per_epoch,
@@ -84,20 +103,21 @@ def run_stage(
         unit="step",
         mininterval=2.0,
         maxinterval=10.0,
+        disable=not chief,
     ) as bar:
+        epoch_end = _EpochEnd(history, state, directory, validate, monitor, bar, measured)
+        logs = keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False)
         trainer.fit(
             steps(first_epoch=len(history)),
             initial_epoch=len(history),
             epochs=epochs,
             steps_per_epoch=steps_per_epoch,
-            callbacks=[
-                _Progress(bar),
-                _EpochEnd(history, state, directory, validate, monitor, bar),
-                keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False),
-            ],
+            callbacks=[_Progress(bar), epoch_end, logs] if chief else [_StateOnly(state)],
             verbose=0,
         )
-    _save_weights(trainer.network, directory / LAST)
+    if not chief:
+        return StageResult([], 0, directory)
+    _save_weights(measured(), directory / LAST)
     write_json(finished, history)
     return StageResult(history, _best_epoch(history, monitor), directory)
 
@@ -112,6 +132,17 @@ class _Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.bar.set_postfix(loss=f"{(logs or {}).get('loss', float('nan')):.3f}", refresh=False)
         self.bar.update()
+
+
+class _StateOnly(keras.callbacks.Callback):
+    """Takes part in saving the state, which needs all workers, and writes nothing."""
+
+    def __init__(self, state: TrainingState) -> None:
+        super().__init__()
+        self.state = state
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.state.lend()
 
 
 class _EpochEnd(keras.callbacks.Callback):
@@ -129,13 +160,15 @@ class _EpochEnd(keras.callbacks.Callback):
         validate: Validate,
         monitor: str,
         bar: tqdm,
+        measured: Callable[[], keras.Model],
     ) -> None:
         super().__init__()
         self.history, self.state, self.directory = history, state, directory
         self.validate, self.monitor, self.bar = validate, monitor, bar
+        self.measured = measured
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        network = self.model.network
+        network = self.measured()
         losses = {name: float(value) for name, value in (logs or {}).items()}
         measured = {name: float(value) for name, value in self.validate(network).items()}
         # Keras hands one dictionary to all callbacks: what is added here reaches TensorBoard.

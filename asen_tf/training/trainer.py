@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from asen_tf.training.objective import Objective
+from asen_tf.training.replicas import times_replicas
 
 
 class Trainer(keras.Model):
@@ -31,6 +32,8 @@ class Trainer(keras.Model):
         super().__init__(**kwargs)
         self.network = network
         self.objective = objective
+        # Meters have added up over all replicas already when Keras asks for their results.
+        self.distribute_reduction_method = "first"
         self.meters = {name: keras.metrics.Mean(name) for name in objective.names}
 
     def call(
@@ -61,7 +64,8 @@ class Trainer(keras.Model):
         """Return the objective's `loss` and keep the means of all losses for the logs."""
         losses = self.objective(x, y_pred)
         for name, value in losses.items():
-            self.meters[name].update_state(value)
+            # A meter divides by its updates, one a replica; the parts of a loss are to add up.
+            self.meters[name].update_state(times_replicas(value))
         return losses["loss"]
 
     @property

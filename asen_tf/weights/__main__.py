@@ -34,13 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         attributes = read_meta(options.data, options.dataset).names
         config = preset("paper").override(method=options.method, dataset=options.dataset)
         model = build_model(config, attributes)
-        load_authors_checkpoint(options.checkpoint, model)
+        unused = load_authors_checkpoint(options.checkpoint, model)
     except (AnnotationError, CheckpointError, ConfigError, TypeError) as error:
         print(error, file=sys.stderr)
         return 1
     with replacing(options.out) as temporary:
         model.save(temporary)
     print(f"{options.out}: {options.method}, {', '.join(attributes)}")
+    if unused:
+        print(f"not used by the method ({len(unused)} arrays): {', '.join(unused)}")
     return 0
 
 

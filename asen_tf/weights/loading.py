@@ -9,14 +9,14 @@ import numpy as np
 
 from asen_tf.checkpoints import CheckpointError, read_state
 from asen_tf.models import SimilarityModel
-from asen_tf.weights.names import places
+from asen_tf.weights.names import beyond_the_method, places
 
 # PyTorch's counters of batches; and ASEN++'s attribute table, which both branches list.
 _COUNTERS = re.compile(r".*\.num_batches_tracked")
 _TABLES = tuple(f"choices.{part}.attrnet.attr_embedding.weight" for part in ("global", "local"))
 
 
-def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> None:
+def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> tuple[str, ...]:
     """Put the weights of an authors' checkpoint into a model.
 
     Two releases are known: ASEN++ (2021), whose arrays are under "model", and ASEN, ASENet_V2 and
@@ -25,6 +25,10 @@ def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> None:
     Args:
         path: the authors' `.pth.tar` file, or one that their code wrote.
         model: of the same method and size, with as many attributes; its weights are replaced.
+
+    Returns:
+        The arrays that the checkpoint holds and the method does not use, by name: classifier and
+        fourth stage of the authors' backbones, which no image passes through.
 
     Raises:
         CheckpointError: the file cannot be read safely, or does not fit: arrays that are missing,
@@ -35,11 +39,10 @@ def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> None:
     state = read_state(path, under=("model", "state_dict"))
     faults = [f"missing: {name}" for name in wanted if name not in state]
     expected = {*wanted, *(_TABLES if _TABLES[0] in wanted else ())}
-    faults += [
-        f"unexpected: {name}"
-        for name in state
-        if name not in expected and not _COUNTERS.fullmatch(name)
-    ]
+    further = [name for name in state if name not in expected and not _COUNTERS.fullmatch(name)]
+    known = beyond_the_method(model)
+    unused = tuple(name for name in further if known.fullmatch(name))
+    faults += [f"unexpected: {name}" for name in further if name not in unused]
     turned = {}
     for name, place in wanted.items():
         if name not in state:
@@ -59,3 +62,4 @@ def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> None:
         )
     for name, place in wanted.items():
         place.variable.assign(turned[name])
+    return unused

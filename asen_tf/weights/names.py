@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -72,6 +73,15 @@ class Place:
         return array
 
 
+_HOME = "embeddingnet."  # of the 2020 release's arrays
+_HEADS: Mapping[type, tuple[Mapping[str, str], str]] = {
+    Asen: (_ASEN, f"{_HOME}backbonenet."),
+    AsenV2: (_ASEN_V2, f"{_HOME}backbonenet."),
+    # The network inside CSN is called as the whole is.
+    ConditionalSimilarityNetwork: (_CSN, f"{_HOME}embeddingnet."),
+}
+
+
 def places(model: SimilarityModel) -> Iterator[Place]:
     """Say where each weight of a model is kept in the authors' checkpoint of its method.
 
@@ -85,26 +95,41 @@ def places(model: SimilarityModel) -> Iterator[Place]:
         table = "choices.global.attrnet.attr_embedding.weight"
         yield Place(model.attribute_table.embeddings, table, "table")
         return
-    home = "embeddingnet."
-    heads: Mapping[type, tuple[Mapping[str, str], str]] = {
-        Asen: (_ASEN, f"{home}backbonenet."),
-        AsenV2: (_ASEN_V2, f"{home}backbonenet."),
-        # The network inside CSN is called as the whole is.
-        ConditionalSimilarityNetwork: (_CSN, f"{home}embeddingnet."),
-    }
-    if type(model) not in heads:
+    _check_released(model)
+    head, backbone = _HEADS[type(model)]
+    yield from _branch(model.branch, "global", head, _HOME, backbone)
+    if isinstance(model, AsenV2):
+        table = f"{_HOME}attr_embedding.weight"
+        yield Place(model.attribute_table.embeddings, table, "table")
+    if isinstance(model, ConditionalSimilarityNetwork):
+        mask = model.branch.get_layer("global_mask").weight
+        yield Place(mask, f"{_HOME}masks.weight", "table")
+
+
+def beyond_the_method(model: SimilarityModel) -> re.Pattern[str]:
+    """Return what matches the arrays that a checkpoint may hold and the method does not use.
+
+    The authors' backbones are whole ResNets: a classifier (`fc`), and in earlier revisions a fourth
+    stage (`layer4`), are built and saved with the others; no image passes through them.
+
+    Raises:
+        TypeError: the authors released no checkpoint of the model's method.
+    """
+    if isinstance(model, AsenPlusPlus):
+        homes = [f"choices.{part}.basenet." for part in ("global", "local")]
+    else:
+        _check_released(model)
+        homes = [_HEADS[type(model)][1]]
+    backbones = "|".join(map(re.escape, homes))
+    return re.compile(rf"(?:{backbones})(?:fc\.(?:weight|bias)|layer4\..+)")
+
+
+def _check_released(model: SimilarityModel) -> None:
+    if type(model) not in _HEADS:
         raise TypeError(
             "the authors released checkpoints of asen_pp, asen, asen_v2 and csn; got a "
             f"{type(model).__name__}"
         )
-    head, backbone = heads[type(model)]
-    yield from _branch(model.branch, "global", head, home, backbone)
-    if isinstance(model, AsenV2):
-        table = f"{home}attr_embedding.weight"
-        yield Place(model.attribute_table.embeddings, table, "table")
-    if isinstance(model, ConditionalSimilarityNetwork):
-        mask = model.branch.get_layer("global_mask").weight
-        yield Place(mask, f"{home}masks.weight", "table")
 
 
 def _branch(

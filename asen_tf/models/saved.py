@@ -1,0 +1,83 @@
+"""Reading saved models without running code from them."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from asen_tf.models.base import SimilarityModel
+from asen_tf.models.build import METHODS
+
+# What `save` writes. Keras would also read other members, of which some may hold pickles.
+_MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
+_LONGEST = 2**20  # bytes of config.json; ours have some hundred
+
+
+class ModelFileError(ValueError):
+    """A file holds no model of this package."""
+
+
+def load_saved(path: Path | str) -> SimilarityModel:
+    """Load a model that `save` wrote, and nothing else: no code from the file is run.
+
+    Keras looks up the class that the file names, and imports the module that it names, whichever
+    that is; and it reads older formats in which layers may hold code. So what the file asks for is
+    looked at before Keras sees it: one of this package's methods, with plain values as settings.
+
+    Args:
+        path: a `.keras` file.
+
+    Raises:
+        ModelFileError: there is no such file, or it holds anything but a method of this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such model; a finished run holds model.keras")
+    if path.suffix != ".keras":
+        raise ModelFileError(f"{path}: not a readable model (its name must end in .keras)")
+    try:
+        with zipfile.ZipFile(path) as opened:
+            names = opened.namelist()
+            if sorted(names) != sorted(_MEMBERS):
+                raise ModelFileError(
+                    f"{path}: a saved model must hold {', '.join(sorted(_MEMBERS))} and nothing "
+                    f"else; got {', '.join(names[:5]) or 'nothing'}"
+                )
+            if opened.getinfo("config.json").file_size > _LONGEST:
+                raise ModelFileError(f"{path}: config.json must be short; got more than a megabyte")
+            _check(path, json.loads(opened.read("config.json")))
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except ModelFileError:
+        raise
+    except Exception as error:  # Keras, h5py and zipfile raise many kinds
+        raise ModelFileError(f"{path}: not a readable model ({error})") from error
+
+
+def _check(path: Path, config: Any) -> None:
+    """Raise unless a saved model's configuration is that of a method, free of other objects."""
+    known = {
+        keras.saving.get_registered_name(method): (method.__module__, method.__name__)
+        for method in METHODS.values()
+    }
+    asked = config if isinstance(config, dict) else {}
+    name, place = asked.get("registered_name"), (asked.get("module"), asked.get("class_name"))
+    if not isinstance(name, str) or known.get(name) != place:
+        raise ModelFileError(
+            f"{path}: the file must hold a method of this package; got {place[1]!r} of "
+            f"{place[0]!r}; it is not loaded, because loading it could run code"
+        )
+    if _names_objects(asked.get("config")) or asked.get("build_config"):
+        raise ModelFileError(
+            f"{path}: the settings of a model must be plain values; got further objects; it is "
+            "not loaded, because loading it could run code"
+        )
+
+
+def _names_objects(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "class_name" in value or any(map(_names_objects, value.values()))
+    return isinstance(value, list) and any(map(_names_objects, value))

@@ -1,0 +1,104 @@
+"""What an index asks of the store of its vectors: one small interface, for one attribute.
+
+An `AttributeIndex` holds one backend per attribute that was asked for. Everything else - images,
+metadata, filters, weights, the order of ties between attributes - is the index's own business and
+the same for all backends.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+
+class Backend(Protocol):
+    """Unit vectors of one attribute under integer ids, searched by inner product.
+
+    Shapes and dtypes, where N vectors of dimension D are stored:
+
+    - ids: `(n,)` int64, non-negative, distinct, in no particular order;
+    - vectors: `(n, D)` float32, of length 1 (within 1e-3);
+    - scores: float64 inner products, in [-1, 1] up to rounding.
+
+    Attributes:
+        kind: the name under which a saved index finds the class again: "exact", "hnsw", "milvus".
+        exact: whether `search` returns the true best, in the true order: by score, computed in
+            float64 from the stored vectors, and ids ascending where scores are equal, also at the
+            cut at k. An index re-scores and re-sorts what a backend that is not exact proposes,
+            from its `vectors`.
+        dimension: D.
+    """
+
+    kind: str
+    exact: bool
+    dimension: int
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+        """Store vectors.
+
+        Raises:
+            RetrievalError: an id is there already, or shapes, lengths or values are unfit; nothing
+                is added then.
+        """
+
+    def remove(self, ids: np.ndarray) -> None:
+        """Forget vectors.
+
+        Raises:
+            RetrievalError: an id is not there; nothing is removed then.
+        """
+
+    def search(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest vectors of each query.
+
+        Args:
+            queries: `(Q, D)` float32, of length 1.
+            k: how many, at least 1; may exceed N.
+            allowed: `(n,)` int64 ids to choose among; all when None. Ids that are not stored
+                count for nothing; an empty array allows none.
+
+        Returns:
+            `(Q, k)` float64 scores, best first, and `(Q, k)` int64 ids. Where fewer than k are
+            there or allowed, the rows end in ids -1 with scores of -inf; never otherwise.
+        """
+
+    def vectors(self, ids: np.ndarray) -> np.ndarray:
+        """Return `(n, D)` float32, as stored (float16 widened), in the order of the ids.
+
+        Raises:
+            RetrievalError: an id is not there.
+        """
+
+    def save(self, folder: Path, stem: str) -> dict[str, Any]:
+        """Write what `load` needs.
+
+        Args:
+            folder: an existing, empty or shared folder that becomes the saved index once it is
+                complete; the index computes checksums of the files afterwards.
+            stem: what the names of this backend's files must begin with, such as "000"; they lie
+                directly in the folder. A backend that lives elsewhere may write no file.
+
+        Returns:
+            JSON values, which `load` gets back; never secrets.
+        """
+
+    @classmethod
+    def load(cls, folder: Path, stem: str, settings: dict[str, Any], *, mapped: bool) -> Self:
+        """Open what `save` wrote. The files' checksums are right when this is called.
+
+        Args:
+            folder: as for `save`.
+            stem: as for `save`.
+            settings: what `save` returned, from a file: values are to be checked.
+            mapped: leave vectors on disk, and read them as they are needed, where possible.
+
+        Raises:
+            RetrievalError: the content does not fit the settings.
+        """

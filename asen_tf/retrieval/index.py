@@ -1,0 +1,197 @@
+"""A catalogue of images that can be searched by attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from asen_tf.retrieval.errors import RetrievalError
+from asen_tf.retrieval.hits import Hit
+from asen_tf.retrieval.items import Items
+from asen_tf.retrieval.lazy_vectors import LazyVectors, Skip
+from asen_tf.retrieval.queries import QueryImage
+from asen_tf.retrieval.searching import search_items
+from asen_tf.retrieval.stored import load_index, save_index
+
+if TYPE_CHECKING:
+    from asen_tf.embedder import Embedder
+
+
+class AttributeIndex:
+    """Finds the images of a catalogue that are most alike a given one in chosen attributes.
+
+    Nothing is embedded before an attribute is asked for: by `search`, `vectors` or `prepare`.
+
+    Attributes:
+        items: ids, images and metadata, row by row.
+        store: the vectors, one backend per attribute that was asked for.
+        embedder: of images and queries.
+
+    Example:
+        >>> index = AttributeIndex.build(Embedder.load("model.keras"), paths)
+        >>> hits = index.search("photo.jpg", {"neckline_design": 0.7, "sleeve_length": 0.3}, k=5)
+    """
+
+    def __init__(self, items: Items, store: LazyVectors) -> None:
+        """Keep the parts; `build` and `load` make them."""
+        self.items, self.store, self.embedder = items, store, store.embedder
+
+    @classmethod
+    def build(
+        cls,
+        embedder: Embedder,
+        images: Sequence[Path | str],
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        ids: Sequence[int] | None = None,
+        embedding: str | None = None,
+        backend: str = "auto",
+        dtype: str = "float32",
+        skip: Skip | None = None,
+    ) -> Self:
+        """Make an index of image files; they are opened when an attribute is first asked for.
+
+        Args:
+            embedder: of the images, and of queries.
+            images: N paths.
+            metadata: one dict of JSON values per image, to filter by and to get back with hits.
+            ids: N distinct integers from 0 up; 0 to N-1 when None.
+            embedding: "global", "local" or "fused"; the best one that the model has when None.
+            backend: "exact"; "hnsw": approximate and fast; "auto": exact below
+                `asen_tf.retrieval.HNSW_FROM` items; or the address of a Milvus server, or the
+                path of a Milvus Lite file (`.db`).
+            dtype: of the stored vectors, "float32" or "float16": half the size, and scores off by
+                up to 0.0005. A Milvus backend decides by itself.
+            skip: called with the error of each image that cannot be read, which then leaves the
+                index; when None, the first such image raises.
+
+        Raises:
+            RetrievalError: an argument is unfit.
+        """
+        store = LazyVectors(embedder, embedding, backend, dtype, skip)
+        return cls(Items().plan(images, metadata, ids), store)
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.items)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """`(N,)` int64, in the order in which items were added."""
+        return self.items.ids.copy()
+
+    @property
+    def images(self) -> list[Path]:
+        """N paths, in the order of `ids`."""
+        return list(self.items.images)
+
+    @property
+    def metadata(self) -> list[dict[str, Any]]:
+        """N dicts, in the order of `ids`."""
+        return [dict(fields) for fields in self.items.metadata]
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """The attributes that can be searched by: all that the model knows."""
+        return self.embedder.attribute_names
+
+    def prepare(self, attributes: Sequence[str] | None = None, *, progress: bool = True) -> None:
+        """Embed all images for attributes, at once: the backbone sees each image one time.
+
+        Args:
+            attributes: names; all that the model knows when None. Those that are there already
+                cost nothing.
+            progress: show a progress bar.
+
+        Raises:
+            asen_tf.data.ImageError: an image cannot be read, and `skip` is None; the index is as
+                it was before.
+            RetrievalError: the model does not know an attribute.
+        """
+        if isinstance(attributes, str):
+            raise RetrievalError(f"attributes must be a sequence; write [{attributes!r}]")
+        names = self.attribute_names if attributes is None else attributes
+        self.store.prepare(self.items, names, progress=progress)
+
+    def vectors(self, attribute: str) -> np.ndarray:
+        """Return `(N, D)` float32 of length 1, rows in the order of `ids`; embeds if need be."""
+        self.prepare([attribute])
+        if attribute not in self.store.backends:
+            return np.zeros((0, 0), np.float32)  # no item, no dimension
+        return self.store.backends[attribute].vectors(self.items.ids)
+
+    def search(
+        self,
+        image: QueryImage,
+        attribute: str | Mapping[str, float],
+        k: int = 10,
+        filters: Mapping[str, Any] | None = None,
+    ) -> list[Hit]:
+        """Find the items most alike an image in an attribute, or in several that are weighed.
+
+        Args:
+            image: a path, a binary file opened for reading, or `(H, W, 3)` uint8 pixels.
+            attribute: a name, or name -> weight. A negative weight asks for unlike items.
+            k: how many.
+            filters: field of the metadata -> a value that it must equal, or a collection of values
+                of which it must be one; all of them must be met.
+
+        Returns:
+            At most k hits, best first, the lower id first among equals; all that pass the filters
+            if those are fewer. With exact backends, truly the best; with HNSW, some may be
+            missed, but scores and order are exact.
+
+        Raises:
+            asen_tf.data.ImageError: the image cannot be read.
+            RetrievalError: an attribute, weight, k, field or image is none.
+        """
+        return search_items(self.items, self.store, image, attribute, k, filters)
+
+    def add(
+        self,
+        images: Sequence[Path | str],
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+        ids: Sequence[int] | None = None,
+    ) -> np.ndarray:
+        """Add images, and embed them for the attributes that are there; arguments as for `build`.
+
+        Returns:
+            `(n,)` int64 ids of the new items; without `ids`, numbers that were never given before.
+
+        Raises:
+            asen_tf.data.ImageError, RetrievalError: as for `build` and `prepare`; nothing is added.
+        """
+        new = self.items.plan(images, metadata, ids)
+        self.store.add(new, progress=len(new) > 1)
+        self.items.extend(new)
+        return new.ids.copy()
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Remove items; RetrievalError, and nothing is removed, if an id is not there."""
+        rows = np.ones(len(self), bool)
+        rows[self.items.rows(np.array(ids))] = False
+        self.store.remove(self.items.ids[~rows])
+        self.items.keep(rows)
+
+    def save(self, folder: Path | str) -> None:
+        """See `asen_tf.retrieval.stored.save_index`."""
+        save_index(Path(folder), self.items, self.store)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        embedder: Embedder,
+        *,
+        root: Path | str | None = None,
+        mapped: bool = True,
+        verify: bool = True,
+        skip: Skip | None = None,
+    ) -> Self:
+        """See `asen_tf.retrieval.stored.load_index` for arguments and errors."""
+        return cls(
+            *load_index(Path(folder), embedder, root=root, mapped=mapped, verify=verify, skip=skip)
+        )

@@ -1,0 +1,104 @@
+"""The items of an index: ids, image files and metadata, row by row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asen_tf.retrieval.errors import RetrievalError
+from asen_tf.retrieval.vector_checks import check_ids
+
+
+class Items:
+    """Rows in the order in which they were added.
+
+    Attributes:
+        ids: `(N,)` int64, distinct.
+        images: N paths.
+        metadata: N dicts of JSON values.
+        next_id: what the next item gets that brings no id: above all that there ever were.
+    """
+
+    def __init__(self) -> None:
+        """Start without items."""
+        self.ids = np.zeros(0, np.int64)
+        self.images: list[Path] = []
+        self.metadata: list[dict[str, Any]] = []
+        self.next_id = 0
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.images)
+
+    def plan(
+        self,
+        images: Sequence[Path | str],
+        metadata: Sequence[Mapping[str, Any]] | None,
+        ids: Sequence[int] | None,
+    ) -> Items:
+        """Return new items apart, checked so that `extend` by them cannot fail.
+
+        Raises:
+            RetrievalError: lengths differ, an id is taken, or metadata is not JSON's.
+        """
+        if isinstance(images, str | Path):
+            raise RetrievalError(f"images must be a sequence of paths; got {images!r}; write [...]")
+        new = Items()
+        new.images = [Path(image) for image in images]
+        count = len(new.images)
+        for name, rows in (("metadata", metadata), ("ids", ids)):
+            if rows is not None and len(rows) != count:
+                raise RetrievalError(
+                    f"{name} must have one entry per image; got {len(rows)} for {count} images"
+                )
+        given = range(self.next_id, self.next_id + count) if ids is None else ids
+        new.ids = check_ids(np.array(given))
+        taken = np.intersect1d(new.ids, self.ids)
+        if len(taken):
+            raise RetrievalError(f"id {taken[0]} is in the index already; remove it first")
+        rows = [{}] * count if metadata is None else metadata
+        new.metadata = [_checked(row, path) for row, path in zip(rows, new.images, strict=True)]
+        new.next_id = max(self.next_id, int(new.ids.max(initial=-1)) + 1)
+        return new
+
+    def extend(self, new: Items) -> None:
+        """Take items that `plan` returned."""
+        self.ids = np.concatenate([self.ids, new.ids])
+        self.images = self.images + new.images
+        self.metadata = self.metadata + new.metadata
+        self.next_id = max(self.next_id, new.next_id)
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Keep the items of `(N,)` bool rows only."""
+        kept = np.flatnonzero(rows)
+        self.ids = self.ids[kept]
+        self.images = [self.images[row] for row in kept]
+        self.metadata = [self.metadata[row] for row in kept]
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        """Return `(n,)` rows of ids; RetrievalError for one that is not there."""
+        order = np.argsort(self.ids)
+        ids = check_ids(ids)
+        at = np.searchsorted(self.ids, ids, sorter=order)
+        found = order[np.minimum(at, len(self) - 1)] if len(self) else np.zeros(len(ids), np.int64)
+        known = self.ids[found] == ids if len(self) else np.zeros(len(ids), bool)
+        if not known.all():
+            raise RetrievalError(f"id {ids[~known][0]} is not in the index; `ids` lists those")
+        return found
+
+
+def _checked(fields: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return a copy of an item's metadata, as JSON would give it back."""
+    remedy = "give text, numbers, true, false, null, lists and objects of these, under text names"
+    try:
+        if not isinstance(fields, Mapping) or not all(isinstance(name, str) for name in fields):
+            raise TypeError("not an object with text as names")
+        return json.loads(json.dumps(dict(fields), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RetrievalError(
+            f"metadata of {path} cannot be stored as JSON ({error}); got {fields!r:.200}; {remedy}"
+        ) from error

@@ -1,0 +1,138 @@
+"""The vectors of items, embedded when an attribute is first asked for, and kept in step since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asen_tf.retrieval.backends import Backend
+from asen_tf.retrieval.choosing import check_choice, new_backend, outgrown
+from asen_tf.retrieval.errors import RetrievalError, nearest
+from asen_tf.retrieval.items import Items
+from asen_tf.retrieval.queries import QueryImage, query_file
+
+if TYPE_CHECKING:
+    from asen_tf.data import ImageError
+    from asen_tf.embedder import Embedder
+
+Skip = Callable[["ImageError"], None]
+
+
+class LazyVectors:
+    """One backend per attribute that was asked for.
+
+    Attributes:
+        embedder: embeds images and queries.
+        embedding: "global", "local" or "fused": which of the model's embeddings is compared.
+        backend: the choice of backend, as given to `AttributeIndex.build`.
+        dtype: of stored vectors, "float32" or "float16".
+        skip: called with the error of each image that cannot be read; when None, it raises.
+        backends: attribute -> its vectors; all hold the same ids.
+    """
+
+    def __init__(
+        self, embedder: Embedder, embedding: str | None, backend: str, dtype: str, skip: Skip | None
+    ) -> None:
+        """Start without vectors; RetrievalError for a choice that there is not."""
+        check_choice(backend, dtype)
+        names = embedder.model.embedding_names
+        if embedding is not None and embedding not in names:
+            raise RetrievalError(f"embedding must be one of {', '.join(names)}; got {embedding!r}")
+        self.embedder, self.embedding = embedder, embedding or names[-1]
+        self.backend, self.dtype, self.skip = backend, dtype, skip
+        self.backends: dict[str, Backend] = {}
+
+    def check(self, attributes: Sequence[str]) -> None:
+        """Raise RetrievalError for an attribute that the model does not know."""
+        known = self.embedder.attribute_names
+        for name in attributes:
+            if name not in known:
+                raise RetrievalError(
+                    f"the model knows no attribute {name!r}; {nearest(name, known)}"
+                )
+
+    def prepare(self, items: Items, attributes: Sequence[str], *, progress: bool) -> None:
+        """Embed all items for those attributes that are missing; drop unreadable ones if skipping.
+
+        Either all of it happens or, when something raises, nothing.
+        """
+        self.check(attributes)
+        missing = [name for name in dict.fromkeys(attributes) if name not in self.backends]
+        if not missing or not len(items):
+            return
+        usable, vectors = self._embed(items.images, missing, progress)
+        if not usable.any():
+            self.remove(items.ids)
+            items.keep(usable)
+            return
+        made = {}
+        for place, name in enumerate(missing):
+            made[name] = self._filled(name, items.ids[usable], vectors[usable, place])
+        if not usable.all():
+            self.remove(items.ids[~usable])
+            items.keep(usable)
+        self.backends |= made
+
+    def add(self, new: Items, *, progress: bool) -> None:
+        """Embed new items for every attribute that is there; drop unreadable ones from `new`."""
+        names = list(self.backends)
+        if not names or not len(new):
+            return
+        usable, vectors = self._embed(new.images, names, progress)
+        new.keep(usable)
+        if not len(new):
+            return
+        done = []
+        try:
+            for place, name in enumerate(names):
+                self.backends[name].add(new.ids, vectors[usable, place])
+                done.append(name)
+        except BaseException:
+            for name in done:
+                self.backends[name].remove(new.ids)
+            raise
+        for name, backend in self.backends.items():
+            if outgrown(self.backend, backend):
+                ids = backend.ids
+                self.backends[name] = self._filled(name, ids, backend.vectors(ids))
+
+    def remove(self, ids: np.ndarray) -> None:
+        """Forget the vectors of ids."""
+        for backend in self.backends.values():
+            backend.remove(ids)
+
+    def query(self, image: QueryImage, attributes: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return attribute -> `(D,)` float32 of one image; the backbone sees it once."""
+        vectors = self.embedder.embed_all(
+            [query_file(image)], attributes=attributes, embedding=self.embedding
+        )
+        return dict(zip(attributes, vectors[0], strict=True))
+
+    def _embed(
+        self, images: Sequence[Path], attributes: Sequence[str], progress: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return which images are usable, `(n,)` bool, and `(n, A, D)` float32 vectors."""
+        vectors = self.embedder.embed_all(
+            images,
+            attributes=attributes,
+            embedding=self.embedding,
+            progress=progress,
+            skip=self.skip,
+        )
+        if not vectors.shape[2]:  # no file could be used
+            return np.zeros(len(images), bool), vectors
+        return np.isfinite(vectors).all(axis=(1, 2)), vectors
+
+    def _filled(self, attribute: str, ids: np.ndarray, vectors: np.ndarray) -> Backend:
+        backend = new_backend(
+            self.backend,
+            attribute=attribute,
+            dimension=vectors.shape[1],
+            count=len(ids),
+            dtype=self.dtype,
+        )
+        backend.add(ids, vectors)
+        return backend

@@ -1,0 +1,143 @@
+"""Saving and loading an index: whole, checked, and never by running code from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asen_tf.retrieval.backends import Backend
+from asen_tf.retrieval.choosing import load_backend
+from asen_tf.retrieval.errors import RetrievalError
+from asen_tf.retrieval.faiss_backend import FaissBackend
+from asen_tf.retrieval.fingerprint import model_fingerprint
+from asen_tf.retrieval.item_files import ITEMS, read_items, write_items
+from asen_tf.retrieval.items import Items
+from asen_tf.retrieval.lazy_vectors import LazyVectors, Skip
+from asen_tf.retrieval.manifest import read_manifest, write_manifest
+from asen_tf.retrieval.versions import current_version, new_version
+
+if TYPE_CHECKING:
+    from asen_tf.embedder import Embedder
+
+
+def save_index(folder: Path, items: Items, store: LazyVectors) -> None:
+    """Write an index to a folder: killed at any point, the old index is there, or the new one.
+
+    See `asen_tf.retrieval.versions` for how. The folder holds JSON, FAISS' files and `.npy`
+    arrays, with checksums, and the fingerprint of the model. Attributes that nobody asked for yet
+    stay lazy.
+
+    Args:
+        folder: made if need be; an index that is there is replaced.
+        items: of the index.
+        store: of the index.
+
+    Raises:
+        RetrievalError: the folder holds other things than an index.
+    """
+    with new_version(folder) as version:
+        write_items(items, version)
+        attributes = {}
+        for number, (name, backend) in enumerate(store.backends.items()):
+            stem = f"{number:03d}"
+            settings = backend.save(version, stem)
+            attributes[name] = {"stem": stem, "kind": backend.kind, "settings": settings}
+        content = {
+            "model": model_fingerprint(store.embedder.model),
+            "embedding": store.embedding,
+            "backend": store.backend,
+            "dtype": store.dtype,
+            "count": len(items),
+            "next_id": items.next_id,
+            "attributes": attributes,
+        }
+        write_manifest(version, content)
+
+
+def load_index(
+    folder: Path,
+    embedder: Embedder,
+    *,
+    root: Path | str | None,
+    mapped: bool,
+    verify: bool,
+    skip: Skip | None,
+) -> tuple[Items, LazyVectors]:
+    """Open an index that `save_index` wrote.
+
+    Args:
+        folder: of the index.
+        embedder: with the model that made the index.
+        root: the folder of the images, if it is another now than when the index was saved.
+        mapped: leave vectors on disk and read them as they are needed; the operating system
+            keeps in memory what is used. False reads them all at once.
+        verify: compare checksums of all files, which reads them once. Without it only sizes are
+            compared: for indexes that nobody else can write to, as FAISS trusts what it reads.
+        skip: as for `AttributeIndex.build`.
+
+    Raises:
+        RetrievalError: there is no index, it is truncated, changed or foreign, a path leads out of
+            its folder, or another model made it.
+    """
+    while True:
+        version, digest = current_version(folder)
+        try:
+            return _load(version, digest, embedder, root, mapped, verify, skip)
+        except (RetrievalError, OSError) as error:
+            if current_version(folder) == (version, digest):
+                if isinstance(error, RetrievalError):
+                    raise
+                raise RetrievalError(f"{version}: unreadable ({error}); save it again") from error
+            # Somebody saved meanwhile, and removed the version that was being read: once more.
+
+
+def _load(
+    version: Path,
+    digest: str,
+    embedder: Embedder,
+    root: Path | str | None,
+    mapped: bool,
+    verify: bool,
+    skip: Skip | None,
+) -> tuple[Items, LazyVectors]:
+    content = read_manifest(version, digest, verify=verify)
+    found = model_fingerprint(embedder.model)
+    if content["model"] != found:
+        raise RetrievalError(
+            f"{version.parent}: made with another model ({content['model']:.12}) than the one "
+            f"given ({found:.12}); load that model, or build the index again with this one"
+        )
+    if ITEMS not in content["files"]:
+        raise RetrievalError(f"{version}: lists no {ITEMS}; build the index again")
+    items = read_items(version, count=content["count"], next_id=content["next_id"], root=root)
+    store = LazyVectors(embedder, content["embedding"], content["backend"], content["dtype"], skip)
+    store.check(list(content["attributes"]))
+    for name, entry in content["attributes"].items():
+        store.backends[name] = _backend(version, name, entry, items, content["files"], mapped)
+    return items, store
+
+
+def _backend(
+    version: Path, name: str, entry: Any, items: Items, files: dict[str, Any], mapped: bool
+) -> Backend:
+    """Return the backend of one attribute; it may read listed files only."""
+    fit = isinstance(entry, dict) and isinstance(entry.get("settings"), dict)
+    kind, stem = (entry.get("kind"), entry.get("stem")) if fit else (None, None)
+    if not isinstance(kind, str) or not isinstance(stem, str) or not stem.isdigit():
+        raise RetrievalError(f"{version}: unusable entry of {name!r}; build the index again")
+    unlisted = {path.name for path in version.glob(f"{stem}.*")} - set(files)
+    if unlisted:
+        raise RetrievalError(f"{version}: {min(unlisted)} is not listed; build the index again")
+    backend = load_backend(kind, version, stem, entry["settings"], mapped=mapped)
+    own = np.sort(items.ids)
+    fit = len(backend) == len(own)
+    if fit and isinstance(backend, FaissBackend):  # others would have to fetch all their ids
+        fit = np.array_equal(backend.ids, own)
+    if not fit:
+        raise RetrievalError(
+            f"{version}: the {len(backend)} vectors of {name!r} are not those of the {len(own)} "
+            "items; build the index again"
+        )
+    return backend

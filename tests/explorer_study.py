@@ -1,0 +1,37 @@
+"""A study of three methods in seconds, untrained, for the tests of the explorer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+
+from asen_tf.annotations import read_meta
+from asen_tf.matrix import settings
+from asen_tf.models import build_model
+from asen_tf.presets import smoke
+from data_prep.synthetic import make_dataset
+
+ROWS = ("triplet", "asen_pp", "asen_pp/true_region")
+
+
+def make(folder: Path, *, images: int = 240) -> tuple[Path, Path]:
+    """Draw data and save models into a folder; return the study's directory and the data's.
+
+    The models have random weights: a search by them is as exact as by any other.
+    """
+    data, place = folder / "data", folder / "results" / "smoke"
+    make_dataset(data, images=images, size=96)
+    for number, row in enumerate(ROWS):
+        config = settings(row, smoke())
+        keras.utils.set_random_seed(number)
+        model = build_model(config, read_meta(data, config.dataset).names)
+        run = place / f"{config.method}-seed0-{number}"
+        run.mkdir(parents=True)
+        model.save(run / "model.keras")
+        manifest = {"code_fingerprint": "c", "data_fingerprint": "d", "created": "2026-01-01"}
+        contents = {"config": config.to_dict(), "manifest": manifest, "metrics": {}}
+        for name, content in contents.items():
+            (run / f"{name}.json").write_text(json.dumps(content))
+    return place, data

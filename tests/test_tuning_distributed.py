@@ -1,0 +1,85 @@
+"""KerasTuner's chief and two workers on the loopback interface; one worker is killed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tuning_process import free_address, kill, searching, start, wait_until
+
+from asen_tf.studies import finished_runs
+from asen_tf.tuning import trials_table
+from data_prep.synthetic import make_dataset
+
+pytestmark = pytest.mark.distributed
+TRIALS = 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("distributed")
+    make_dataset(path / "data", images=160, size=64, dataset="Garments")
+    return path
+
+
+def test_one_of_two_workers_is_killed_and_the_search_still_finishes(folder: Path) -> None:
+    search, address = searching(folder, "results", TRIALS), free_address()
+    logs = {name: folder / f"{name}.log" for name in ("chief", "one", "two")}
+    part = {name: ["--role", "worker", "--name", name] for name in ("one", "two")}
+    part["chief"] = ["--role", "chief", "--patience", "10"]
+    processes = {name: start(search, logs[name], *part[name], "--chief", address) for name in logs}
+    try:
+        # In the middle of a trial: its last stage has begun.
+        begun = "stage 2 (both branches), epoch 1:"
+        wait_until(lambda: begun in logs["one"].read_text(), processes["one"], logs["one"])
+        kill(processes["one"])
+        ended = time.monotonic() + 600
+        while processes["two"].poll() is None or processes["chief"].poll() is None:
+            assert time.monotonic() < ended, logs["chief"].read_text()[-3000:]
+            time.sleep(0.2)
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    said = {name: log.read_text() for name, log in logs.items()}
+    assert processes["two"].returncode == processes["chief"].returncode == 0, said["chief"]
+    assert "one: silent for" in said["chief"] and "goes to the next worker" in said["chief"]
+    table = trials_table(search)
+    assert list(table["trial"]) == [1, 2, 3, 4] and set(table["status"]) == {"COMPLETED"}
+    assert table["config_hash"].nunique() == TRIALS
+    # Every trial is one run, the taken-over one among them: it went on where the dead one was.
+    runs = [run for run in finished_runs(search.place) if run.evaluated]
+    assert {run.manifest["config_hash"] for run in runs} == set(table["config_hash"])
+    assert len(runs) == TRIALS
+    lost = [line for line in said["one"].splitlines() if line.startswith("Trial")][-1]
+    assert lost in said["two"].splitlines()
+    assert sum(run.manifest["resumed"] for run in runs) == 1
+
+
+def test_a_worker_of_this_machine_that_dies_is_started_again(folder: Path) -> None:
+    search, log = searching(folder, "supervised", 3), folder / "supervised.log"
+    process = start(search, log, "--role", "search", "--jobs", "2")
+    try:
+        said = search.place / "logs" / "worker1.log"
+        begun = "stage 2 (both branches), epoch 1:"
+        wait_until(lambda: said.exists() and begun in said.read_text(), process, log)
+        (worker,) = [
+            child
+            for child in psutil.Process(process.pid).children()
+            if "worker1" in child.cmdline()
+        ]
+        worker.kill()
+        assert process.wait(timeout=600) == 0, log.read_text()[-3000:]
+    finally:
+        process.kill()
+        process.wait()
+    assert "worker1 ended with code -9; it is started again" in log.read_text()
+    started = [line for line in said.read_text().splitlines() if line.startswith("Trial")]
+    assert started[0] == started[1]  # its own trial, once more
+    table = trials_table(search)
+    assert list(table["trial"]) == [1, 2, 3] and set(table["status"]) == {"COMPLETED"}
+    runs = [run for run in finished_runs(search.place) if run.evaluated]
+    assert len(runs) == 3 and sum(run.manifest["resumed"] for run in runs) == 1
+    assert "3 of 3 trials" in log.read_text()

@@ -1,0 +1,92 @@
+"""The notebook of tuning on the smoke preset, and training with what it has found."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import papermill
+import pytest
+from papermill import PapermillExecutionError
+
+from asen_tf.presets import preset
+from asen_tf.tuning import verdict
+from data_prep.synthetic import make_dataset
+
+ROOT = Path(__file__).parents[1]
+FIELDS = ["roi_threshold", "fusion_weight", "stage2_local_learning_rate"]
+SEEDS = [1, 2]
+pytestmark = pytest.mark.slow
+
+
+def execute(name: str, out: Path, parameters: dict[str, Any]) -> str:
+    """Run a notebook; give all it printed."""
+    notebook = papermill.execute_notebook(
+        ROOT / "notebooks" / f"{name}.ipynb",
+        out / f"{name}.ipynb",
+        parameters=parameters,
+        cwd=ROOT,
+        progress_bar=False,
+    )
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "".join(output.get("text", "") for output in outputs)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("notebook")
+    make_dataset(folder / "data", images=160, size=64, dataset="Garments")
+    return {"data_dir": str(folder / "data"), "results_dir": str(folder / "results")}
+
+
+@pytest.fixture(scope="module")
+def said(places: dict[str, str]) -> str:
+    parameters = {"preset": "smoke", "trials": 4, "fields": FIELDS, "seeds": SEEDS, **places}
+    return execute("10_tune", Path(places["results_dir"]), parameters)
+
+
+def test_it_ends_with_tables_figures_and_a_verdict(places: dict[str, str], said: str) -> None:
+    place = Path(places["results_dir"]) / "tuning"
+    trials, gained = (pd.read_csv(place / f"{name}.csv") for name in ("trials", "test"))
+    assert list(trials["trial"]) == [1, 2, 3, 4]
+    assert {"overall", "macro", "sleeve_length"} < set(gained["attribute"])
+    assert set(gained["seeds"]) == {2}
+    assert verdict(gained) in said and "about 0 min left" in said
+    pictures = {path.name for path in (place / "figures").iterdir()}
+    assert pictures == {"parallel_coordinates.png", "importance.png"}
+    origin = json.loads((place / "provenance.json").read_text())
+    assert origin["search"]["fields"] and origin["settings"] == preset("smoke").to_dict()
+
+
+def test_what_was_measured_on_test_is_what_the_runs_say(places: dict[str, str], said: str) -> None:
+    place = Path(places["results_dir"]) / "tuning"
+    gained = pd.read_csv(place / "test.csv").set_index("attribute")
+    for name, config in [("default", preset("smoke")), ("best", preset(str(place / "best.json")))]:
+        scores = []
+        for path in place.glob("asen_pp-*/config.json"):
+            settings = json.loads(path.read_text())
+            wanted = [config.override(seed=seed).to_dict() for seed in SEEDS]
+            if settings in wanted:
+                table = pd.read_csv(path.parent / "map.csv")
+                scores.append(table[table["embedding"] == "fused"].set_index("attribute")["map"])
+        assert len(scores) == len(SEEDS)
+        for attribute in gained.index:
+            mean = sum(score[attribute] for score in scores) / len(scores)
+            assert gained[name][attribute] == pytest.approx(mean, abs=1e-3)
+
+
+def test_training_takes_the_best_settings(places: dict[str, str], said: str) -> None:
+    best = Path(places["results_dir"]) / "tuning" / "best.json"
+    parameters = {"preset": str(best), "seed": SEEDS[0], "study": "tuning", **places}
+    text = execute("03_train", Path(places["results_dir"]), parameters)
+    assert "finished before, nothing to do" in text  # it is the run of the comparison
+
+
+def test_training_refuses_a_misspelt_setting(places: dict[str, str], tmp_path: Path) -> None:
+    spoilt = tmp_path / "best.json"
+    spoilt.write_text(json.dumps({"preset": "smoke", "overrides": {"marign": 0.3}}))
+    with pytest.raises(PapermillExecutionError, match="'marign'.*did you mean 'margin'"):
+        execute("03_train", tmp_path, {"preset": os.fspath(spoilt), **places})
