@@ -24,13 +24,14 @@ DOIT_CONFIG = {
 }
 
 # What each profile renders and trains, and the minutes of its steps on two cores.
+READING = {"evaluate": 0.5, "rerank": 0.5, "evidence": 0.4, "results": 0.3}
 QUICK = {
     "preset": "quick",
     "data_dir": "data",
     "images": {"images": 6000, "image_size": 320},
     "rows": MAIN,
     "seeds": (0,),
-    "minutes": {"data": 1.5, "backbone": 3.5, "train": 12, "evaluate": 0.5, "results": 0.3},
+    "minutes": {"data": 1.5, "backbone": 3.5, "train": 12, **READING},
 }
 PROFILES = {
     "quick": QUICK,
@@ -41,7 +42,7 @@ PROFILES = {
         "images": {"images": 160, "image_size": 96},
         "rows": MAIN,
         "seeds": (0,),
-        "minutes": {"data": 0.3, "backbone": 0.5, "train": 1, "evaluate": 0.5, "results": 0.3},
+        "minutes": {"data": 0.3, "backbone": 0.5, "train": 1, **READING},
     },
 }
 PROFILES["ablations"]["minutes"] = QUICK["minutes"] | {"train": 200, "ablations": 3}
@@ -68,7 +69,7 @@ def tasks(profile: str):
         return {
             "name": name + notebook.suffix,
             "doc": f"{says} (about {minutes:g} min)",
-            "actions": [(print_now, [announcement]), run.execute],
+            "actions": [(print, [announcement], {"flush": True}), run.execute],
             "targets": [notebook.executed],
             "uptodate": [run.is_current],
             "task_dep": [f"{profile}:{other}" for other in after],
@@ -125,7 +126,7 @@ def tasks(profile: str):
 
     # What the runs say.
     after = trained
-    for name, says, reader in readers(profile, study, {**preset, **places}, main):
+    for name, says, reader in readers(profile, study, {**preset, **places}, main, rows):
         yield step(name, says, reader.step, reader, after)
         after = [name]
         attempts.append(reader)
@@ -148,10 +149,11 @@ def tasks(profile: str):
     }
 
 
-def readers(profile, study, parameters, main):
+def readers(profile, study, parameters, main, rows):
     """Return name, what it says and the attempt of each step that reads finished runs.
 
     The last one writes the tables; `main` is the run that is evaluated on its own, if there is one.
+    Re-ranking needs the triplet network's run beside it.
     """
     if profile == "ablations":
         ablations = Step(study, "06_ablations", parameters, "runs")
@@ -161,12 +163,17 @@ def readers(profile, study, parameters, main):
     if main is None:
         return written
     parameters = {**parameters, "seed": main.step.parameters["seed"]}
-    evaluate = Attempt(Step(study, "04_evaluate", parameters, "run"), "evaluate", main)
-    return [("evaluate", "evaluating, drawing", evaluate), *written]
-
-
-def print_now(text: str) -> None:
-    print(text, flush=True)
+    steps = [
+        ("evaluate", "evaluating, drawing", "04_evaluate"),
+        ("rerank", "re-ranking general results by an attribute", "07_rerank"),
+        ("evidence", "writing a sheet of design evidence", "08_design_evidence"),
+    ]
+    readings = [
+        (name, says, Attempt(Step(study, notebook, parameters, "run"), name, main))
+        for name, says, notebook in steps
+        if name != "rerank" or "triplet" in rows
+    ]
+    return [*readings, *written]
 
 
 def show(attempts: list[Attempt]) -> bool:

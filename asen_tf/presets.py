@@ -28,9 +28,8 @@ def fashionai() -> ExperimentConfig:
 
     Published: MAP 64.31 (ASEN++; Dong et al., IEEE TIP 2021, arXiv 2104.02429), 61.02 unweighted
     (ASEN; Ma et al., AAAI 2020, arXiv 2002.02814).
-
-    Command, after `python -m data_prep.fashionai --raw RAW_DIR --out data` and with torchvision's
-    ImageNet files in `weights/` (see data_prep/README.md; `make install-torch` reads them):
+    Command, with ImageNet files in `weights/` and `make install-torch` (see data_prep/README.md),
+    after `python -m data_prep.fashionai --raw RAW_DIR --out data`:
     `papermill notebooks/03_train.ipynb out.ipynb -p preset fashionai -p study fashionai`
     """
     return paper()
@@ -41,9 +40,8 @@ def darn() -> ExperimentConfig:
 
     Published: MAP 55.94 (Dong et al., IEEE TIP 2021, arXiv 2104.02429). Many of its images are
     gone: with fewer, the number is another one.
-
-    Command, after `python -m data_prep.darn --raw RAW_DIR --out data` and with torchvision's
-    ImageNet files in `weights/` (see data_prep/README.md; `make install-torch` reads them):
+    Command, with ImageNet files in `weights/` and `make install-torch` (see data_prep/README.md),
+    after `python -m data_prep.darn --raw RAW_DIR --out data`:
     `papermill notebooks/03_train.ipynb out.ipynb -p preset darn -p study darn`
     """
     return paper().override(dataset="DARN")
@@ -54,9 +52,8 @@ def deepfashion() -> ExperimentConfig:
 
     Published: MAP 9.64 (Dong et al., IEEE TIP 2021, arXiv 2104.02429), by the protocol that asks
     for one value at a time; `map_any_value.csv` counts any shared value.
-
-    Command, after `python -m data_prep.deepfashion --raw RAW_DIR --out data` and with torchvision's
-    ImageNet files in `weights/` (see data_prep/README.md; `make install-torch` reads them):
+    Command, with ImageNet files in `weights/` and `make install-torch` (see data_prep/README.md),
+    after `python -m data_prep.deepfashion --raw RAW_DIR --out data`:
     `papermill notebooks/03_train.ipynb out.ipynb -p preset deepfashion -p study deepfashion`
     """
     return paper().override(dataset="DeepFashion")
@@ -67,9 +64,8 @@ def zappos50k() -> ExperimentConfig:
 
     Published: triplet accuracy 90.79 (ASEN; Ma et al., AAAI 2020, arXiv 2002.02814), 89.27 (CSN,
     in the same paper). Sampling is the list itself, shuffled.
-
-    Command, after `python -m data_prep.zappos50k --raw RAW_DIR --out data` and with torchvision's
-    ImageNet files in `weights/` (see data_prep/README.md; `make install-torch` reads them):
+    Command, with ImageNet files in `weights/` and `make install-torch` (see data_prep/README.md),
+    after `python -m data_prep.zappos50k --raw RAW_DIR --out data`:
     `papermill notebooks/03_train.ipynb out.ipynb -p preset zappos50k -p study zappos50k`
     """
     return paper().override(dataset="Zappos50k", sampling="listed_triplets")
@@ -133,14 +129,14 @@ def smoke() -> ExperimentConfig:
 
 
 def tune() -> ExperimentConfig:
-    """A trial of `make tune`: `quick` with a quarter of its images, and a shorter warm-up.
+    """A trial of `make tune`: `quick` with fewer images, and a shorter warm-up.
 
-    One run sees 14,400 images (3 + 2 epochs of 40 steps of 72) instead of 57,600, so its numbers
+    One run sees 10,800 images (3 + 2 epochs of 30 steps of 72) instead of 57,600, so its numbers
     are lower than those of `quick`, and settings that win here need not win there.
     """
     return quick().override(
         pretrain_epochs=3,
-        steps_per_epoch=40,
+        steps_per_epoch=30,
         stage1_epochs=3,
         stage2_epochs=2,
         bootstrap_resamples=200,

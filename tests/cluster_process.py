@@ -95,7 +95,7 @@ def run_cluster(
     *settings: list[dict],
     kill: tuple[int, ...] = (),
     at: str = "",
-    patience: float = 600.0,
+    patience: float = 1800.0,
 ) -> tuple[list[Worker], float]:
     """Run two workers to their ends; give them, and when some of them were killed.
 

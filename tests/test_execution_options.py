@@ -35,6 +35,7 @@ def history(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("options")
     make_dataset(folder / "data", images=200, size=64, dataset="Garments")
     once = {"steps_per_epoch": 1, "stage1_epochs": STEPS, "stage2_epochs": 2}
+    once |= {"stage1_learning_rate": 1e-4, "stage2_local_learning_rate": 1e-4}  # the paper's
 
     @functools.cache
     def of(**options) -> pd.DataFrame:

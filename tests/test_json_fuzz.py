@@ -80,6 +80,7 @@ def naive_table(meta: Any) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
 @thousands
 @given(META, CUT)
 @example("[" * 100_000, (0, 0))
+@example({"Tiny": {"ATTRIBUTES": [True], "ATTRIBUTES_NUM": [True]}}, (0, 0))
 def test_meta(tmp_path: Path, content: Any, cut: tuple[int, int]) -> None:
     text = content if isinstance(content, str) and "[[" in content else text_of(content, cut)
     (tmp_path / "meta.json").write_text(text)

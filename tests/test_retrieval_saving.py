@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,23 +46,42 @@ def test_what_is_saved_comes_back_and_can_change(tmp_path, backend, dtype, mappe
     assert same(loaded, index)  # its own files are gone from the folder, and still open
 
 
-def test_mapped_vectors_stay_on_disk(tmp_path: Path) -> None:
-    def anonymous_kib() -> int:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("RssAnon:")[1].split()[0])
+GROWTH = """
+import sys
+from pathlib import Path
+from known_vectors import KnownEmbedder, random_vectors
+from asen_tf.retrieval import AttributeIndex
+def anonymous():
+    return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0])
+embedder = KnownEmbedder(a=random_vectors(20_000, 256))
+before = anonymous()
+index = AttributeIndex.load(sys.argv[1], embedder, mapped=sys.argv[2] == "True")
+assert len(index) == 20_000 and index.search("8.png", "a", 1)[0].id == 8
+print(anonymous() - before)
+"""
 
-    if not Path("/proc/self/status").exists():
-        pytest.skip("memory is measured by way of /proc, which Linux has")
-    big = KnownEmbedder(a=random_vectors(20_000, 256))  # 20 MB
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told by Linux' /proc")
+def test_mapped_vectors_stay_on_disk(tmp_path: Path) -> None:
+    big = KnownEmbedder(a=random_vectors(20_000, 256))  # 20,000 KiB
     index = AttributeIndex.build(big, paths(20_000), backend="exact")
     index.prepare()
     index.save(tmp_path)
-    before = anonymous_kib()
-    mapped = AttributeIndex.load(tmp_path, big)
-    assert [hit.id for hit in mapped.search("8.png", "a", 1)] == [8]
-    grown = anonymous_kib() - before
-    read = AttributeIndex.load(tmp_path, big, mapped=False)
-    assert grown + 15_000 < anonymous_kib() - before - grown and len(read) == 20_000
+    tests = Path(__file__).parent
+    path = os.pathsep.join([str(tests), str(tests.parent)])
+
+    def grown_kib(mapped: bool) -> int:  # in a process of its own: here, freed memory is used again
+        command = [sys.executable, "-c", GROWTH, str(tmp_path), str(mapped)]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        return int(done.stdout)
+
+    assert grown_kib(mapped=True) + 15_000 < grown_kib(mapped=False)
 
 
 def test_a_reader_meets_whole_indexes_while_another_saves(tmp_path: Path) -> None:
@@ -74,6 +98,39 @@ def test_a_reader_meets_whole_indexes_while_another_saves(tmp_path: Path) -> Non
             assert len(AttributeIndex.load(tmp_path, EMBEDDER)) == COUNT
         saving.result()
     assert (tmp_path / "v0026").is_dir()
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_save_that_fails_leaves_the_old_index(tmp_path: Path) -> None:
+    index = built()
+    index.save(tmp_path)
+    for room in (10, 5_000, 19_000):
+        with full_disk(room), pytest.raises((RetrievalError, OSError)):
+            index.save(tmp_path)
+        assert same(AttributeIndex.load(tmp_path, EMBEDDER), index)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "CURRENT", "v0001"]
+
+
+def test_a_last_byte_that_found_no_room_is_noticed(tmp_path: Path) -> None:
+    backend = built().store.backends["sleeve"]
+    backend.save(tmp_path, "0")
+    size = (tmp_path / "0.faiss").stat().st_size
+    with full_disk(size):
+        backend.save(tmp_path, "1")  # just enough
+    for room in (0, 100, size - 1):
+        with full_disk(room), pytest.raises(RetrievalError, match="0.faiss: cannot be written"):
+            backend.save(tmp_path, "0")
 
 
 def test_without_verification_sizes_are_still_compared(saved: Path, tmp_path: Path) -> None:

@@ -68,6 +68,18 @@ def test_the_weighted_sum_ranks_as_a_plain_loop_says(
         assert hit.parts == pytest.approx({n: parts[n][row] for n in weights}, abs=1e-12)
 
 
+def test_an_item_that_no_attribute_proposes_can_tie_for_the_best() -> None:
+    # Of two per attribute, a proposes 9 and 0, b proposes 8 and 1: nobody thought of 3, which
+    # scores as 8 and 9 do, and has the lowest id.
+    cosines = {0: (0.5, 0), 1: (0, 0.5), 3: (0.5, 0.5), 8: (0.25, 0.75), 9: (0.75, 0.25)}
+    columns = np.array([*cosines.values(), (1, 1)])  # the last is the query
+    vectors = np.stack([columns, np.sqrt(1 - columns**2)], axis=-1).astype(np.float32)
+    embedder = KnownEmbedder(a=vectors[:, 0], b=vectors[:, 1])
+    index = AttributeIndex.build(embedder, paths(5), ids=list(cosines))
+    hits = index.search("5.png", {"a": 1, "b": 1}, k=2)
+    assert [(hit.id, hit.score) for hit in hits] == [(3, 1.0), (8, 1.0)]
+
+
 def test_more_than_there_are_gives_all_once(index: AttributeIndex) -> None:
     hits = index.search("0.png", {"neckline": 1, "sleeve": 1}, COUNT + 7)
     assert sorted(hit.id for hit in hits) == list(range(COUNT))

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 def execute(name: str, out: Path, parameters: dict[str, Any]) -> str:
     """Run a notebook; give all it printed."""
+    out.mkdir(exist_ok=True)
     notebook = papermill.execute_notebook(
         ROOT / "notebooks" / f"{name}.ipynb",
         out / f"{name}.ipynb",

@@ -51,7 +51,9 @@ def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
     entry = meta[dataset]
     try:
         names, numbers = tuple(entry["ATTRIBUTES"]), entry["ATTRIBUTES_NUM"]
-        if not isinstance(entry["ATTRIBUTES"], list) or set(numbers) != set(names):
+        if not isinstance(entry["ATTRIBUTES"], list) or not isinstance(numbers, dict):
+            raise ValueError("one is a list, the other an object")
+        if set(numbers) != set(names):
             raise ValueError("the two name different attributes")
         return AttributeTable(names, tuple(numbers[name] for name in names))
     except (KeyError, TypeError, ValueError) as error:

@@ -17,9 +17,9 @@ from asen_tf.embedder import Embedder
 from asen_tf.evidence import histograms, statements
 from asen_tf.evidence.catalogue import file_digest
 from asen_tf.evidence.errors import EvidenceError
-from asen_tf.evidence.examining import Examination
 from asen_tf.evidence.origin import model_origin
 from asen_tf.evidence.pictures import Picture, Seen, look, photograph
+from asen_tf.evidence.records import Examination
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--count must be at least 1; got {options.count}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel from elsewhere has other packages
-    from asen_tf.explorer import server
+    from asen_tf.explorer import quiet, server
     from asen_tf.explorer.errors import ExplorerError
     from asen_tf.explorer.methods import methods_of
 
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "study": options.study,
         "count": options.count,
     }
+    quiet.hush()
     app = server.ExplorerServer.instance(config=server.configuration(parameters, port=options.port))
     app.show_browser = not options.no_browser
     app.initialize([str(server.NOTEBOOK)])

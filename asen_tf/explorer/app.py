@@ -46,7 +46,7 @@ class App:
             options=[(method.label, method) for method in explorer.methods], value=self._method
         )
         self._labelled = widgets.Checkbox(
-            value=True, description="only images with labels for them", indent=False
+            value=True, description="only images labelled for these", indent=False
         )
         self._upload = widgets.FileUpload(description="Upload a picture", icon="", multiple=False)
         self._upload.accept = ",".join(f".{kind.lower()}" for kind in ("jpg", *limits.FORMATS))

@@ -68,8 +68,13 @@ def search_parameters(kind: str, fetch: int, allowed: np.ndarray | None) -> fais
 
 
 def write_index(index: faiss.Index, path: Path) -> None:
-    """Write an index to a file."""
-    faiss.write_index(index, str(path))
+    """Write an index to a file; RetrievalError, where the disk is full for instance."""
+    # FAISS' own writer does not notice what fails when a file is closed; Python's does.
+    try:
+        with open(path, "wb") as stream:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(stream.write))
+    except (OSError, RuntimeError) as error:
+        raise RetrievalError(f"{path}: cannot be written ({error}); is the disk full?") from error
 
 
 def read_index(

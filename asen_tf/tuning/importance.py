@@ -13,7 +13,7 @@ _FEWEST = 4
 
 
 def importance(
-    trials: pd.DataFrame, fields: Sequence[str], *, repeats: int = 50, seed: int = 0
+    trials: pd.DataFrame, fields: Sequence[str], *, repeats: int = 20, seed: int = 0
 ) -> pd.DataFrame:
     """Return how much a forest that predicts validation MAP relies on each setting.
 
@@ -45,7 +45,7 @@ def importance(
         raise ValueError(f"importance needs {_FEWEST} or more completed trials; got {len(scored)}")
     values = pd.DataFrame({name: _numbers(scored[name]) for name in fields})
     scores = scored["val_map"].to_numpy(float)
-    forest = RandomForestRegressor(n_estimators=500, oob_score=True, random_state=seed)
+    forest = RandomForestRegressor(n_estimators=200, oob_score=True, random_state=seed)
     forest.fit(values.to_numpy(), scores)
     found = permutation_importance(
         forest,

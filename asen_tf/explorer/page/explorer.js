@@ -18,13 +18,16 @@
 
   function nameAll() {
     document.querySelectorAll(".ax .ax-row").forEach(function (row) {
-      const label = "Weight of " + row.querySelector("label").textContent.trim();
+      const tick = row.querySelector(".widget-label-basic");
+      if (!tick) {
+        return; // not drawn yet
+      }
+      const label = "Weight of " + tick.textContent.trim();
       name(row.querySelector(".noUi-handle"), "aria-label", label);
       name(row.querySelector(".widget-readout"), "aria-label", label + ", as a number");
       const slider = row.querySelector(".noUi-target");
       const off = Boolean(slider && slider.hasAttribute("disabled"));
       name(row.querySelector(".noUi-handle"), "aria-disabled", String(off));
-      row.classList.toggle("ax-off", off);
     });
     document.querySelectorAll(".ax .ax-thumbs button").forEach(function (button) {
       name(button, "aria-label", button.title || button.textContent);

@@ -1,0 +1,127 @@
+"""A served explorer and Debian's chromium, for the tests that need a browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
+PATIENCE = 180  # seconds; other work on the machine included
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", type=Path, help="folder for pictures of the page")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: drives chromium; `make test-browser` runs these")
+
+
+@dataclass
+class Served:
+    """An explorer's process, and where it answers."""
+
+    process: subprocess.Popen
+    port: int
+    log: Path
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass
+class Tab:
+    """A page in the browser, and what its console and network complained of."""
+
+    page: object
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Make a smoke study as a reader does, without any set-up for the explorer."""
+    folder = tmp_path_factory.mktemp("study")
+    command = [sys.executable, "-m", "doit", "-f", "dodo.py", "run"]
+    command += ["--db-file", str(folder / "doit.db"), "smoke"]
+    command += [f"data_dir={folder / 'data'}", f"results_dir={folder / 'results'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder / "results", folder / "data"
+
+
+@pytest.fixture(scope="session")
+def served(study: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    log = tmp_path_factory.mktemp("served") / "log.txt"
+    command = [sys.executable, "-m", "asen_tf.explorer", "--study", "smoke", "--no-browser"]
+    command += ["--results-dir", str(study[0]), "--data-dir", str(study[1]), "--port", "8950"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        end = time.monotonic() + PATIENCE
+        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)/", log.read_text())):
+            assert process.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.2)
+        yield Served(process, int(found[1]), log)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.fail("there is no chromium; `make test-browser` installs it")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=program, args=[*ARGUMENTS, "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_tab(chromium: object, served: Served) -> Iterator[object]:
+    contexts = []
+
+    def open_one(width: int, height: int) -> Tab:
+        context = chromium.new_context(viewport={"width": width, "height": height})
+        context.set_default_timeout(PATIENCE * 1000)
+        contexts.append(context)
+        tab = Tab(context.new_page())
+        tab.page.on(
+            "console",
+            lambda said: tab.complaints.append(said.text) if said.type == "error" else None,
+        )
+        tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+        tab.page.on("requestfailed", lambda request: tab.complaints.append(request.url))
+        tab.page.goto(served.address)
+        tab.page.wait_for_selector(".ax-card img")
+        return tab
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def keep_picture(request: pytest.FixtureRequest) -> object:
+    folder = request.config.getoption("--screenshots")
+
+    def keep(page: object, name: str) -> None:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=folder / name)
+
+    return keep
