@@ -2,6 +2,8 @@
 
 PYTHON ?= python3.11
 PROFILE ?= quick
+# What the explorer shows.
+STUDY ?= quick
 # Methods that are trained side by side; with a GPU, 1 is best.
 JOBS ?= 2
 # Files of tests that run side by side; each takes up to 6 GB of memory.
@@ -9,7 +11,7 @@ WORKERS ?= 2
 
 VENV := .venv
 RUN := $(VENV)/bin/python
-STUDY := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(PROFILE) jobs=$(JOBS)
+PIPELINE := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(PROFILE) jobs=$(JOBS)
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 # A path or a kernel from outside must not hide the packages of .venv.
@@ -18,19 +20,27 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-torch study notebooks test test-slow test-torch lint format lock clean clean-data
+.PHONY: help install install-torch study notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-map lint format lock clean clean-data
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 install: $(VENV)/.installed-dev ## install everything into .venv, the development tools too
 
 study: $(VENV)/.installed ## run a study and print its table [PROFILE=quick, or ablations; JOBS=2]
 	@echo "== The study '$(PROFILE)'"
-	@$(STUDY)
+	@$(PIPELINE)
 
 notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks
+
+explore: $(VENV)/.installed ## look at a study in the browser: search, attention, regions [STUDY=quick]
+	@$(RUN) -m asen_tf.explorer --study $(STUDY)
+
+tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores [JOBS=2]
+	@mkdir -p results/tuning/notebooks
+	@$(RUN) -m papermill notebooks/10_tune.ipynb results/tuning/notebooks/10_tune.ipynb \
+		-k python3 -p jobs $(JOBS) --no-progress-bar --log-output
 
 test: $(VENV)/.installed-dev ## run the tests, but for the slow ones [WORKERS=2]
 	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
@@ -39,6 +49,19 @@ test-slow: $(VENV)/.installed-dev ## run the tests that take minutes
 	$(RUN) -m pytest -m slow
 
 install-torch: $(VENV)/.installed-torch ## install PyTorch, to read PyTorch checkpoints [TORCH_INDEX=URL]
+
+test-distributed: $(VENV)/.installed-dev ## run the tests of several processes that work together
+	$(RUN) -m pytest -m distributed
+
+test-browser: $(VENV)/.installed-browser ## run the tests of the explorer in a real browser
+	$(RUN) -m pytest -m browser
+
+bench: $(VENV)/.installed-dev ## measure speed, into results/benchmarks.csv (15 minutes)
+	$(RUN) -m pytest benchmarks -o python_files='bench_*.py' -s
+	$(RUN) benchmarks/search_index.py
+
+bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (30 minutes, after `make study`)
+	$(RUN) -m benchmarks.time_to_map
 
 test-torch: $(VENV)/.installed-torch ## run the tests of PyTorch checkpoints
 	$(RUN) -m pytest tests/test_weights.py tests/test_weights_files.py
@@ -93,6 +116,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.made
 $(VENV)/.installed-torch: $(VENV)/.installed-dev
 	@echo "== Installing PyTorch, which reads checkpoints and nothing else"
 	$(RUN) -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	@touch $@
+
+# Playwright's own browsers are left out: Debian's chromium does.
+$(VENV)/.installed-browser: $(VENV)/.installed-dev
+	@command -v chromium >/dev/null || { echo "== Installing Debian's chromium"; \
+		{ apt-get update -qq && apt-get install -y -qq chromium; } || { \
+		echo "Install the package chromium as root (apt-get install chromium), then call this again."; exit 1; }; }
+	$(RUN) -m pip install --quiet playwright==1.65.2
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from asen_tf.data import ImageError, load_image
 from asen_tf.data.images import upright

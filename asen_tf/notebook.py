@@ -23,7 +23,6 @@ ROOT = Path(__file__).parents[1]
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill adds
 _KNOWN_WARNINGS = (
     r"\s*TensorFlow Addons \(TFA\) has ended development",  # why the versions are fixed
-    "IProgress not found",  # the plain text bar is what executed copies and reports want
 )
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 _DRAFT = (64, 64)  # px: JPEG files are decoded to the end, but at an eighth of their size
 

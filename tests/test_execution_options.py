@@ -19,7 +19,6 @@ from asen_tf.training.state import TrainingState
 from asen_tf.training.trainer import Trainer
 from data_prep.synthetic import make_dataset
 
-
 STEPS = 5  # of the first stage, an epoch each
 
 

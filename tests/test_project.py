@@ -22,14 +22,15 @@ from asen_tf import compatibility
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
-EXTRAS = [  # torch is installed by itself, with the wheel that fits the machine
+EXTRAS = [  # torch and playwright are installed by themselves, where they are wanted
     Requirement(line)
     for name, lines in PROJECT["optional-dependencies"].items()
     for line in lines
-    if name != "torch"
+    if name not in ("torch", "browser")
 ]
 TARGETS = [
-    *"help install study notebooks test test-slow install-torch test-torch".split(),
+    *"help install study notebooks explore tune test test-slow install-torch".split(),
+    *"test-distributed test-browser bench bench-map test-torch".split(),
     *"lint format lock clean clean-data".split(),
 ]
 
@@ -160,6 +161,7 @@ def test_ci_runs_lint_and_the_tests() -> None:
     assert script[-3:] == ["make lint", "make test", "make test-torch"]
 
 
-def test_the_makefile_installs_the_pytorch_that_the_project_names() -> None:
-    (requirement,) = PROJECT["optional-dependencies"]["torch"]
+@pytest.mark.parametrize("extra", ["torch", "browser"])
+def test_the_makefile_installs_the_versions_that_the_project_names(extra: str) -> None:
+    (requirement,) = PROJECT["optional-dependencies"][extra]
     assert f" {requirement}\n" in (ROOT / "Makefile").read_text()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from asen_tf.annotations import SPLITS, Split, fingerprint, read_split, write_text
 from asen_tf.data.images import load_image

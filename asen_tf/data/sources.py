@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from asen_tf.data.images import load_image
 from asen_tf.layers.global_view import global_view

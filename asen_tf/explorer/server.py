@@ -57,6 +57,8 @@ def configuration(parameters: Mapping[str, Any], *, port: int) -> Config:
 
     def with_parameters(request: Any, notebook: NotebookNode, cwd: str) -> NotebookNode:
         lines = ["# Parameters", *(f"{name} = {value!r}" for name, value in parameters.items())]
+        # The prose is for those who open the notebook; the page has a heading of its own.
+        notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         tags = [cell.get("metadata", {}).get("tags", []) for cell in notebook.cells]
         after = next(at for at, found in enumerate(tags) if "parameters" in found) + 1
         notebook.cells.insert(after, new_code_cell("\n".join(lines)))

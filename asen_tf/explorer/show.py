@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from IPython.display import HTML, display
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from asen_tf.explorer import rendering
 from asen_tf.explorer.app import App

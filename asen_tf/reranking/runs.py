@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from asen_tf.annotations import Split, read_split, read_value_names
 from asen_tf.config import ConfigError, ExperimentConfig

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from asen_tf.intervals import bootstrap_interval, macro_interval
 from asen_tf.ranking import summarise

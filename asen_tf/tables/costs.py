@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from asen_tf.config import ExperimentConfig
 from asen_tf.matrix import images_seen

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import pandas as pd
 import tensorflow as tf
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from asen_tf.files import replacing, write_json
 from asen_tf.training.state import TrainingState

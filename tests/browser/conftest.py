@@ -13,6 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from asen_tf import experiment
+from asen_tf.matrix import MAIN, settings
+from asen_tf.presets import smoke
+from data_prep.synthetic import make_dataset
+
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
 PATIENCE = 180  # seconds; other work on the machine included
@@ -49,14 +54,14 @@ class Tab:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Make a smoke study as a reader does, without any set-up for the explorer."""
+    """Train the rows of a smoke study; nothing else is set up for the explorer."""
     folder = tmp_path_factory.mktemp("study")
-    command = [sys.executable, "-m", "doit", "-f", "dodo.py", "run"]
-    command += ["--db-file", str(folder / "doit.db"), "smoke"]
-    command += [f"data_dir={folder / 'data'}", f"results_dir={folder / 'results'}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder / "results", folder / "data"
+    data, results = folder / "data", folder / "results"
+    make_dataset(data, images=160, size=96)
+    for row in MAIN:
+        config = settings(row, smoke())
+        experiment.run(config, data_dir=data, results_dir=results, study="smoke")
+    return results, data
 
 
 @pytest.fixture(scope="session")
