@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from asen_tf.annotations import AnnotationError
 from asen_tf.config import ExperimentConfig
+from asen_tf.data import Dataset
 from asen_tf.evaluation import evaluate, validate
 from asen_tf.production import key, open_dataset, produce, strategy
 from asen_tf.results import Run
@@ -58,6 +60,7 @@ def run(
     finished = Path(results_dir) / study / name
     stages, start = phases(config), None
     if not finished.exists():  # what it starts from is made first: each sets the seed anew
+        check_measurable(dataset)
         if len(stages) == 2:
             start, stages = first_stage(config, **places), stages[1:]
         elif config.starting_weights == "pretrain":
@@ -93,3 +96,21 @@ def run(
         evaluate(model, config, dataset, output)
 
     return produce(finished, config, dataset, work, together=True)
+
+
+def check_measurable(dataset: Dataset) -> None:
+    """Check that a run can choose its best epoch and be measured, before it is trained.
+
+    Raises:
+        asen_tf.annotations.AnnotationError: valid or test has neither queries nor triplets.
+    """
+    for name in ("valid", "test"):
+        split = dataset.split(name).split
+        if split.triplets is None and not len(split.queries):
+            raise AnnotationError(
+                f"the {name} split needs at least one query, or nothing can be measured",
+                path=split.root / f"query_{name}.txt",
+                got="none",
+                remedy="add images to the split; in a catalogue's CSV, the column `split` says "
+                "which images are train, valid and test",
+            )
