@@ -69,7 +69,7 @@ def tasks(profile: str):
         return {
             "name": name + notebook.suffix,
             "doc": f"{says} (about {minutes:g} min)",
-            "actions": [(print, [announcement], {"flush": True}), run.execute],
+            "actions": [lambda: print(announcement, flush=True), run.execute],
             "targets": [notebook.executed],
             "uptodate": [run.is_current],
             "task_dep": [f"{profile}:{other}" for other in after],
