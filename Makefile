@@ -58,6 +58,7 @@ test-browser: $(VENV)/.installed-browser ## run the tests of the explorer in a r
 
 bench: $(VENV)/.installed-dev ## measure speed, into results/benchmarks.csv (15 minutes)
 	$(RUN) -m pytest benchmarks -o python_files='bench_*.py' -s
+	$(RUN) -m benchmarks.table
 	$(RUN) benchmarks/search_index.py
 
 bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (30 minutes, after `make study`)
