@@ -16,12 +16,8 @@ from asen_tf.cells import Attempt, Cell, Progress, failures
 from asen_tf.matrix import MAIN, ROWS
 from asen_tf.pipeline import Step, Study
 
-DOIT_CONFIG = {
-    "default_tasks": ["quick"],
-    "verbosity": 2,
-    "backend": "sqlite3",
-    "dep_file": ".doit.db",
-}
+DOIT_CONFIG = {"default_tasks": ["quick"], "verbosity": 2}
+DOIT_CONFIG |= {"backend": "sqlite3", "dep_file": ".doit.db"}
 
 # What each profile renders and trains, and the minutes of its steps on two cores.
 READING = {"evaluate": 0.5, "rerank": 0.5, "evidence": 0.4, "results": 0.3}
@@ -131,6 +127,7 @@ def tasks(profile: str):
         after = [name]
         attempts.append(reader)
         executed.append(reader.step.executed)
+    executed.sort(key=lambda path: path.name)  # the page has the order of the notebooks
     page = study.place / "report.html"
     yield {
         "name": "report",

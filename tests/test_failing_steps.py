@@ -62,10 +62,13 @@ def test_failures_are_told_with_their_reasons_and_the_exit_status(folder: Path, 
         ("asen_pp-seed1", "backbone-seed1"),
         ("triplet-seed1", "backbone-seed1"),
         ("evaluate", "asen_pp-seed0"),
+        ("rerank", "asen_pp-seed0"),
+        ("evidence", "asen_pp-seed0"),
     ):
         assert f"== {name}: SKIPPED, for want of {needed}; why: " in done.stdout
     failed = folder / "results/smoke/failed"
-    names = ["asen_pp-seed0", "backbone-seed1", "asen_pp-seed1", "triplet-seed1", "evaluate"]
+    names = ["asen_pp-seed0", "backbone-seed1", "asen_pp-seed1", "triplet-seed1"]
+    names += ["evaluate", "rerank", "evidence"]
     listed = [line for line in done.stdout.splitlines() if line.startswith("FAILED: ")]
     assert listed == [f"FAILED: {name}; why: {failed / name}.txt" for name in names]
     assert "NotADirectoryError" in (failed / "backbone-seed1.txt").read_text()
@@ -74,9 +77,9 @@ def test_failures_are_told_with_their_reasons_and_the_exit_status(folder: Path, 
 
 def test_the_report_says_what_is_not_in_it(folder: Path, done) -> None:
     page = (folder / "results/smoke/report.html").read_text(encoding="utf-8")
-    assert page.count("failed in this study: there is nothing to show of it") == 2
-    assert "<strong>04_evaluate failed" in page
-    assert "<strong>03_train-asen_pp-seed0 failed" in page
+    assert page.count("failed in this study: there is nothing to show of it") == 4
+    for name in ("03_train-asen_pp-seed0", "04_evaluate", "07_rerank", "08_design_evidence"):
+        assert f"<strong>{name} failed" in page
 
 
 def test_a_skipped_cell_is_not_counted_among_the_runs(folder: Path, done) -> None:
