@@ -30,8 +30,17 @@ def wait_for(page, pattern: str) -> str:
     return status(page)
 
 
-def scores(page) -> list[str]:
-    return page.locator(".ax-head span").all_inner_texts()
+def weighted(page, weights: dict[str, float]) -> bool:
+    """Return whether each card's score is the sum of its attributes' cosines by these weights."""
+    cards = page.locator(".ax-found li").all_inner_texts()
+    for card in cards:
+        words = re.sub(r"\s+", " ", card)
+        score = float(re.search(r"score (-?\d\.\d+)", words)[1])
+        parts = {name: float(re.search(rf"{name} (-?\d\.\d+)", words)[1]) for name in weights}
+        # Scores are shown with three digits, cosines with two.
+        if abs(score - sum(weights[name] * parts[name] for name in weights)) > 0.0056:
+            return False
+    return len(cards) > 1
 
 
 def box(page, name: str):
@@ -78,12 +87,12 @@ def test_weights_attributes_and_methods_change_the_result(tab) -> None:
     box(page, "skirt length").focus()
     page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('.ax').innerText.includes('0.50 skirt length')")
-    before = scores(page)
+    assert weighted(page, {"skirt length": 0.5, "sleeve length": 0.5})
     page.get_by_role("slider", name="Weight of sleeve length").focus()
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
     page.wait_for_function("document.querySelector('.ax').innerText.includes('0.67 skirt length')")
-    assert scores(page) != before
+    assert weighted(page, {"skirt length": 2 / 3, "sleeve length": 1 / 3})
     page.get_by_role("combobox", name="Method").focus()
     page.keyboard.press("ArrowUp")
     wait_for(page, "^ASEN_v2 compared")
