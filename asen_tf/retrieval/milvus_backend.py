@@ -120,10 +120,8 @@ class MilvusBackend:
             by_id = {row["id"]: row["vector"] for row in rows}
             missing = set(ids[block].tolist()) - set(by_id)
             if missing:
-                raise RetrievalError(
-                    f"{self.address}: id {min(missing)} is gone from {self.collection}; somebody "
-                    "else changed it: build the index again"
-                )
+                what = f"id {min(missing)} is gone from {self.collection}"
+                raise RetrievalError(f"{self.address}: {what}; build the index again")
             found[block] = [by_id[i] for i in ids[block].tolist()]
         return found
 
@@ -157,10 +155,8 @@ class MilvusBackend:
         try:
             return getattr(self._client, call)(self.collection, **arguments)
         except MilvusException as error:
-            raise RetrievalError(
-                f"{self.address}: Milvus refused {call} of {self.collection} ({error.message}); "
-                "is it the right database?"
-            ) from error
+            why = f"Milvus refused {call} of {self.collection} ({error.message})"
+            raise RetrievalError(f"{self.address}: {why}; is it the right database?") from error
 
     def _forget(self, ids: np.ndarray) -> None:
         for block in _blocks(len(ids)):
