@@ -25,6 +25,11 @@ RATES = {
 }
 SAMPLINGS = ("random_triplets", "batch_all")
 LOSSES = ("loss", "global", "local", "alignment")
+# Batch-all divides by the number of triplets that break the margin. Where rounding tips one of them
+# over it, the loss of that step leaps, by up to a thousandth on so few images; its parts were
+# summed in another order, and the first steps show how nearly the same they are.
+TOLERANCES = {"random_triplets": 1e-4, "batch_all": 2e-3}
+FIRST, FIRST_TOLERANCE = 3, 1e-5
 
 
 def settings(strategy: str) -> list[dict]:
@@ -79,7 +84,10 @@ def test_every_step_costs_what_it_costs_in_one_process(trained: Trained, samplin
     assert alone["stage"].value_counts().to_dict() == STEPS
     assert together["stage"].tolist() == alone["stage"].tolist()
     for name in LOSSES:
-        np.testing.assert_allclose(together[name], alone[name], rtol=1e-4, atol=1e-6)
+        rtol = TOLERANCES[sampling]
+        np.testing.assert_allclose(together[name], alone[name], rtol=rtol, atol=1e-6)
+        begun = (part[name][:FIRST] for part in (together, alone))
+        np.testing.assert_allclose(*begun, rtol=FIRST_TOLERANCE)
     assert alone["loss"].nunique() == len(alone)  # it is a curve that is compared
 
 
