@@ -85,7 +85,7 @@ def test_a_line_per_completed_trial_between_the_ends_of_each_axis(trials: pd.Dat
     (best,) = [line for line in lines if line.get_linestyle() == "--"]
     assert best.get_ydata()[0] == 1.0  # the greatest margin has the highest score
     words = [text.get_text() for text in axes.texts]
-    assert {"128", "512", "batch_all", "random_triplets", "0.6"} <= set(words)
+    assert {"128", "512", "batch\nall", "random\ntriplets", "0.6"} <= set(words)
 
 
 def test_one_trial_is_a_line(trials: pd.DataFrame) -> None:

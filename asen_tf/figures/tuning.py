@@ -48,8 +48,9 @@ def parallel_coordinates(
         axes.plot(range(len(fields)), line, marker="o", ms=4, color=colour, **style)
     for place, (_, low, high) in enumerate(axes_of.values()):
         axes.axvline(place, color="black", lw=0.8, zorder=0)
-        axes.text(place, -0.06, low, ha="center", va="top", fontsize="small")
-        axes.text(place, 1.06, high, ha="center", va="bottom", fontsize="small")
+        ends = {"ha": "center", "fontsize": "x-small", "linespacing": 0.9}
+        axes.text(place, -0.04, low.replace("_", "\n"), va="top", **ends)
+        axes.text(place, 1.04, high.replace("_", "\n"), va="bottom", **ends)
     names = [label(name) for name in fields]
     axes.set_xticks(range(len(fields)), names, rotation=35, ha="right")
     axes.set(ylim=(-0.14, 1.14), yticks=[])
@@ -91,7 +92,7 @@ def _axis(column: pd.Series, logarithmic: bool) -> tuple[np.ndarray, str, str]:
     """Return a setting's heights between 0 and 1, and what its ends are called."""
     if pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy(float)
-        low, high = f"{values.min():.3g}", f"{values.max():.3g}"
+        low, high = _short(values.min()), _short(values.max())
         values = np.log(values) if logarithmic else values
     else:
         names, values = np.unique(column.astype(str), return_inverse=True)
@@ -100,3 +101,8 @@ def _axis(column: pd.Series, logarithmic: bool) -> tuple[np.ndarray, str, str]:
     if span == 0:
         return np.full(len(values), 0.5), low, ""
     return (values - values.min()) / span, low, high
+
+
+def _short(value: float) -> str:
+    """Return a number with two digits, or a whole one as it is: axes stand close together."""
+    return f"{value:.0f}" if value == round(value) else f"{value:.2g}"
