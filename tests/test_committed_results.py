@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from asen_tf.matrix import MAIN, NEIGHBOURS, ROWS, settings
-from asen_tf.presets import quick
+from asen_tf.presets import preset, quick
 from data_prep.garments.values import ATTRIBUTES
 
 ROOT = Path(__file__).parents[1]
@@ -167,6 +167,20 @@ def test_reranking_is_told_as_its_table_says() -> None:
         *("skirt_length", "sleeve_length", "collar_design", "neckline_design", "neck_design")
     }
     assert found.query("weight == 0")["gain"].eq(0).all()
+
+
+def test_the_best_preset_is_the_best_trial_of_the_search() -> None:
+    trials = table("tuning", "trials.csv").set_index("trial")
+    assert set(trials["status"]) == {"COMPLETED"} and len(trials) == 20
+    best, first = preset(str(RESULTS / "tuning" / "best.json")), preset("tune")
+    winner = trials.loc[trials["val_map"].idxmax()]
+    assert winner["config_hash"] == best.hash
+    assert trials.loc[1, "config_hash"] == first.hash  # the default is one of the trials
+    gained = table("tuning", "test.csv").set_index("attribute")
+    assert set(gained.index) == set(ALL)
+    gaps = gained["best"] - gained["default"]
+    assert gained["difference"].to_list() == pytest.approx(gaps.to_list(), abs=2e-3)
+    assert best.hash != first.hash or gaps.eq(0).all()
 
 
 def test_the_readme_quotes_the_tables() -> None:
