@@ -45,7 +45,7 @@ def test_a_wrong_tf_config_is_refused_with_an_example(
 
 
 def test_a_run_of_many_workers_without_tf_config_says_so(monkeypatch, tmp_path) -> None:
-    make_dataset(tmp_path / "data", images=60, size=64, dataset="Garments")
+    make_dataset(tmp_path / "data", images=200, size=64, dataset="Garments")
     monkeypatch.delenv("TF_CONFIG", raising=False)
     config = smoke().override(strategy="multi_worker", starting_weights="random")
     with pytest.raises(ClusterError, match="TF_CONFIG"):

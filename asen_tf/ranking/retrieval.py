@@ -76,17 +76,20 @@ def retrieval_metrics(
     dtype = np.result_type(queries, candidates, np.float32)
     queries, candidates = queries.astype(dtype, copy=False), candidates.astype(dtype, copy=False)
 
-    def measure(start: int) -> dict[str, np.ndarray]:
-        part = slice(start, start + block)
-        scores = queries[part] @ candidates.T
+    def measure(scores: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
         if not np.isfinite(scores).all():
             raise ValueError("embeddings must give finite scores; got NaN or infinity")
-        relevant = query_values[part, None] == candidate_values
+        relevant = values[:, None] == candidate_values
         return measure_ranks(*relevant_ranks(scores, relevant), len(scores), ks)
 
-    starts = range(0, max(len(queries), 1), block)
-    with ThreadPoolExecutor(min(cores(), len(starts))) as pool:
-        blocks = list(pool.map(measure, starts))  # NumPy sorts and multiplies without the GIL
+    blocks: list[dict[str, np.ndarray]] = []
+    with ThreadPoolExecutor(cores()) as pool:  # NumPy sorts without the GIL
+        for start in range(0, max(len(queries), 1), block * cores()):
+            # One product for all threads: several at once would fight for the cores.
+            part = slice(start, start + block * cores())
+            scores, values = queries[part] @ candidates.T, query_values[part]
+            rows = [slice(row, row + block) for row in range(0, max(len(scores), 1), block)]
+            blocks += pool.map(measure, [scores[r] for r in rows], [values[r] for r in rows])
     return {name: np.concatenate([part[name] for part in blocks]) for name in blocks[0]}
 
 
