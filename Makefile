@@ -56,10 +56,10 @@ test-distributed: $(VENV)/.installed-dev ## run the tests of several processes t
 test-browser: $(VENV)/.installed-browser ## run the tests of the explorer in a real browser
 	$(RUN) -m pytest -m browser
 
-bench: $(VENV)/.installed-dev ## measure speed, into results/benchmarks.csv (15 minutes)
+bench: $(VENV)/.installed-dev ## measure speed, into results/benchmarks/ (15 minutes)
 	$(RUN) -m pytest benchmarks -o python_files='bench_*.py' -s
+	$(RUN) benchmarks/search_index.py --out results/benchmarks/search.md
 	$(RUN) -m benchmarks.table
-	$(RUN) benchmarks/search_index.py
 
 bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (30 minutes, after `make study`)
 	$(RUN) -m benchmarks.time_to_map

@@ -7,9 +7,11 @@ import time
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
+from asen_tf.files import replacing
 from asen_tf.layers import RegionOfInterest
 from asen_tf.models import build_model
 from asen_tf.presets import paper
@@ -17,6 +19,7 @@ from asen_tf.training.objective import SimilarityObjective
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
 from asen_tf.training.trainer import Trainer
 from benchmarks.arithmetic import forward_flops, matrix_product_peak
+from benchmarks.table import MEASURED, OPERATIONS
 from benchmarks.where_time_goes import by_operation
 
 CONFIG = paper()
@@ -56,6 +59,19 @@ def trainer(joint: bool) -> Trainer:
     return made
 
 
+def write_operations(stage: int, shares: list[tuple[str, float]]) -> None:
+    """Write the stage's rows of the table of operations; the other stage's stay."""
+    table = pd.DataFrame(shares, columns=["operation", "share"]).assign(stage=stage)
+    path = MEASURED / OPERATIONS
+    if path.exists():
+        before = pd.read_csv(path)
+        table = pd.concat([before[before["stage"] != stage], table]).sort_values(
+            ["stage", "share"], ascending=[True, False]
+        )
+    with replacing(path) as temporary:
+        table[["stage", "operation", "share"]].to_csv(temporary, index=False, float_format="%.4f")
+
+
 @pytest.mark.parametrize("stage", [1, 2])
 def test_training_step(benchmark: Any, notes: Any, stage: int) -> None:
     """Seconds of a step; the matrix product is timed between the steps."""
@@ -76,8 +92,10 @@ def test_training_step(benchmark: Any, notes: Any, stage: int) -> None:
         against=f"peak {peak / 1e9:.0f} GFLOP/s; the step needs {needed / 1e12:.2f} TFLOP",
         ratio=share,
     )
-    for name, part in by_operation(lambda: training.train_on_batch(step))[:8]:
+    shares = by_operation(lambda: training.train_on_batch(step))
+    for name, part in shares[:8]:
         print(f"   {100 * part:5.1f}%  {name}")
+    write_operations(stage, shares)
 
 
 def test_region_in_a_step(benchmark: Any, notes: Any) -> None:

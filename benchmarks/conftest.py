@@ -12,7 +12,6 @@ import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,9 +19,9 @@ import pytest
 
 from asen_tf.files import replacing
 from asen_tf.provenance import commit
+from benchmarks.table import MEASURED, RATIOS
 
-ROOT = Path(__file__).parents[1]
-TABLE = ROOT / "results" / "benchmarks.csv"
+TABLE = MEASURED / RATIOS
 COLUMNS = ("question", "ours", "against", "ratio", "goal", "met", "machine", "commit", "date")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported

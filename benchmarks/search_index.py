@@ -18,8 +18,9 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
+from asen_tf.files import write_text
 from asen_tf.retrieval.faiss_backend import FaissBackend
 
 K, SPREAD, PER_CLUSTER = 10, 0.7, 100
@@ -89,13 +90,30 @@ def growth(first: Row, last: Row) -> str:
     )
 
 
+def describe(rows: list[Row], options: argparse.Namespace) -> str:
+    """Return the table in Markdown, the growth of each kind, and how it was measured."""
+    lines = ["| index | items | build | bytes per item | queries per second | recall@10 |"]
+    lines += ["|---|---:|---:|---:|---:|---:|", *(row.line() for row in rows), ""]
+    for kind in KINDS:
+        same = [row for row in rows if (row.kind, row.dtype) == kind]
+        if len(same) > 1:
+            lines.append(growth(same[0], same[-1]))
+    lines.append(
+        f"\nDimension {options.dimension}, {options.queries} queries one at a time, seed "
+        f"{options.seed}; {os.cpu_count()} cores (graphs are built on one), "
+        f"{platform.system()}, Python {platform.python_version()}, FAISS {faiss.__version__}."
+    )
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Print a Markdown table."""
+    """Print a Markdown table, and write it to a file if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="items")
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--queries", type=int, default=200, help="how many to ask")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="Markdown file to write besides")
     options = parser.parse_args()
     if min(options.sizes) < K or options.queries < 1 or options.dimension < 2:
         parser.error(f"at least {K} items, 1 query and dimension 2 are needed")
@@ -109,21 +127,10 @@ def main() -> None:
                 best = found if best is None else best
                 rows.append(row)
                 bar.update()
-    print("| index | items | build | bytes per item | queries per second | recall@10 |")
-    print("|---|---:|---:|---:|---:|---:|")
-    for row in rows:
-        print(row.line())
-    print()
-    for kind in KINDS:
-        same = [row for row in rows if (row.kind, row.dtype) == kind]
-        if len(same) > 1:
-            print(growth(same[0], same[-1]))
-    print(
-        f"\nDimension {options.dimension}, {options.queries} queries one at a time, seed "
-        f"{options.seed}; {os.cpu_count()} cores (graphs are built on one), "
-        f"{platform.platform(terse=True)}, Python {platform.python_version()}, "
-        f"FAISS {faiss.__version__}"
-    )
+    report = describe(rows, options)
+    print(report)
+    if options.out:
+        write_text(options.out, f"{report}\n")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ import pandas as pd
 from asen_tf.files import write_text
 
 HERE = Path(__file__).parent
-TABLE = HERE.parent / "results" / "benchmarks.csv"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+MEASURED = HERE.parent / "results" / "benchmarks"
+RATIOS, OPERATIONS, SEARCH = "ratios.csv", "where_time_goes.csv", "search.md"
 SHOWN = ("question", "ours", "against", "ratio", "goal", "met")
+LEAST = 0.01  # share of a step below which an operation is not shown
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Return the table in Markdown, with the machine and the commits below it."""
+def ratios() -> str:
+    """Return the table of all ratios in Markdown, with the machine and the commits below it."""
+    table = pd.read_csv(MEASURED / RATIOS, keep_default_na=False)
     lines = ["| " + " | ".join(SHOWN) + " |", "|---|---|---|---:|---|---|"]
     for row in table[list(SHOWN)].astype(str).itertuples(index=False):
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |")
@@ -23,14 +25,39 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join([*lines, "", f"Machine: {origin[0]}. Commit: {origin[1]}."])
 
 
+def operations() -> str:
+    """Return the share of each kind of operation in a step of both stages, in Markdown."""
+    table = pd.read_csv(MEASURED / OPERATIONS)
+    shares = table.pivot(index="operation", columns="stage", values="share").fillna(0.0)
+    shares = shares[shares.max(axis=1) >= LEAST].sort_values(2, ascending=False)
+    lines = ["| operation | stage 1 | stage 2 |", "|---|---:|---:|"]
+    for name, row in shares.iterrows():
+        lines.append(f"| {name} | {100 * row[1]:.1f}% | {100 * row[2]:.1f}% |")
+    return "\n".join(lines)
+
+
+def search() -> str:
+    """Return what `search_index.py` found."""
+    return (MEASURED / SEARCH).read_text(encoding="utf-8").strip()
+
+
+PARTS = {"ratios": ratios, "operations": operations, "search": search}
+
+
+def filled(page: str) -> str:
+    """Return a page with each part between its marks, `<!-- name: begin -->` and `end`."""
+    for name, part in PARTS.items():
+        begin, end = (f"<!-- {name}: {mark} -->" for mark in ("begin", "end"))
+        before, rest = page.split(begin)
+        page = f"{before}{begin}\n{part()}\n{end}{rest.split(end)[1]}"
+    return page
+
+
 def main() -> None:
-    """Write the table between its marks."""
+    """Write the tables between their marks."""
     page = HERE / "README.md"
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    table = markdown(pd.read_csv(TABLE, keep_default_na=False))
-    write_text(page, f"{before}{BEGIN}\n{table}\n{END}{after}")
-    print(table)
+    write_text(page, filled(page.read_text(encoding="utf-8")))
+    print(ratios())
 
 
 if __name__ == "__main__":

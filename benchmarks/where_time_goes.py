@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+
+# An event of an operation is called "node:Kind"; the kinds that oneDNN runs begin with "_Mkl".
+OPERATION = re.compile(r"[^: ]+:(?:_Mkl(?:Native)?)?(?P<kind>[A-Z][A-Za-z0-9]*)")
 
 
 def by_operation(call: Callable[[], Any]) -> list[tuple[str, float]]:
@@ -31,8 +35,8 @@ def by_operation(call: Callable[[], Any]) -> list[tuple[str, float]]:
         names = {key: value.name for key, value in plane.event_metadata.items()}
         for line in plane.lines:
             for event in line.events:
-                name, colon, kind = names[event.metadata_id].partition(":")
-                if colon and kind and kind[0].isupper() and "#" not in kind and " " not in name:
-                    spent[kind] += event.duration_ps
+                found = OPERATION.fullmatch(names[event.metadata_id])
+                if found:
+                    spent[found["kind"]] += event.duration_ps
     whole = sum(spent.values())
     return [(name, value / whole) for name, value in spent.most_common()]
