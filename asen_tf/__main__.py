@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:  # of a model, an image, an index, a name: each says what to do
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"cannot read or write: {error}; give another path", file=sys.stderr)
+        return 1
 
 
 def _add_embed(commands: argparse._SubParsersAction) -> None:

@@ -20,7 +20,7 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "numpy", "scipy", "pillo
 _PRESENTATION = {
     *("figures", "tables", "report", "studies", "pipeline", "cells", "notebook"),
     *("presets", "matrix", "comparison", "tuning", "compatibility", "provenance"),
-    *("embedder", "folding", "weights", "retrieval", "reranking", "evidence", "explorer"),
+    *("embedder", "weights", "retrieval", "reranking", "evidence", "explorer"),
     "__main__",
 }
 

@@ -6,12 +6,15 @@ process, and notes the ratio of their medians; so a machine that gets slower slo
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -71,9 +74,16 @@ class Notes:
 
 
 def machine() -> str:
-    """Say what kind of machine this is."""
+    """Say what kind of machine this is, and what it runs."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores, {platform.system()}, Python {platform.python_version()}"
+    processor = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        names = re.findall(r"model name\s*: (.+)", information.read_text())
+        processor = names[0] if names else processor
+    versions = f"TensorFlow {importlib.metadata.version('tensorflow')}"
+    system = f"{platform.system()}, Python {platform.python_version()}, {versions}"
+    return f"{cores} cores of {processor}, {system}"
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from asen_tf.files import write_text
 
 HERE = Path(__file__).parent
 MEASURED = HERE.parent / "results" / "benchmarks"
+TIME_TO_MAP = MEASURED.parent / "time_to_map" / "summary.csv"
 RATIOS, OPERATIONS, SEARCH = "ratios.csv", "where_time_goes.csv", "search.md"
 SHOWN = ("question", "ours", "against", "ratio", "goal", "met")
 LEAST = 0.01  # share of a step below which an operation is not shown
@@ -41,7 +42,28 @@ def search() -> str:
     return (MEASURED / SEARCH).read_text(encoding="utf-8").strip()
 
 
-PARTS = {"ratios": ratios, "operations": operations, "search": search}
+def time_to_a_map() -> str:
+    """Return how soon each protocol reached the goal, in Markdown."""
+    table = pd.read_csv(TIME_TO_MAP)
+    lines = [
+        "| protocol | seconds | images | times fewer seconds | final MAP, validation | MAP, test |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in table.itertuples():
+        reached = ["never"] * 3
+        if row.seconds == row.seconds:  # not NaN
+            reached = [f"{row.seconds:.0f}", f"{row.images:,.0f}", f"{row.times_fewer_seconds:.1f}"]
+        scores = [f"{row.final_val_map:.1f}", f"{row.test_map:.1f}"]
+        lines.append(f"| {' | '.join([row.protocol, *reached, *scores])} |")
+    return "\n".join([*lines, "", f"The goal was a MAP of {table['goal_val_map'][0]:.1f}."])
+
+
+PARTS = {
+    "ratios": ratios,
+    "operations": operations,
+    "time to a MAP": time_to_a_map,
+    "search": search,
+}
 
 
 def filled(page: str) -> str:

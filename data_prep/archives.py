@@ -30,8 +30,8 @@ def unpack(
 
     A member is written under a temporary name and renamed when its checksum is right; one that is
     there already is kept when size and checksum are right. When all are there, a stamp is left,
-    `.<archive>.unpacked`, and the next call returns at once unless the archive has changed. What
-    macOS adds to archives, `__MACOSX/`, is left out.
+    `.<archive>.unpacked`; unless the archive has changed since, the next call unpacks only members
+    that are gone or of another size. What macOS adds to archives, `__MACOSX/`, is left out.
 
     Args:
         archive: the zip file.
@@ -48,15 +48,15 @@ def unpack(
     except OSError as error:
         raise AnnotationError("cannot be read", path=archive, got=str(error)) from None
     stamp = folder / f".{archive.name}.unpacked"
-    if stamp.is_file() and stamp.read_text(errors="replace") == identity:
-        return
+    stamped = stamp.is_file() and stamp.read_text(errors="replace") == identity
     with _opened(archive, folder) as opened:
         members = _files(opened)
         _check(archive, members, max_bytes, max_files)
         title = f"unpacking {archive.name}"
         for member in tqdm(members, desc=title, unit="file", mininterval=1.0):
-            _unpack_member(opened, member, folder / member.filename)
-        write_text(stamp, identity)
+            _unpack_member(opened, member, folder / member.filename, trusted=stamped)
+        if not stamped:
+            write_text(stamp, identity)
 
 
 def members_of(archive: Path) -> list[str]:
@@ -128,9 +128,11 @@ def _check(archive: Path, members: list[zipfile.ZipInfo], max_bytes: int, max_fi
             refuse(f"a member may grow to {MAX_RATIO} times its size", member.filename)
 
 
-def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+def _unpack_member(
+    opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, *, trusted: bool
+) -> None:
     if target.is_file() and target.stat().st_size == member.file_size:
-        if _checksum(target) == member.CRC:
+        if trusted or _checksum(target) == member.CRC:
             return
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.part")

@@ -46,17 +46,26 @@ def broken_images(
 def place_image(source: Path, target: Path) -> None:
     """Put an image file into a dataset's folder: as a hard link, or as a copy where none can be.
 
-    An existing target is left as it is.
+    A target that was made from the same file before is left as it is; so is one whose source is
+    gone. A source that was repaired or replaced since takes the target's place.
     """
-    if target.exists():
+    if target.exists() and (not source.exists() or _same(source, target)):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        os.link(source, target)
+        os.link(source, temporary)
     except OSError:  # another disk, or one without links
-        temporary = target.with_name(f".{target.name}.tmp")
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
+        shutil.copy2(source, temporary)  # with its time, by which a change is seen
+    os.replace(temporary, target)
+
+
+def _same(source: Path, target: Path) -> bool:
+    first, second = source.stat(), target.stat()
+    if os.path.samestat(first, second):
+        return True
+    return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
 
 
 def _reason(path: Path) -> str:

@@ -11,8 +11,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asen_tf.annotations import AnnotationError
-from asen_tf.data import ImageError
 from asen_tf.data.packing import pack
 
 
@@ -27,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser.parse_args(arguments))
     try:
         path = pack(options.pop("data_dir"), options.pop("dataset"), **options)
-    except (AnnotationError, ImageError) as error:
+    except ValueError as error:  # of an option, a split file, an image: each says what to do
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{path.parent}: {len(list(path.parent.glob('*.tfrecord')))} shards")

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import naive_annotations as naive
+import naive_releases
 import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -147,15 +148,19 @@ def test_any_region_file_is_read_or_refused_with_its_line(tmp_path: Path, data: 
 
 @thousands
 @given(rows=CLEAN, names=st.lists(st.text(max_size=8), min_size=FILES, max_size=FILES))
+@example(rows=[(0, 0, 0), (3, 1, 1)], names=["a.jpg", "b c/d.jpg", "é", "~h"])
 def test_what_is_written_reads_back(rows: list[tuple[int, int, int]], names: list[str]) -> None:
     array = np.array(rows)
+    good = all(name.strip(" \t") == name and naive_releases.good_name(name) for name in names)
     with tempfile.TemporaryDirectory() as folder:
         write_meta(folder, "Tiny", TABLE)
         try:
             write_split(folder, "Tiny", "train", files=names, labels=array)
             write_split(folder, "Tiny", "test", files=names, queries=array, candidates=array[:1])
         except AnnotationError:
-            return  # a name that no file list can hold
+            assert not good  # a name that no file list can hold
+            return
+        assert good
         train = read_split(folder, "Tiny", "train", missing="ignore")
         test = read_split(folder, "Tiny", "test", missing="ignore")
         assert train.files == test.files == tuple(names)

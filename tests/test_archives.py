@@ -55,15 +55,22 @@ def test_again_only_what_is_missing_or_cut(tmp_path: Path) -> None:
     assert not list(target.rglob("*.part"))
 
 
-def test_a_finished_archive_is_not_even_opened(tmp_path: Path) -> None:
+def test_of_a_finished_archive_only_what_is_gone_or_cut_is_unpacked(tmp_path: Path) -> None:
     target, path = tmp_path / "out", archive(tmp_path / "a.zip", MEMBERS)
     unpack(path, target)
-    (target / "Annotations" / "label.csv").unlink()
+    labels, image = target / "Annotations" / "label.csv", target / "Images" / "sleeve" / "ä b.jpg"
+    labels.unlink()
+    image.write_bytes(image.read_bytes()[:-1])
     unpack(path, target)
-    assert not (target / "Annotations" / "label.csv").exists()
+    assert labels.read_bytes() == MEMBERS["Annotations/label.csv"]
+    assert image.read_bytes() == MEMBERS["Images/sleeve/ä b.jpg"]
+    labels.write_bytes(b"x,y,z\n")  # as long: trusted, since reading 10 GB again takes minutes
+    unpack(path, target)
+    assert labels.read_bytes() == b"x,y,z\n"
     archive(path, {**MEMBERS, "new.txt": b"1"})  # another archive of that name
     unpack(path, target)
-    assert (target / "Annotations" / "label.csv").exists() and (target / "new.txt").exists()
+    assert labels.read_bytes() == MEMBERS["Annotations/label.csv"]
+    assert (target / "new.txt").exists()
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,10 @@ ALL = [*ATTRIBUTES, "overall", "macro"]
 STUDIES = {
     "quick": (MAIN, (0,)),
     "ablations": (tuple(ROWS), (0, 1, 2)),
+    "longer": (("asen_v2", "asen_pp"), (0, 1, 2)),
     "applications": (MAIN, (0,)),
 }
+LONGER = {"longer": {"stage2_epochs": 14}}  # what a study's settings have beside those of `quick`
 study = pytest.mark.parametrize("name", STUDIES)
 
 
@@ -113,12 +115,13 @@ def test_the_provenance_names_runs_code_data_versions_and_settings(name: str) ->
     rows, seeds = STUDIES[name]
     shared, runs = origin["settings"], origin["runs"]
     assert {(run["row"], run["seed"]) for run in runs} == {(r, s) for r in rows for s in seeds}
-    expected = quick().to_dict()
+    base = quick().override(**LONGER.get(name, {}))
+    expected = base.to_dict()
     assert {key: expected[key] for key in shared if key not in ("seed",)} == {
         key: value for key, value in shared.items() if key not in ("seed",)
     }
     for run in runs:
-        wanted = settings(run["row"], quick()).to_dict()
+        wanted = settings(run["row"], base).to_dict()
         made = {**shared, **run["changes"]}
         assert {key: wanted[key] for key in made if key != "seed"} == {
             key: value for key, value in made.items() if key != "seed"

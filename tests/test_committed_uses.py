@@ -34,6 +34,21 @@ def test_another_machine_gives_other_digits_and_much_the_same_scores() -> None:
     assert origins[0]["machine"] != origins[1]["machine"]
 
 
+def test_the_longer_training_is_told_as_its_table_says() -> None:
+    scores, pairs = table("longer", "map.csv"), table("longer", "pairs.csv")
+    means = scores.query("attribute == 'overall'").groupby(["method", "embedding"])["map"].mean()
+    text = " ".join((RESULTS / "README.md").read_text(encoding="utf-8").split())
+    local, fused = means["asen_pp", "local"], means["asen_pp", "fused"]
+    assert f"the local branch then gets {local:.1f}" in text
+    assert f"the fused embedding {fused:.1f}" in text
+    assert f"gets {means['asen_v2', 'global']:.1f}: the lead of ASEN++" in text
+    gap = pairs.query("method_a == 'asen_pp' and method_b == 'asen_v2'").set_index("attribute")
+    for name, words in (("overall", "open"), ("macro", "real")):
+        row = gap.loc[name]
+        told = f"{row['difference']:+.1f}"
+        assert told in text and (row["ci_low"] > 0) == (words == "real"), name
+
+
 def test_reranking_is_told_as_its_table_says() -> None:
     found = table("applications", "rerank.csv")
     row = found.query("top == 50 and weight == 1 and k == 10").set_index("attribute")

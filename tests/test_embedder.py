@@ -113,6 +113,15 @@ def test_batches_without_any_usable_file_are_passed_over(
     assert done.stderr.count("broken.jpg: not a readable image") == 1
 
 
+def test_a_place_that_cannot_be_written_is_named_in_one_line(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    command = [sys.executable, "-m", "asen_tf", "embed", str(folder / "model.keras")]
+    command += [str(folder / "0.png"), "--out", str(tmp_path / "file" / "vectors.npz")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert str(tmp_path / "file") in done.stderr.splitlines()[-1]
+
+
 def test_damaged_exif_data_do_not_matter(embedder: Embedder, folder: Path, tmp_path: Path) -> None:
     exif = b"Exif\x00\x00II*\x00\xff"
     Image.open(folder / "0.png").save(tmp_path / "bad exif.png", exif=exif)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -156,25 +157,41 @@ def test_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "too many pixels" in broken_images(tmp_path, ["a.png"], progress=False)["a.png"]
 
 
-def test_an_image_is_placed_once_and_whole(tmp_path: Path) -> None:
+def no_links(*arguments: object) -> None:
+    raise OSError("another disk")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_an_image_is_placed_once_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr("os.link", no_links)
     source, target = tmp_path / "a.png", tmp_path / "deep" / "b.png"
     source.write_bytes(b"first")
     place_image(source, target)
-    assert target.read_bytes() == b"first"
-    source.unlink()
-    source.write_bytes(b"second")
+    placed = target.stat()
     place_image(source, target)
-    assert target.read_bytes() == b"first"  # what is there stays
+    assert target.read_bytes() == b"first" and os.path.samestat(target.stat(), placed)
+    assert [path.name for path in target.parent.iterdir()] == ["b.png"]
+    source.unlink()
+    place_image(source, target)
+    assert target.read_bytes() == b"first"  # what is there stays when its source is gone
 
 
-def test_without_links_an_image_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> None:
-        raise OSError("another disk")
-
-    monkeypatch.setattr("os.link", refuse)
-    (tmp_path / "a.png").write_bytes(b"first")
-    place_image(tmp_path / "a.png", tmp_path / "deep" / "b.png")
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["b.png"]
+@pytest.mark.parametrize("links", [True, False])
+def test_a_repaired_or_replaced_image_takes_the_place_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr("os.link", no_links)
+    source, target = tmp_path / "a.png", tmp_path / "deep" / "b.png"
+    source.write_bytes(b"")
+    place_image(source, target)
+    source.unlink()
+    source.write_bytes(b"whole")
+    place_image(source, target)
+    assert target.read_bytes() == b"whole"
 
 
 def test_a_dataset_with_broken_images_is_refused_or_does_without(tmp_path: Path) -> None:

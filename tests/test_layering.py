@@ -23,7 +23,6 @@ LAYERS = (
     ("data",),
     ("branches",),
     ("models",),
-    ("folding",),
     ("embedder", "evaluation", "training", "weights"),
     ("results", "retrieval"),
     ("production",),

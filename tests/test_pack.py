@@ -139,3 +139,17 @@ def test_a_training_takes_either(folder: Path, tmp_path: Path) -> None:
     index = json.loads((folder / "Garments" / f"shards-{SIZE}" / "shards.json").read_text())
     assert run.manifest["data_fingerprint"] == index["data_fingerprint"]
     assert dataclasses.asdict(run.config)["packed"] is True
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["--source-size 0", "--source-size -5", "--quality 0", "--quality 500", "--shard-mib nan"],
+)
+def test_options_outside_their_range_are_refused_before_anything_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    before = sorted(folder.rglob("*"))
+    assert command.main([str(folder), "--dataset", "Garments", *wrong.split()]) == 1
+    option, value = wrong.split()
+    assert f"{option[2:].replace('-', '_')}={value}" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before

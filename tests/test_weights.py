@@ -13,6 +13,7 @@ import tensorflow as tf
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test-torch")
 
+from naive_regions import naive_box  # noqa: E402
 from small_model import pictures  # noqa: E402
 from torch_models import (  # noqa: E402
     Asen2020,
@@ -23,8 +24,8 @@ from torch_models import (  # noqa: E402
 )
 
 from asen_tf.checkpoints import CheckpointError  # noqa: E402
-from asen_tf.layers import crop_regions, global_view, region_boxes  # noqa: E402
-from asen_tf.models import build_model, fuse  # noqa: E402
+from asen_tf.layers import crop_regions, global_view  # noqa: E402
+from asen_tf.models import build_model  # noqa: E402
 from asen_tf.presets import paper  # noqa: E402
 from asen_tf.weights import load_authors_checkpoint  # noqa: E402
 
@@ -83,7 +84,7 @@ def test_asen_pp_gives_pytorchs_numbers(asen_pp) -> None:
     view, asked = global_view(tf.constant(images), 224), torch.tensor(attributes)
     with torch.no_grad():
         whole, maps = network("global", tensor(view), asked)
-        boxes = region_boxes(maps.numpy(), map_size=224, threshold=THRESHOLD)
+        boxes = np.array([naive_box(heat, 224, THRESHOLD) for heat in maps.numpy()])
         crops = crop_regions(tf.constant(images), boxes, map_size=224, crop_size=112)
         zoomed, _ = network("local", tensor(crops), asked)
     close(outputs["attention"], maps)
@@ -91,7 +92,8 @@ def test_asen_pp_gives_pytorchs_numbers(asen_pp) -> None:
     close(outputs["local"], zoomed)
     np.testing.assert_array_equal(outputs["boxes"], boxes)
     assert len({tuple(box) for box in outputs["boxes"].tolist()}) > 1  # not all the whole frame
-    fused = fuse(tf.constant(whole.numpy()), tf.constant(zoomed.numpy()), 0.6)
+    unit = torch.nn.functional.normalize  # with b = 0.6: cosines add up to 0.6 g + 0.4 l
+    fused = torch.cat([0.6**0.5 * unit(whole), 0.4**0.5 * unit(zoomed)], dim=1)
     np.testing.assert_allclose(outputs["fused"], fused, atol=1e-5)
 
 

@@ -79,6 +79,11 @@ def test_the_command_line_writes_a_model_that_embeds(
     torch.save({"epoch": 1, "model": network.state_dict(), "mAP": 0.5}, tmp_path / "x.pth.tar")
     write_meta(tmp_path, "Tiny", AttributeTable(("collar", "neck"), (3, 3)))
     arguments = [str(tmp_path / "x.pth.tar"), str(tmp_path / "model.keras")]
+    assert main([*arguments, "--data", str(tmp_path / "absent")]) == 1  # nor any names
+    assert "--attributes" in capsys.readouterr().err
+    assert main([*arguments, "--attributes", "a", "b"]) == 0
+    assert Embedder.load(tmp_path / "model.keras").attribute_names == ("a", "b")
+    capsys.readouterr()
     assert main([*arguments, "--dataset", "Tiny", "--data", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "asen_pp, collar, neck" in printed and "not used" not in printed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import zlib
 from collections.abc import Mapping
@@ -49,8 +50,14 @@ def pack(
         The index, `shards.json`; it is written last.
 
     Raises:
+        ValueError: a size, quality or length outside its range.
         asen_tf.annotations.AnnotationError, ImageError: the dataset cannot be read.
     """
+    if source_size < 1 or not 1 <= quality <= 100 or not 0 < shard_mib < math.inf:
+        raise ValueError(
+            "source_size must be 1 or more, quality 1 to 100, and shard_mib a number above 0; got "
+            f"source_size={source_size}, quality={quality}, shard_mib={shard_mib}"
+        )
     root = Path(data_dir) / dataset
     folder = shard_folder(root, source_size)
     folder.mkdir(parents=True, exist_ok=True)

@@ -27,11 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--method", default="asen_pp", help="asen_pp, asen, asen_v2 or csn")
     parser.add_argument("--dataset", default="FashionAI", help="the dataset's name in meta.json")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of meta.json")
+    parser.add_argument(
+        "--attributes", nargs="+", help="without a meta.json: the names, in the order of training"
+    )
     options = parser.parse_args(arguments)
     if options.out.suffix != ".keras":
         parser.error(f"the model's file must end in .keras; got {options.out}")
     try:
-        attributes = read_meta(options.data, options.dataset).names
+        attributes = options.attributes or _attributes(options.data, options.dataset)
         config = preset("paper").override(method=options.method, dataset=options.dataset)
         model = build_model(config, attributes)
         unused = load_authors_checkpoint(options.checkpoint, model)
@@ -44,6 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unused:
         print(f"not used by the method ({len(unused)} arrays): {', '.join(unused)}")
     return 0
+
+
+def _attributes(data_dir: Path, dataset: str) -> tuple[str, ...]:
+    if not (data_dir / "meta.json").exists():
+        raise AnnotationError(
+            "the model needs its attributes' names, which meta.json has",
+            path=data_dir / "meta.json",
+            got="no such file",
+            remedy="give its folder by --data, or the names in their order by --attributes",
+        )
+    return read_meta(data_dir, dataset).names
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""The tables of the benchmarks: the page shows what was measured, and says rightly what was met."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+from benchmarks import table
+from benchmarks.where_time_goes import OPERATION
+
+PAGE = (table.HERE / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    assert table.filled(PAGE) == PAGE
+
+
+def test_a_goal_is_called_met_where_the_ratio_reaches_it() -> None:
+    rows = pd.read_csv(table.MEASURED / table.RATIOS, keep_default_na=False)
+    faster = rows[rows["goal"].str.fullmatch(r"[\d.]+x.*")]
+    assert len(faster) >= 3
+    for row in faster.itertuples():
+        assert (row.met == "yes") == (float(row.ratio) >= float(row.goal.split("x")[0])), (
+            row.question
+        )
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_convolutions_are_among_the_operations_that_take_time(stage: int) -> None:
+    shares = pd.read_csv(table.MEASURED / table.OPERATIONS).query(f"stage == {stage}")
+    assert shares["share"].sum() == pytest.approx(1.0, abs=0.005)
+    assert shares["operation"].iloc[0].startswith("Conv2D")
+    assert shares["share"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ("model/conv/Conv2D:_MklNativeConv2D", "Conv2D"),
+        ("gradients/MatMul:_MklMatMul", "MatMul"),
+        ("model/relu:Relu", "Relu"),
+        ("ThreadpoolListener::Process", None),
+        ("EagerExecute", None),
+        ("Iterator::Root", None),
+    ],
+)
+def test_operations_are_told_from_other_events(event: str, kind: str | None) -> None:
+    found = OPERATION.fullmatch(event)
+    assert (found and found["kind"]) == kind
+
+
+def test_every_benchmark_is_part_of_the_table() -> None:
+    questions = "".join(path.read_text(encoding="utf-8") for path in table.HERE.glob("bench_*.py"))
+    asked = re.findall(r'notes\.add\(\s*f?"([^"{]+)', questions)
+    known = pd.read_csv(table.MEASURED / table.RATIOS)["question"]
+    assert len(asked) >= 9
+    for question in asked:
+        assert known.str.startswith(question).any(), question
