@@ -134,14 +134,17 @@ def test_the_authors_split_files_take_the_place_of_the_division(raw: Path, tmp_p
 
 def test_broken_images_are_named_or_left_out_before_training(raw: Path, tmp_path: Path) -> None:
     authors_splits(raw, tmp_path / "splits")
-    data = tmp_path / "data"
+    data, loose = tmp_path / "data", tmp_path / "loose"
     fashionai.prepare(raw, data)
+    for part in fashionai.PARTS:  # the raw release, unpacked
+        shutil.copytree(data / "FashionAI" / part, loose / part)
     listed = (tmp_path / "splits" / "filenames_valid.txt").read_text().split()
-    (data / "FashionAI" / listed[0]).unlink()  # a query
-    (data / "FashionAI" / listed[5]).write_bytes(b"")  # a candidate
-    arguments = ["--raw", str(raw), "--out", str(data), "--splits", str(tmp_path / "splits")]
+    (loose / listed[0]).unlink()  # a query
+    (loose / listed[5]).write_bytes(b"")  # a candidate
+    shutil.rmtree(data)
+    arguments = ["--raw", str(loose), "--out", str(data), "--splits", str(tmp_path / "splits")]
     with pytest.raises(AnnotationError, match=r"2 of \d+ that are not: .*no such file"):
-        fashionai.prepare(raw, data, splits=tmp_path / "splits")
+        fashionai.prepare(loose, data, splits=tmp_path / "splits")
     assert fashionai.main([*arguments]) == 1
     assert fashionai.main([*arguments, "--broken", "skip"]) == 0
     valid = read_split(data, "FashionAI", "valid")
@@ -154,6 +157,13 @@ def test_broken_images_are_named_or_left_out_before_training(raw: Path, tmp_path
     }
     reasons = (data / "FashionAI" / "broken_images.csv").read_text()
     assert reasons.count("\n") == 3 and "the file is empty" in reasons
+    for name in (listed[0], listed[5]):  # repaired, and asked again: all are there
+        with zipfile.ZipFile(raw / f"{name.split('/')[0]}.zip") as opened:
+            member = next(
+                each for each in opened.namelist() if each.endswith(name.split("/", 1)[1])
+            )
+            (loose / name).write_bytes(opened.read(member))
+    assert not fashionai.prepare(loose, data, splits=tmp_path / "splits").left_out
 
 
 @pytest.mark.parametrize(

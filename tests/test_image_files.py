@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from PIL import Image
 
 from asen_tf.annotations import AnnotationError, AttributeTable, read_split
 from asen_tf.data import ImageError, load_image
-from data_prep.image_files import broken_images, place_image
+from data_prep.image_files import broken_images
 from data_prep.releases import Sample, divide, write_dataset
 
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 40, 3), dtype=np.uint8)
@@ -155,43 +154,6 @@ def test_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     Image.new("L", (300, 300)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300 * 100)
     assert "too many pixels" in broken_images(tmp_path, ["a.png"], progress=False)["a.png"]
-
-
-def no_links(*arguments: object) -> None:
-    raise OSError("another disk")
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_an_image_is_placed_once_and_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
-) -> None:
-    if not links:
-        monkeypatch.setattr("os.link", no_links)
-    source, target = tmp_path / "a.png", tmp_path / "deep" / "b.png"
-    source.write_bytes(b"first")
-    place_image(source, target)
-    placed = target.stat()
-    place_image(source, target)
-    assert target.read_bytes() == b"first" and os.path.samestat(target.stat(), placed)
-    assert [path.name for path in target.parent.iterdir()] == ["b.png"]
-    source.unlink()
-    place_image(source, target)
-    assert target.read_bytes() == b"first"  # what is there stays when its source is gone
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_a_repaired_or_replaced_image_takes_the_place_of_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
-) -> None:
-    if not links:
-        monkeypatch.setattr("os.link", no_links)
-    source, target = tmp_path / "a.png", tmp_path / "deep" / "b.png"
-    source.write_bytes(b"")
-    place_image(source, target)
-    source.unlink()
-    source.write_bytes(b"whole")
-    place_image(source, target)
-    assert target.read_bytes() == b"whole"
 
 
 def test_a_dataset_with_broken_images_is_refused_or_does_without(tmp_path: Path) -> None:

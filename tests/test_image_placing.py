@@ -1,0 +1,47 @@
+"""Putting image files into a dataset's folder: once, whole, and anew when they were repaired."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from data_prep.image_files import place_image
+
+
+def no_links(*arguments: object) -> None:
+    raise OSError("another disk")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_an_image_is_placed_once_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr("os.link", no_links)
+    source, target = tmp_path / "a.png", tmp_path / "deep" / "b.png"
+    source.write_bytes(b"first")
+    place_image(source, target)
+    placed = target.stat()
+    place_image(source, target)
+    assert target.read_bytes() == b"first" and os.path.samestat(target.stat(), placed)
+    assert [path.name for path in target.parent.iterdir()] == ["b.png"]
+    source.unlink()
+    place_image(source, target)
+    assert target.read_bytes() == b"first"  # what is there stays when its source is gone
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_repaired_or_replaced_image_takes_the_place_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr("os.link", no_links)
+    source, target = tmp_path / "a.png", tmp_path / "deep" / "b.png"
+    source.write_bytes(b"")
+    place_image(source, target)
+    source.unlink()
+    source.write_bytes(b"whole")
+    place_image(source, target)
+    assert target.read_bytes() == b"whole"
