@@ -149,7 +149,10 @@ def _index(options: argparse.Namespace) -> int:
     index.prepare(options.attribute)
     if not len(index):
         raise ValueError(f"{options.out}: not written: no image can be used")
-    index.save(options.out)
+    try:
+        index.save(options.out)
+    finally:
+        index.drop_unsaved()  # of Milvus, which a failed saving would leave there
     names = options.attribute or index.attribute_names
     return broken.end(f"{options.out}: {len(index)} images, {len(names)} attributes")
 
@@ -166,9 +169,12 @@ def _search(options: argparse.Namespace) -> int:
         except ValueError:
             raise ValueError(f"--attribute is NAME or NAME=WEIGHT; got {asked!r}") from None
     index = AttributeIndex.load(options.index, Embedder.load(options.model), root=options.root)
-    for hit in index.search(options.image, weights, options.k):
-        parts = "\t".join(f"{name} {cosine:.4f}" for name, cosine in hit.parts.items())
-        print(f"{hit.score:.4f}\t{hit.id}\t{hit.image}\t{parts}")
+    try:
+        for hit in index.search(options.image, weights, options.k):
+            parts = "\t".join(f"{name} {cosine:.4f}" for name, cosine in hit.parts.items())
+            print(f"{hit.score:.4f}\t{hit.id}\t{hit.image}\t{parts}")
+    finally:
+        index.drop_unsaved()  # vectors of an attribute that was not embedded before
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 import latex2mathml.converter
@@ -14,10 +15,30 @@ from nbconvert import HTMLExporter
 from asen_tf.files import write_text
 
 _PREPROCESSORS = ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]
+# The template of JupyterLab without the scripts that it takes from the internet: nothing here needs
+# them, and the page forbids itself all others. Its pictures get the alternative texts of their own.
+_TEMPLATE = """
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}
+<meta http-equiv="Content-Security-Policy"
+content="default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'">
+{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block data_png scoped -%}
+{{ super() | described(output | get_metadata('alt', 'image/png')) }}
+{%- endblock -%}
+{%- block data_jpg scoped -%}
+{{ super() | described(output | get_metadata('alt', 'image/jpeg')) }}
+{%- endblock -%}
+"""
 
 
 def write(executed: Sequence[Path], page: Path) -> None:
     """Join executed notebooks into one HTML page; code and progress bars are left out.
+
+    The page needs nothing else: pictures are in it, with the alternative texts that their outputs
+    have, and it loads and runs nothing.
 
     Args:
         executed: the notebooks, in the order in which they are read. Of one that is not there,
@@ -37,9 +58,19 @@ def write(executed: Sequence[Path], page: Path) -> None:
             elif cell.cell_type == "code":  # progress bars and TensorFlow's messages
                 cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
             report.cells.append(cell)
-    exporter = HTMLExporter(exclude_input=True, preprocessors=_PREPROCESSORS)
+    exporter = HTMLExporter(
+        exclude_input=True,
+        preprocessors=_PREPROCESSORS,
+        filters={"described": _described},
+        raw_template=_TEMPLATE,
+    )
     body, _ = exporter.from_notebook_node(report)
     write_text(page, body)
+
+
+def _described(picture: str, alt: str | None) -> str:
+    """Give the one `<img>` of a piece of HTML its alternative text, where there is one."""
+    return picture if alt is None else picture.replace("<img ", f'<img alt="{escape(alt)}" ', 1)
 
 
 def _with_formulas(markdown: str) -> str:

@@ -3,7 +3,8 @@
 Vectors are random, of length 1, in clusters of a hundred items on average: a centre plus noise,
 so that two items of a cluster have a cosine of 0.67 on average. Queries are further draws, asked
 one at a time, as a person does. Recall@10 is the share of the true ten best that is found. A last
-line per kind gives the exponents p of growth from the smallest size to the largest: time ~ items^p.
+line per kind gives the exponents p of growth from the smallest size to the largest: time, or bytes
+per item, ~ items^p.
 """
 
 from __future__ import annotations
@@ -81,12 +82,14 @@ def measure(
 def growth(first: Row, last: Row) -> str:
     """Return a sentence with the exponents from one size to another."""
     ratio = np.log(last.items / first.items)
-    build, query = (
-        np.log(getattr(last, name) / getattr(first, name)) / ratio for name in ("build", "query")
+    build, size, query = (
+        np.log(getattr(last, name) / getattr(first, name)) / ratio
+        for name in ("build", "size", "query")
     )
     return (
         f"- {first.kind} {first.dtype}: from {first.items:,} to {last.items:,} items, build time "
-        f"~ items^{build:.2f}, time per query ~ items^{query:.2f}"
+        f"~ items^{build:.2f}, bytes per item ~ items^{size:z.2f}, time per query "
+        f"~ items^{query:.2f}"
     )
 
 

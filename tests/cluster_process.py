@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,29 +15,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+SECONDS = 0.1  # after which a results folder shows what another has got
 
-# Arguments: data, results, a list of settings by name. The audit hook tells of every file that
-# Python opens for writing, and every folder and name it makes, below the results.
+# Arguments: data, results, a list of settings by name. Tells of every image that training reads as
+# the global branch's input, which is 32 px wide; what is embedded is read at 64 px.
 PROGRAM = """
 import json, os, sys
-data, results, settings = sys.argv[1:]
-
-def tell(event, arguments):
-    path = arguments[0] if arguments else None
-    if event == "open":
-        writes = isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-    else:
-        writes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
-    if writes and isinstance(path, (str, os.PathLike)) and str(path).startswith(results):
-        os.write(1, f"WRITES {event} {path}\\n".encode())
-
-sys.addaudithook(tell)
 from asen_tf import experiment, presets
+from asen_tf.data import sources
 
+def tell_what_is_read(kind):
+    read = kind.__getitem__
+    def reading(self, indices):
+        if self.side == 32:
+            os.write(1, f"\\nREADS {' '.join(map(str, indices))}\\n".encode())
+        return read(self, indices)
+    kind.__getitem__ = reading
+
+data, results, settings = sys.argv[1:]
+tell_what_is_read(sources.CachedImages)
+tell_what_is_read(sources.GlobalViews)  # without a cache
 for options in json.loads(settings):
-    config = presets.smoke().override(starting_weights="random", **options)
+    config = presets.smoke().override(**{"starting_weights": "random", **options})
     run = experiment.run(config, data_dir=data, results_dir=results, study="tests")
-    print("RETURNS", run.path, flush=True)
+    os.write(1, f"\\nRETURNS {run.path}\\n".encode())
 """
 
 
@@ -72,8 +74,12 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def start(data: Path, results: Path, settings: list[dict], cluster: dict | None) -> Worker:
-    command = [sys.executable, "-u", "-c", PROGRAM, str(data), str(results), json.dumps(settings)]
+def experiments(data: Path, results: Path, settings: list[dict]) -> list[str]:
+    """Return the command that runs experiments of these settings, one after the other."""
+    return [sys.executable, "-u", "-c", PROGRAM, str(data), str(results), json.dumps(settings)]
+
+
+def start(command: list[str], cluster: dict | None) -> Worker:
     threads = {name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
     env = os.environ | threads | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     env.pop("TF_CONFIG", None)
@@ -83,40 +89,56 @@ def start(data: Path, results: Path, settings: list[dict], cluster: dict | None)
     return Worker(subprocess.Popen(command, cwd=ROOT, env=env, **pipe))
 
 
-def run_alone(data: Path, results: Path, settings: list[dict]) -> Worker:
-    worker = start(data, results, settings, None)
+def run_alone(command: list[str]) -> Worker:
+    worker = start(command, None)
     worker.listen({})
     return worker
 
 
+def show(results: Path, other: Path, ended: threading.Event) -> None:
+    """Copy each finished run of one results folder into another, as a shared folder would show it.
+
+    So the second worker reads what the first has made, and whatever it writes itself, by whichever
+    library, lies where the first one's files do not. Figures are not copied: they come later.
+    """
+    while not ended.wait(SECONDS):
+        for run in results.glob("*/[!.]*"):
+            shown = other / run.relative_to(results)
+            if not shown.exists():
+                copying = other.parent / f"copying-{run.name}"
+                shutil.copytree(run, copying, ignore=shutil.ignore_patterns("*.png"))
+                shown.parent.mkdir(parents=True, exist_ok=True)
+                copying.rename(shown)
+
+
 def run_cluster(
-    data: Path,
-    results: Path,
-    *settings: list[dict],
+    *commands: list[str],
     kill: tuple[int, ...] = (),
     at: str = "",
     patience: float = 1800.0,
+    shown: tuple[Path, Path] | None = None,
 ) -> tuple[list[Worker], float]:
     """Run two workers to their ends; give them, and when some of them were killed.
 
     Args:
-        data: the data directory.
-        results: the results directory that they share.
-        *settings: of both workers, or of each.
+        *commands: of both workers, or of each.
         kill: which of them are killed once the chief has printed `at`.
         at: see `kill`.
         patience: seconds until all are killed, and the test fails.
+        shown: the chief's results folder, and the other worker's own, which shows what the chief
+            has finished; None where both are given the same.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    workers = []
+    workers, ended = [], threading.Event()
     for index in range(2):
         task = {"type": "worker", "index": index}
         cluster = {"cluster": {"worker": addresses}, "task": task}
-        workers.append(start(data, results, settings[index % len(settings)], cluster))
+        workers.append(start(commands[index % len(commands)], cluster))
     heard = {at: threading.Event()} if kill else {}
     listeners = [threading.Thread(target=worker.listen, args=[heard]) for worker in workers]
-    for listener in listeners:
-        listener.start()
+    others = [threading.Thread(target=show, args=[*shown, ended])] if shown else []
+    for thread in (*listeners, *others):
+        thread.start()
     killed = float("nan")
     deadline = time.monotonic() + patience
     if kill and heard[at].wait(patience):
@@ -129,4 +151,7 @@ def run_cluster(
             worker.output += "\nHUNG: killed by the test"
             worker.process.kill()
             listener.join()
+    ended.set()
+    for thread in others:
+        thread.join()
     return workers, killed

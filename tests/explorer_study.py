@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from asen_tf.annotations import read_meta
+from asen_tf.config import ExperimentConfig
 from asen_tf.matrix import settings
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
@@ -27,11 +28,20 @@ def make(folder: Path, *, images: int = 240) -> tuple[Path, Path]:
         config = settings(row, smoke())
         keras.utils.set_random_seed(number)
         model = build_model(config, read_meta(data, config.dataset).names)
-        run = place / f"{config.method}-seed0-{number}"
-        run.mkdir(parents=True)
+        run = describe_run(place / f"{config.method}-seed0-{number}", config)
         model.save(run / "model.keras")
-        manifest = {"code_fingerprint": "c", "data_fingerprint": "d", "created": "2026-01-01"}
-        contents = {"config": config.to_dict(), "manifest": manifest, "metrics": {}}
-        for name, content in contents.items():
-            (run / f"{name}.json").write_text(json.dumps(content))
     return place, data
+
+
+def describe_run(run: Path, config: ExperimentConfig) -> Path:
+    """Write what the directory of a finished run says of itself, and an empty file for its model.
+
+    That is enough where no model is loaded: for lists of methods.
+    """
+    run.mkdir(parents=True)
+    (run / "model.keras").touch()
+    manifest = {"code_fingerprint": "c", "data_fingerprint": "d", "created": "2026-01-01"}
+    contents = {"config": config.to_dict(), "manifest": manifest, "metrics": {}}
+    for name, content in contents.items():
+        (run / f"{name}.json").write_text(json.dumps(content))
+    return run

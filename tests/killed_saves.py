@@ -1,11 +1,12 @@
 """Saves an index over and over, and is killed in the middle: run by test_retrieval_kills.py.
 
     python killed_saves.py FOLDER first        kill the n-th access to a file, for n = 1, 2, ...
-    python killed_saves.py FOLDER later        the same, but one save is let through before
+    python killed_saves.py FOLDER later        the same of a graph; one save is let through before
     python killed_saves.py FOLDER moments 12   kill at 12 moments of a larger save
 
-Every save adds one item. Each is a child process that is killed with SIGKILL; another child then
-loads the index. A line of JSON is printed per kill.
+Every save removes the item with the lowest id and adds two, so that an index of `start` and n more
+items holds ids n to start + 2n - 1. Each is a child process that is killed with SIGKILL; another
+child then loads the index. A line of JSON is printed per kill.
 """
 
 from __future__ import annotations
@@ -50,14 +51,16 @@ def embedder(count: int) -> KnownEmbedder:
     return KnownEmbedder(a=random_vectors(count, DIMENSION))
 
 
-def save(folder: Path, embedder: KnownEmbedder, start: int, kill_at: int = 0) -> None:
-    """Load the index, or make one of `start` items, add the next item, and save."""
+def save(folder: Path, embedder: KnownEmbedder, start: int, kind: str, kill_at: int = 0) -> None:
+    """Load the index, or make one of `start` items, change it as said above, and save."""
     try:
         index = AttributeIndex.load(folder, embedder)
     except RetrievalError:
-        index = AttributeIndex.build(embedder, paths(start))
+        index = AttributeIndex.build(embedder, paths(start), backend=kind)
         index.prepare(progress=False)
-    index.add(paths(len(index) + 1)[-1:])
+    oldest, newest = int(index.ids.min()), int(index.ids.max())
+    index.remove([oldest])
+    index.add(paths(newest + 3)[-2:])
     seen = 0
 
     def watch(event: str, arguments: tuple) -> None:
@@ -71,7 +74,7 @@ def save(folder: Path, embedder: KnownEmbedder, start: int, kill_at: int = 0) ->
     index.save(folder)
 
 
-def report(folder: Path, embedder: KnownEmbedder, code: int) -> None:
+def report(folder: Path, embedder: KnownEmbedder, start: int, code: int) -> None:
     """Print what a reader finds."""
     try:
         index = AttributeIndex.load(folder, embedder)
@@ -80,9 +83,13 @@ def report(folder: Path, embedder: KnownEmbedder, code: int) -> None:
         count, whole = 0, True
     else:
         count = len(index)
-        whole = np.array_equal(index.vectors("a"), embedder.table["a"][:count])
-        whole &= index.images == paths(count) and index.ids.tolist() == list(range(count))
-        whole &= index.search(f"{count - 1}.png", "a", 1)[0].id == count - 1
+        more = count - start
+        held = range(more, start + 2 * more)
+        whole = np.array_equal(index.vectors("a"), embedder.table["a"][held.start : held.stop])
+        whole &= index.images == paths(held.stop)[more:] and index.ids.tolist() == list(held)
+        for item in (held[0], held[-1], more - 1):  # the last is what was removed
+            best = index.search(f"{item}.png", "a", 1)[0]
+            whole &= (best.id == item and best.score > 0.999) == (item in held)
     names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     line = {"code": code, "count": count, "whole": bool(whole), "names": names}
     print(json.dumps(line), flush=True)
@@ -90,26 +97,27 @@ def report(folder: Path, embedder: KnownEmbedder, code: int) -> None:
 
 def main(folder: Path, way: str, turns: int) -> None:
     start = MANY if way == "moments" else FEW
-    known = embedder(start + 200)
+    kind = "hnsw" if way == "later" else "exact"
+    known = embedder(start + 400)
     if way == "later":
-        assert outcome(child(lambda: save(folder, known, start))) == 0
+        assert outcome(child(lambda: save(folder, known, start, kind))) == 0
     if way != "moments":
         code = -signal.SIGKILL
         for kill_at in range(1, 200):
             if code != -signal.SIGKILL:
                 break
-            code = outcome(child(lambda at=kill_at: save(folder, known, start, at)))
-            assert outcome(child(lambda code=code: report(folder, known, code))) == 0
+            code = outcome(child(lambda at=kill_at: save(folder, known, start, kind, at)))
+            assert outcome(child(lambda code=code: report(folder, known, start, code))) == 0
         return
     began = time.monotonic()
-    assert outcome(child(lambda: save(folder, known, start))) == 0
+    assert outcome(child(lambda: save(folder, known, start, kind))) == 0
     lasts = time.monotonic() - began
     for turn in range(turns):
-        process = child(lambda: save(folder, known, start))
+        process = child(lambda: save(folder, known, start, kind))
         time.sleep(lasts * (turn + 1) / turns)
         os.kill(process, signal.SIGKILL)
         code = outcome(process)
-        assert outcome(child(lambda code=code: report(folder, known, code))) == 0
+        assert outcome(child(lambda code=code: report(folder, known, start, code))) == 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import hostile_catalogue
 import papermill
 import pytest
 from bs4 import BeautifulSoup
+from notebook_cells import run_here
 
 from asen_tf.annotations import read_split
 from asen_tf.evidence import EvidenceError, find_model, first_design
@@ -18,6 +19,7 @@ from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
 
 ROOT = Path(__file__).parents[1]
+NOTEBOOK = ROOT / "notebooks/08_design_evidence.ipynb"
 SETTINGS = {"preset": "smoke", "method": "csn", "starting_weights": "random"}
 TRAIN = (
     "import sys; from asen_tf import experiment, presets; "
@@ -38,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def execute(folder: Path, output: Path, **parameters) -> str:
     places = {"data_dir": str(folder / "data"), "results_dir": str(folder / "results")}
     executed = papermill.execute_notebook(
-        ROOT / "notebooks/08_design_evidence.ipynb",
+        NOTEBOOK,
         output / "out.ipynb",
         parameters={**SETTINGS, **places, "study": "smoke", **parameters},
         cwd=ROOT,
@@ -88,6 +90,22 @@ def test_on_ones_own_catalogue_and_model(folder: Path, tmp_path: Path) -> None:
     assert [len(view["found"]) for view in said["views"]] == [2, 2, 2]
     page = (tmp_path / "results/smoke/evidence/own.html").read_text(encoding="utf-8")
     assert page.count(": attention map, strongest") == 2 * 2 * 2 + 2 * 2 * 2
+
+
+def test_what_cannot_be_made_is_refused_before_the_catalogue_is_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    places = {"data_dir": str(folder / "data"), "results_dir": str(folder / "results")}
+    asked = {**SETTINGS, **places, "study": "smoke", "catalogue": str(tmp_path / "nowhere")}
+    for wrong, message in (
+        ({"name": "../up"}, "must be made of letters"),
+        ({"top": 0}, "must be 1 or more; got 0"),
+        ({"weights": [1.0]}, "one weight above 0 for each"),
+        ({"design": str(tmp_path / "lost.png")}, "design image cannot be used"),
+        ({}, "catalogue must be a folder of images"),
+    ):
+        with pytest.raises(EvidenceError, match=message):
+            run_here(NOTEBOOK, {**asked, **wrong})
 
 
 def test_without_a_finished_run_it_says_what_to_do(folder: Path) -> None:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-import numpy as np
 import papermill
 import pytest
 from bs4 import BeautifulSoup
 from explorer_study import make
+from widget_page import rows, texts, upload
 
 from asen_tf import report
 from asen_tf.explorer import App, Explorer
-from asen_tf.explorer.pictures import cut, with_attention, words
-from asen_tf.explorer.worker import Worker
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,16 +28,6 @@ def app(places: tuple[Path, Path]) -> App:
     made = App(Explorer(*places, count=4))
     made.update()
     return made
-
-
-def texts(app: App) -> tuple[BeautifulSoup, str]:
-    """Return the result as a page, and the status line's words."""
-    status = BeautifulSoup(app._status.value, "html.parser").get_text(" ", strip=True)
-    return BeautifulSoup(app._result.value, "html.parser"), status
-
-
-def rows(app: App) -> dict:
-    return app._attributes._rows
 
 
 def test_the_page_begins_with_a_result(app: App) -> None:
@@ -98,15 +85,10 @@ def test_no_attribute_is_a_sentence_and_the_page_goes_on(app: App) -> None:
         tick.value = False
     app.wait()
     assert "Choose at least one attribute" in texts(app)[1]
+    assert app.answer is None
     rows(app)["neck_design"][0].value = True
     app.wait()
-    assert texts(app)[1].startswith("ASEN++ compared")
-
-
-def upload(app: App, name: str, content: bytes, size: int | None = None) -> None:
-    file = {"name": name, "type": "image/jpeg", "size": len(content) if size is None else size}
-    app._receive({"new": ({**file, "content": memoryview(content)},)})
-    app.wait()
+    assert texts(app)[1].startswith("ASEN++ compared") and app.answer is not None
 
 
 def test_uploads_are_searched_or_refused_in_words(app: App, places: tuple[Path, Path]) -> None:
@@ -120,7 +102,7 @@ def test_uploads_are_searched_or_refused_in_words(app: App, places: tuple[Path, 
     assert "letter.jpg is not an image that can be read" in texts(app)[1]
     upload(app, "film.jpg", b"", size=10**8)
     assert "film.jpg is too large" in texts(app)[1]
-    assert app._result.value == before
+    assert app._result.value == before and app.answer is not None
 
 
 def test_an_unexpected_error_is_a_sentence_without_its_story(
@@ -132,7 +114,7 @@ def test_an_unexpected_error_is_a_sentence_without_its_story(
     monkeypatch.setattr(app.explorer, "search", fail)
     app.update()
     assert "something unexpected went wrong" in texts(app)[1]
-    assert "secret" not in app._status.value
+    assert "secret" not in app._status.value and app.answer is None
 
 
 def test_the_executed_notebook_shows_a_result_without_python(
@@ -152,42 +134,6 @@ def test_the_executed_notebook_shows_a_result_without_python(
     page = BeautifulSoup((tmp_path / "page.html").read_text(), "html.parser")
     assert page.select_one(".ax h1").get_text() == "Garment explorer"
     assert len(page.select(".ax-card img")) == 3
-
-
-def test_a_worker_does_the_last_of_what_was_asked_meanwhile() -> None:
-    worker, begun, go, done = Worker(), threading.Event(), threading.Event(), []
-
-    def slow() -> None:
-        begun.set()
-        assert go.wait(10)
-        done.append("slow")
-
-    worker.ask(slow)
-    assert begun.wait(10)
-    for name in "abc":
-        worker.ask(lambda name=name: done.append(name))
-    go.set()
-    worker.wait(10)
-    assert done == ["slow", "c"]
-
-
-def test_a_flat_map_leaves_the_picture_as_it_is() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
-    assert np.array_equal(with_attention(image, np.full((4, 4), 1 / 16), None), image)
-    peak = np.zeros((4, 4))
-    peak[0, 3] = 1.0
-    drawn = with_attention(image, peak, None)
-    changed = (drawn != image).any(-1)
-    assert changed[:8, 32:].mean() > 0.9 and not changed[25:, :15].any()
-
-
-def test_a_region_is_cut_and_described() -> None:
-    image = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
-    assert np.array_equal(cut(image, (0.5, 0.0, 1.0, 0.5)), image[:5, 5:])
-    assert cut(image, (1.0, 1.0, 1.0, 1.0)).shape == (1, 1, 3)
-    assert words((0, 0, 0.5, 0.5), np.array([[0, 0.1, 0.9], [0, 0, 0]])) == (
-        "brightest at the top right; the region covers 25% of the picture"
-    )
 
 
 def test_the_terminal_is_spared_noise_and_nothing_else() -> None:

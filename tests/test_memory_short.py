@@ -8,9 +8,13 @@ import pytest
 import tensorflow as tf
 from line_training import RATES, STEPS, Line, Squares, steps
 
+from asen_tf import experiment
+from asen_tf.models import AttributeClassifier
+from asen_tf.models.build import METHODS
+from asen_tf.models.relatives import TripletNetwork
 from asen_tf.presets import smoke
 from asen_tf.production import open_dataset, produce
-from asen_tf.training import ClusterError, OutOfMemoryError, remedies
+from asen_tf.training import ClusterError, OutOfMemoryError, pretraining, remedies
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
 from asen_tf.training.trainer import Trainer
 from data_prep.synthetic import make_dataset
@@ -18,14 +22,19 @@ from data_prep.synthetic import make_dataset
 TOO_MANY = 2**50  # bytes times four: no machine maps so much, whatever its memory
 
 
+def petabytes(tensor: tf.Tensor) -> tf.Tensor:
+    """Return a number that takes petabytes to compute, once the shape of a tensor is known."""
+    none = tf.cast(tf.shape(tensor)[0], tf.int64) * 0  # unknown until the step runs
+    one = tf.cast(tf.reshape(tensor, [-1])[:1], tf.float32)
+    return tf.reduce_max(tf.tile(one, [none + tf.constant(TOO_MANY, tf.int64)]))
+
+
 class Greedy(Line):
     """A line that asks for petabytes in every training step."""
 
     def call(self, inputs, training=None):
         outputs = super().call(inputs, training)
-        none = tf.cast(tf.shape(inputs["view"])[0], tf.int64) * 0  # unknown until the step runs
-        copies = tf.tile(outputs["y"][:1, 0], [none + tf.constant(TOO_MANY, tf.int64)])
-        return {"y": outputs["y"] + tf.reduce_max(copies)}
+        return {"y": outputs["y"] + petabytes(outputs["y"])}
 
 
 def train_greedily() -> None:
@@ -61,10 +70,81 @@ def test_a_step_that_needs_too_much_names_the_settings(changes: dict, words: str
     assert isinstance(raised.value.__cause__, tf.errors.ResourceExhaustedError)
 
 
-def test_embedding_that_needs_too_much_names_the_batch() -> None:
-    with pytest.raises(OutOfMemoryError, match="lower embed_batch=5"):
-        with remedies(smoke().override(embed_batch=5)):
-            tf.zeros(tf.constant([TOO_MANY], tf.int64))
+# === Where it happens ===
+
+
+class GreedyTraining(TripletNetwork):
+    def call(self, inputs, training=None):
+        outputs = super().call(inputs, training)
+        return {"global": outputs["global"] + petabytes(outputs["global"])}
+
+
+class GreedyEmbedding(TripletNetwork):
+    def pair_outputs(self, pairs):
+        outputs = super().pair_outputs(pairs)
+        return {"global": outputs["global"] + petabytes(outputs["global"])}
+
+
+class GreedyClassifier(AttributeClassifier):
+    greedy_in_training: bool
+
+    def call(self, inputs, training=None):
+        logits = super().call(inputs, training)["logits"]
+        needed = petabytes(logits[..., 0]) if training == self.greedy_in_training else 0.0
+        return {"logits": logits + needed}
+
+
+class GreedyStart(GreedyClassifier):
+    greedy_in_training = True
+
+
+class GreedyCheck(GreedyClassifier):
+    greedy_in_training = False
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("memory")
+    make_dataset(folder / "data", images=160, size=64, dataset="Garments")
+    return folder / "data"
+
+
+STEP = "attributes_per_step=2 x values_per_attribute=2 x images_per_value=2 (together 8 images"
+BATCH = "for embedding a batch of images; lower embed_batch=5, global_size=32"
+EVERY = ("attributes_per_step", "pretrain_batch", "embed_batch")
+
+
+@pytest.mark.parametrize(
+    ("greedy", "words", "named"),
+    [
+        (GreedyTraining, f"for a step of training; lower {STEP}", "attributes_per_step"),
+        (GreedyEmbedding, BATCH, "embed_batch"),
+        (
+            GreedyStart,
+            "for a step of pretraining; lower pretrain_batch=16 or global_size=32",
+            "pretrain_batch",
+        ),
+        (GreedyCheck, BATCH, "embed_batch"),
+    ],
+    ids=["training", "validation", "pretraining", "validation of the start"],
+)
+def test_the_settings_of_what_was_being_done_are_named_and_no_others(
+    data: Path, tmp_path: Path, monkeypatch, greedy: type, words: str, named: str
+) -> None:
+    start = "random" if issubclass(greedy, TripletNetwork) else "pretrain"
+    config = smoke().override(method="triplet", embed_batch=5, starting_weights=start)
+    if start == "pretrain":
+        monkeypatch.setattr(pretraining, "AttributeClassifier", greedy)
+    else:
+        monkeypatch.setitem(METHODS, "triplet", greedy)
+    with pytest.raises(OutOfMemoryError) as raised:
+        experiment.run(config, data_dir=data, results_dir=tmp_path)
+    message = str(raised.value)
+    assert words in message and "OOM when allocating" in message
+    assert [name for name in EVERY if name in message] == [named]
+
+
+# === What becomes of it ===
 
 
 def test_a_run_that_needs_too_much_leaves_no_result_and_can_go_on(tmp_path: Path) -> None:

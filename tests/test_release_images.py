@@ -68,11 +68,10 @@ def test_broken_images_are_fatal_or_left_out(folder: Path, tmp_path: Path, relea
     before = listed(out, dataset)
     known = prepared(folder, release)(out, "skip").left_out
     chosen = sorted(set(before))[:: len(set(before)) // len(BROKEN)][: len(BROKEN)]
-    raw = tmp_path / release
-    shutil.copytree(folder / release, raw)
-    # FashionAI's raw images are in the zip files: they break where they were unpacked.
-    home = {"fashionai": out / dataset, "zappos50k": raw / "ut-zap50k-images"}.get(release, raw)
-    fresh = out if release == "fashionai" else tmp_path / "fresh"
+    raw, fresh = tmp_path / release, tmp_path / "fresh"
+    # FashionAI's raw images are in zip files, which break as a whole: take what they hold.
+    shutil.copytree(out / dataset if release == "fashionai" else folder / release, raw)
+    home = raw / "ut-zap50k-images" if release == "zappos50k" else raw
     ways = {name: way for name, way in zip(chosen, BROKEN, strict=True)}
     break_files([home / name for name in chosen])
     run = prepared(tmp_path, release)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from known_vectors import KnownEmbedder, paths, random_vectors
 from PIL import Image
 from small_model import pictures, small_model
 
@@ -85,6 +87,62 @@ def test_unfit_items_are_refused_and_nothing_changes(embedder: Embedder, folder,
         AttributeIndex.build(embedder, images, dtype="int8")
     with pytest.raises(RetrievalError, match="images must be a sequence of paths"):
         AttributeIndex.build(embedder, "photo.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ids": 5}, "ids must be a row of integers; got 5"),
+        ({"ids": [[1], [2, 3]]}, "ids must be a row of integers"),
+        ({"ids": (n / 2 for n in range(2))}, "ids must be a row of integers"),
+        ({"ids": (n for n in range(3))}, "ids must have one entry per image; got 3 for 2 images"),
+        ({"metadata": 7}, "metadata must have one entry per image; got 7"),
+        ({"images": 7}, "images must have one entry per image; got 7"),
+        ({"images": [7]}, "images must be paths; got one that is 7"),
+    ],
+    ids=str,
+)
+def test_what_is_no_sequence_is_refused(embedder: Embedder, images, arguments, message) -> None:
+    with pytest.raises(RetrievalError, match=message):
+        AttributeIndex.build(embedder, **{"images": images[:2], **arguments})
+
+
+def test_generators_are_sequences(embedder: Embedder, images) -> None:
+    index = AttributeIndex.build(
+        embedder, (path for path in images[:3]), ({"n": n} for n in "abc"), ids=iter([5, 9, 7])
+    )
+    index.prepare(name for name in ("sleeve", "buttons"))
+    assert list(index.store.backends) == ["sleeve", "buttons"]
+    index.remove(iter([9]))
+    assert index.add(iter(images[3:4]), iter([{"n": "d"}])).tolist() == [10]
+    assert index.ids.tolist() == [5, 7, 10] and index.images == [images[0], *images[2:4]]
+    assert [fields["n"] for fields in index.metadata] == ["a", "c", "d"]
+    with pytest.raises(RetrievalError, match="ids must be a row of integers; got 5"):
+        index.remove(5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("backend", ["exact", "hnsw"])
+def test_a_preparation_that_fails_is_forgotten(backend: str, dtype: str) -> None:
+    vectors = random_vectors(9, 8)
+    index = AttributeIndex.build(
+        KnownEmbedder(neck=vectors, sleeve=2 * vectors), paths(9), backend=backend, dtype=dtype
+    )
+    with pytest.raises(RetrievalError, match="vectors must have length 1; row 0 has 2"):
+        index.prepare(["neck", "sleeve"])
+    assert index.store.backends == {}
+    assert index.search("4.png", "neck", 1)[0].id == 4
+
+
+def test_without_the_extra_its_installation_is_told(
+    embedder: Embedder, images, monkeypatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pymilvus", None)  # as if it were not installed
+    for name in ("milvus_backend", "milvus_collection"):
+        monkeypatch.delitem(sys.modules, f"asen_tf.retrieval.{name}", raising=False)
+    index = AttributeIndex.build(embedder, images[:1], backend="vectors.db")
+    with pytest.raises(RetrievalError, match=r"run \.venv/bin/pip install '\.\[milvus\]'"):
+        index.prepare()
 
 
 def test_a_broken_image_raises_or_leaves_the_index(embedder, folder: Path, images) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,3 +26,10 @@ def test_the_benchmark_prints_a_table() -> None:
     assert 16 * 4 + 8 <= sizes["exact float32"] < 16 * 4 + 9  # vector and id, and a small head
     assert 16 * 2 + 8 <= sizes["exact float16"] < 16 * 2 + 9
     assert "from 100 to 6,000 items, build time ~ items^" in done.stdout
+    told = dict(
+        re.findall(r"^- (.*): from .*bytes per item ~ items\^([-0-9.]+),", done.stdout, re.M)
+    )
+    assert set(told) == {row[0] for row in rows}
+    for kind, exponent in told.items():
+        ratio = table[kind, "6,000"][0] / table[kind, "100"][0]  # of whole bytes, as printed
+        assert float(exponent) == pytest.approx(math.log(ratio, 60), abs=0.01)

@@ -134,6 +134,8 @@ FORGERIES = {
     "another FAISS index": wrong_faiss,
     "pickled ids": objects,
     "an unknown backend": lambda content, version: content.update(backend="x"),
+    "an address": lambda content, version: content.update(backend="http://127.0.0.1:9"),
+    "a database": lambda content, version: content.update(backend="/far/away/vectors.db"),
     "an unknown embedding": lambda content, version: content.update(embedding="x"),
 }
 

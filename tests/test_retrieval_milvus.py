@@ -1,4 +1,4 @@
-"""Milvus Lite, for real: the same answers as a plain ranking, and no address trusted blindly."""
+"""Vectors in Milvus Lite, for real: the same answers as a plain ranking, and bad settings told."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from known_vectors import (
-    KnownEmbedder,
-    brute_force,
-    exact_score,
-    paths,
-    random_vectors,
-    tied_vectors,
-)
+from known_vectors import brute_force, exact_score, random_vectors, tied_vectors
+from milvus_indexes import server
 
-from asen_tf.retrieval import AttributeIndex, RetrievalError
-from asen_tf.retrieval.milvus_backend import MilvusBackend
-from asen_tf.retrieval.milvus_connection import TRUSTED
+from asen_tf.retrieval import RetrievalError
 
 pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
+from asen_tf.retrieval.milvus_backend import MilvusBackend  # noqa: E402
+
 COUNT, DIMENSION = 5000, 12
 VECTORS = {
     "random": random_vectors(COUNT, DIMENSION),
@@ -84,48 +78,6 @@ def test_vectors_come_back_to_the_last_bit_and_can_go(database: str) -> None:
         backend.add(np.array([1]), vectors[:1])
 
 
-def built(address: str) -> AttributeIndex:
-    table = {name: random_vectors(60, 8, seed) for seed, name in enumerate(("neck", "sleeve"))}
-    metadata = [{"brand": "ab"[row % 2]} for row in range(60)]
-    return AttributeIndex.build(KnownEmbedder(**table), paths(60), metadata, backend=address)
-
-
-WEIGHTS = {"neck": 0.7, "sleeve": 0.3}
-
-
-def ranked(index: AttributeIndex) -> list[tuple[int, float]]:
-    found = index.search(paths(6)[5], WEIGHTS, 12, {"brand": "a"})
-    return [(hit.id, hit.score) for hit in found]
-
-
-def test_an_index_in_milvus_answers_as_one_in_this_process(tmp_path: Path) -> None:
-    index = built(str(tmp_path / "vectors.db"))
-    here = built("exact")
-    assert ranked(index) == ranked(here) and len(ranked(index)) == 12
-    for each in (index, here):
-        each.remove([0, 4])
-        each.add(paths(9)[8:], [{"brand": "a"}])
-    assert ranked(index) == ranked(here)
-    index.save(tmp_path / "index")
-    loaded = AttributeIndex.load(tmp_path / "index", index.embedder)
-    assert ranked(loaded) == ranked(here)
-    loaded.remove([8])  # Milvus forgets it at once, the saved index knows it still
-    with pytest.raises(RetrievalError, match="are not those of the 59 items"):
-        AttributeIndex.load(tmp_path / "index", index.embedder)
-
-
-def test_a_database_elsewhere_is_opened_only_if_the_user_names_it(tmp_path, monkeypatch) -> None:
-    address = str(tmp_path / "far" / "vectors.db")
-    Path(address).parent.mkdir()
-    index = built(address)
-    before = ranked(index)
-    index.save(tmp_path / "near" / "index")
-    with pytest.raises(RetrievalError, match=f"a file alone may not decide.*{TRUSTED}"):
-        AttributeIndex.load(tmp_path / "near" / "index", index.embedder)
-    monkeypatch.setenv(TRUSTED, str(Path(address).resolve()))
-    assert ranked(AttributeIndex.load(tmp_path / "near" / "index", index.embedder)) == before
-
-
 @pytest.mark.parametrize(
     "change", [{"address": 3}, {"collection": "x; y"}, {"dimension": True}, {"collection": None}]
 )
@@ -133,6 +85,21 @@ def test_unusable_settings_are_refused(tmp_path: Path, database: str, change: di
     settings = {"address": database, "collection": "a_b", "dimension": 3, **change}
     with pytest.raises(RetrievalError, match="unusable Milvus settings"):
         MilvusBackend.load(tmp_path, "000", json.loads(json.dumps(settings)), mapped=True)
+
+
+def test_a_removal_that_is_refused_halfway_removes_nothing(tmp_path: Path) -> None:
+    vectors, ids = random_vectors(2500, 4), np.arange(2500)
+    with server(tmp_path / "server") as (address, log):
+        backend = MilvusBackend.create(address, attribute="a", dimension=4)
+        backend.add(ids, vectors)
+        log.deletes = 1  # 2,400 ids go in three requests: the second is refused
+        with pytest.raises(RetrievalError, match="Milvus refused delete .*not now"):
+            backend.remove(ids[:2400])
+        assert log.deletes == -1 and len(backend) == 2500
+        assert np.array_equal(backend.vectors(ids), vectors)
+        assert np.array_equal(backend.collection.open(), ids)
+        backend.remove(ids[:2400])
+        assert np.array_equal(backend.collection.open(), ids[2400:])
 
 
 def test_a_missing_database_and_a_silent_server_are_told(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from asen_tf import pipeline
+from asen_tf.annotations import read_meta
 
 ROOT = Path(__file__).parents[1]
 MAP_COLUMNS = "method,embedding,seed,attribute,map,ci_low,ci_high,queries"
@@ -92,6 +93,22 @@ def test_costs_count_what_each_embedding_needs(folder: Path, output: str) -> Non
     assert set(costs["images_seen"]) == {4 * 3 * 8}  # epochs, steps, images a step
 
 
+def test_reranking_is_a_table_of_what_is_possible(folder: Path, output: str) -> None:
+    table = pd.read_csv(folder / "results/smoke/rerank.csv")
+    assert table.columns.equals(pd.read_csv(ROOT / "results/applications/rerank.csv").columns)
+    asked = {(50, step / 10) for step in range(11)} | {(size, 1.0) for size in (20, 100, 400)}
+    assert set(zip(table["top"], table["weight"], strict=True)) == asked
+    names = {*read_meta(folder / "data", "Garments").names, "overall", "macro"}
+    assert set(table["attribute"]) <= names and len(table) % (len(asked) * 4) == 0
+    parts = table.filter(regex="precision|kept"), table.filter(regex="^similarity")
+    assert parts[0].stack().between(0, 100).all() and parts[1].stack().between(-1, 1).all()
+    before, after, gain = (table[name] for name in ("precision_before", "precision_after", "gain"))
+    assert (after - before - gain).abs().max() < 1e-3 and (table["loss"] > -1e-5).all()
+    others = table[["precision_after", "precision_random"]].max(axis=1)
+    assert (table["precision_oracle"] > others - 1e-3).all()
+    assert not table[table["weight"] == 0][["gain", "loss"]].any(axis=None)
+
+
 def test_report_is_one_page_with_pictures_and_no_code(folder: Path, output: str) -> None:
     page = BeautifulSoup((folder / "results/smoke/report.html").read_text(), "html.parser")
     titles = [title.get_text() for title in page.find_all("h1")]
@@ -100,6 +117,9 @@ def test_report_is_one_page_with_pictures_and_no_code(folder: Path, output: str)
     pictures = page.find_all("img")
     assert len(pictures) > 10
     assert all(picture["src"].startswith("data:") for picture in pictures)
+    # What nbconvert says of a picture without a text is nothing to a reader.
+    assert not [p["alt"] for p in pictures if not p["alt"] or p["alt"].startswith("No description")]
+    assert not page.find_all(["script", "link", "iframe"])
     assert not page.select("div.jp-InputArea pre")
 
 

@@ -8,43 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keras_tuner.engine.trial import Trial
+from tuning_formula import CONFIG, finish, opened
 
 from asen_tf.config import ConfigError
-from asen_tf.presets import quick
-from asen_tf.tuning.oracles import ALGORITHMS, DurableOracle, oracle
-from asen_tf.tuning.search import hyperband_trials
-from asen_tf.tuning.space import RunSettings
-from asen_tf.tuning.tuner import RunTuner
+from asen_tf.tuning import RunSettings
+from asen_tf.tuning.durable import DurableOracle
+from asen_tf.tuning.oracles import ALGORITHMS, hyperband_trials, oracle
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:currentThread|getName:DeprecationWarning"),  # KerasTuner's
     pytest.mark.filterwarnings("ignore:The optimal value found for dimension:UserWarning"),
 ]
-CONFIG = quick().override(stage1_epochs=3, stage2_epochs=2)
-FIELDS = ("margin", "roi_threshold", "sampling", "images_per_value")
-
-
-def opened(folder: Path, algorithm: str, trials: int = 7) -> DurableOracle:
-    """Return an oracle as a process opens it: from its file, if there is one."""
-    state = folder / "state.json"
-    made = oracle(algorithm, trials=trials, epochs=5, seed=0, state_file=state)
-    RunTuner(made, RunSettings(CONFIG, FIELDS), {}, folder / "tuner", trials)  # declares the space
-    if state.exists():
-        made.reload()
-    return made
-
-
-def score(trial: Trial) -> float:
-    values = trial.hyperparameters.values
-    return 30.0 + 10.0 * values["margin"] - values["roi_threshold"]
-
-
-def finish(made: DurableOracle, trial: Trial, status: str = "COMPLETED") -> None:
-    if status == "COMPLETED":
-        made.update_trial(trial.trial_id, {"val_map": score(trial)})
-    copy = Trial(trial.hyperparameters, trial.trial_id, status)  # as a worker sends it
-    made.end_trial(copy)
 
 
 def play(made: DurableOracle, folder: Path, algorithm: str, *, kill: bool) -> list[dict[str, Any]]:
@@ -161,14 +135,6 @@ def test_a_worker_that_was_thought_dead_may_still_report(tmp_path: Path) -> None
     assert made.end_order == ["0", "1"]
     assert [trial.status for trial in made.trials.values()] == ["COMPLETED"] * 2
     assert made.create_trial("two").status == "STOPPED"
-
-
-def test_a_failed_trial_is_kept_as_failed_and_the_search_goes_on(tmp_path: Path) -> None:
-    made = opened(tmp_path, "random", trials=2)
-    finish(made, made.create_trial("one"), "INVALID")
-    made = opened(tmp_path, "random", trials=2)
-    finish(made, made.create_trial("one"))
-    assert [trial.status for trial in made.trials.values()] == ["FAILED", "COMPLETED"]
 
 
 def test_wrong_arguments_are_errors(tmp_path: Path) -> None:

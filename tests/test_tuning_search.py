@@ -19,7 +19,7 @@ from asen_tf.tuning import Search, write_trials
 from data_prep.synthetic import make_dataset
 
 TRIALS = 3
-OUTPUTS = ("trials.csv", "best.json")
+OUTPUTS = ("trials.csv", "best.json", "default.json")
 pytestmark = pytest.mark.slow
 
 
@@ -113,7 +113,8 @@ def test_tensorboard_shows_values_and_scores(searches) -> None:
     whole = searches[0]
     table = pd.read_csv(whole.place / "trials.csv").set_index("trial")
     for number in table.index:
-        (file,) = (whole.place / "tensorboard" / f"trial-{number - 1}").glob("events*")
+        folder = whole.place / "tensorboard" / whole.state_dir.name / f"trial-{number - 1}"
+        (file,) = folder.glob("events*")
         values, scores = {}, {}
         for event in tf.compat.v1.train.summary_iterator(str(file)):
             for value in event.summary.value:

@@ -8,8 +8,10 @@ import pytest
 from asen_tf.config import ConfigError
 from asen_tf.matrix import images_seen
 from asen_tf.presets import paper, preset, quick, smoke, zappos50k
-from asen_tf.tuning import FIELDS, RunSettings
-from asen_tf.tuning.search import hyperband_trials
+from asen_tf.tuning import DEFAULT_FIELDS, FIELDS, RunSettings
+from asen_tf.tuning.oracles import hyperband_trials
+
+ALL = ("all",)
 
 
 def space(name: str, *fields: str) -> keras_tuner.HyperParameters:
@@ -20,7 +22,7 @@ def space(name: str, *fields: str) -> keras_tuner.HyperParameters:
 
 @pytest.mark.parametrize("name", ["paper", "quick", "tune", "smoke"])
 def test_the_default_of_the_space_is_the_preset(name: str) -> None:
-    settings = RunSettings(preset(name))
+    settings = RunSettings(preset(name), ALL)
     assert settings.build(keras_tuner.HyperParameters()) == preset(name)
 
 
@@ -31,12 +33,18 @@ def test_the_space_has_the_settings_that_the_search_promises() -> None:
         *("fusion_weight", "embedding_dim", "attribute_dim", "global_attention_dim"),
         *("local_attention_dim", "channel_attribute_dim", "sampling", "images_per_value"),
     }
-    assert set(FIELDS) == kinds == {hp.name for hp in space("quick").space}
+    assert set(FIELDS) == kinds == {hp.name for hp in space("quick", "all").space}
     assert [hp.name for hp in space("quick", "margin", "sampling").space] == ["margin", "sampling"]
 
 
+def test_unless_told_otherwise_the_few_that_tell_in_a_short_search_are_asked_about() -> None:
+    few = ["stage1_learning_rate", "local_loss_weight", "alignment_loss_weight"]
+    few += ["margin", "roi_threshold", "fusion_weight"]
+    assert list(DEFAULT_FIELDS) == few == [hp.name for hp in space("quick").space]
+
+
 def test_ranges_follow_the_preset() -> None:
-    by_name = {hp.name: hp for hp in space("quick").space}
+    by_name = {hp.name: hp for hp in space("quick", "all").space}
     rate = by_name["stage1_learning_rate"]
     assert (rate.min_value, rate.max_value, rate.sampling) == (0.00025, 0.004, "log")
     assert list(by_name["embedding_dim"].values) == [128, 256, 512]

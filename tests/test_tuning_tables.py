@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,6 +26,7 @@ def trials() -> pd.DataFrame:
         {
             "trial": range(1, 42),
             "status": ["COMPLETED"] * 40 + ["FAILED"],
+            "epochs": 5,
             "margin": rng.uniform(0.05, 0.5, 41),
             "embedding_dim": rng.choice([128, 256, 512], 41),
             "sampling": rng.choice(["batch_all", "random_triplets"], 41),
@@ -32,6 +34,10 @@ def trials() -> pd.DataFrame:
         }
     )
     return table.assign(val_map=[*(30 + 20 * table["margin"][:40]), np.nan])
+
+
+def lines_of(figure) -> list:
+    return [line for line in figure.axes[0].lines if len(line.get_xdata()) == len(FIELDS) + 1]
 
 
 def bars(figure) -> list:
@@ -74,9 +80,10 @@ def test_three_trials_are_too_few(trials: pd.DataFrame) -> None:
 
 
 def test_a_line_per_completed_trial_between_the_ends_of_each_axis(trials: pd.DataFrame) -> None:
-    figure = figures.parallel_coordinates(trials, FIELDS, logarithmic=["embedding_dim"])
-    axes = figure.axes[0]
-    lines = [line for line in axes.lines if len(line.get_xdata()) == len(FIELDS)]
+    best = int(trials.loc[trials["val_map"].idxmax(), "trial"])
+    options = {"logarithmic": ["embedding_dim"], "best": best}
+    figure = figures.parallel_coordinates(trials, FIELDS, **options)
+    axes, lines = figure.axes[0], lines_of(figure)
     assert len(lines) == 40
     heights = np.array([line.get_ydata() for line in lines])
     assert heights[:, :3].min() == 0.0 and heights[:, :3].max() == 1.0
@@ -84,13 +91,44 @@ def test_a_line_per_completed_trial_between_the_ends_of_each_axis(trials: pd.Dat
     assert set(heights[:, 3]) == {0.5}  # of one value
     (best,) = [line for line in lines if line.get_linestyle() == "--"]
     assert best.get_ydata()[0] == 1.0  # the greatest margin has the highest score
+    assert axes.get_title(loc="left") == "Trials of the search; the best one is dashed"
     words = [text.get_text() for text in axes.texts]
     assert {"128", "512", "batch\nall", "random\ntriplets", "0.6"} <= set(words)
 
 
+def test_the_last_axis_is_the_score(trials: pd.DataFrame) -> None:
+    figure = figures.parallel_coordinates(trials, FIELDS)
+    heights = sorted(line.get_ydata()[-1] for line in lines_of(figure))
+    scores = np.sort(trials["val_map"][:40])
+    assert heights == pytest.approx((scores - scores[0]) / (scores[-1] - scores[0]))
+    ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert ticks[-1] == "validation MAP, percent"
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words[-2:] == [f"{scores[0]:.1f}", f"{scores[-1]:.1f}"]
+
+
+def test_one_trial_far_above_the_others_leaves_them_their_colours(trials: pd.DataFrame) -> None:
+    scores = [18.0, 18.1, 18.3, 18.2, 90.0]
+    figure = figures.parallel_coordinates(trials[:5].assign(val_map=scores), FIELDS)
+    lines = sorted(lines_of(figure), key=lambda line: line.get_ydata()[-1])
+    scale = matplotlib.colormaps["cividis_r"](np.array([4, 3, 2, 1, 0]) / 4)
+    assert np.allclose([line.get_color() for line in lines], scale)
+    assert figure.axes[1].get_ylim()[0] > figure.axes[1].get_ylim()[1]  # the first at the top
+
+
+def test_the_best_is_told_and_not_guessed_and_short_trials_are_dotted(trials) -> None:
+    few = trials[:6].assign(epochs=[2, 2, 2, 2, 5, 5], val_map=[90, 20, 21, 22, 30, 40])
+    figure = figures.parallel_coordinates(few, FIELDS, best=6)
+    styles = {round(line.get_ydata()[-1] * 70 + 20): line for line in lines_of(figure)}
+    found = {score: line.get_linestyle() for score, line in styles.items()}
+    assert found == {90: ":", 20: ":", 21: ":", 22: ":", 30: "-", 40: "--"}
+    title = figure.axes[0].get_title(loc="left")
+    assert title.endswith("the best one is dashed, shorter ones are dotted")
+
+
 def test_one_trial_is_a_line(trials: pd.DataFrame) -> None:
     figure = figures.parallel_coordinates(trials[:1], FIELDS)
-    assert [list(line.get_ydata()) for line in figure.axes[0].lines[:1]] == [[0.5] * 4]
+    assert [list(line.get_ydata()) for line in lines_of(figure)] == [[0.5] * 5]
 
 
 def test_without_a_completed_trial_there_is_nothing_to_draw(trials: pd.DataFrame) -> None:

@@ -6,32 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from keras_tuner.engine.trial import Trial
+from tuning_formula import played
 
+from asen_tf.config import ConfigError
 from asen_tf.presets import preset, smoke
 from asen_tf.tuning import Search, SearchError, best_trial, trials_table, write_trials
-from asen_tf.tuning.oracles import oracle
-from asen_tf.tuning.tuner import RunTuner
 
 pytestmark = pytest.mark.filterwarnings("ignore:currentThread|getName:DeprecationWarning")
 FIELDS = ("margin", "embedding_dim")
-
-
-def played(folder: Path, *scores: float | None, algorithm: str = "random", **more) -> Search:
-    """Return a search that has ended with these scores, None for a failed trial."""
-    settings = {"preset": "smoke", "fields": FIELDS, "results_dir": str(folder)} | more
-    search = Search(trials=len(scores), algorithm=algorithm, **settings)
-    vars(search)["state_dir"] = folder  # otherwise named by data, of which there are none
-    options = {"epochs": search.settings.epochs, "seed": 0, "state_file": search.state_file}
-    made = oracle(algorithm, trials=len(scores), **options)
-    RunTuner(made, search.settings, {}, folder, len(scores))  # declares the space
-    for score in scores:
-        trial = made.create_trial("one")
-        if score is not None:
-            made.update_trial(trial.trial_id, {"val_map": score})
-        status = "INVALID" if score is None else "COMPLETED"
-        made.end_trial(Trial(trial.hyperparameters, trial.trial_id, status))
-    return search
 
 
 def test_the_table_has_a_row_per_trial_and_a_column_per_setting(tmp_path: Path) -> None:
@@ -81,3 +63,48 @@ def test_of_hyperband_only_trials_of_full_length_can_be_the_best(tmp_path: Path)
 def test_without_a_completed_trial_there_is_no_best(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match="no trial has been trained to its end"):
         write_trials(played(tmp_path, None, None))
+
+
+# === What a search starts from, and what it leaves ===
+
+
+def test_the_default_is_kept_as_it_was_when_the_search_began(tmp_path: Path) -> None:
+    start = tmp_path / "start.json"
+    start.write_text(json.dumps({"preset": "smoke", "overrides": {"margin": 0.33}}))
+    search = played(tmp_path, 40.0, 41.0, preset=str(start))
+    start.write_text(json.dumps({"preset": "smoke", "overrides": {"margin": 0.44}}))
+    write_trials(search)
+    default, best = (preset(str(search.place / f"{name}.json")) for name in ("default", "best"))
+    assert default == smoke().override(margin=0.33)
+    assert [default.hash, best.hash] == list(trials_table(search)["config_hash"])
+
+
+@pytest.mark.parametrize("name", ["best.json", "default.json"])
+def test_what_a_search_writes_is_not_what_it_starts_from(tmp_path: Path, name: str) -> None:
+    place = played(tmp_path, 40.0).place
+    place.mkdir()
+    path = place / ".." / place.name / name
+    path.write_text(json.dumps({"preset": "smoke", "overrides": {}}))
+    with pytest.raises(ConfigError, match=f"itself writes; got .*{name}.*tuning2"):
+        Search(preset=str(path), results_dir=str(tmp_path))
+    other = Search(preset=str(path), results_dir=str(tmp_path), study="tuning2")
+    assert other.config == smoke()
+
+
+def test_another_search_of_the_study_replaces_what_is_shown_and_says_so(
+    tmp_path: Path, capsys
+) -> None:
+    first = played(tmp_path, 40.0, 41.0, state="random-1")
+    second = played(tmp_path, 39.0, state="bayesian-2", algorithm="bayesian")
+    write_trials(first)
+    kept = {path.name: path.read_bytes() for path in first.place.iterdir()}
+    assert set(kept) == {"trials.csv", "best.json", "default.json", "provenance.json"}
+    write_trials(first)
+    assert capsys.readouterr().out == ""
+    write_trials(second)
+    said = capsys.readouterr().out
+    assert f"tables of random-1, another search, are replaced; they are still in {tmp_path}" in said
+    for name in set(kept) - {"provenance.json"}:
+        assert (first.state_dir / name).read_bytes() == kept[name]
+        assert (second.state_dir / name).read_bytes() == (second.place / name).read_bytes()
+    assert (second.place / "trials.csv").read_bytes() != kept["trials.csv"]

@@ -15,13 +15,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test
 
 from naive_regions import naive_box  # noqa: E402
 from small_model import pictures  # noqa: E402
-from torch_models import (  # noqa: E402
-    Asen2020,
-    AsenPP,
-    AsenV22020,
-    Csn2020,
-    Wrapped,
-)
+from torch_models import Asen2020, AsenPP, AsenV22020, Csn2020, Wrapped  # noqa: E402
 
 from asen_tf.checkpoints import CheckpointError  # noqa: E402
 from asen_tf.layers import crop_regions, global_view  # noqa: E402

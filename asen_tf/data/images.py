@@ -43,7 +43,7 @@ def load_image(path: str | Path, side: int) -> np.ndarray:
     try:
         with Image.open(path) as opened:
             opened.load()
-            image = _rgb(_eight_bits(upright(opened)))
+            image = rgb(eight_bits(upright(opened)))
         square = min(image.size)
         left, top = (image.width - square) // 2, (image.height - square) // 2
         box = (left, top, left + square, top + square)
@@ -63,14 +63,15 @@ def upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def eight_bits(image: Image.Image) -> Image.Image:
     """Return a grey image of 16 bits with 8: Pillow would cut all above 255 off, to white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def rgb(image: Image.Image) -> Image.Image:
+    """Return an image of any mode in RGB; what is transparent is laid over white."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("RGB")

@@ -5,7 +5,7 @@ page and a file of numbers. A sheet is a statement about a model's similarity on
 is no legal judgement and no proof of copying.
 """
 
-from asen_tf.evidence.catalogue import Catalogue, file_digest
+from asen_tf.evidence.catalogue import Catalogue
 from asen_tf.evidence.designs import Design, first_design
 from asen_tf.evidence.errors import EvidenceError
 from asen_tf.evidence.examining import examine
@@ -15,6 +15,7 @@ from asen_tf.evidence.records import TOGETHER, Examination
 from asen_tf.evidence.sheet import Sheet, make
 from asen_tf.evidence.statements import in_words
 from asen_tf.evidence.tails import Tail, tail
+from asen_tf.evidence.wishes import check
 
 __all__ = [
     "TOGETHER",
@@ -26,8 +27,8 @@ __all__ = [
     "Tail",
     "as_html",
     "as_json",
+    "check",
     "examine",
-    "file_digest",
     "find_model",
     "first_design",
     "in_words",

@@ -13,14 +13,9 @@ from tqdm import tqdm
 from asen_tf.annotations import read_split
 from asen_tf.data import ImageError, load_image
 from asen_tf.evidence.errors import EvidenceError
+from asen_tf.retrieval.manifest import file_digest
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-
-
-def file_digest(path: Path | str) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal digits."""
-    with open(path, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from asen_tf.evidence.designs import Design
 from asen_tf.evidence.errors import EvidenceError
 from asen_tf.evidence.records import TOGETHER, Examination, Found, Similarity, View
 from asen_tf.evidence.tails import similarities, tail
-from asen_tf.evidence.wishes import weighted
+from asen_tf.evidence.wishes import check
 from asen_tf.retrieval import AttributeIndex
 
 
@@ -61,9 +62,7 @@ def examine(
         EvidenceError: an attribute or weight that cannot be used, a design that is no readable
             image, fewer than 2 items to compare with, or an index of other files.
     """
-    shares = weighted(attributes, embedder.attribute_names, weights)
-    if top < 1:
-        raise EvidenceError(f"top, the number of items shown, must be 1 or more; got {top}")
+    shares = check(embedder.attribute_names, attributes, weights=weights, top=top)
     read = Design.read(design)
     same = np.array([digest == read.sha256 for digest in catalogue.digests], bool)
     rows = np.flatnonzero(~same) if leave_out_same else np.arange(len(catalogue))
@@ -77,7 +76,7 @@ def examine(
         index = AttributeIndex.build(
             embedder, catalogue.paths, embedding=embedding, backend="exact"
         )
-    if [Path(path) for path in index.images] != catalogue.paths:
+    if _absolute(index.images) != _absolute(catalogue.paths):  # a saved index names no others
         raise EvidenceError("the index must hold the catalogue's files, in their order")
     index.prepare(list(shares), progress=progress)
     first = embedder.embed(catalogue.paths[0], next(iter(shares)), embedding=embedding)
@@ -136,6 +135,10 @@ def examine(
             "seed": seed,
         },
     )
+
+
+def _absolute(paths: Iterable[Path | str]) -> list[str]:
+    return [os.path.abspath(path) for path in paths]
 
 
 def _joined(vectors: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from asen_tf.config import ExperimentConfig
-from asen_tf.evidence.catalogue import file_digest
 from asen_tf.evidence.errors import EvidenceError
 from asen_tf.provenance import code_fingerprint
+from asen_tf.retrieval.manifest import file_digest
 from asen_tf.studies import finished_runs
 
 _OF_MANIFEST = ("config_hash", "code_fingerprint", "commit", "data_fingerprint", "seed", "created")
@@ -82,8 +83,8 @@ def _quality(table: pd.DataFrame, attribute: str, embedding: str) -> dict[str, f
     rows = table[table["attribute"] == attribute]
     random = rows["method"] == "random"
     kinds = {"model": rows[~random & (rows["embedding"] == embedding)], "random": rows[random]}
-    found = {kind: chosen["map"].iloc[0] for kind, chosen in kinds.items() if len(chosen)}
-    return {kind: round(float(value), 2) for kind, value in found.items()}
+    found = {kind: float(chosen["map"].iloc[0]) for kind, chosen in kinds.items() if len(chosen)}
+    return {kind: round(value, 2) for kind, value in found.items() if math.isfinite(value)}
 
 
 def _json(path: Path) -> dict[str, Any] | None:

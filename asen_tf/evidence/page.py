@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from asen_tf.evidence.errors import EvidenceError
 from asen_tf.evidence.numbers import numbers
 from asen_tf.evidence.records import TOGETHER
 from asen_tf.evidence.sheet import Sheet
+from asen_tf.evidence.wishes import check_name
 from asen_tf.figures.style import label
 from asen_tf.files import write_text
 
@@ -41,7 +41,8 @@ _TEMPLATES.filters |= {
 def write(sheet: Sheet, folder: Path | str, name: str | None = None) -> tuple[Path, Path]:
     """Write `<name>.html`, a page that needs nothing else and prints well, and `<name>.json`.
 
-    Each is there in full or not at all. The page names the SHA-256 of its numbers' file.
+    Each is there in full or not at all. The page names the SHA-256 of its numbers' file. Files of
+    the same name are replaced; the sheet's own name is another one for every other question.
 
     Args:
         sheet: what to write.
@@ -55,11 +56,7 @@ def write(sheet: Sheet, folder: Path | str, name: str | None = None) -> tuple[Pa
         EvidenceError: the name is none of a plain file.
     """
     name = sheet.name if name is None else name
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
-        raise EvidenceError(
-            "a sheet's name must be made of letters, digits, dots, hyphens and underscores, up to "
-            f"100, and begin with no dot or hyphen; got {name!r}"
-        )
+    check_name(name)
     text = as_json(sheet)
     folder = Path(folder)
     page, beside = folder / f"{name}.html", folder / f"{name}.json"

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from asen_tf.data.images import upright
+from asen_tf.data.images import eight_bits, rgb, upright
 from asen_tf.embedder import Attention, Embedder
-from asen_tf.figures.style import COLOURS
+from asen_tf.figures.overlays import with_attention
+from asen_tf.figures.style import label
 
 PHOTOGRAPH, DETAIL = 480, 280  # px, the longest side of a photograph, and the side of the others
-_WEAKEST, _STRONGEST = 0.15, 0.7  # share of the map's colours over the image
+_OPACITY = (0.15, 0.7)  # of the map over the image, where it is weakest and strongest
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def look(embedder: Embedder, path: Path, attribute: str, who: str) -> Seen | Non
     left, top, right, bottom = attention.region
     box = (max(left, 0.0), max(top, 0.0), min(right, image.width), min(bottom, image.height))
     region = image.resize((DETAIL, DETAIL), Image.Resampling.BICUBIC, box=box)
-    what = f"{who}, {attribute.replace('_', ' ')}"
+    what = f"{who}, {label(attribute)}"
     return Seen(
         Picture(
             _jpeg(_overlaid(attention, image.size)), f"{what}: attention map, {_where(attention)}"
@@ -93,27 +93,20 @@ def look(embedder: Embedder, path: Path, attribute: str, who: str) -> Seen | Non
 
 def _overlaid(attention: Attention, size: tuple[int, int]) -> Image.Image:
     """Return the centre square in grey under the map in colours, with the region framed."""
-    low, high = attention.map.min(), attention.map.max()
-    heat = (attention.map - low) / max(high - low, 1e-12)
     square = (DETAIL, DETAIL)
-    heat = Image.fromarray(heat.astype(np.float32)).resize(square, Image.Resampling.BILINEAR)
-    colours = matplotlib.colormaps["inferno"](np.asarray(heat), bytes=True)[..., :3]
     grey = Image.fromarray(attention.crop).convert("L").convert("RGB").resize(square)
-    shares = _WEAKEST + (_STRONGEST - _WEAKEST) * np.asarray(heat)
-    mask = Image.fromarray((255 * np.clip(shares, 0, 1)).astype(np.uint8))
-    overlaid = Image.composite(Image.fromarray(colours), grey, mask)
     side = min(size)
     x, y = (size[0] - side) // 2, (size[1] - side) // 2
-    left, top, right, bottom = np.subtract(attention.region, (x, y, x, y)) * DETAIL / side
-    draw = ImageDraw.Draw(overlaid)
-    for inset, colour, width in ((0, "black", 6), (1, COLOURS["region"], 4)):
-        edges = (max(left, 0) + inset, max(top, 0) + inset, right - 1 - inset, bottom - 1 - inset)
-        draw.rectangle(edges, outline=colour, width=width)
-    return overlaid
+    region = tuple(np.subtract(attention.region, (x, y, x, y)) / side)
+    return Image.fromarray(
+        with_attention(np.asarray(grey), attention.map, region, opacity=_OPACITY)
+    )
 
 
 def _where(attention: Attention) -> str:
     """Say where the map is strongest, for those who cannot see it."""
+    if np.ptp(attention.map) == 0:
+        return "the same everywhere"
     row, column = np.unravel_index(attention.map.argmax(), attention.map.shape)
     height, width = attention.map.shape
     down, right = (row + 0.5) / height, (column + 0.5) / width
@@ -123,11 +116,7 @@ def _where(attention: Attention) -> str:
 def _upright(path: Path) -> Image.Image:
     """Return an image in the colours that the model is given, all of it."""
     with Image.open(path) as opened:
-        image = upright(opened)
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image.convert("RGBA"))
-        return image.convert("RGB")
+        return rgb(eight_bits(upright(opened)))
 
 
 def _jpeg(image: Image.Image) -> bytes:

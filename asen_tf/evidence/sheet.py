@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +17,11 @@ from tqdm import tqdm
 from asen_tf import provenance
 from asen_tf.embedder import Embedder
 from asen_tf.evidence import histograms, statements
-from asen_tf.evidence.catalogue import file_digest
 from asen_tf.evidence.errors import EvidenceError
 from asen_tf.evidence.origin import model_origin
 from asen_tf.evidence.pictures import Picture, Seen, look, photograph
 from asen_tf.evidence.records import Examination
+from asen_tf.retrieval.manifest import file_digest
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,20 @@ class Sheet:
 
     @cached_property
     def name(self) -> str:
-        """The name of its files: the design's, made plain, and the start of its SHA-256."""
-        design = self.examination.design
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", design.path.stem).strip("._-")[:60] or "design"
-        return f"{plain}-{design.sha256[:8]}"
+        """The name of its files: the same for the same question only.
+
+        It is the design's name, made plain, the start of the design's SHA-256, and that of a
+        SHA-256 over catalogue, model, weights and settings.
+        """
+        asked = self.examination
+        question = [
+            *(asked.catalogue.fingerprint, asked.catalogue.names, self.origin["sha256"]),
+            *(dict(asked.weights), dict(asked.settings)),
+        ]
+        digest = hashlib.sha256(json.dumps(question).encode()).hexdigest()
+        stem = asked.design.path.stem
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._-")[:60] or "design"
+        return f"{plain}-{asked.design.sha256[:8]}-{digest[:8]}"
 
     @cached_property
     def notes(self) -> list[str]:

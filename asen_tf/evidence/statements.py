@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asen_tf.evidence.records import TOGETHER, Examination
+from asen_tf.figures.style import label
 
 WHAT_IT_IS_NOT = (
     "It is no legal judgement: whether a design is protected, and whether another one infringes "
@@ -30,8 +31,7 @@ def how_to_read(examination: Examination, *, attention: bool) -> dict[str, str]:
     }
     if len(examination.weights) > 1:
         shares = ", ".join(
-            f"{weight:.3g} for {name.replace('_', ' ')}"
-            for name, weight in examination.weights.items()
+            f"{weight:.3g} for {label(name)}" for name, weight in examination.weights.items()
         )
         sentences["Together"] = f"The weighted mean of the attributes' similarities: {shares}."
     sentences |= {
@@ -92,7 +92,7 @@ def notes(examination: Examination, origin: Mapping[str, Any], *, attention: boo
     if "run" not in origin:
         said.append("Nothing beside the model's file says how it was trained.")
     reached = [
-        f"{name.replace('_', ' ')} {found['model']:.0f} (a random order: {found['random']:.0f})"
+        f"{label(name)} {found['model']:.0f} (a random order: {found['random']:.0f})"
         for name, found in origin.get("map", {}).items()
         if {"model", "random"} <= set(found)
     ]
@@ -116,7 +116,7 @@ def in_words(examination: Examination) -> list[str]:
         best = view.found[0]
         found = best.similarities[view.name]
         together = view.name == TOGETHER
-        named = "all named attributes together" if together else view.name.replace("_", " ")
+        named = "all named attributes together" if together else label(view.name)
         sentences.append(
             f"In {named}, the nearest of {examination.compared:,} items is {best.name} "
             f"(similarity {found.value:.3f}): {_count(found.random.at_least)} of "

@@ -1,13 +1,51 @@
-"""The attributes that a person names, and the weight of each."""
+"""What a person asks for: attributes, the weight of each, how many items, a name for the files."""
 
 from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from asen_tf.evidence.errors import EvidenceError
 from asen_tf.evidence.records import TOGETHER
+
+
+def check(
+    known: Sequence[str],
+    attributes: Sequence[str] | Mapping[str, float],
+    *,
+    weights: Sequence[float] | None = None,
+    top: int = 1,
+    name: str | None = None,
+) -> dict[str, float]:
+    """Return the weight of each attribute; to be asked before a large catalogue is read.
+
+    Args:
+        known: the attributes that the model knows.
+        attributes: names, or weights by name.
+        weights: one per name, positive; equal ones when None or empty.
+        top: items that are shown of each view.
+        name: of the files, see `asen_tf.evidence.write`; None is the sheet's own.
+
+    Raises:
+        EvidenceError: one of them cannot be used.
+    """
+    shares = weighted(attributes, known, weights)
+    if top < 1:
+        raise EvidenceError(f"top, the number of items shown, must be 1 or more; got {top}")
+    if name is not None:
+        check_name(name)
+    return shares
+
+
+def check_name(name: str) -> None:
+    """Raise EvidenceError unless a name is one of a plain file."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
+        raise EvidenceError(
+            "a sheet's name must be made of letters, digits, dots, hyphens and underscores, up to "
+            f"100, and begin with no dot or hyphen; got {name!r}"
+        )
 
 
 def weighted(

@@ -32,15 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel from elsewhere has other packages
     from asen_tf.explorer import quiet, server
     from asen_tf.explorer.errors import ExplorerError
-    from asen_tf.explorer.methods import methods_of
+    from asen_tf.explorer.methods import methods_of, offered, sentence_on
 
     try:
-        methods = methods_of(options.results_dir / options.study)
+        methods, left_out = offered(methods_of(options.results_dir / options.study))
     except ExplorerError as error:
         print(error, file=sys.stderr)
         return 1
     names = ", ".join(method.label for method in methods)
-    print(f"The study {options.study!r} has {names}.", flush=True)
+    said = f"The study {options.study!r} has {names}. {sentence_on(left_out)}"
+    print(said.strip(), flush=True)
     parameters = {
         "data_dir": str(options.data_dir.resolve()),
         "results_dir": str(options.results_dir.resolve()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from html import escape
 
 import ipywidgets as widgets
 
@@ -15,6 +15,7 @@ from asen_tf.explorer.answers import Answer
 from asen_tf.explorer.attribute_rows import AttributeRows
 from asen_tf.explorer.errors import ExplorerError
 from asen_tf.explorer.explorer import Explorer
+from asen_tf.explorer.methods import sentence_on
 from asen_tf.explorer.thumbnails import Thumbnails
 from asen_tf.explorer.worker import Worker
 from asen_tf.retrieval import RetrievalError
@@ -30,13 +31,13 @@ class App:
 
     Attributes:
         widget: to be displayed.
-        answer: what is shown; None before the first search, or after one that was not possible.
+        answer: of the last search; None before the first, or if the last was not possible.
     """
 
     def __init__(self, explorer: Explorer) -> None:
         """Make the controls; `start` searches for the first time."""
         self.explorer, self.answer = explorer, None
-        self._worker = Worker()
+        self._worker, self._refusal = Worker(), ""
         self._method = explorer.first
         catalogue = explorer.catalogue(self._method)
         chosen, self._query = explorer.first_question()
@@ -59,11 +60,16 @@ class App:
 
     def start(self) -> None:
         """Search with what is chosen now, in the background."""
+        self._refusal = ""
         self._worker.ask(self.update)
 
     def update(self) -> None:
         """Search with what is chosen now, and show it; errors become sentences."""
-        self._guarded(self._update)
+        try:
+            self._update()
+        except Exception as error:  # a page must not fall silent
+            self.answer = None
+            self._say(_sentence(error))
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait for the search in the background."""
@@ -71,37 +77,28 @@ class App:
 
     def _update(self) -> None:
         weights, method, query = self._attributes.weights, self._method, self._query
-        self._offer(tuple(weights))
+        catalogue = self.explorer.catalogue(method)
+        self._thumbnails.show(catalogue.labelled(tuple(weights)) or catalogue.ids, query.image)
         if not self.explorer.ready(method, weights):
-            self._status.value = rendering.says(f"Loading {method.label} ...")
+            self._say(rendering.says(f"Loading {method.label} ..."))
+
+        def report(done: int, total: int) -> None:
+            text = f"First use of {method.label}: looking at the test images."
+            self._say(rendering.progress(text, done, total))
+
         answer = self.explorer.search(
-            method, query, weights, labelled_only=self._labelled.value, report=self._report
+            method, query, weights, labelled_only=self._labelled.value, report=report
         )
         self._result.value = rendering.answer(answer, self._picture)
-        self._status.value = rendering.says(rendering.summary(answer))
+        self._say(rendering.says(rendering.summary(answer)))
         self.answer: Answer | None = answer
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except _SPOKEN as error:
-            self._status.value = rendering.error(str(error))
-        except Exception:  # a page must not fall silent; the terminal has the whole story
-            traceback.print_exc(file=sys.__stderr__)
-            self._status.value = rendering.error(
-                "something unexpected went wrong; the terminal of `make explore` says what."
-            )
-
-    def _report(self, done: int, total: int) -> None:
-        text = f"First use of {self._method.label}: looking at the test images."
-        self._status.value = rendering.progress(text, done, total)
-
-    def _offer(self, attributes: tuple[str, ...]) -> None:
-        catalogue = self.explorer.catalogue(self._method)
-        self._thumbnails.show(catalogue.labelled(attributes) or catalogue.ids, self._query.image)
+    def _say(self, status: str) -> None:
+        """Show a status; why an upload was refused stays above it until the reader goes on."""
+        self._status.value = self._refusal + status
 
     def _picture(self, image: int) -> str:
-        return self.explorer.catalogue(self._method).picture(image)
+        return self.explorer.picture(self._method, image)
 
     # === What the reader does ===
 
@@ -118,11 +115,15 @@ class App:
             return
         file = change["new"][0]
         self._upload.value = ()  # so that the same file can be chosen again
-        self._worker.ask(lambda: self._guarded(lambda: self._take(file)))
-
-    def _take(self, file: dict) -> None:
-        self._query = self.explorer.upload(file["name"], bytes(file["content"]), file["size"])
-        self._update()
+        # Taken at once: of what the worker is asked while it searches, it does the last alone.
+        try:
+            query = self.explorer.upload(file["name"], bytes(file["content"]), file["size"])
+        except Exception as error:
+            self._refusal = _sentence(error)
+            self._say("")
+        else:
+            self._query = query
+            self.start()
 
     # === Layout ===
 
@@ -131,10 +132,14 @@ class App:
             f'<p class="ax-quiet">Up to {limits.LARGEST_BYTES // 2**20} MB; it stays on this '
             "machine, in memory.</p>"
         )
+        method = [self._methods]
+        if self.explorer.left_out:
+            said = escape(sentence_on(self.explorer.left_out))
+            method.append(widgets.HTML(f'<p class="ax-quiet">{said}</p>'))
         panel = widgets.VBox(
             [
                 _part("Attributes and weights", self._attributes.widget, self._labelled),
-                _part("Method", self._methods),
+                _part("Method", *method),
                 _part("Picture", self._thumbnails.widget, self._upload, widgets.HTML(promise)),
             ]
         ).add_class("ax-panel")
@@ -145,6 +150,16 @@ class App:
                 widgets.Box([panel, result]).add_class("ax-columns"),
             ]
         ).add_class("ax")
+
+
+def _sentence(error: Exception) -> str:
+    """Return what the page says of an error; the terminal has an unexpected one's whole story."""
+    if isinstance(error, _SPOKEN):
+        return rendering.error(str(error))
+    traceback.print_exception(error, file=sys.__stderr__)
+    return rendering.error(
+        "something unexpected went wrong; the terminal of `make explore` says what."
+    )
 
 
 def _part(title: str, *controls: widgets.Widget) -> widgets.Widget:

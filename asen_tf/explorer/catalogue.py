@@ -59,6 +59,7 @@ class Catalogue:
         self._root = self._split.root.resolve()
         missing = set(self._split.missing)
         self.ids = tuple(i for i in range(len(self._split.files)) if i not in missing)
+        self._known = frozenset(self.ids)
         if not self.ids:
             raise ExplorerError(
                 f"None of the test images of {dataset} is in {data_dir}. Run `make study`, or put "
@@ -77,7 +78,7 @@ class Catalogue:
         Raises:
             ExplorerError: there is no such image, or its file is outside the dataset's folder.
         """
-        if image not in self.ids:
+        if image not in self._known:
             raise ExplorerError(f"There is no test image number {image}.")
         path = self._split.path(image)
         if not path.resolve().is_relative_to(self._root):

@@ -15,7 +15,8 @@ from asen_tf.explorer.catalogue import Catalogue
 from asen_tf.explorer.errors import ExplorerError
 from asen_tf.explorer.indexes import Indexes, Progress, ReportingEmbedder
 from asen_tf.explorer.looks import looks
-from asen_tf.explorer.methods import Method, first_of, methods_of
+from asen_tf.explorer.methods import Method, first_of, methods_of, offered
+from asen_tf.explorer.pool import pool_of
 from asen_tf.models.pairs import attribute_index
 from asen_tf.results import Run
 from asen_tf.retrieval import AttributeIndex
@@ -30,7 +31,8 @@ class Explorer:
         count: how many images a search returns.
 
     Attributes:
-        methods: what can be chosen, in the order of the tables.
+        methods: what can be chosen, in the order of the tables; all of one dataset.
+        left_out: methods of other datasets, whose attributes and images are others.
 
     Raises:
         ExplorerError: no such study, no finished method, or no data.
@@ -44,7 +46,7 @@ class Explorer:
     def __init__(self, place: Path | str, data_dir: Path | str, *, count: int = 12) -> None:
         """Read what there is; models are loaded when they are chosen."""
         self.place, self.data_dir, self.count = Path(place), Path(data_dir), count
-        self.methods = methods_of(self.place)
+        self.methods, self.left_out = offered(methods_of(self.place))
         self._indexes = Indexes(self.place, self.data_dir)
         self._embedders: dict[str, ReportingEmbedder] = {}
         self._catalogues: dict[str, Catalogue] = {}
@@ -60,6 +62,13 @@ class Explorer:
         if method.dataset not in self._catalogues:
             self._catalogues[method.dataset] = Catalogue(self.data_dir, method.dataset)
         return self._catalogues[method.dataset]
+
+    def picture(self, method: Method, image: int) -> str:
+        """Return a test image as `data:` URI; "" where its file cannot be read."""
+        try:
+            return self.catalogue(method).picture(image)
+        except ExplorerError:
+            return ""
 
     def embedder(self, method: Method) -> ReportingEmbedder:
         """Return a method's model, loaded once."""
@@ -87,7 +96,9 @@ class Explorer:
             return enough, sum(known.get(name, 0.0) for name in pair)
 
         chosen = max(pairs, key=merit)
-        return chosen, self.test_image(catalogue.first_image(chosen))
+        images = [catalogue.first_image(chosen), *catalogue.labelled(chosen), *catalogue.ids]
+        readable = (image for image in images if self.picture(self.first, image))
+        return chosen, self.test_image(next(readable, images[0]))
 
     # === Queries ===
 
@@ -132,7 +143,8 @@ class Explorer:
             report: called with images done and images in all while the catalogue is embedded.
 
         Raises:
-            ExplorerError: no attribute is chosen, or the query cannot be used.
+            ExplorerError: no attribute is chosen, the query cannot be used, or none of the test
+                images can be read; some that cannot are left out, and the answer's notes say so.
         """
         chosen = {name: float(weight) for name, weight in weights.items() if weight > 0}
         if not chosen:
@@ -143,22 +155,16 @@ class Explorer:
         index = self._indexes.get(method, embedder, catalogue, names, report)
         started = time.perf_counter()
         pixels = self.pixels(method, query, embedder.model.source_size)
-        pool = catalogue.labelled(tuple(names)) if labelled_only else catalogue.ids
-        others = [image for image in pool if image != query.image]
-        notes = ()
-        if not others:
-            notes = ("No other image has a label for every chosen attribute: all are searched.",)
-            pool, others = catalogue.ids, [i for i in catalogue.ids if i != query.image]
-        filters = {name: True for name in names} if len(pool) < len(catalogue.ids) else None
-        found = self._found(index, catalogue, query, pixels, shares, filters)
+        pool = pool_of(catalogue, index.ids.tolist(), query, names, labelled_only=labelled_only)
+        found = self._found(index, catalogue, query, pixels, shares, pool.filters)
         return Answer(
             method=method.label,
             query=query,
             pixels=pixels,
             looks=looks(embedder.model, catalogue, query, pixels, shares),
             found=found,
-            searched=len(others),
-            notes=notes,
+            searched=pool.size,
+            notes=pool.notes,
             seconds=time.perf_counter() - started,
         )
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from asen_tf.annotations import fingerprint
+from asen_tf.annotations import AnnotationError, fingerprint
 from asen_tf.data import ImageError
 from asen_tf.embedder import Embedder
 from asen_tf.explorer.catalogue import Catalogue
+from asen_tf.explorer.errors import ExplorerError
 from asen_tf.explorer.methods import Method
 from asen_tf.retrieval import AttributeIndex, RetrievalError
 
@@ -49,7 +51,13 @@ class ReportingEmbedder(Embedder):
             )
             if self.report is not None:
                 self.report(first + len(chunk), len(paths))
-        return np.concatenate(parts)
+        width = max(part.shape[2] for part in parts)  # 0 where no file of a chunk could be used
+        return np.concatenate(
+            [
+                part if part.shape[2] else np.full((*part.shape[:2], width), np.nan, np.float32)
+                for part in parts
+            ]
+        )
 
 
 class Indexes:
@@ -80,6 +88,8 @@ class Indexes:
     ) -> AttributeIndex:
         """Return a method's index, with the attributes embedded.
 
+        Images that cannot be read are not in it; each start tries them again.
+
         Args:
             method: whose embeddings it holds.
             embedder: of the same method.
@@ -88,11 +98,11 @@ class Indexes:
             report: called with images done and images in all while the catalogue is embedded.
 
         Raises:
-            asen_tf.retrieval.RetrievalError: an image of the catalogue cannot be used.
+            ExplorerError: no image of the catalogue can be read, or the data broke a rule since.
         """
         if method.name not in self._open:
-            folder = self._folder(method)
-            self._open[method.name] = _load(folder, embedder) or _build(embedder, catalogue)
+            kept = _load(self._folder(method), embedder, catalogue)
+            self._open[method.name] = kept or _build(embedder, catalogue)
         index, ready = self._open[method.name], self._ready.setdefault(method.name, set())
         wanted = set(attributes)
         if len(catalogue.ids) <= _AT_ONCE:
@@ -113,38 +123,63 @@ class Indexes:
             index.prepare(names, progress=False)
         finally:
             embedder.report = None
+        if not len(index):
+            del self._open[method.name]  # tried again at the next search
+            raise ExplorerError(
+                f"None of the {len(catalogue.ids)} test images of {method.dataset} can be read. "
+                f"Put readable files into {self._data_dir}, or run `make study` again."
+            )
         ready |= wanted
         if embedded:
             _save(index, self._folder(method))
         return index
 
     def _folder(self, method: Method) -> Path:
-        data = fingerprint(self._data_dir, method.dataset)[:10]
+        try:
+            data = fingerprint(self._data_dir, method.dataset)[:10]
+        except AnnotationError as error:
+            raise ExplorerError(f"The data cannot be read any more. {error}") from error
         return self._place / FOLDER / f"{method.name}-{data}"
 
 
-def _load(folder: Path, embedder: Embedder) -> AttributeIndex | None:
+def _load(folder: Path, embedder: Embedder, catalogue: Catalogue) -> AttributeIndex | None:
     """Return the index that an earlier start has kept; None if there is none to be used."""
     if not folder.exists():
         return None
     try:
-        return AttributeIndex.load(folder, embedder)
+        index = AttributeIndex.load(folder, embedder, skip=_tell)
+        images, known, ids = _items(catalogue, set(catalogue.ids) - set(index.ids.tolist()))
+        if ids and len(index.add(images, known, ids)):  # once unreadable, and repaired since
+            _save(index, folder)
+        return index
     except RetrievalError as error:  # truncated, foreign, or of another version: made anew
-        print(f"{folder}: not used, a new index is made ({error})", file=sys.stderr)
+        _tell(f"{folder}: not used, a new index is made ({error})")
         return None
 
 
 def _build(embedder: Embedder, catalogue: Catalogue) -> AttributeIndex:
-    images = [catalogue.path(image) for image in catalogue.ids]
-    known = [
-        {name: catalogue.knows(image, name) for name in catalogue.attributes}
-        for image in catalogue.ids
-    ]
-    return AttributeIndex.build(embedder, images, known, ids=catalogue.ids)
+    images, known, ids = _items(catalogue, catalogue.ids)
+    return AttributeIndex.build(embedder, images, known, ids=ids, skip=_tell)
+
+
+def _items(
+    catalogue: Catalogue, wanted: Iterable[int]
+) -> tuple[list[Path], list[dict[str, bool]], list[int]]:
+    """Return files, metadata and ids of images, as an index takes them."""
+    ids = sorted(wanted)
+    known = [{name: catalogue.knows(image, name) for name in catalogue.attributes} for image in ids]
+    return [catalogue.path(image) for image in ids], known, ids
 
 
 def _save(index: AttributeIndex, folder: Path) -> None:
     try:
         index.save(folder)
-    except OSError as error:  # a read-only or full disk: the page works, the next start is slower
-        print(f"{folder}: the index cannot be kept ({error})", file=sys.stderr)
+    except (OSError, RetrievalError) as error:
+        # A full or read-only disk, or a file that is not ours: the page works all the same, and
+        # the next start is slower.
+        _tell(f"{folder}: the index cannot be kept ({error})")
+
+
+def _tell(what: object) -> None:
+    with suppress(OSError):  # it may go to a file on the disk that is full
+        print(what, file=sys.__stderr__)  # the terminal's: a page has replaced sys.stderr

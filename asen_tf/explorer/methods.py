@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,8 @@ class Method:
 def methods_of(place: Path) -> list[Method]:
     """Return the methods of a study, in the order of the matrix, then by seed.
 
-    Runs whose model needs the true boxes of the parts are left out: no uploaded image has them.
+    Labels are distinct within a dataset: a page shows one, see `offered`. Runs whose model needs
+    the true boxes of the parts are left out: no uploaded image has them.
 
     Raises:
         ExplorerError: there is none; the message says how to make one.
@@ -60,16 +62,18 @@ def methods_of(place: Path) -> list[Method]:
             f"There is no finished method in {place} yet. Run `make study` first (about 20 "
             "minutes on two cores), then `make explore` again."
         )
-    rows = [_row(run) for run in usable]
-    seeds = {run.settings["seed"] for run in usable}
-    titles = [
-        LABELS.get(row, row) + (f", seed {run.settings['seed']}" if len(seeds) > 1 else "")
-        for run, row in zip(usable, rows, strict=True)
-    ]
-    often = Counter(titles)
+    rows, seeds = [_row(run) for run in usable], defaultdict(set)
+    for run in usable:
+        seeds[run.settings["dataset"]].add(run.settings["seed"])
+    titles = []
+    for run, row in zip(usable, rows, strict=True):
+        several = len(seeds[run.settings["dataset"]]) > 1
+        titles.append(LABELS.get(row, row) + (f", seed {run.settings['seed']}" if several else ""))
+    names = [(run.settings["dataset"], title) for run, title in zip(usable, titles, strict=True)]
+    often = Counter(names)
     methods = [
-        Method(title if often[title] == 1 else f"{title} ({run.path.name})", row, run)
-        for run, row, title in zip(usable, rows, titles, strict=True)
+        Method(name[1] if often[name] == 1 else f"{name[1]} ({run.path.name})", row, run)
+        for run, row, name in zip(usable, rows, names, strict=True)
     ]
     order = {row: position for position, row in enumerate(ROWS)}
     return sorted(methods, key=lambda one: (order.get(one.row, len(order)), one.seed, one.name))
@@ -78,6 +82,27 @@ def methods_of(place: Path) -> list[Method]:
 def first_of(methods: list[Method]) -> Method:
     """Return the method that the page begins with: ASEN++, or else the last one."""
     return next((method for method in methods if method.row == _FIRST), methods[-1])
+
+
+def offered(methods: Sequence[Method]) -> tuple[list[Method], list[Method]]:
+    """Split methods into those of one dataset, which one page can offer, and the others.
+
+    It is the dataset that most of them were trained on; among equals, that of `first_of`.
+    """
+    often, first = Counter(method.dataset for method in methods), first_of(list(methods)).dataset
+    chosen = max(often, key=lambda dataset: (often[dataset], dataset == first))
+    return (
+        [method for method in methods if method.dataset == chosen],
+        [method for method in methods if method.dataset != chosen],
+    )
+
+
+def sentence_on(left_out: Sequence[Method]) -> str:
+    """Say which methods a page does not offer, and why; "" if there is none."""
+    if not left_out:
+        return ""
+    names = ", ".join(f"{method.label} ({method.dataset})" for method in left_out)
+    return f"Not offered here, as trained on another dataset: {names}. Use one study per dataset."
 
 
 def _row(run: FinishedRun) -> str:

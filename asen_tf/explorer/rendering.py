@@ -68,7 +68,7 @@ def answer(found: Answer, picture: Callable[[int], str]) -> str:
 
     Args:
         found: the answer.
-        picture: test image number -> its picture, as `data:` URI.
+        picture: test image number -> its picture, as `data:` URI; "" where it cannot be read.
     """
     looks = "".join(_look(found, look) for look in found.looks)
     own = _figure(
@@ -145,8 +145,10 @@ def _card(rank: int, one: Found, found: Answer, picture: str) -> str:
             f"{value}</div>"
         )
     alt = f"Test image {one.image}, rank {rank}"
+    lost = f'<p class="ax-error">Test image {one.image} cannot be read any more.</p>'
+    shown = f'<img src="{picture}" alt="{alt}">' if picture else lost
     return (
-        f'<li class="ax-card"><img src="{picture}" alt="{alt}">'
+        f'<li class="ax-card">{shown}'
         f'<div class="ax-head"><strong>{rank}</strong><span>score {one.score:.3f}</span></div>'
         f"{''.join(lines)}</li>"
     )

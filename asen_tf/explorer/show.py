@@ -48,7 +48,6 @@ def show(place: Path | str, data_dir: Path | str, *, count: int = 12) -> None:
 def snapshot(explorer: Explorer) -> str:
     """Return the first result of an explorer as HTML that needs neither Python nor JavaScript."""
     method = explorer.first
-    catalogue = explorer.catalogue(method)
     chosen, query = explorer.first_question()
     bar = tqdm(desc="embedding the test images", unit="image", leave=False)
 
@@ -56,8 +55,12 @@ def snapshot(explorer: Explorer) -> str:
         bar.total = total
         bar.update(done - bar.n)
 
-    answer = explorer.search(method, query, dict.fromkeys(chosen, 1.0), report=report)
-    bar.close()
-    shown = rendering.answer(answer, catalogue.picture)
-    body = rendering.heading() + rendering.says(rendering.summary(answer)) + shown
-    return f'<div class="ax">{rendering.style()}{body}</div>'
+    try:
+        answer = explorer.search(method, query, dict.fromkeys(chosen, 1.0), report=report)
+        shown = rendering.answer(answer, lambda image: explorer.picture(method, image))
+        body = rendering.says(rendering.summary(answer)) + shown
+    except ExplorerError as error:
+        body = rendering.error(str(error))
+    finally:
+        bar.close()
+    return f'<div class="ax">{rendering.style()}{rendering.heading()}{body}</div>'

@@ -13,7 +13,7 @@ class Thumbnails:
     """Buttons with pictures, and two that turn the page.
 
     Args:
-        picture: test image number -> its picture, as `data:` URI.
+        picture: test image number -> its picture, as `data:` URI; "" where it cannot be read.
         pick: called with the number of the image that was chosen.
 
     Attributes:
@@ -55,31 +55,47 @@ class Thumbnails:
     def _draw(self) -> None:
         first = self._page * PER_PAGE
         shown = self._images[first : first + PER_PAGE]
-        rules = []
+        rules, lost = [], []
         for place, button in enumerate(self._buttons):
             button.layout.display = None if place < len(shown) else "none"
             if place < len(shown):
-                self._dress(button, shown[place])
                 uri = self._picture(shown[place])
-                rule = f".ax .ax-thumbs .ax-thumb-{place} {{ background-image: url({uri}); }}"
-                rules.append(rule)
+                self._dress(button, shown[place], bool(uri))
+                if uri:
+                    rule = f".ax .ax-thumbs .ax-thumb-{place} {{ background-image: url({uri}); }}"
+                    rules.append(rule)
+                else:
+                    lost.append(shown[place])
         self._style.value = f"<style>{''.join(rules)}</style>"
         last = first + len(shown)
         self._where.value = (
             f'<p class="ax-quiet">Test images with labels for the chosen attributes: '
-            f"{first + 1} to {last} of {len(self._images)}</p>"
+            f"{first + 1} to {last} of {len(self._images)}</p>{_sentence(lost)}"
         )
         self._back.disabled, self._on.disabled = first == 0, last >= len(self._images)
 
-    def _dress(self, button: widgets.Button, image: int) -> None:
+    def _dress(self, button: widgets.Button, image: int, readable: bool) -> None:
         chosen = image == self._chosen
-        button.description = f"{'✓ ' if chosen else ''}{image}"
-        button.tooltip = f"Test image {image}{', chosen' if chosen else ''}"
+        mark, words = ("✓ ", ", chosen") if chosen else ("", "")
+        if not readable:
+            mark, words = "✗ ", ", cannot be read"
+        button.description = f"{mark}{image}"
+        button.tooltip = f"Test image {image}{words}"
+        button.disabled = not readable
         (button.add_class if chosen else button.remove_class)("ax-chosen")
 
     def _clicked(self, place: int) -> None:
         self._pick(self._images[self._page * PER_PAGE + place])
 
     def _turn(self, pages: int) -> None:
-        self._page += pages
+        last = max(len(self._images) - 1, 0) // PER_PAGE
+        self._page = min(max(self._page + pages, 0), last)  # a second click may come too late
         self._draw()
+
+
+def _sentence(lost: Sequence[int]) -> str:
+    if not lost:
+        return ""
+    numbers = ", ".join(map(str, lost))
+    what = f"image {numbers}" if len(lost) == 1 else f"images {numbers}"
+    return f'<p class="ax-error">Test {what} cannot be read (&#10007;).</p>'

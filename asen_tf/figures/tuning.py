@@ -13,22 +13,29 @@ from matplotlib.figure import Figure
 
 from asen_tf.figures.style import COLOURS, WIDTH, label, themed
 
-_COLOURS = "cividis"  # told apart by all kinds of colour vision, and in grey
+_COLOURS = "cividis_r"  # told apart by all kinds of colour vision, and in grey; the best is light
 
 
 @themed
 def parallel_coordinates(
-    trials: pd.DataFrame, fields: Sequence[str], *, logarithmic: Sequence[str] = ()
+    trials: pd.DataFrame,
+    fields: Sequence[str],
+    *,
+    logarithmic: Sequence[str] = (),
+    best: int | None = None,
 ) -> Figure:
-    """Draw each completed trial as a line over its settings, coloured by validation MAP.
+    """Draw each completed trial as a line over its settings to its validation MAP, the last axis.
 
-    The lowest value of a setting is at the bottom, the highest at the top; names are in
-    alphabetical order. The best trial is the thick dashed line.
+    The lowest value of an axis is at the bottom, the highest at the top; names are in alphabetical
+    order. Colours tell trials apart by their rank, so that one far above the others does not take
+    the scale for itself. Trials of fewer epochs than the longest, as Hyperband has them, are
+    dotted: their MAP is that of a shorter training.
 
     Args:
         trials: of `asen_tf.tuning.trials_table`.
         fields: the settings to draw, in this order; those of one value stay in the middle.
         logarithmic: those of them with a logarithmic axis.
+        best: number of the trial that is drawn thick and dashed; none, unless given.
 
     Raises:
         ValueError: no trial is completed.
@@ -37,26 +44,35 @@ def parallel_coordinates(
     if scored.empty:
         raise ValueError("parallel coordinates need a completed trial; got none")
     axes_of = {name: _axis(scored[name], name in logarithmic) for name in fields}
+    axes_of["validation MAP, percent"] = _axis(scored["val_map"], False, "{:.1f}")
     heights = np.column_stack([heights for heights, _, _ in axes_of.values()])
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     axes = figure.subplots()
-    norm = Normalize(scored["val_map"].min(), scored["val_map"].max())
-    colours = matplotlib.colormaps[_COLOURS](norm(scored["val_map"].to_numpy(float)))
-    best = int(np.argmax(scored["val_map"].to_numpy(float)))  # of equals, the earliest
-    for place, (line, colour) in enumerate(zip(heights, colours, strict=True)):
-        style = {"ls": "--", "lw": 3.2, "zorder": 3} if place == best else {"lw": 1.4}
-        axes.plot(range(len(fields)), line, marker="o", ms=4, color=colour, **style)
+    ranks = scored["val_map"].rank(ascending=False, method="min").to_numpy(float)
+    norm = Normalize(1, max(len(scored), 2))
+    colours = matplotlib.colormaps[_COLOURS](norm(ranks))
+    short = (scored["epochs"] < scored["epochs"].max()).to_numpy()
+    chosen = (scored["trial"] == best).to_numpy()
+    for at, line in enumerate(heights):
+        style = {"lw": 1.4, "ls": ":" if short[at] else "-"}
+        if chosen[at]:
+            style = {"lw": 3.2, "ls": "--", "zorder": 3}
+        axes.plot(range(len(axes_of)), line, marker="o", ms=4, color=colours[at], **style)
     for place, (_, low, high) in enumerate(axes_of.values()):
         axes.axvline(place, color="black", lw=0.8, zorder=0)
         ends = {"ha": "center", "fontsize": "x-small", "linespacing": 0.9}
         axes.text(place, -0.04, low.replace("_", "\n"), va="top", **ends)
         axes.text(place, 1.04, high.replace("_", "\n"), va="bottom", **ends)
-    names = [label(name) for name in fields]
-    axes.set_xticks(range(len(fields)), names, rotation=35, ha="right")
+    names = [label(name) for name in axes_of]
+    axes.set_xticks(range(len(axes_of)), names, rotation=35, ha="right")
     axes.set(ylim=(-0.14, 1.14), yticks=[])
     axes.grid(False)
-    axes.set_title("Trials of the search; the best one is dashed")
-    figure.colorbar(ScalarMappable(norm, _COLOURS), ax=axes, label="validation MAP, percent")
+    dashed = "; the best one is dashed" if chosen.any() else ""
+    dotted = ", shorter ones are dotted" if short.any() else ""
+    axes.set_title(f"Trials of the search{dashed}{dotted}")
+    bar = figure.colorbar(ScalarMappable(norm, _COLOURS), ax=axes, label="rank by validation MAP")
+    bar.set_ticks(np.unique([1, (len(scored) + 1) // 2, len(scored)]))
+    bar.ax.invert_yaxis()  # the first at the top
     return figure
 
 
@@ -88,11 +104,13 @@ def setting_importance(table: pd.DataFrame, *, trials: int) -> Figure:
     return figure
 
 
-def _axis(column: pd.Series, logarithmic: bool) -> tuple[np.ndarray, str, str]:
-    """Return a setting's heights between 0 and 1, and what its ends are called."""
+def _axis(
+    column: pd.Series, logarithmic: bool, ends: str | None = None
+) -> tuple[np.ndarray, str, str]:
+    """Return a column's heights between 0 and 1, and what its ends are called."""
     if pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy(float)
-        low, high = _short(values.min()), _short(values.max())
+        low, high = (ends.format(x) if ends else _short(x) for x in (values.min(), values.max()))
         values = np.log(values) if logarithmic else values
     else:
         names, values = np.unique(column.astype(str), return_inverse=True)

@@ -8,37 +8,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from asen_tf.annotations import Split, read_split, read_value_names
-from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.annotations import Split, read_value_names
+from asen_tf.config import ConfigError
 from asen_tf.data import SplitImages
 from asen_tf.evaluation import PairEmbeddings
 from asen_tf.production import open_dataset
 from asen_tf.ranking import normalise
+from asen_tf.reranking.checks import check
 from asen_tf.reranking.shortlists import Items, Shortlists, shortlist
 from asen_tf.results import Run
-
-
-def check(general: ExperimentConfig, data_dir: str | Path) -> None:
-    """Raise unless a configuration can make the initial lists; to be asked before any training.
-
-    Args:
-        general: the settings of the run that makes them.
-        data_dir: the directory of meta.json and the datasets.
-
-    Raises:
-        ConfigError: the method is told the attribute, or the dataset has no queries.
-    """
-    if general.method != "triplet":
-        raise ConfigError(
-            "the initial list must know no attribute: a row of method triplet, such as triplet or "
-            f"triplet/npairs, makes it; got {general.method!r}"
-        )
-    split = read_split(data_dir, general.dataset, "test", missing="ignore")
-    if split.triplets is not None or not len(split.queries):
-        raise ConfigError(
-            f"re-ranking is measured on queries with values; the test split of {split.dataset} has "
-            "none: it lists triplets, or its query file is empty"
-        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +64,7 @@ class Reranking:
             progress: show a progress bar.
 
         Raises:
-            ConfigError: see `check`; also when the runs saw different data.
+            ConfigError: see `asen_tf.reranking.check`; also when the runs saw different data.
         """
         check(general.config, data_dir)
         dataset = open_dataset(specific.config, data_dir)

@@ -29,11 +29,16 @@ class Backend(Protocol):
             cut at k. An index re-scores and re-sorts what a backend that is not exact proposes,
             from its `vectors`.
         dimension: D.
+        ids: `(N,)` int64, ascending.
     """
 
     kind: str
     exact: bool
     dimension: int
+
+    @property
+    def ids(self) -> np.ndarray:
+        """See the class."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -50,7 +55,7 @@ class Backend(Protocol):
         """Forget vectors.
 
         Raises:
-            RetrievalError: an id is not there; nothing is removed then.
+            RetrievalError: an id is not there, or the store refuses; nothing is removed then.
         """
 
     def search(
@@ -101,4 +106,11 @@ class Backend(Protocol):
 
         Raises:
             RetrievalError: the content does not fit the settings.
+        """
+
+    def drop(self) -> None:
+        """Remove the vectors for good, wherever they are, except from saved files.
+
+        Raises:
+            RetrievalError: the store refuses.
         """

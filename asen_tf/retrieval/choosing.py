@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from asen_tf.retrieval.addresses import is_address
 from asen_tf.retrieval.backends import Backend
 from asen_tf.retrieval.errors import RetrievalError
 from asen_tf.retrieval.faiss_backend import FaissBackend
@@ -13,11 +14,7 @@ from asen_tf.retrieval.faiss_indexes import DTYPES, KINDS
 # From so many items on, "auto" takes HNSW instead of exact search, whose time grows with them.
 HNSW_FROM = 50_000
 BACKENDS = ("auto", *KINDS)
-
-
-def is_address(backend: str) -> bool:
-    """Return whether a backend's name is the address of a Milvus server, or a Milvus Lite file."""
-    return "://" in backend or backend.endswith(".db")
+OUTSIDE = ("milvus",)  # kinds whose vectors lie outside the saved index
 
 
 def check_choice(backend: str, dtype: str) -> None:
@@ -64,11 +61,26 @@ def load_backend(
     raise RetrievalError(f"{folder}: unknown kind of backend {kind!r}; build the index again")
 
 
+def drop_saved(folder: Path, settings: dict[str, Any], *, trusted: str) -> None:
+    """Remove what a saved backend, of a kind in `OUTSIDE`, has outside the saved index.
+
+    Args:
+        folder: as for `Backend.load`.
+        settings: as for `Backend.load`.
+        trusted: an address that needs no check: the user named it.
+
+    Raises:
+        RetrievalError: the settings are unusable or not trusted, or Milvus refuses.
+    """
+    _milvus().drop_saved(folder, settings, trusted=trusted)
+
+
 def _milvus() -> Any:
     try:
         from asen_tf.retrieval.milvus_backend import MilvusBackend
     except ImportError as error:
         raise RetrievalError(
-            f"this index needs the optional extra: pip install 'asen-tf[milvus]' ({error})"
+            "this index needs the optional extra milvus; in the project's folder, run "
+            f".venv/bin/pip install '.[milvus]' ({error})"
         ) from error
     return MilvusBackend

@@ -69,7 +69,7 @@ class FaissBackend:
 
     @property
     def ids(self) -> np.ndarray:
-        """`(N,)` int64, ascending."""
+        """See `Backend.ids`."""
         return self._sorted
 
     def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
@@ -134,17 +134,17 @@ class FaissBackend:
         kind, dimension, dtype, count = check_settings(settings, folder)
         backend = cls(dimension, kind=kind, dtype=dtype)
         backend._ids = read_ids(folder / f"{stem}.ids.npy", count)
+        path = folder / f"{stem}.faiss"
         backend._index = read_index(
-            folder / f"{stem}.faiss",
-            kind=kind,
-            dimension=dimension,
-            dtype=dtype,
-            count=count,
-            mapped=mapped,
+            path, kind=kind, dimension=dimension, dtype=dtype, count=count, mapped=mapped
         )
         backend._mapped = mapped
         backend._remember_places()
         return backend
+
+    def drop(self) -> None:
+        """See `Backend.drop`."""
+        self.remove(self.ids)
 
     def _remember_places(self) -> None:
         alive = np.flatnonzero(self._ids >= 0)

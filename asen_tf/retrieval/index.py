@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -43,10 +43,10 @@ class AttributeIndex:
     def build(
         cls,
         embedder: Embedder,
-        images: Sequence[Path | str],
-        metadata: Sequence[Mapping[str, Any]] | None = None,
+        images: Iterable[Path | str],
+        metadata: Iterable[Mapping[str, Any]] | None = None,
         *,
-        ids: Sequence[int] | None = None,
+        ids: Iterable[int] | None = None,
         embedding: str | None = None,
         backend: str = "auto",
         dtype: str = "float32",
@@ -60,9 +60,9 @@ class AttributeIndex:
             metadata: one dict of JSON values per image, to filter by and to get back with hits.
             ids: N distinct integers from 0 up; 0 to N-1 when None.
             embedding: "global", "local" or "fused"; the best one that the model has when None.
-            backend: "exact"; "hnsw": approximate and fast; "auto": exact below
-                `asen_tf.retrieval.HNSW_FROM` items; or the address of a Milvus server, or the
-                path of a Milvus Lite file (`.db`).
+            backend: "exact"; "hnsw": approximate and fast; "auto": exact below `HNSW_FROM` items;
+                the address of a Milvus server, or a Milvus Lite file (`.db`): these change at
+                once, so `save` after a change, or the saved index is refused from then on.
             dtype: of the stored vectors, "float32" or "float16": half the size, and scores off by
                 up to 0.0005. A Milvus backend decides by itself.
             skip: called with the error of each image that cannot be read, which then leaves the
@@ -98,7 +98,7 @@ class AttributeIndex:
         """The attributes that can be searched by: all that the model knows."""
         return self.embedder.attribute_names
 
-    def prepare(self, attributes: Sequence[str] | None = None, *, progress: bool = True) -> None:
+    def prepare(self, attributes: Iterable[str] | None = None, *, progress: bool = True) -> None:
         """Embed all images for attributes, at once: the backbone sees each image one time.
 
         Args:
@@ -107,13 +107,12 @@ class AttributeIndex:
             progress: show a progress bar.
 
         Raises:
-            asen_tf.data.ImageError: an image cannot be read, and `skip` is None; the index is as
-                it was before.
+            asen_tf.data.ImageError: an image cannot be read, and `skip` is None; nothing changes.
             RetrievalError: the model does not know an attribute.
         """
         if isinstance(attributes, str):
             raise RetrievalError(f"attributes must be a sequence; write [{attributes!r}]")
-        names = self.attribute_names if attributes is None else attributes
+        names = self.attribute_names if attributes is None else tuple(attributes)
         self.store.prepare(self.items, names, progress=progress)
 
     def vectors(self, attribute: str) -> np.ndarray:
@@ -152,9 +151,9 @@ class AttributeIndex:
 
     def add(
         self,
-        images: Sequence[Path | str],
-        metadata: Sequence[Mapping[str, Any]] | None = None,
-        ids: Sequence[int] | None = None,
+        images: Iterable[Path | str],
+        metadata: Iterable[Mapping[str, Any]] | None = None,
+        ids: Iterable[int] | None = None,
     ) -> np.ndarray:
         """Add images, and embed them for the attributes that are there; arguments as for `build`.
 
@@ -169,16 +168,20 @@ class AttributeIndex:
         self.items.extend(new)
         return new.ids.copy()
 
-    def remove(self, ids: Sequence[int]) -> None:
+    def remove(self, ids: Iterable[int]) -> None:
         """Remove items; RetrievalError, and nothing is removed, if an id is not there."""
         rows = np.ones(len(self), bool)
-        rows[self.items.rows(np.array(ids))] = False
+        rows[self.items.rows(ids)] = False
         self.store.remove(self.items.ids[~rows])
         self.items.keep(rows)
 
     def save(self, folder: Path | str) -> None:
         """See `asen_tf.retrieval.stored.save_index`."""
         save_index(Path(folder), self.items, self.store)
+
+    def drop_unsaved(self) -> None:
+        """Remove from Milvus what no saved index has; those attributes are lazy again."""
+        self.store.drop_unsaved()
 
     @classmethod
     def load(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,31 +36,31 @@ class Items:
 
     def plan(
         self,
-        images: Sequence[Path | str],
-        metadata: Sequence[Mapping[str, Any]] | None,
-        ids: Sequence[int] | None,
+        images: Iterable[Path | str],
+        metadata: Iterable[Mapping[str, Any]] | None,
+        ids: Iterable[int] | None,
     ) -> Items:
         """Return new items apart, checked so that `extend` by them cannot fail.
 
         Raises:
-            RetrievalError: lengths differ, an id is taken, or metadata is not JSON's.
+            RetrievalError: lengths differ, an id is taken, an argument is no sequence, or metadata
+                is not JSON's.
         """
         if isinstance(images, str | Path):
             raise RetrievalError(f"images must be a sequence of paths; got {images!r}; write [...]")
         new = Items()
-        new.images = [Path(image) for image in images]
+        new.images = [_path(image) for image in _listed("images", images)]
         count = len(new.images)
-        for name, rows in (("metadata", metadata), ("ids", ids)):
-            if rows is not None and len(rows) != count:
+        rows = [{}] * count if metadata is None else _listed("metadata", metadata)
+        new.ids = check_ids(range(self.next_id, self.next_id + count) if ids is None else ids)
+        for name, found in (("metadata", rows), ("ids", new.ids)):
+            if len(found) != count:
                 raise RetrievalError(
-                    f"{name} must have one entry per image; got {len(rows)} for {count} images"
+                    f"{name} must have one entry per image; got {len(found)} for {count} images"
                 )
-        given = range(self.next_id, self.next_id + count) if ids is None else ids
-        new.ids = check_ids(np.array(given))
         taken = np.intersect1d(new.ids, self.ids)
         if len(taken):
             raise RetrievalError(f"id {taken[0]} is in the index already; remove it first")
-        rows = [{}] * count if metadata is None else metadata
         new.metadata = [_checked(row, path) for row, path in zip(rows, new.images, strict=True)]
         new.next_id = max(self.next_id, int(new.ids.max(initial=-1)) + 1)
         return new
@@ -79,7 +79,7 @@ class Items:
         self.images = [self.images[row] for row in kept]
         self.metadata = [self.metadata[row] for row in kept]
 
-    def rows(self, ids: np.ndarray) -> np.ndarray:
+    def rows(self, ids: Iterable[int]) -> np.ndarray:
         """Return `(n,)` rows of ids; RetrievalError for one that is not there."""
         order = np.argsort(self.ids)
         ids = check_ids(ids)
@@ -89,6 +89,19 @@ class Items:
         if not known.all():
             raise RetrievalError(f"id {ids[~known][0]} is not in the index; `ids` lists those")
         return found
+
+
+def _listed(name: str, rows: Iterable[Any]) -> list[Any]:
+    if not isinstance(rows, Iterable):
+        raise RetrievalError(f"{name} must have one entry per image; got {rows!r:.200}")
+    return list(rows)
+
+
+def _path(image: Path | str) -> Path:
+    try:
+        return Path(image)
+    except TypeError as error:
+        raise RetrievalError(f"images must be paths; got one that is {image!r:.200}") from error
 
 
 def _checked(fields: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asen_tf.retrieval.addresses import absolute, is_address
 from asen_tf.retrieval.backends import Backend
-from asen_tf.retrieval.choosing import check_choice, new_backend, outgrown
+from asen_tf.retrieval.choosing import OUTSIDE, check_choice, new_backend, outgrown
 from asen_tf.retrieval.errors import RetrievalError, nearest
 from asen_tf.retrieval.items import Items
 from asen_tf.retrieval.queries import QueryImage, query_file
@@ -27,10 +29,15 @@ class LazyVectors:
     Attributes:
         embedder: embeds images and queries.
         embedding: "global", "local" or "fused": which of the model's embeddings is compared.
-        backend: the choice of backend, as given to `AttributeIndex.build`.
+        backend: the choice of backend, as given to `AttributeIndex.build`; a path is absolute.
         dtype: of stored vectors, "float32" or "float16".
         skip: called with the error of each image that cannot be read; when None, it raises.
         backends: attribute -> its vectors; all hold the same ids.
+        owners: attribute -> the folder of the first index that was saved with its vectors, "" if
+            that is unknown; for saved vectors in Milvus.
+
+    Where a method raises, it has changed nothing; vectors in Milvus may differ if Milvus went away
+    in the middle, and an index that was saved before is then refused.
     """
 
     def __init__(
@@ -42,8 +49,10 @@ class LazyVectors:
         if embedding is not None and embedding not in names:
             raise RetrievalError(f"embedding must be one of {', '.join(names)}; got {embedding!r}")
         self.embedder, self.embedding = embedder, embedding or names[-1]
-        self.backend, self.dtype, self.skip = backend, dtype, skip
+        self.backend = absolute(backend) if is_address(backend) else backend
+        self.dtype, self.skip = dtype, skip
         self.backends: dict[str, Backend] = {}
+        self.owners: dict[str, str] = {}
 
     def check(self, attributes: Sequence[str]) -> None:
         """Raise RetrievalError for an attribute that the model does not know."""
@@ -57,7 +66,7 @@ class LazyVectors:
     def prepare(self, items: Items, attributes: Sequence[str], *, progress: bool) -> None:
         """Embed all items for those attributes that are missing; drop unreadable ones if skipping.
 
-        Either all of it happens or, when something raises, nothing.
+        Either all of it happens or, when something raises, nothing: then what was made is dropped.
         """
         self.check(attributes)
         missing = [name for name in dict.fromkeys(attributes) if name not in self.backends]
@@ -69,11 +78,14 @@ class LazyVectors:
             items.keep(usable)
             return
         made = {}
-        for place, name in enumerate(missing):
-            made[name] = self._filled(name, items.ids[usable], vectors[usable, place])
-        if not usable.all():
-            self.remove(items.ids[~usable])
-            items.keep(usable)
+        with ExitStack() as undo:
+            for place, name in enumerate(missing):
+                made[name] = self._filled(name, items.ids[usable], vectors[usable, place])
+                undo.callback(made[name].drop)
+            if not usable.all():
+                self.remove(items.ids[~usable])
+                items.keep(usable)
+            undo.pop_all()
         self.backends |= made
 
     def add(self, new: Items, *, progress: bool) -> None:
@@ -85,15 +97,11 @@ class LazyVectors:
         new.keep(usable)
         if not len(new):
             return
-        done = []
-        try:
+        with ExitStack() as undo:
             for place, name in enumerate(names):
                 self.backends[name].add(new.ids, vectors[usable, place])
-                done.append(name)
-        except BaseException:
-            for name in done:
-                self.backends[name].remove(new.ids)
-            raise
+                undo.callback(self.backends[name].remove, new.ids)
+            undo.pop_all()
         for name, backend in self.backends.items():
             if outgrown(self.backend, backend):
                 ids = backend.ids
@@ -101,8 +109,18 @@ class LazyVectors:
 
     def remove(self, ids: np.ndarray) -> None:
         """Forget the vectors of ids."""
-        for backend in self.backends.values():
-            backend.remove(ids)
+        with ExitStack() as undo:
+            for backend in self.backends.values():
+                vectors = backend.vectors(ids)
+                backend.remove(ids)
+                undo.callback(backend.add, ids, vectors)
+            undo.pop_all()
+
+    def drop_unsaved(self) -> None:
+        """Drop vectors outside this process that were never saved: nobody would find them again."""
+        for name, backend in list(self.backends.items()):
+            if backend.kind in OUTSIDE and name not in self.owners:
+                self.backends.pop(name).drop()
 
     def query(self, image: QueryImage, attributes: Sequence[str]) -> dict[str, np.ndarray]:
         """Return attribute -> `(D,)` float32 of one image; the backbone sees it once."""
@@ -134,5 +152,8 @@ class LazyVectors:
             count=len(ids),
             dtype=self.dtype,
         )
-        backend.add(ids, vectors)
+        with ExitStack() as undo:
+            undo.callback(backend.drop)
+            backend.add(ids, vectors)
+            undo.pop_all()
         return backend

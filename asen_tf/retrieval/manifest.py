@@ -26,7 +26,7 @@ _TYPES = {
 }
 
 
-def file_digest(path: Path) -> str:
+def file_digest(path: Path | str) -> str:
     """Return the SHA-256 of a file, in hexadecimal; it is read piece by piece."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

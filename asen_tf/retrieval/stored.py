@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asen_tf.retrieval.addresses import check_trusted, is_address
 from asen_tf.retrieval.backends import Backend
-from asen_tf.retrieval.choosing import load_backend
+from asen_tf.retrieval.choosing import OUTSIDE, load_backend
 from asen_tf.retrieval.errors import RetrievalError
-from asen_tf.retrieval.faiss_backend import FaissBackend
 from asen_tf.retrieval.fingerprint import model_fingerprint
 from asen_tf.retrieval.item_files import ITEMS, read_items, write_items
 from asen_tf.retrieval.items import Items
 from asen_tf.retrieval.lazy_vectors import LazyVectors, Skip
+from asen_tf.retrieval.leftovers import drop_unused, owned_outside
 from asen_tf.retrieval.manifest import read_manifest, write_manifest
 from asen_tf.retrieval.versions import current_version, new_version
 
@@ -29,6 +30,10 @@ def save_index(folder: Path, items: Items, store: LazyVectors) -> None:
     arrays, with checksums, and the fingerprint of the model. Attributes that nobody asked for yet
     stay lazy.
 
+    Vectors in Milvus that only the replaced index used are removed from there: whoever has it open
+    can no longer search it. They stay, with a warning, if their address is not trusted any more
+    (see `asen_tf.retrieval.addresses`) or Milvus refuses, and without one after a kill in between.
+
     Args:
         folder: made if need be; an index that is there is replaced.
         items: of the index.
@@ -37,13 +42,21 @@ def save_index(folder: Path, items: Items, store: LazyVectors) -> None:
     Raises:
         RetrievalError: the folder holds other things than an index.
     """
+    owners = {
+        name: store.owners.get(name, str(folder.resolve()))
+        for name, backend in store.backends.items()
+        if backend.kind in OUTSIDE
+    }
     with new_version(folder) as version:
+        before = owned_outside(folder)
         write_items(items, version)
         attributes = {}
         for number, (name, backend) in enumerate(store.backends.items()):
             stem = f"{number:03d}"
             settings = backend.save(version, stem)
             attributes[name] = {"stem": stem, "kind": backend.kind, "settings": settings}
+            if name in owners:
+                attributes[name]["owner"] = owners[name]
         content = {
             "model": model_fingerprint(store.embedder.model),
             "embedding": store.embedding,
@@ -54,6 +67,9 @@ def save_index(folder: Path, items: Items, store: LazyVectors) -> None:
             "attributes": attributes,
         }
         write_manifest(version, content)
+    store.owners = owners
+    after = [attributes[name]["settings"] for name in owners]
+    drop_unused(folder, before, after, trusted=store.backend)
 
 
 def load_index(
@@ -113,9 +129,14 @@ def _load(
         raise RetrievalError(f"{version}: lists no {ITEMS}; build the index again")
     items = read_items(version, count=content["count"], next_id=content["next_id"], root=root)
     store = LazyVectors(embedder, content["embedding"], content["backend"], content["dtype"], skip)
+    if is_address(store.backend):  # attributes that are asked for later go there
+        check_trusted(store.backend, version)
     store.check(list(content["attributes"]))
     for name, entry in content["attributes"].items():
         store.backends[name] = _backend(version, name, entry, items, content["files"], mapped)
+        if store.backends[name].kind in OUTSIDE:
+            owner = entry.get("owner")
+            store.owners[name] = owner if isinstance(owner, str) else ""
     return items, store
 
 
@@ -131,13 +152,10 @@ def _backend(
     if unlisted:
         raise RetrievalError(f"{version}: {min(unlisted)} is not listed; build the index again")
     backend = load_backend(kind, version, stem, entry["settings"], mapped=mapped)
-    own = np.sort(items.ids)
-    fit = len(backend) == len(own)
-    if fit and isinstance(backend, FaissBackend):  # others would have to fetch all their ids
-        fit = np.array_equal(backend.ids, own)
-    if not fit:
+    if not np.array_equal(backend.ids, np.sort(items.ids)):
+        why = ", or was it changed and not saved?" if kind in OUTSIDE else ""
         raise RetrievalError(
-            f"{version}: the {len(backend)} vectors of {name!r} are not those of the {len(own)} "
-            "items; build the index again"
+            f"{version}: the {len(backend)} vectors of {name!r} are not those of the {len(items)} "
+            f"items{why}; build the index again"
         )
     return backend

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from asen_tf.retrieval.errors import RetrievalError
 _OFF = 1e-3  # how far a length may be from 1
 
 
-def check_ids(ids: np.ndarray) -> np.ndarray:
+def check_ids(ids: Iterable[int] | np.ndarray) -> np.ndarray:
     """Return `(n,)` int64 ids, distinct and non-negative; RetrievalError otherwise."""
-    found = np.asarray(ids)
+    try:
+        found = ids if isinstance(ids, np.ndarray) else np.array(list(ids))
+    except (TypeError, ValueError) as error:  # a number alone, or rows of several lengths
+        raise RetrievalError(f"ids must be a row of integers; got {ids!r:.200}") from error
     if found.size == 0:
         return np.zeros(0, np.int64)
     if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,15 @@ _PEER_GONE = (
     tf.errors.DeadlineExceededError,
 )
 _TELLING = ("OOM", "out of memory", "RESOURCE_EXHAUSTED", "aborted", "heartbeat", "failed")
+
+# What is being done while one of these functions runs; each needs memory by other settings. They
+# are known by name: evaluation is a layer that this one does not import from.
+_DOING = {
+    ("asen_tf.training.similarity", "train"): "training",
+    ("asen_tf.training.pretraining", "pretrain_backbone"): "pretraining",
+    ("asen_tf.training.pretraining", "accuracies"): "embedding",
+    ("asen_tf.evaluation.embedding", "embed_labelled_pairs"): "embedding",
+}
 
 
 class OutOfMemoryError(MemoryError):
@@ -41,11 +51,8 @@ def remedies(config: ExperimentConfig) -> Iterator[None]:
         if isinstance(error, OutOfMemoryError):  # of a run within this one
             raise
         raise OutOfMemoryError(
-            f"memory is not enough; lower {_step(config)}, or global_size={config.global_size}, "
-            f"local_size={config.local_size}, source_size={config.source_size}; where it says "
-            f"embedding, lower embed_batch={config.embed_batch}; on a GPU, mixed_precision="
-            f"mixed_float16 needs about half (now {config.mixed_precision}); "
-            f"TensorFlow: {_telling_line(error)}"
+            f"{_what_to_lower(config, _doing(error))}; on a GPU, mixed_precision=mixed_float16 "
+            f"needs about half (now {config.mixed_precision}); TensorFlow: {_telling_line(error)}"
         ) from error
     except _PEER_GONE as error:
         if config.strategy != "multi_worker":
@@ -55,6 +62,34 @@ def remedies(config: ExperimentConfig) -> Iterator[None]:
             "then start all workers again by the same commands: they go on from the last finished "
             f"epoch; TensorFlow: {_telling_line(error)}"
         ) from error
+
+
+def _doing(error: BaseException) -> str | None:
+    """Return what was being done when an error was raised: the innermost of what is known."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [(frame.f_globals.get("__name__"), frame.f_code.co_name) for frame in frames]
+    known = [_DOING[name] for name in names if name in _DOING]
+    return known[-1] if known else None
+
+
+def _what_to_lower(config: ExperimentConfig, doing: str | None) -> str:
+    """Name the settings that decide how much memory is needed, those that matter most first."""
+    step, view = _step(config), f"global_size={config.global_size}"
+    # Stage 1 is shared by runs of any local size: its own configuration does not know theirs.
+    sizes = f"{view}, source_size={config.source_size}, or local_size of the local branch"
+    pretraining, embedding = (
+        f"{name}={getattr(config, name)}" for name in ("pretrain_batch", "embed_batch")
+    )
+    if doing == "training":
+        return f"memory is not enough for a step of training; lower {step}, {sizes}"
+    if doing == "pretraining":
+        return f"memory is not enough for a step of pretraining; lower {pretraining} or {view}"
+    if doing == "embedding":
+        return f"memory is not enough for embedding a batch of images; lower {embedding}, {sizes}"
+    return (
+        f"memory is not enough; lower {step}, {sizes}; if it was pretraining, lower {pretraining}; "
+        f"if it was embedding, lower {embedding}"
+    )
 
 
 def _step(config: ExperimentConfig) -> str:

@@ -100,7 +100,8 @@ def divided(steps: Steps, strategy: tf.distribute.Strategy) -> Steps:
         strategy: with one replica, the steps are returned as they are.
 
     Returns:
-        A function of `first_epoch`. Each worker reads the images of its own replicas alone.
+        A function of `first_epoch`. Each worker reads the images of its own replicas alone; which
+        images are decoded is the source's affair: a cache holds all of a split from the start.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:

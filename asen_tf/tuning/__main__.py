@@ -1,10 +1,19 @@
-"""`python -m asen_tf.tuning`: a part of a search, so that several machines can share it.
+"""A search for better settings, or a part of it, so that several machines can share one.
 
-With the same options on all of them but `--role` and `--name`, the same code and the same data:
+The same code, the same data and the same options on all of them, but for --role, --name and the
+chief's address, and a results folder that all see at the same path:
 
-    python -m asen_tf.tuning --role chief --chief 0.0.0.0:8000 --trials 40
-    python -m asen_tf.tuning --role worker --name a --chief CHIEFS-ADDRESS:8000 --trials 40
-    python -m asen_tf.tuning --role worker --name b --chief CHIEFS-ADDRESS:8000 --trials 40
+    python -m asen_tf.tuning --role chief --chief 0.0.0.0:8000 --results-dir /shared/results
+    python -m asen_tf.tuning --role worker --name a --chief FIRST:8000 --results-dir /shared/results
+    python -m asen_tf.tuning --role worker --name b --chief FIRST:8000 --results-dir /shared/results
+
+The chief, here on the machine FIRST, hands out trials and trains nothing; it and a worker may be on
+one machine. In the shared folder a trial of a machine that died goes on from its last epoch, and
+the backbone is pretrained once. What ended is kept: any part may be started again. In the end
+
+    papermill notebooks/10_tune.ipynb out.ipynb -p results_dir /shared/results
+
+with the same settings finds the search finished, and writes its tables, figures and test.
 """
 
 from __future__ import annotations
@@ -21,8 +30,10 @@ from asen_tf.annotations import AnnotationError
 from asen_tf.config import ConfigError
 from asen_tf.experiment import run
 from asen_tf.presets import preset
-from asen_tf.tuning.oracles import ALGORITHMS, PATIENCE
-from asen_tf.tuning.search import Search, SearchError
+from asen_tf.tuning.durable import PATIENCE
+from asen_tf.tuning.failures import SearchError
+from asen_tf.tuning.oracles import ALGORITHMS
+from asen_tf.tuning.search import Search
 from asen_tf.tuning.side_by_side import run_search
 from asen_tf.tuning.taking_part import CHIEF, take_part
 
@@ -54,15 +65,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         name = CHIEF if options.role == CHIEF else options.name
         take_part(search, name=name, address=options.chief, patience=options.patience)
-    except (AnnotationError, ConfigError, SearchError) as error:
+        if name == CHIEF:
+            print("The search has ended; notebooks/10_tune writes its tables.", flush=True)
+    except (AnnotationError, ConfigError) as error:
         parser.error(str(error))
+    except SearchError as error:
+        parser.exit(2, f"{error}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     own = Search()
-    parser = argparse.ArgumentParser("python -m asen_tf.tuning", description="Part of a search.")
+    parser = argparse.ArgumentParser(
+        "python -m asen_tf.tuning",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
-    add("--role", choices=("search", CHIEF, "worker", "run"), default="search")
+    roles = "all of a search, its chief, one of its workers, or a single run of --preset"
+    add("--role", choices=("search", CHIEF, "worker", "run"), default="search", help=roles)
     add("--chief", default="", metavar="HOST:PORT", help="where the chief listens")
     add("--name", default="", help="of this worker, unlike all others'")
     add(
@@ -70,12 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--preset", default=own.preset, help="what trials start from: a name, or a preset file")
     add("--algorithm", choices=ALGORITHMS, default=own.algorithm)
-    add("--trials", type=int, default=own.trials)
-    add("--fields", default="", metavar="A,B", help="settings to search; all, unless given")
+    add("--trials", type=int, default=own.trials, help="how many; %(default)s unless given")
+    few = f"settings to search: names, or all; unless given {', '.join(own.settings.fields)}"
+    add("--fields", default="", metavar="A,B", help=few)
     add("--seed", type=int, default=own.seed, help="of the search; of the run for --role run")
-    add("--data-dir", default=own.data_dir)
-    add("--results-dir", default=own.results_dir)
-    add("--study", default=own.study)
+    add("--data-dir", default=own.data_dir, help="of meta.json and the datasets")
+    add("--results-dir", default=own.results_dir, help="shared by all machines")
+    add("--study", default=own.study, help="folder of it, for runs and what the search finds")
     add("--jobs", type=int, default=1, help="trials side by side, for --role search")
     add("--threads", type=int, help="cores to use; all, unless given")
     add("--parent", type=int, help=argparse.SUPPRESS)

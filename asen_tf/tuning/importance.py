@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
-_FEWEST = 4
+FEWEST = 4  # completed trials
 
 
 def importance(
@@ -41,8 +41,8 @@ def importance(
         Breiman, "Random Forests", Machine Learning 45 (2001), section 10.
     """
     scored = trials[trials["status"] == "COMPLETED"]
-    if len(scored) < _FEWEST:
-        raise ValueError(f"importance needs {_FEWEST} or more completed trials; got {len(scored)}")
+    if len(scored) < FEWEST:
+        raise ValueError(f"importance needs {FEWEST} or more completed trials; got {len(scored)}")
     values = pd.DataFrame({name: _numbers(scored[name]) for name in fields})
     scores = scored["val_map"].to_numpy(float)
     forest = RandomForestRegressor(n_estimators=200, oob_score=True, random_state=seed)

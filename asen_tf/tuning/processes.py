@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 RESTARTS = 3  # of one process, until it is given up
-_WRONG_OPTIONS = 2  # the exit code of what would fail again
+_HOPELESS = 2  # the exit code of what would fail again: wrong options, a search that has stopped
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Process:
         name: of the process, and of its log.
         arguments: of the command.
         log: where all it says goes.
-        restarts: how often it has been started again.
+        restarts: how often it has been started again, since it last got anywhere.
     """
 
     name: str
@@ -50,9 +51,9 @@ class Process:
             return "running"
         if code == 0:
             return "finished"
-        if code == _WRONG_OPTIONS or self.restarts == RESTARTS:
+        if code == _HOPELESS or self.restarts == RESTARTS:
             return "given up"
-        print(f"{self.name} ended with code {code}; it is started again", flush=True)
+        print(f"{self._end()}; it is started again ({self.log})", flush=True)
         self.start()
         return "running"
 
@@ -67,8 +68,16 @@ class Process:
                 self._running.wait()
 
     def why(self) -> str:
-        """Return the end of what it said."""
-        return self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        """Return how it ended, where its log is, and the end of that."""
+        said = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return f"{self._end()}; the end of {self.log}:\n{said}"
+
+    def _end(self) -> str:
+        code = self._running.poll()
+        if code is None or code >= 0:
+            return f"{self.name} ended with code {code}"
+        meaning = "; memory may have been short" if code == -signal.SIGKILL else ""
+        return f"{self.name} was ended by {signal.Signals(-code).name}{meaning}"
 
 
 @contextmanager

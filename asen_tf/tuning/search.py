@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from keras_tuner.engine.trial import Trial
 
-from asen_tf.config import ExperimentConfig
+from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.files import write_json
 from asen_tf.presets import preset
 from asen_tf.production import key, open_dataset
-from asen_tf.tuning.oracles import PATIENCE, oracle
+from asen_tf.tuning.durable import PATIENCE
+from asen_tf.tuning.failures import IN_A_ROW, SearchError, describe
+from asen_tf.tuning.oracles import hyperband_trials, oracle
 from asen_tf.tuning.space import RunSettings
 from asen_tf.tuning.tuner import RunTuner, describe_space
 
-
-class SearchError(RuntimeError):
-    """A search cannot go on, or found nothing."""
+BEST, DEFAULT = "best.json", "default.json"  # preset files that a search writes
+SEARCH_FILE = "search.json"  # beside its state: what is searched
 
 
 @dataclass(frozen=True)
@@ -33,25 +34,38 @@ class Search:
         algorithm: "random", "bayesian" or "hyperband".
         trials: how many, the first one, of the preset itself, included; Hyperband's follow from
             the preset's epochs. A finished search goes on when this is raised.
-        fields: settings that are searched, out of `asen_tf.tuning.FIELDS`; empty for all.
+        fields: settings that are searched, out of `asen_tf.tuning.FIELDS`; empty for
+            `DEFAULT_FIELDS`, `("all",)` for all.
         seed: of what is drawn; the trials' own seed is the preset's.
         data_dir: the directory of meta.json and the datasets.
         results_dir: where the studies are kept.
         study: the folder of the trials' runs, and of what the search finds.
+
+    Raises:
+        ConfigError: the preset is a file that the search itself would write.
     """
 
     preset: str = "tune"
     algorithm: str = "random"
-    trials: int = 8
+    trials: int = 12
     fields: tuple[str, ...] = ()
     seed: int = 0
     data_dir: str = "data"
     results_dir: str = "results"
     study: str = "tuning"
 
-    @property
+    def __post_init__(self) -> None:
+        """Refuse to replace what the search starts from: it would be compared with itself."""
+        written = [(self.place / name).resolve() for name in (BEST, DEFAULT)]
+        if self.preset.endswith(".json") and Path(self.preset).resolve() in written:
+            raise ConfigError(
+                f"preset must not be a file that the search itself writes; got {self.preset}: "
+                f"give the search another study, {self.study}2 say, or start from a copy elsewhere"
+            )
+
+    @cached_property
     def config(self) -> ExperimentConfig:
-        """The preset's settings."""
+        """The preset's settings, as they are when first asked for."""
         return preset(self.preset)
 
     @property
@@ -92,21 +106,41 @@ class Search:
 
     @property
     def expected_trials(self) -> int:
-        """How many trials there will be, if none fails."""
+        """How many trials there will be, if none of Hyperband's fails."""
         if self.algorithm != "hyperband":
             return self.trials
         return hyperband_trials(self.settings.epochs)
 
+    def all_trials(self) -> list[Trial]:
+        """Return the trials, by number, as the state on disk has them."""
+        trials = [Trial.from_state(state) for state in self._state()["trials"]]
+        return sorted(trials, key=lambda trial: int(trial.trial_id))
+
     def ended_trials(self) -> list[Trial]:
         """Return the trials that have ended, by number, as the state on disk has them."""
-        if not self.state_file.exists():
-            return []
-        states = json.loads(self.state_file.read_text(encoding="utf-8"))["trials"]
-        trials = [Trial.from_state(state) for state in states]
-        ended = [trial for trial in trials if trial.status in ("COMPLETED", "FAILED")]
-        return sorted(ended, key=lambda trial: int(trial.trial_id))
+        return [trial for trial in self.all_trials() if trial.status in ("COMPLETED", "FAILED")]
 
-    def make_tuner(self, *, patience: float = PATIENCE) -> RunTuner:
+    def check(self) -> None:
+        """Say which trials have failed, and why, if there are any.
+
+        Raises:
+            SearchError: all have, or so many in a row that the search has stopped.
+        """
+        ended = self.ended_trials()
+        failed = [trial for trial in ended if trial.status == "FAILED"]
+        if not failed:
+            return
+        told = f"{len(failed)} of {len(ended)} trials failed:\n{describe(self.state_dir, failed)}"
+        in_a_row = self._state().get("failed_in_a_row", 0)
+        stopped = in_a_row >= IN_A_ROW and len(ended) < self.expected_trials
+        if stopped or len(failed) == len(ended):
+            raise SearchError(
+                f"{told}\nThe search has stopped. Repair the cause and run it again: failed trials "
+                f"are tried once more. What workers said is in {self.place / 'logs'}"
+            )
+        print(f"{told}\nRun the search again to try them once more.", flush=True)
+
+    def make_tuner(self, *, patience: float = PATIENCE, chief: bool = False) -> RunTuner:
         """Return what takes part in the search.
 
         With KerasTuner's environment variables that is its chief or one of its workers; without,
@@ -114,6 +148,7 @@ class Search:
 
         Args:
             patience: seconds after which a chief gives up a silent worker.
+            chief: whether this is one.
 
         Raises:
             SearchError: this is a worker, and its chief searches something else.
@@ -125,7 +160,7 @@ class Search:
             seed=self.seed,
             state_file=self.state_file,
         )
-        made.patience = patience
+        made.patience, made.chief = patience, chief
         tuner = RunTuner(made, self.settings, self.places, self.state_dir, self.expected_trials)
         if tuner.is_worker:
             space = tuner.oracle.get_space()
@@ -140,27 +175,11 @@ class Search:
             return tuner
         if self.state_file.exists():
             made.reload()
-        write_json(self.state_dir / "search.json", dataclasses.asdict(self))
-        describe_space(self.place / "tensorboard", made.get_space())
+        write_json(self.state_dir / SEARCH_FILE, dataclasses.asdict(self))
+        describe_space(tuner.events, made.get_space())
         return tuner
 
-
-def hyperband_trials(epochs: int, factor: int = 3) -> int:
-    """Return how many trials one sweep of KerasTuner's Hyperband has.
-
-    With s = floor(log_factor(epochs)) there are brackets s, ..., 0; round r of bracket b has
-    ceil(n / (b + 1) * factor^(b - r)) trials, n = ceil(1 + log_factor(epochs)). 5 epochs: bracket
-    1 has 5 and 2 trials, bracket 0 has 3: 10.
-
-    References:
-        Li et al., "Hyperband", JMLR 18 (2018), algorithm 1; sizes as KerasTuner rounds them.
-    """
-    brackets, left = 0, float(epochs)
-    while left >= 1:
-        brackets, left = brackets + 1, left / factor
-    last = math.ceil(1 + math.log(epochs, factor))
-    return sum(
-        math.ceil(last / (bracket + 1) * factor ** (bracket - turn))
-        for bracket in range(brackets)
-        for turn in range(bracket + 1)
-    )
+    def _state(self) -> dict[str, Any]:
+        if not self.state_file.exists():
+            return {"trials": []}
+        return json.loads(self.state_file.read_text(encoding="utf-8"))

@@ -17,16 +17,17 @@ from pathlib import Path
 from asen_tf.experiment import pretrain, run
 from asen_tf.presets import preset
 from asen_tf.results import Run
-from asen_tf.tuning.processes import RESTARTS, Process, started
+from asen_tf.tuning.failures import SearchError
+from asen_tf.tuning.processes import Process, started
 from asen_tf.tuning.progress import Progress
-from asen_tf.tuning.search import Search, SearchError
+from asen_tf.tuning.search import Search
 from asen_tf.tuning.taking_part import CHIEF, take_part
 
 _FAREWELL = 60.0  # seconds for the chief to notice that the last worker has left; it looks every 20
 
 
 def run_search(search: Search, *, jobs: int = 1) -> None:
-    """Search to the end, from wherever an earlier call was interrupted.
+    """Search to the end, from wherever an earlier call was interrupted; retry failed trials.
 
     Args:
         search: what is searched.
@@ -34,9 +35,11 @@ def run_search(search: Search, *, jobs: int = 1) -> None:
             workers, each with its share of the cores.
 
     Raises:
-        SearchError: a process died again and again.
+        SearchError: trials failed, all of them or so many in a row that the search has stopped; or
+            a process died again and again.
     """
-    if len(search.ended_trials()) >= search.expected_trials:
+    completed = [x for x in search.ended_trials() if x.status == "COMPLETED"]
+    if len(completed) >= search.expected_trials:
         print(f"{search.state_dir}: finished before, nothing to do", flush=True)
         return
     if search.config.starting_weights == "pretrain":
@@ -49,24 +52,34 @@ def run_search(search: Search, *, jobs: int = 1) -> None:
     names = [CHIEF, *(f"worker{number}" for number in range(1, jobs + 1))]
     chief, *workers = (_member(search, name, address, jobs) for name in names)
     with started([chief, *workers]):
-        states = ["running"]
+        states, ended = ["running"], 0
         while "running" in states:
             time.sleep(0.5)
             states = [worker.state() for worker in workers]
             if chief.state() == "given up":
-                raise SearchError(f"the chief died {RESTARTS + 1} times:\n{chief.why()}")
-            progress.tell(search.ended_trials())
+                search.check()  # the chief has left because trials fail, perhaps
+                raise SearchError(f"the search cannot go on: {chief.why()}")
+            trials = search.all_trials()
+            progress.tell(trials)
+            ended, before = sum(x.status in ("COMPLETED", "FAILED") for x in trials), ended
+            if ended > before:  # the search goes on: only workers who bring nothing are given up
+                for worker, state in zip(workers, states, strict=True):
+                    worker.restarts = 0 if state == "running" else worker.restarts
         if "finished" not in states:
-            raise SearchError(f"all workers died again and again:\n{workers[0].why()}")
+            search.check()
+            raise SearchError(f"all workers died again and again: {workers[0].why()}")
         end = time.monotonic() + _FAREWELL
         while chief.state() == "running" and time.monotonic() < end:
             time.sleep(0.5)
+    search.check()
 
 
 def run_seeds(
     search: Search, presets: Sequence[str], seeds: Sequence[int], *, jobs: int = 1
 ) -> list[list[Run]]:
     """Run presets with several seeds each, or find their finished runs.
+
+    Presets with the same settings, a best one that is the default say, share their runs.
 
     Args:
         search: tells where data and results are.
@@ -80,7 +93,11 @@ def run_seeds(
     Raises:
         SearchError: a run failed.
     """
-    wanted = [(name, seed) for name in presets for seed in seeds]
+    configs = {name: preset(name) for name in presets}
+    first: dict[str, str] = {}  # of presets with the same settings
+    for name, config in configs.items():
+        first.setdefault(config.hash, name)
+    wanted = [(name, seed) for name in first.values() for seed in seeds]
     begin, done = time.monotonic(), []
 
     def attempt(at: int) -> None:
@@ -93,7 +110,7 @@ def run_seeds(
             while (state := process.state()) == "running":
                 time.sleep(0.5)
         if state == "given up":
-            raise SearchError(f"{process.name} failed:\n{process.why()}")
+            raise SearchError(f"{process.name} failed: {process.why()}")
         done.append(at)
         spent = (time.monotonic() - begin) / 60
         left = spent / len(done) * (len(wanted) - len(done))
@@ -106,8 +123,11 @@ def run_seeds(
     if jobs > 1:
         with ThreadPoolExecutor(jobs) as pool:
             list(pool.map(attempt, range(len(wanted))))
-    runs = [run(preset(name).override(seed=seed), **search.places) for name, seed in wanted]
-    return [runs[at : at + len(seeds)] for at in range(0, len(runs), len(seeds))]
+    runs = {
+        key: [run(configs[name].override(seed=seed), **search.places) for seed in seeds]
+        for key, name in first.items()
+    }
+    return [runs[configs[name].hash] for name in presets]
 
 
 def _member(search: Search, name: str, address: str, jobs: int) -> Process:

@@ -33,6 +33,13 @@ _SIZES = (
 
 FIELDS = (*_MULTIPLES, *_RANGES, *_SIZES, "sampling", "images_per_value")
 LOGARITHMIC = (*_MULTIPLES, *_SIZES, "images_per_value")
+ALL = ("all",)
+# What a search asks about unless told otherwise: few, since a dozen trials cannot search more, and
+# those that tell in a short training. Sizes, and how images are grouped, are left to longer ones.
+DEFAULT_FIELDS = (
+    *("stage1_learning_rate", "local_loss_weight", "alignment_loss_weight"),
+    *("margin", "roi_threshold", "fusion_weight"),
+)
 
 # Hyperband's own entries among the values of a trial.
 _OWN_ENTRIES = "tuner/"
@@ -44,7 +51,7 @@ class RunSettings(keras_tuner.HyperModel):
 
     Args:
         config: the preset; what a trial does not change.
-        fields: names out of `FIELDS`; empty for all.
+        fields: names out of `FIELDS`; empty for `DEFAULT_FIELDS`, `("all",)` for all.
 
     Raises:
         ConfigError: a name that cannot be searched, or a preset that cannot be varied in it.
@@ -54,12 +61,7 @@ class RunSettings(keras_tuner.HyperModel):
         """Keep preset and names; see the class."""
         super().__init__()
         self.config = config
-        self.fields = tuple(name for name in FIELDS if not fields or name in fields)
-        for name in fields:
-            if name not in FIELDS:
-                near = difflib.get_close_matches(name, FIELDS, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FIELDS)}"
-                raise ConfigError(f"{name!r} is not a setting that can be searched; {hint}")
+        self.fields = _chosen(tuple(fields))
         for name in self.fields:
             if name in _MULTIPLES and getattr(config, name) <= 0:
                 raise ConfigError(
@@ -141,3 +143,15 @@ class RunSettings(keras_tuner.HyperModel):
             product = self.config.values_per_attribute * own
             sizes = [size for size in range(2, product // 2 + 1) if product % size == 0]
             hp.Choice(name, sizes, default=own)
+
+
+def _chosen(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the settings that names stand for, in the order of `FIELDS`."""
+    if names == ALL:
+        return FIELDS
+    for name in names:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name, FIELDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FIELDS)}"
+            raise ConfigError(f"{name!r} is not a setting that can be searched; {hint}")
+    return tuple(name for name in FIELDS if name in (names or DEFAULT_FIELDS))

@@ -10,9 +10,13 @@ import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from asen_tf import provenance
+from asen_tf.config import ExperimentConfig
 from asen_tf.files import write_json, write_text
 from asen_tf.presets import PRESETS
-from asen_tf.tuning.search import Search, SearchError
+from asen_tf.tuning.failures import SearchError
+from asen_tf.tuning.search import BEST, DEFAULT, Search
+
+_TABLE, _ORIGIN = "trials.csv", "provenance.json"
 
 
 def trials_table(search: Search) -> pd.DataFrame:
@@ -61,34 +65,55 @@ def best_trial(search: Search) -> Trial:
 
 
 def write_trials(search: Search) -> list[Path]:
-    """Write `trials.csv`, `best.json` and `provenance.json` into the study's directory.
+    """Write what a search found into the study's directory, and into that of its state.
 
-    `best.json` is a preset file: `asen_tf.presets.preset`, and so `-p preset`, takes its path.
+    `trials.csv`; the preset files `best.json` and `default.json`, the preset that the trials
+    started from, as it was then; and `provenance.json`. `asen_tf.presets.preset`, and so
+    `-p preset`, takes the path of a preset file. The study's directory shows the search that was
+    written last; the others of the study keep theirs beside their states.
 
     Returns:
-        What was written.
+        What was written into the study's directory.
 
     Raises:
         SearchError: no trial has been trained to its end.
     """
     table = trials_table(search)
     best = best_trial(search)
-    wanted = search.settings.settings(best.hyperparameters.values).to_dict()
+    found = f"trial {int(best.trial_id) + 1} of {len(table)}, {search.algorithm} search"
+    settings = search.settings.settings(best.hyperparameters.values)
+    start = f"what the trials of {search.state_dir.name} started from: {search.preset}"
+    contents = {
+        BEST: _preset_file(search, settings, f"{found}: validation MAP {best.score:.2f}"),
+        DEFAULT: _preset_file(search, search.config, start),
+        _ORIGIN: _origin(search),
+    }
+    _tell_of_another(search)
+    for place in (search.state_dir, search.place):
+        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        write_text(place / _TABLE, text)
+        for name, content in contents.items():
+            write_json(place / name, content)
+    return [search.place / name for name in (_TABLE, *contents)]
+
+
+def _preset_file(search: Search, config: ExperimentConfig, note: str) -> dict[str, Any]:
     base = _base(search.preset)
     own = PRESETS[base]().to_dict()
-    number = int(best.trial_id) + 1
-    content = {
-        "preset": base,
-        "overrides": {name: value for name, value in wanted.items() if value != own[name]},
-        "note": f"trial {number} of {len(table)}, {search.algorithm} search: validation MAP "
-        f"{best.score:.2f}",
-    }
-    place = search.place
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_text(place / "trials.csv", text)
-    write_json(place / "best.json", content)
-    write_json(place / "provenance.json", _origin(search))
-    return [place / name for name in ("trials.csv", "best.json", "provenance.json")]
+    changes = {name: value for name, value in config.to_dict().items() if value != own[name]}
+    return {"preset": base, "overrides": changes, "note": note}
+
+
+def _tell_of_another(search: Search) -> None:
+    """Say so if the study's directory shows another search until now."""
+    try:
+        shown = json.loads((search.place / _ORIGIN).read_text(encoding="utf-8"))["search"]["state"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # none, or none that can be read
+    if shown != search.state_dir.name:
+        kept = search.state_dir.parent / str(shown)
+        where = f"; they are still in {kept}" if (kept / _TABLE).exists() else ""
+        print(f"{search.place}: the tables of {shown}, another search, are replaced{where}")
 
 
 def _base(name: str) -> str:

@@ -19,7 +19,9 @@ from tensorboard.plugins.hparams import api
 from asen_tf import experiment
 from asen_tf.files import replacing
 from asen_tf.results import Run
-from asen_tf.tuning.oracles import OBJECTIVE, DurableOracle
+from asen_tf.tuning.durable import DurableOracle
+from asen_tf.tuning.failures import keep_reason
+from asen_tf.tuning.oracles import OBJECTIVE
 from asen_tf.tuning.progress import Progress
 from asen_tf.tuning.space import RunSettings
 
@@ -37,7 +39,7 @@ class RunTuner(BaseTuner):
         oracle: proposes the trials.
         settings: from a trial's values to its run's settings.
         places: `data_dir`, `results_dir`, `study`, as for `run`.
-        directory: where KerasTuner may keep things of its own.
+        directory: of the search's state; KerasTuner keeps things of its own there, too.
         expected: how many trials there will be; for what is printed.
     """
 
@@ -53,8 +55,14 @@ class RunTuner(BaseTuner):
         directory.mkdir(parents=True, exist_ok=True)
         where = {"directory": str(directory.parent), "project_name": directory.name}
         super().__init__(oracle, settings, **where)
-        self.places, self.expected = dict(places), expected
+        self.places, self.state_dir, self.expected = dict(places), directory, expected
         self.progress: Progress | None = None
+
+    @property
+    def events(self) -> Path:
+        """The folder of TensorBoard's events: one of the study's for each search."""
+        place = Path(self.places["results_dir"], self.places["study"])
+        return place / "tensorboard" / self.state_dir.name
 
     @property
     def is_worker(self) -> bool:
@@ -87,7 +95,7 @@ class RunTuner(BaseTuner):
         config = self.hypermodel.settings(trial.hyperparameters.values)
         with self._signs_of_life(trial):
             run = experiment.run(config, **self.places)
-        log_trial(Path(run.path).parent / "tensorboard", trial, run)
+        log_trial(self.events, trial, run)
         return {OBJECTIVE: kept_map(run)}
 
     def on_search_begin(self) -> None:
@@ -96,9 +104,11 @@ class RunTuner(BaseTuner):
             self.progress = Progress(self.expected, self.oracle.trials.values())
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Report the end. A failed trial stops nothing, unless it is the third in a row."""
+        """Report the end, and keep why it failed: KerasTuner does not tell its chief."""
         if trial.status != TrialStatus.COMPLETED:
             print(f"Trial {int(trial.trial_id) + 1} FAILED:\n{trial.message}", flush=True)
+            with contextlib.suppress(OSError):  # a full disk may be the reason
+                keep_reason(self.state_dir, trial)
         super().on_trial_end(trial)
         if self.progress is not None:
             self.progress.tell(self.oracle.trials.values())

@@ -25,6 +25,7 @@ PATIENCE = 180  # seconds; other work on the machine included
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", type=Path, help="folder for pictures of the page")
+    parser.addoption("--of", help="a finished study to show, instead of a smoke study: quick")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,21 +54,31 @@ class Tab:
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Train the rows of a smoke study; nothing else is set up for the explorer."""
+def study(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path, str]:
+    """Train the rows of a smoke study; nothing else is set up for the explorer.
+
+    Returns the folders of results and data, and the study's name.
+    """
+    finished = request.config.getoption("--of")
+    if finished is not None:
+        return Path("results").resolve(), Path("data").resolve(), finished
     folder = tmp_path_factory.mktemp("study")
     data, results = folder / "data", folder / "results"
     make_dataset(data, images=160, size=96)
     for row in MAIN:
         config = settings(row, smoke())
         experiment.run(config, data_dir=data, results_dir=results, study="smoke")
-    return results, data
+    return results, data, "smoke"
 
 
 @pytest.fixture(scope="session")
-def served(study: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(
+    study: tuple[Path, Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     log = tmp_path_factory.mktemp("served") / "log.txt"
-    command = [sys.executable, "-m", "asen_tf.explorer", "--study", "smoke", "--no-browser"]
+    command = [sys.executable, "-m", "asen_tf.explorer", "--study", study[2], "--no-browser"]
     command += ["--results-dir", str(study[0]), "--data-dir", str(study[1]), "--port", "8950"]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
@@ -100,8 +111,10 @@ def chromium() -> Iterator[object]:
 def open_tab(chromium: object, served: Served) -> Iterator[object]:
     contexts = []
 
-    def open_one(width: int, height: int) -> Tab:
-        context = chromium.new_context(viewport={"width": width, "height": height})
+    def open_one(width: int, height: int, scale: float = 1.0) -> Tab:
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, device_scale_factor=scale
+        )
         context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
         tab = Tab(context.new_page())
@@ -124,9 +137,17 @@ def open_tab(chromium: object, served: Served) -> Iterator[object]:
 def keep_picture(request: pytest.FixtureRequest) -> object:
     folder = request.config.getoption("--screenshots")
 
-    def keep(page: object, name: str) -> None:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+    def keep(page: object, name: str, *, down_to: str | None = None) -> None:
+        """Picture what the window shows, or the page from its top down to an element."""
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if down_to is None:
             page.screenshot(path=folder / name)
+            return
+        page.evaluate("window.scrollTo(0, 0)")
+        last = page.locator(down_to).bounding_box()
+        size = {"width": page.viewport_size["width"], "height": last["y"] + last["height"] + 12}
+        page.screenshot(path=folder / name, full_page=True, clip={"x": 0, "y": 0, **size})
 
     return keep

@@ -1,0 +1,64 @@
+"""An attention map laid over the picture that it belongs to, as pixels."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw
+
+from asen_tf.figures.gallery import Box
+from asen_tf.figures.style import COLOURS
+
+_HEAT = matplotlib.colormaps["inferno"]
+_FLAT = 1e-9  # a map of so small a span looks nowhere
+_THIN = 70  # the frame's width is the picture's side divided by this
+
+
+def with_attention(
+    image: np.ndarray,
+    attention: np.ndarray,
+    region: Box | None,
+    *,
+    opacity: tuple[float, float] = (0.0, 0.75),
+) -> np.ndarray:
+    """Lay a map over a picture, brighter where the model looks, and frame its region.
+
+    The map is stretched from its lowest to its highest value. A flat map has no place to show: it
+    lies over the picture as the lowest value does.
+
+    Example:
+        With the default opacity a flat map leaves the picture as it is.
+
+    Args:
+        image: `(S, S, 3)` uint8.
+        attention: `(h, w)`, non-negative, of the whole picture.
+        region: the square that the local branch sees, or None.
+        opacity: of the map where it is lowest and where it is highest.
+
+    Returns:
+        `(S, S, 3)` uint8.
+    """
+    side = len(image)
+    heat = np.asarray(attention, np.float32)
+    span = float(heat.max() - heat.min())
+    heat = (heat - heat.min()) / span if span > _FLAT else np.zeros_like(heat)
+    large = Image.fromarray(heat).resize((side, side), Image.Resampling.BICUBIC)
+    weight = np.clip(np.asarray(large), 0.0, 1.0)
+    colours = _HEAT(weight)[..., :3] * 255.0
+    share = (opacity[0] + (opacity[1] - opacity[0]) * weight)[..., None]
+    mixed = image * (1.0 - share) + colours * share
+    drawn = Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
+    if region is not None:
+        _frame(drawn, region)
+    return np.asarray(drawn)
+
+
+def _frame(picture: Image.Image, region: Box) -> None:
+    """Draw a region's edges in yellow between two of black: seen on light and on dark pictures."""
+    last, thick = picture.width - 1, max(picture.width // _THIN, 1)
+    left, top, right, bottom = (min(max(round(edge * last), 0), last) for edge in region)
+    pen = ImageDraw.Draw(picture)
+    for inset, colour, width in ((0, "black", thick + 2), (1, COLOURS["region"], thick)):
+        x, y = min(left + inset, last), min(top + inset, last)
+        edges = (x, y, max(right - inset, x), max(bottom - inset, y))
+        pen.rectangle(edges, outline=colour, width=width)

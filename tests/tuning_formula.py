@@ -1,0 +1,68 @@
+"""Searches whose scores are a formula, so that nothing is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_tuner.engine.trial import Trial
+
+from asen_tf.presets import quick
+from asen_tf.tuning import RunSettings, Search
+from asen_tf.tuning.durable import DurableOracle
+from asen_tf.tuning.oracles import oracle
+from asen_tf.tuning.tuner import RunTuner
+
+CONFIG = quick().override(stage1_epochs=3, stage2_epochs=2)
+FIELDS = ("margin", "roi_threshold", "sampling", "images_per_value")
+
+
+def opened(
+    folder: Path, algorithm: str = "random", trials: int = 7, *, chief: bool = False
+) -> DurableOracle:
+    """Return an oracle as a process opens it: from its file, if there is one."""
+    state = folder / "state.json"
+    made = oracle(algorithm, trials=trials, epochs=5, seed=0, state_file=state)
+    made.chief = chief
+    RunTuner(made, RunSettings(CONFIG, FIELDS), {}, folder / "tuner", trials)  # declares the space
+    if state.exists():
+        made.reload()
+    return made
+
+
+def score(trial: Trial) -> float:
+    """Return what a trial is worth."""
+    values = trial.hyperparameters.values
+    return 30.0 + 10.0 * values["margin"] - values["roi_threshold"]
+
+
+def finish(made: DurableOracle, trial: Trial, status: str = "COMPLETED") -> None:
+    """End a trial, as a worker reports it."""
+    if status == "COMPLETED":
+        made.update_trial(trial.trial_id, {"val_map": score(trial)})
+    copy = Trial(trial.hyperparameters, trial.trial_id, status)
+    made.end_trial(copy)
+
+
+def played(
+    folder: Path,
+    *scores: float | None,
+    algorithm: str = "random",
+    state: str = "",
+    expected: int | None = None,
+    **more,
+) -> Search:
+    """Return a search with trials that have ended with these scores, None for a failed one."""
+    settings = {"preset": "smoke", "fields": ("margin", "embedding_dim")} | more
+    settings = {"results_dir": str(folder)} | settings
+    search = Search(trials=expected or len(scores), algorithm=algorithm, **settings)
+    vars(search)["state_dir"] = folder / state  # otherwise named by data, of which there are none
+    options = {"epochs": search.settings.epochs, "seed": 0, "state_file": search.state_file}
+    made = oracle(algorithm, trials=search.trials, **options)
+    RunTuner(made, search.settings, {}, search.state_dir, len(scores))  # declares the space
+    for value in scores:
+        trial = made.create_trial("one")
+        if value is not None:
+            made.update_trial(trial.trial_id, {"val_map": value})
+        status = "INVALID" if value is None else "COMPLETED"
+        made.end_trial(Trial(trial.hyperparameters, trial.trial_id, status))
+    return search
