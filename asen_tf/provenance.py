@@ -18,7 +18,7 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "numpy", "scipy", "pillo
 
 # These show results, describe them or choose settings; they cannot change a run's digits.
 _PRESENTATION = {
-    *("figures", "tables", "report", "studies", "pipeline", "cells", "notebook"),
+    *("figures", "overlays", "tables", "report", "studies", "pipeline", "cells", "notebook"),
     *("presets", "matrix", "comparison", "tuning", "compatibility", "provenance"),
     *("embedder", "weights", "retrieval", "reranking", "evidence", "explorer"),
     "__main__",

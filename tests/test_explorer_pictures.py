@@ -4,17 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asen_tf.explorer.pictures import cut, with_attention, words
-
-
-def test_a_flat_map_leaves_the_picture_as_it_is() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
-    assert np.array_equal(with_attention(image, np.full((4, 4), 1 / 16), None), image)
-    peak = np.zeros((4, 4))
-    peak[0, 3] = 1.0
-    drawn = with_attention(image, peak, None)
-    changed = (drawn != image).any(-1)
-    assert changed[:8, 32:].mean() > 0.9 and not changed[25:, :15].any()
+from asen_tf.explorer.pictures import cut, words
 
 
 def test_a_region_is_cut_and_described() -> None:

@@ -18,7 +18,7 @@ LAYERS = (
     ("comparison", "compatibility", "config", "files", "intervals", "provenance", "ranking"),
     ("annotations", "matrix", "presets"),
     ("studies",),
-    ("checkpoints", "layers", "losses", "metric_losses"),
+    ("checkpoints", "layers", "losses", "metric_losses", "overlays"),
     ("backbones",),
     ("data",),
     ("branches",),

@@ -13,8 +13,8 @@ from PIL import Image
 
 from asen_tf.data.images import eight_bits, rgb, upright
 from asen_tf.embedder import Attention, Embedder
-from asen_tf.figures.overlays import with_attention
 from asen_tf.figures.style import label
+from asen_tf.overlays import with_attention
 
 PHOTOGRAPH, DETAIL = 480, 280  # px, the longest side of a photograph, and the side of the others
 _OPACITY = (0.15, 0.7)  # of the map over the image, where it is weakest and strongest

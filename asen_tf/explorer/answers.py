@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asen_tf.explorer.catalogue import Verdict
-from asen_tf.explorer.pictures import Box
+from asen_tf.overlays import Box
 
 
 @dataclass(frozen=True)

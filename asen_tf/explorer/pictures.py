@@ -5,16 +5,12 @@ from __future__ import annotations
 import base64
 import io
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
+
+from asen_tf.overlays import Box
 
 _QUALITY = 82  # of JPEG
-_HEAT = matplotlib.colormaps["inferno"]
-_STRENGTH = 0.75  # opacity of the map where it is highest
-_FRAME = ("#000000", "#F0E442")  # below and above: seen on light and on dark pictures
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom; shares of the side
 
 
 def data_uri(image: np.ndarray, side: int) -> str:
@@ -30,38 +26,6 @@ def data_uri(image: np.ndarray, side: int) -> str:
         picture = picture.resize((side, side), Image.Resampling.LANCZOS)
     picture.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def with_attention(image: np.ndarray, attention: np.ndarray, region: Box | None) -> np.ndarray:
-    """Lay a map over a picture, brighter where the model looks, and frame its region.
-
-    A flat map has no place to show and leaves the picture as it is.
-
-    Args:
-        image: `(S, S, 3)` uint8.
-        attention: `(h, w)`, non-negative, of the whole picture.
-        region: the square that the local branch sees, or None.
-
-    Returns:
-        `(S, S, 3)` uint8.
-    """
-    side = len(image)
-    heat = np.asarray(attention, np.float32)
-    span = float(heat.max() - heat.min())
-    heat = (heat - heat.min()) / span if span > 1e-9 else np.zeros_like(heat)
-    large = Image.fromarray(heat).resize((side, side), Image.Resampling.BICUBIC)
-    weight = np.clip(np.asarray(large), 0.0, 1.0)
-    colours = _HEAT(weight)[..., :3] * 255.0
-    opacity = _STRENGTH * weight[..., None]
-    mixed = image * (1.0 - opacity) + colours * opacity
-    drawn = Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
-    if region is not None:
-        frame = tuple(round(edge * (side - 1)) for edge in region)
-        thick = max(side // 80, 1)
-        pen = ImageDraw.Draw(drawn)
-        pen.rectangle(frame, outline=_FRAME[0], width=2 * thick)
-        pen.rectangle(frame, outline=_FRAME[1], width=thick)
-    return np.asarray(drawn)
 
 
 def cut(image: np.ndarray, region: Box) -> np.ndarray:

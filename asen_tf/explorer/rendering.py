@@ -9,7 +9,8 @@ import numpy as np
 
 from asen_tf.explorer import page, palette
 from asen_tf.explorer.answers import Answer, Found, Look
-from asen_tf.explorer.pictures import cut, data_uri, with_attention, words
+from asen_tf.explorer.pictures import cut, data_uri, words
+from asen_tf.overlays import with_attention
 
 _SIDE = 192  # px, of every picture in its file; the page scales it
 TITLE = "Garment explorer"

@@ -9,11 +9,10 @@ import numpy as np
 
 from asen_tf.annotations import read_regions, read_value_names
 from asen_tf.data import boxes_in_square
+from asen_tf.overlays import Box
 from asen_tf.production import open_dataset
 from asen_tf.ranking import average_precision, normalise
 from asen_tf.results import Run
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom; shares of the frame's side
 
 
 @dataclass(frozen=True)

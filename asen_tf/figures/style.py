@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image as Pixels
 
 from asen_tf.files import replacing
+from asen_tf.overlays import REGION
 
 # Okabe and Ito's colours, told apart by all kinds of colour vision.
 COLOURS = {
@@ -25,7 +26,7 @@ COLOURS = {
     "right": "#009E73",
     "wrong": "#D55E00",
     "truth": "#56B4E9",
-    "region": "#F0E442",
+    "region": REGION,
 }
 WIDTH = 9.0  # inches, the width of a notebook's column
 _DOTS, _DOTS_SHOWN = 144, 100  # per inch, in the file and on the screen

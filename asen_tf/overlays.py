@@ -6,9 +6,9 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
 
-from asen_tf.figures.gallery import Box
-from asen_tf.figures.style import COLOURS
+Box = tuple[float, float, float, float]  # left, top, right, bottom; shares of the picture's side
 
+REGION = "#F0E442"  # yellow, of the frame
 _HEAT = matplotlib.colormaps["inferno"]
 _FLAT = 1e-9  # a map of so small a span looks nowhere
 _THIN = 70  # the frame's width is the picture's side divided by this
@@ -58,7 +58,7 @@ def _frame(picture: Image.Image, region: Box) -> None:
     last, thick = picture.width - 1, max(picture.width // _THIN, 1)
     left, top, right, bottom = (min(max(round(edge * last), 0), last) for edge in region)
     pen = ImageDraw.Draw(picture)
-    for inset, colour, width in ((0, "black", thick + 2), (1, COLOURS["region"], thick)):
+    for inset, colour, width in ((0, "black", thick + 2), (1, REGION, thick)):
         x, y = min(left + inset, last), min(top + inset, last)
         edges = (x, y, max(right - inset, x), max(bottom - inset, y))
         pen.rectangle(edges, outline=colour, width=width)

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from asen_tf.figures.overlays import with_attention
+from asen_tf.overlays import with_attention
 
 GREY = np.full((70, 70, 3), 100, np.uint8)
 FLAT = np.full((2, 2), 0.25)
