@@ -51,7 +51,7 @@ test-slow: $(VENV)/.installed-dev ## run the tests that take minutes
 install-torch: $(VENV)/.installed-torch ## install PyTorch, to read PyTorch checkpoints [TORCH_INDEX=URL]
 
 test-distributed: $(VENV)/.installed-dev ## run the tests of several processes that work together
-	$(RUN) -m pytest -m distributed
+	$(RUN) -m pytest -m distributed --durations=0 --durations-min=1
 
 test-browser: $(VENV)/.installed-browser ## run the tests of the explorer in a real browser
 	$(RUN) -m pytest -m browser
