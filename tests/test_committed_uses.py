@@ -83,3 +83,6 @@ def test_the_best_preset_is_the_best_trial_of_the_search() -> None:
     gaps = gained["best"] - gained["default"]
     assert gained["difference"].to_list() == pytest.approx(gaps.to_list(), abs=2e-3)
     assert best.hash != first.hash or gaps.eq(0).all()
+    row, text = gained.loc["overall"], " ".join((RESULTS / "README.md").read_text().split())
+    assert f"{row['difference']:+.1f} overall ({row['ci_low']:.1f} to {row['ci_high']:.1f})" in text
+    assert gained.loc[list(ATTRIBUTES), ["ci_low", "ci_high"]].prod(axis=1).le(0).all()
