@@ -56,12 +56,12 @@ test-distributed: $(VENV)/.installed-dev ## run the tests of several processes t
 test-browser: $(VENV)/.installed-browser ## run the tests of the explorer in a real browser
 	$(RUN) -m pytest -m browser
 
-bench: $(VENV)/.installed-dev ## measure speed, into results/benchmarks/ (15 minutes)
+bench: $(VENV)/.installed-dev ## measure speed, into results/benchmarks/ (8 minutes)
 	$(RUN) -m pytest benchmarks -o python_files='bench_*.py' -s
 	$(RUN) benchmarks/search_index.py --out results/benchmarks/search.md
 	$(RUN) -m benchmarks.table
 
-bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (30 minutes, after `make study`)
+bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 minutes, after `make study`)
 	$(RUN) -m benchmarks.time_to_map
 
 test-torch: $(VENV)/.installed-torch ## run the tests of PyTorch checkpoints

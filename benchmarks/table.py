@@ -50,7 +50,7 @@ def time_to_a_map() -> str:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for row in table.itertuples():
-        reached = ["never"] * 3
+        reached = ["never", "-", "-"]
         if row.seconds == row.seconds:  # not NaN
             reached = [f"{row.seconds:.0f}", f"{row.images:,.0f}", f"{row.times_fewer_seconds:.1f}"]
         scores = [f"{row.final_val_map:.1f}", f"{row.test_map:.1f}"]

@@ -1,4 +1,4 @@
-"""Seconds and images until stage 1 reaches a MAP: `make bench-map`, about 25 minutes.
+"""Seconds and images until stage 1 reaches a MAP: `make bench-map`, about 20 minutes.
 
 The figure that counts in training. On the embedded data, the global branch of ASEN++ is trained
 from the same pretrained backbone by the paper's random triplets and by other ways to choose them,
