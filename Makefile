@@ -63,6 +63,7 @@ bench: $(VENV)/.installed-dev ## measure speed, into results/benchmarks/ (8 minu
 
 bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 minutes, after `make study`)
 	$(RUN) -m benchmarks.time_to_map
+	$(RUN) -m benchmarks.table
 
 test-torch: $(VENV)/.installed-torch ## run the tests of PyTorch checkpoints
 	$(RUN) -m pytest tests/test_weights.py tests/test_weights_files.py

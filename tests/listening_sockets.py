@@ -46,5 +46,8 @@ def _sockets(pid: int) -> set[str]:
             found.add(socket[1])
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():
-            found |= _sockets(int(child))
+            try:
+                found |= _sockets(int(child))
+            except (FileNotFoundError, ProcessLookupError, PermissionError):  # ended meanwhile
+                continue
     return found

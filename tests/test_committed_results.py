@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from kept_results import ROOT, kept, table
 
 from asen_tf.matrix import MAIN, NEIGHBOURS, ROWS, settings
 from asen_tf.presets import quick
 from data_prep.garments.values import ATTRIBUTES
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "results"
 MAP_COLUMNS = "method,embedding,seed,attribute,map,ci_low,ci_high,queries".split(",")
 PAIR_COLUMNS = "method_a,method_b,attribute,difference,ci_low,ci_high".split(",")
 PLACE_COLUMNS = "method,seed,attribute,pointing,iou,centre_pointing,centre_iou".split(",")
@@ -27,10 +25,6 @@ STUDIES = {
 }
 LONGER = {"longer": {"stage2_epochs": 14}}  # what a study's settings have beside those of `quick`
 study = pytest.mark.parametrize("name", STUDIES)
-
-
-def table(name: str, file: str) -> pd.DataFrame:
-    return pd.read_csv(RESULTS / name / file)
 
 
 def embeddings(row: str) -> tuple[str, ...]:
@@ -111,7 +105,7 @@ def test_localisation_has_a_row_per_attribute_beside_its_baseline(name: str) -> 
 
 @study
 def test_the_provenance_names_runs_code_data_versions_and_settings(name: str) -> None:
-    origin = json.loads((RESULTS / name / "provenance.json").read_text())
+    origin = json.loads(kept(f"{name}/provenance.json"))
     rows, seeds = STUDIES[name]
     shared, runs = origin["settings"], origin["runs"]
     assert {(run["row"], run["seed"]) for run in runs} == {(r, s) for r in rows for s in seeds}

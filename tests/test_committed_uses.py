@@ -7,17 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from kept_results import ROOT, kept, table
 
 from asen_tf.presets import preset
 from asen_tf.tuning import DEFAULT_FIELDS
 from data_prep.garments.values import ATTRIBUTES
-
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "results"
-
-
-def table(name: str, file: str) -> pd.DataFrame:
-    return pd.read_csv(RESULTS / name / file)
 
 
 def test_another_machine_gives_other_digits_and_much_the_same_scores() -> None:
@@ -28,8 +22,7 @@ def test_another_machine_gives_other_digits_and_much_the_same_scores() -> None:
     gaps = (ours["map"] - theirs["map"])[ours.index.get_level_values("attribute") == "overall"]
     assert gaps[gaps != 0].size == 6 and gaps.abs().max() < 2.0
     origins = [
-        json.loads((RESULTS / name / "provenance.json").read_text())["runs"][0]
-        for name in ("quick", "applications")
+        json.loads(kept(f"{name}/provenance.json"))["runs"][0] for name in ("quick", "applications")
     ]
     assert origins[0]["data_fingerprint"] == origins[1]["data_fingerprint"]
     assert origins[0]["machine"] != origins[1]["machine"]
@@ -38,7 +31,7 @@ def test_another_machine_gives_other_digits_and_much_the_same_scores() -> None:
 def test_the_longer_training_is_told_as_its_table_says() -> None:
     scores, pairs = table("longer", "map.csv"), table("longer", "pairs.csv")
     means = scores.query("attribute == 'overall'").groupby(["method", "embedding"])["map"].mean()
-    text = " ".join((RESULTS / "README.md").read_text(encoding="utf-8").split())
+    text = " ".join(kept("README.md").split())
     local, fused = means["asen_pp", "local"], means["asen_pp", "fused"]
     assert f"the local branch then gets {local:.1f}" in text
     assert f"the fused embedding {fused:.1f}" in text
@@ -68,12 +61,13 @@ def test_reranking_is_told_as_its_table_says() -> None:
     assert found.query("weight == 0")["gain"].eq(0).all()
 
 
-def test_the_best_preset_is_the_best_trial_of_the_search() -> None:
+def test_the_best_preset_is_the_best_trial_of_the_search(tmp_path: Path) -> None:
     trials = table("tuning", "trials.csv").set_index("trial")
     assert set(trials["status"]) == {"COMPLETED"} and len(trials) == 12
     assert list(trials.columns[3:-1]) == list(DEFAULT_FIELDS)
-    best = preset(str(RESULTS / "tuning" / "best.json"))
-    first = preset(str(RESULTS / "tuning" / "default.json"))
+    for name in ("best", "default"):
+        (tmp_path / f"{name}.json").write_text(kept(f"tuning/{name}.json"))
+    best, first = (preset(str(tmp_path / f"{name}.json")) for name in ("best", "default"))
     assert first == preset("tune")
     winner = trials.loc[trials["val_map"].idxmax()]
     assert winner["config_hash"] == best.hash
@@ -83,6 +77,6 @@ def test_the_best_preset_is_the_best_trial_of_the_search() -> None:
     gaps = gained["best"] - gained["default"]
     assert gained["difference"].to_list() == pytest.approx(gaps.to_list(), abs=2e-3)
     assert best.hash != first.hash or gaps.eq(0).all()
-    row, text = gained.loc["overall"], " ".join((RESULTS / "README.md").read_text().split())
+    row, text = gained.loc["overall"], " ".join(kept("README.md").split())
     assert f"{row['difference']:+.1f} overall ({row['ci_low']:.1f} to {row['ci_high']:.1f})" in text
     assert gained.loc[list(ATTRIBUTES), ["ci_low", "ci_high"]].prod(axis=1).le(0).all()

@@ -39,7 +39,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]
         yield process.pid, said
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
 
 
 def test_the_command_says_what_it_shows_and_what_not(served: tuple[int, str]) -> None:

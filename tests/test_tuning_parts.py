@@ -35,7 +35,7 @@ def test_a_worker_says_that_it_waits_and_for_whom(capsys) -> None:
         wait_for_chief(address, longest=2.0, every=0.5)
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"waiting for the chief at {address}: is it started, and the address right?"
-    assert 2 <= len(said) <= 4
+    assert 1 <= len(said) <= 4
 
 
 def test_a_worker_that_was_started_first_finds_its_chief(capsys) -> None:

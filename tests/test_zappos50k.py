@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +47,15 @@ def test_every_triplet_arrives_with_its_roles(
 
 
 def test_triplets_of_broken_images_are_left_out(raw: Path, tmp_path: Path) -> None:
-    zappos50k.prepare(raw, tmp_path)
+    broken = Path(shutil.copytree(raw, tmp_path / "raw"))
+    zappos50k.prepare(broken, tmp_path)
     gone = released(raw, "val")[0][1]
-    target = tmp_path / "Zappos50k" / gone
-    target.unlink()  # a link to the release, which stays whole
-    target.write_bytes(b"no image")
+    image = broken / "ut-zap50k-images" / gone
+    image.unlink()
+    image.write_bytes(b"no image")
     with pytest.raises(AnnotationError, match="1 of .* that are not: .*not a readable image"):
-        zappos50k.prepare(raw, tmp_path)
-    report = zappos50k.prepare(raw, tmp_path, broken="skip")
+        zappos50k.prepare(broken, tmp_path)
+    report = zappos50k.prepare(broken, tmp_path, broken="skip")
     kept = [row for row in released(raw, "val") if gone not in row]
     found = read_split(tmp_path, "Zappos50k", "valid")
     assert len(found.triplets) == len(kept) < len(released(raw, "val"))

@@ -81,6 +81,6 @@ def _milvus() -> Any:
     except ImportError as error:
         raise RetrievalError(
             "this index needs the optional extra milvus; in the project's folder, run "
-            f".venv/bin/pip install '.[milvus]' ({error})"
+            f".venv/bin/pip install -e '.[milvus]' ({error})"
         ) from error
     return MilvusBackend

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -52,8 +53,9 @@ class Collection:
         try:
             self._ask("create_collection", **options)
         except BaseException:
-            if self._client.has_collection(self.name):
-                self.drop()
+            with contextlib.suppress(MilvusException, RetrievalError):  # the first error counts
+                if self._client.has_collection(self.name):
+                    self.drop()
             raise
 
     def open(self) -> np.ndarray:

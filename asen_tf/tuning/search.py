@@ -166,7 +166,8 @@ class Search:
             space = tuner.oracle.get_space()
             own = {setting.name for setting in made.get_space().space}
             same = own == {setting.name for setting in space.space}
-            if not same or self.settings.settings(space.values) != self.config:
+            settings = self.settings.settings  # which rounds both alike
+            if not same or settings(space.values) != settings(made.get_space().values):
                 raise SearchError(
                     "the chief searches other settings, or from another preset, than this worker: "
                     f"start both with the same options; the chief has {space.values}, the worker "

@@ -2,7 +2,7 @@
 
 A worker that dies is started again under its own name: KerasTuner's chief then gives it its own
 trial, and `asen_tf.experiment.run` goes on from the last epoch. Where nobody starts it again, on
-another machine say, the chief gives its trial to another worker; see `asen_tf.tuning.oracles`.
+another machine say, the chief gives its trial to another worker; see `asen_tf.tuning.durable`.
 """
 
 from __future__ import annotations

@@ -49,9 +49,10 @@ def take_part(
         tuner = search.make_tuner()
         if not shares_results(search):
             print(
-                f"{search.state_dir}: nothing of the chief's is here. Without a results folder "
-                "that all share, a trial taken over starts from its first epoch, and each machine "
-                "pretrains the backbone anew",
+                f"{search.state_dir}: nothing of the chief's is here: the results folder is "
+                "another, or this machine's data or code differ. Without a folder that all share, "
+                "a trial taken over starts from its first epoch, and each machine pretrains the "
+                "backbone anew",
                 flush=True,
             )
         tuner.search()
