@@ -55,6 +55,9 @@ def test_a_save_drops_what_it_replaces(tmp_path: Path, address: str) -> None:
     second = saved(address, tmp_path / "index")
     assert collections(address) == names(second) and not {*names(first)} & {*names(second)}
     assert ranked(load(tmp_path / "index")) == HERE
+    with pytest.raises(RetrievalError, match="is gone, as another index was saved in this one's"):
+        first.save(tmp_path / "index")
+    assert collections(address) == names(second) and ranked(load(tmp_path / "index")) == HERE
     saved("exact", tmp_path / "index")
     assert collections(address) == []
     assert ranked(load(tmp_path / "index")) == HERE

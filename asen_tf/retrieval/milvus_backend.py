@@ -110,7 +110,12 @@ class MilvusBackend:
         return self.collection.vectors(self._known(ids), self.dimension)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
-        """See `Backend.save`; writes no file."""
+        """See `Backend.save`; writes no file.
+
+        Raises:
+            RetrievalError: another index was saved in its place since: its vectors are gone.
+        """
+        self.collection.check_there()
         return {
             "address": absolute(self.collection.address),
             "collection": self.collection.name,

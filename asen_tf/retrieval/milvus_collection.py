@@ -58,6 +58,14 @@ class Collection:
                     self.drop()
             raise
 
+    def check_there(self) -> None:
+        """Check that nobody has dropped it."""
+        if not self._ask("has_collection"):
+            raise RetrievalError(
+                f"{self.address}: the collection {self.name} is gone, as another index was saved "
+                "in this one's place; load that one, or build this one again"
+            )
+
     def open(self) -> np.ndarray:
         """Have Milvus load it, as one that another process made may rest; return its ids.
 
