@@ -141,7 +141,7 @@ def test_without_the_extra_its_installation_is_told(
     for name in ("milvus_backend", "milvus_collection"):
         monkeypatch.delitem(sys.modules, f"asen_tf.retrieval.{name}", raising=False)
     index = AttributeIndex.build(embedder, images[:1], backend="vectors.db")
-    with pytest.raises(RetrievalError, match=r"run \.venv/bin/pip install '\.\[milvus\]'"):
+    with pytest.raises(RetrievalError, match=r"run \.venv/bin/pip install -e '\.\[milvus\]'"):
         index.prepare()
 
 
