@@ -1,7 +1,8 @@
-"""Files that are there in full or not at all."""
+"""Files that are there in full or not at all, and what is in them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -48,3 +49,9 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, indented, in the given order of keys."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def file_digest(path: Path | str) -> str:
+    """Return the SHA-256 of a file, in hexadecimal; it is read piece by piece."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

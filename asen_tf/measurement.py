@@ -19,7 +19,7 @@ from asen_tf import provenance
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import Dataset
 from asen_tf.evaluation import evaluate
-from asen_tf.files import replacing, write_json
+from asen_tf.files import file_digest, replacing, write_json
 from asen_tf.models import SimilarityModel, load_saved
 from asen_tf.models.build import METHODS
 from asen_tf.production import open_dataset
@@ -62,11 +62,9 @@ def measure(
     config = settings_of(model, config)
     dataset = open_dataset(config, data_dir)
     _check_attributes(file, model, dataset)
-    with open(file, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     origin = {
         "model_file": file.name,
-        "model_sha256": digest,
+        "model_sha256": file_digest(file),
         "data_fingerprint": dataset.fingerprint,
         "code_fingerprint": provenance.code_fingerprint(),
     }

@@ -13,8 +13,8 @@ ONERROR = "\"'><img src=x onerror=alert(1)>.png"
 NAMES = ("a.png", "b.png", "folder/c.png", "d.png", SCRIPT, ONERROR, "wide.jpg")
 
 
-def make(root: Path) -> None:
-    """Write `model.keras`, `design.png` and `catalogue/`.
+def make(root: Path) -> Path:
+    """Write `model.keras`, `design.png` and `catalogue/` into a folder, and return it.
 
     In the catalogue are the images `NAMES`, `copy of d.png`, two files that cannot be used,
     `broken.jpg` and `link.png`, which leads out of it, and two that do not belong to it.
@@ -32,3 +32,4 @@ def make(root: Path) -> None:
     (catalogue / "link.png").symlink_to(root / "design.png")
     (catalogue / "notes.txt").write_text("not an image")
     shutil.copy(catalogue / "a.png", catalogue / ".hidden" / "a.png")
+    return root

@@ -29,9 +29,7 @@ MADE = datetime(2026, 3, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("evidence")
-    hostile_catalogue.make(path)
-    return path
+    return hostile_catalogue.make(tmp_path_factory.mktemp("evidence"))
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,7 @@ WEIGHTS = {"neckline": 0.25, "buttons": 0.75}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("evidence")
-    hostile_catalogue.make(path)
-    return path
+    return hostile_catalogue.make(tmp_path_factory.mktemp("evidence"))
 
 
 @pytest.fixture(scope="module")

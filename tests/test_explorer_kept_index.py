@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from explorer_study import make
+from full_disk import full_disk
 from known_vectors import KnownEmbedder, paths, random_vectors
 
 from asen_tf.explorer import Explorer
@@ -28,17 +26,6 @@ def search(explorer: Explorer) -> Answer:
     return explorer.search(explorer.methods[0], query, {"neck_design": 1.0}, labelled_only=False)
 
 
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let writing beyond a size fail, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize(
     ("size", "kind"), [(500, OSError), (20_000, RetrievalError)], ids=["items", "vectors"]
 )
@@ -48,10 +35,10 @@ def test_a_full_disk_costs_the_next_start_time_and_nothing_else(
     embedder = KnownEmbedder(sleeve=random_vectors(40, 256))  # 40 kB
     index = AttributeIndex.build(embedder, paths(40))
     index.prepare(progress=False)
-    with largest_file(size), pytest.raises(kind):
+    with full_disk(size), pytest.raises(kind):
         index.save(tmp_path / "full")
     _save(index, tmp_path / "roomy")
-    with largest_file(size):
+    with full_disk(size):
         _save(index, tmp_path / "full")
     assert "full: the index cannot be kept" in capfd.readouterr().err
     assert (tmp_path / "roomy" / "CURRENT").exists() and not (

@@ -10,17 +10,22 @@ import pytest
 from data_prep.image_files import place_image
 
 
-def no_links(*arguments: object) -> None:
-    raise OSError("another disk")
+@pytest.fixture(params=[True, False], ids=["links", "copies"])
+def places(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, Path]:
+    """Return source and target, on one disk with links, or as if on two."""
+    if not request.param:
+
+        def refuse(*arguments: object) -> None:
+            raise OSError("another disk")
+
+        monkeypatch.setattr("os.link", refuse)
+    return tmp_path / "a.png", tmp_path / "deep" / "b.png"
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_an_image_is_placed_once_and_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
-) -> None:
-    if not links:
-        monkeypatch.setattr("os.link", no_links)
-    source, target = tmp_path / "a.png", tmp_path / "deep" / "b.png"
+def test_an_image_is_placed_once_and_whole(places: tuple[Path, Path]) -> None:
+    source, target = places
     source.write_bytes(b"first")
     place_image(source, target)
     placed = target.stat()
@@ -32,13 +37,10 @@ def test_an_image_is_placed_once_and_whole(
     assert target.read_bytes() == b"first"  # what is there stays when its source is gone
 
 
-@pytest.mark.parametrize("links", [True, False])
 def test_a_repaired_or_replaced_image_takes_the_place_of_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+    places: tuple[Path, Path],
 ) -> None:
-    if not links:
-        monkeypatch.setattr("os.link", no_links)
-    source, target = tmp_path / "a.png", tmp_path / "deep" / "b.png"
+    source, target = places
     source.write_bytes(b"")
     place_image(source, target)
     source.unlink()

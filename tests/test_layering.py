@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[1]
 
 # A module or package imports only from rows above its own, and from inside itself.
 LAYERS = (
-    ("comparison", "compatibility", "config", "files", "intervals", "provenance", "ranking"),
+    (
+        *("activity", "comparison", "compatibility", "config"),
+        *("files", "intervals", "provenance", "ranking"),
+    ),
     ("annotations", "matrix", "presets"),
     ("studies",),
     ("checkpoints", "layers", "losses", "metric_losses", "overlays"),

@@ -6,6 +6,8 @@ import dataclasses
 import re
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -13,7 +15,7 @@ import pytest
 from tuning_process import free_address, kill, searching, start, wait_until
 
 from asen_tf.studies import finished_runs
-from asen_tf.tuning import trials_table
+from asen_tf.tuning import Search, trials_table
 from data_prep.synthetic import make_dataset
 
 pytestmark = pytest.mark.distributed
@@ -73,18 +75,25 @@ def test_one_of_two_workers_is_killed_and_the_search_still_finishes(folder: Path
     assert sum(run.manifest["resumed"] for run in runs) == 1
 
 
-def test_a_worker_of_this_machine_that_dies_is_started_again(folder: Path) -> None:
-    search, log = searching(folder, "supervised", 3), folder / "supervised.log"
+@contextmanager
+def shared_by_two(search: Search, log: Path) -> Iterator[subprocess.Popen]:
+    """Search by a chief and two workers of this machine; nothing of it is left behind."""
     process = start(search, log, "--role", "search", "--jobs", "2")
     try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_worker_of_this_machine_that_dies_is_started_again(folder: Path) -> None:
+    search, log = searching(folder, "supervised", 3), folder / "supervised.log"
+    with shared_by_two(search, log) as process:
         said = search.place / "logs" / "worker1.log"
         begun = "stage 2 (both branches), epoch 1:"
         wait_until(lambda: said.exists() and begun in said.read_text(), process, log)
         member(process, "worker1").kill()
         assert process.wait(timeout=600) == 0, log.read_text()[-3000:]
-    finally:
-        process.kill()
-        process.wait()
     assert "worker1 was ended by SIGKILL" in log.read_text()
     # What the killed one wrote last has no line end.
     begun = re.findall(r"Trial \d of 3: .*", said.read_text())
@@ -98,16 +107,12 @@ def test_a_worker_of_this_machine_that_dies_is_started_again(folder: Path) -> No
 
 def test_a_chief_that_is_killed_goes_on_where_it_was(folder: Path) -> None:
     search, log = searching(folder, "headless", 3), folder / "headless.log"
-    process = start(search, log, "--role", "search", "--jobs", "2")
-    try:
+    with shared_by_two(search, log) as process:
         # One trial has ended, and others are in the middle.
         wait_until(lambda: len(search.ended_trials()) == 1, process, log)
         before = {run.path.name: changed(run.path) for run in finished_runs(search.place)}
         member(process, "chief").kill()
         assert process.wait(timeout=600) == 0, log.read_text()[-3000:]
-    finally:
-        process.kill()
-        process.wait()
     assert "chief was ended by SIGKILL" in log.read_text()
     table = trials_table(search)
     assert list(table["trial"]) == [1, 2, 3] and set(table["status"]) == {"COMPLETED"}
@@ -118,10 +123,9 @@ def test_a_chief_that_is_killed_goes_on_where_it_was(folder: Path) -> None:
 
 def test_a_trial_that_kills_each_worker_is_given_up(folder: Path) -> None:
     search, log = searching(folder, "poisoned", 3), folder / "poisoned.log"
-    process = start(search, log, "--role", "search", "--jobs", "2")
     logs = [search.place / "logs" / f"worker{number}.log" for number in (1, 2)]
     seen = dict.fromkeys(logs, 0)
-    try:
+    with shared_by_two(search, log) as process:
         while process.poll() is None:
             for path in logs:
                 begun = path.read_text().count("Trial 2 of 3:") if path.exists() else 0
@@ -129,9 +133,6 @@ def test_a_trial_that_kills_each_worker_is_given_up(folder: Path) -> None:
                     seen[path] = begun
                     member(process, path.stem).kill()
             time.sleep(0.05)
-    finally:
-        process.kill()
-        process.wait()
     said = log.read_text()
     assert process.returncode == 0 and sum(seen.values()) == 3, said[-3000:]
     assert list(trials_table(search)["status"]) == ["COMPLETED", "FAILED", "COMPLETED"]
@@ -146,12 +147,8 @@ def test_a_shared_search_whose_trials_all_fail_ends_with_the_reason(folder: Path
     search = dataclasses.replace(search, preset=str(preset))
     (search.place).mkdir(parents=True)
     (search.place / ".work").write_text("a file where a folder has to be")
-    process = start(search, log, "--role", "search", "--jobs", "2")
-    try:
+    with shared_by_two(search, log) as process:
         assert process.wait(timeout=300) == 2, log.read_text()[-3000:]
-    finally:
-        process.kill()
-        process.wait()
     said = log.read_text()
     assert re.search(
         r"(\d) of \1 trials failed:\n  trial 1: \w+Error: .*\.work.*trial-1\.txt", said

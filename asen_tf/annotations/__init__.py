@@ -10,6 +10,7 @@ of ASEN++ (Dong et al., IEEE TIP 2021, arXiv 2104.02429) released, and, where th
 from asen_tf.annotations.chance import random_maps
 from asen_tf.annotations.fingerprint import fingerprint
 from asen_tf.annotations.integers import check_range, parse_integers
+from asen_tf.annotations.names import label
 from asen_tf.annotations.parsing import (
     check_image_name,
     parse_names,
@@ -33,8 +34,8 @@ from asen_tf.annotations.writing import (
     write_listed_split,
     write_meta,
     write_split,
-    write_text,
 )
+from asen_tf.files import write_text
 
 __all__ = [
     "SPLITS",
@@ -47,6 +48,7 @@ __all__ = [
     "dataset_root",
     "find_problems",
     "fingerprint",
+    "label",
     "parse_integers",
     "parse_names",
     "parse_rows",

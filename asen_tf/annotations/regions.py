@@ -18,7 +18,7 @@ from asen_tf.annotations.records import (
     check_split_name,
     dataset_root,
 )
-from asen_tf.annotations.writing import write_text
+from asen_tf.files import write_text
 
 HEADER = ("index", "attribute", "left", "top", "right", "bottom")
 Box = tuple[float, float, float, float]

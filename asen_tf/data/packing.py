@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from asen_tf.annotations import SPLITS, Split, fingerprint, read_split, write_text
 from asen_tf.data.images import load_image
 from asen_tf.data.shards import FORMAT, HEAD, INDEX, TAIL, labels_digest, shard_folder
+from asen_tf.files import file_digest
 
 _BLOCK = 128  # images that are decoded together
 _BYTES_PER_PIXEL = 0.35  # of a JPEG of such a quality; decides how many images share a shard
@@ -92,7 +92,7 @@ def _shard(path: Path, split: Split, images: range, settings: dict[str, Any]) ->
     note = path.with_suffix(".json")
     if note.exists() and path.exists():
         written = json.loads(note.read_text())
-        if written["settings"] == settings and written["shard"]["sha256"] == _sha256(path):
+        if written["settings"] == settings and written["shard"]["sha256"] == file_digest(path):
             return written["shard"]
     labels = _labels(split, images)
     offsets, temporary, position = [], path.with_suffix(".tmp"), 0
@@ -104,7 +104,7 @@ def _shard(path: Path, split: Split, images: range, settings: dict[str, Any]) ->
                 offsets.append(position)
                 position += HEAD + len(record) + TAIL
     os.replace(temporary, path)
-    shard = {"file": path.name, "offsets": offsets, "bytes": position, "sha256": _sha256(path)}
+    shard = {"file": path.name, "offsets": offsets, "bytes": position, "sha256": file_digest(path)}
     write_text(note, json.dumps({"settings": settings, "shard": shard}) + "\n")
     return shard
 
@@ -142,8 +142,3 @@ def _bytes(value: bytes) -> tf.train.Feature:
 
 def _integers(values: list[int]) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

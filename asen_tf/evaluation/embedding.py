@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from asen_tf.activity import during
 from asen_tf.data import SplitImages
 from asen_tf.models import SimilarityModel
 
@@ -36,6 +37,7 @@ class PairEmbeddings:
         return found
 
 
+@during("embedding")
 def embed_labelled_pairs(
     model: SimilarityModel, images: SplitImages, *, batch: int, progress: bool = False
 ) -> PairEmbeddings:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from asen_tf.annotations import read_split
 from asen_tf.data import ImageError, load_image
 from asen_tf.evidence.errors import EvidenceError
-from asen_tf.retrieval.manifest import file_digest
+from asen_tf.files import file_digest
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 

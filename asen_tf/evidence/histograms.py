@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from asen_tf.annotations import label
 from asen_tf.evidence.pictures import Picture
 from asen_tf.evidence.records import View
-from asen_tf.figures.style import COLOURS, WIDTH, label, themed
+from asen_tf.figures.style import COLOURS, WIDTH, themed
 
 BINS = 80
 HIDDEN = 0.02  # share of the random pairs, the least similar ones, that the panels leave out

@@ -12,8 +12,8 @@ import pandas as pd
 
 from asen_tf.config import ExperimentConfig
 from asen_tf.evidence.errors import EvidenceError
+from asen_tf.files import file_digest
 from asen_tf.provenance import code_fingerprint
-from asen_tf.retrieval.manifest import file_digest
 from asen_tf.studies import finished_runs
 
 _OF_MANIFEST = ("config_hash", "code_fingerprint", "commit", "data_fingerprint", "seed", "created")

@@ -10,13 +10,13 @@ from pathlib import Path
 from IPython.display import HTML
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from asen_tf.annotations import label
 from asen_tf.evidence import statements
 from asen_tf.evidence.errors import EvidenceError
 from asen_tf.evidence.numbers import numbers
 from asen_tf.evidence.records import TOGETHER
 from asen_tf.evidence.sheet import Sheet
 from asen_tf.evidence.wishes import check_name
-from asen_tf.figures.style import label
 from asen_tf.files import write_text
 
 PARTS = ("summary", "reading", "distributions", "found", "origin")

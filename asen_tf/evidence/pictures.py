@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from asen_tf.annotations import label
 from asen_tf.data.images import eight_bits, rgb, upright
 from asen_tf.embedder import Attention, Embedder
-from asen_tf.figures.style import label
 from asen_tf.overlays import with_attention
 
 PHOTOGRAPH, DETAIL = 480, 280  # px, the longest side of a photograph, and the side of the others

@@ -21,7 +21,7 @@ from asen_tf.evidence.errors import EvidenceError
 from asen_tf.evidence.origin import model_origin
 from asen_tf.evidence.pictures import Picture, Seen, look, photograph
 from asen_tf.evidence.records import Examination
-from asen_tf.retrieval.manifest import file_digest
+from asen_tf.files import file_digest
 
 
 @dataclass(frozen=True)

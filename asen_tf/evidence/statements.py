@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from asen_tf.annotations import label
 from asen_tf.evidence.records import TOGETHER, Examination
-from asen_tf.figures.style import label
 
 WHAT_IT_IS_NOT = (
     "It is no legal judgement: whether a design is protected, and whether another one infringes "

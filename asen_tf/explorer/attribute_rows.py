@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import ipywidgets as widgets
 
-from asen_tf.explorer.rendering import label
+from asen_tf.annotations import label
 
 
 class AttributeRows:

@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from asen_tf.annotations import label
 from asen_tf.explorer import page, palette
 from asen_tf.explorer.answers import Answer, Found, Look
 from asen_tf.explorer.pictures import cut, data_uri, words
@@ -87,11 +88,6 @@ def answer(found: Answer, picture: Callable[[int], str]) -> str:
         f'<section aria-label="Nearest images"><h2>Nearest test images</h2>'
         f'<p class="ax-quiet">{_legend(found)}</p><ol class="ax-found">{cards}</ol></section>'
     )
-
-
-def label(name: str) -> str:
-    """Return an identifier as words: `sleeve_length` is "sleeve length"."""
-    return name.replace("_", " ")
 
 
 def _legend(found: Answer) -> str:

@@ -1,5 +1,6 @@
 """Figures: data in, a matplotlib `Figure` out; `keep` saves one and shows it."""
 
+from asen_tf.annotations import label
 from asen_tf.figures.before_after import reranking_examples, reranking_strips
 from asen_tf.figures.curves import attention_curves, learning_curves, pretraining_curves
 from asen_tf.figures.differences import forest
@@ -15,7 +16,7 @@ from asen_tf.figures.reranking import (
 from asen_tf.figures.scores import localisation_scores, map_scores, value_counts
 from asen_tf.figures.side_by_side import attention_side_by_side
 from asen_tf.figures.spaces import all_spaces, attribute_spaces
-from asen_tf.figures.style import keep, label, picture
+from asen_tf.figures.style import keep, picture
 from asen_tf.figures.sweeps import fusion_sweep, setting_sweep, training_bands
 from asen_tf.figures.tuning import parallel_coordinates, setting_importance
 

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from asen_tf.figures.style import COLOURS, WIDTH, label, themed
+from asen_tf.annotations import label
+from asen_tf.figures.style import COLOURS, WIDTH, themed
 from asen_tf.reranking import Reranking, Shortlists, measure, reorder
 
 _MARKS = {"right": "\N{CHECK MARK}", "wrong": "\N{BALLOT X}"}

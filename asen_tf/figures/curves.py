@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from asen_tf.figures.style import COLOURS, WIDTH, label, themed
+from asen_tf.annotations import label
+from asen_tf.figures.style import COLOURS, WIDTH, themed
 
 _EMBEDDINGS = ("global", "local", "fused")
 _PREFIX = "val_accuracy_"

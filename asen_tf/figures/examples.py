@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from asen_tf.annotations import label
 from asen_tf.figures.gallery import AttentionExample, RetrievalExample
-from asen_tf.figures.style import COLOURS, WIDTH, label, themed
+from asen_tf.figures.style import COLOURS, WIDTH, themed
 from asen_tf.overlays import Box
 
 _OUTLINE = [effects.withStroke(linewidth=3.0, foreground="black")]

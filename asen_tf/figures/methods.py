@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from asen_tf.annotations import label
 from asen_tf.figures.groups import lay_out, name_rows
-from asen_tf.figures.style import COLOURS, WIDTH, label, themed
+from asen_tf.figures.style import COLOURS, WIDTH, themed
 from asen_tf.matrix import LABELS
 
 _MARKERS = {"global": "s", "local": "^", "fused": "o"}

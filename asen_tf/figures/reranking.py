@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from asen_tf.figures.style import COLOURS, WIDTH, label, themed
+from asen_tf.annotations import label
+from asen_tf.figures.style import COLOURS, WIDTH, themed
 from asen_tf.reranking import chosen
 
 _BEFORE, _AFTER, _OPEN = COLOURS["global"], COLOURS["fused"], "#767676"

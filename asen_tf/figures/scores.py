@@ -10,7 +10,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from asen_tf.figures.style import COLOURS, WIDTH, label, themed
+from asen_tf.annotations import label
+from asen_tf.figures.style import COLOURS, WIDTH, themed
 from asen_tf.matrix import LABELS
 
 

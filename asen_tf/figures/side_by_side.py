@@ -14,9 +14,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from asen_tf.annotations import label
 from asen_tf.evaluation.localisation import attention_peak
 from asen_tf.figures.gallery import AttentionExample
-from asen_tf.figures.style import COLOURS, WIDTH, label, themed
+from asen_tf.figures.style import COLOURS, WIDTH, themed
 from asen_tf.matrix import LABELS
 
 _OUTLINE = [effects.withStroke(linewidth=3.0, foreground="black")]

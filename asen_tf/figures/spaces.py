@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from asen_tf.annotations import Split
+from asen_tf.annotations import Split, label
 from asen_tf.evaluation import PairEmbeddings
-from asen_tf.figures.style import WIDTH, label, themed
+from asen_tf.figures.style import WIDTH, themed
 from asen_tf.ranking import normalise
 
 _MOST = 1500  # points of one plot; more would only cover each other

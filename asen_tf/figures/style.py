@@ -53,11 +53,6 @@ def themed(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return inside
 
 
-def label(name: str) -> str:
-    """Return an identifier as words: `sleeve_length` is "sleeve length"."""
-    return name.replace("_", " ")
-
-
 def keep(figure: Figure, folder: Path | str, name: str, alt: str) -> Image:
     """Save a figure as `<folder>/<name>.png` and return it for display.
 

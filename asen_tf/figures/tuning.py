@@ -11,7 +11,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from asen_tf.figures.style import COLOURS, WIDTH, label, themed
+from asen_tf.annotations import label
+from asen_tf.figures.style import COLOURS, WIDTH, themed
 
 _COLOURS = "cividis_r"  # told apart by all kinds of colour vision, and in grey; the best is light
 

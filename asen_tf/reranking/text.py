@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from asen_tf.annotations import label
+
 
 def precision_table(table: pd.DataFrame, *, top: int, weight: float, k: int) -> pd.DataFrame:
     """Lay precision@k out: a row per attribute, texts inside.
@@ -87,7 +89,7 @@ def _all(column: pd.Series) -> str:
 
 
 def _words(names: Iterable[str]) -> list[str]:
-    return [name.replace("_", " ") for name in names]
+    return [label(name) for name in names]
 
 
 def _numbers(values: pd.Series, form: str) -> list[str]:

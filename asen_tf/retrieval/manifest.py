@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from asen_tf.files import file_digest
 from asen_tf.retrieval.errors import RetrievalError
 
 MANIFEST = "manifest.json"
@@ -24,12 +25,6 @@ _TYPES = {
     "attributes": dict,
     "files": dict,
 }
-
-
-def file_digest(path: Path | str) -> str:
-    """Return the SHA-256 of a file, in hexadecimal; it is read piece by piece."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_manifest(folder: Path, content: dict[str, Any]) -> None:

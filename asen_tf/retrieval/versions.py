@@ -21,8 +21,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from asen_tf.files import file_digest
 from asen_tf.retrieval.errors import RetrievalError
-from asen_tf.retrieval.manifest import MANIFEST, file_digest
+from asen_tf.retrieval.manifest import MANIFEST
 
 POINTER, LOCK, _TEMPORARY = "CURRENT", ".lock", ".tmp-"
 _LINE = re.compile(r"(v\d{4,9}) ([0-9a-f]{64})\n")

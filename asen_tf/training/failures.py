@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import tensorflow as tf
 
+from asen_tf.activity import activity_of
 from asen_tf.config import ExperimentConfig
 from asen_tf.training.workers import ClusterError
 
@@ -19,15 +19,6 @@ _PEER_GONE = (
     tf.errors.DeadlineExceededError,
 )
 _TELLING = ("OOM", "out of memory", "RESOURCE_EXHAUSTED", "aborted", "heartbeat", "failed")
-
-# What is being done while one of these functions runs; each needs memory by other settings. They
-# are known by name: evaluation is a layer that this one does not import from.
-_DOING = {
-    ("asen_tf.training.similarity", "train"): "training",
-    ("asen_tf.training.pretraining", "pretrain_backbone"): "pretraining",
-    ("asen_tf.training.pretraining", "accuracies"): "embedding",
-    ("asen_tf.evaluation.embedding", "embed_labelled_pairs"): "embedding",
-}
 
 
 class OutOfMemoryError(MemoryError):
@@ -50,8 +41,9 @@ def remedies(config: ExperimentConfig) -> Iterator[None]:
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         if isinstance(error, OutOfMemoryError):  # of a run within this one
             raise
+        what = _what_to_lower(config, activity_of(error))
         raise OutOfMemoryError(
-            f"{_what_to_lower(config, _doing(error))}; on a GPU, mixed_precision=mixed_float16 "
+            f"{what}; on a GPU, mixed_precision=mixed_float16 "
             f"needs about half (now {config.mixed_precision}); TensorFlow: {_telling_line(error)}"
         ) from error
     except _PEER_GONE as error:
@@ -62,14 +54,6 @@ def remedies(config: ExperimentConfig) -> Iterator[None]:
             "then start all workers again by the same commands: they go on from the last finished "
             f"epoch; TensorFlow: {_telling_line(error)}"
         ) from error
-
-
-def _doing(error: BaseException) -> str | None:
-    """Return what was being done when an error was raised: the innermost of what is known."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    names = [(frame.f_globals.get("__name__"), frame.f_code.co_name) for frame in frames]
-    known = [_DOING[name] for name in names if name in _DOING]
-    return known[-1] if known else None
 
 
 def _what_to_lower(config: ExperimentConfig, doing: str | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from asen_tf.activity import during
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Dataset, Plan, SamplingError, SplitImages, training_steps
 from asen_tf.models import AttributeClassifier
@@ -48,6 +49,7 @@ def classification_plan(values: np.ndarray, *, batch: int, seed: int, epoch: int
     return Plan(images, np.zeros_like(images), values[images[:, :, 0]])
 
 
+@during("pretraining")
 def pretrain_backbone(
     config: ExperimentConfig, dataset: Dataset, *, directory: Path
 ) -> tuple[AttributeClassifier, StageResult]:
@@ -113,6 +115,7 @@ def pretrain_backbone(
     return model, result
 
 
+@during("embedding")
 def accuracies(model: AttributeClassifier, images: SplitImages, batch: int) -> dict[str, float]:
     """Return the share of rightly named values per attribute and over all labels.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 
+from asen_tf.activity import during
 from asen_tf.annotations import Split
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import (
@@ -76,6 +77,7 @@ def epoch_planner(config: ExperimentConfig, split: Split) -> Callable[[int], Pla
     )
 
 
+@during("training")
 def train(
     model: SimilarityModel,
     config: ExperimentConfig,
