@@ -90,7 +90,7 @@ def is_current(executed: Sequence[Path], page: Path) -> bool:
 
 
 def show(place: Path) -> None:
-    """Print a study's overall MAP by method and embedding, and where everything is.
+    """Print a study's overall MAP by method and embedding, where everything is, and what is next.
 
     Args:
         place: the study's directory.
@@ -101,4 +101,7 @@ def show(place: Path) -> None:
         index=["method", "embedding"], columns="attribute", values="map", sort=False
     )
     print(f"\nMAP on the test split, percent\n{wide.round(2).to_string()}\n")
-    print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}", flush=True)
+    for model in sorted(place.glob("*/model.keras")):
+        print(f"model:  {model}")
+    print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}")
+    print(f"next:   make explore STUDY={place.name}; README.md says what else", flush=True)
