@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -10,40 +11,112 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "numpy", "scipy", "pillow")
-
-# These show results, describe them or choose settings; they cannot change a run's digits.
-_PRESENTATION = {
-    *("figures", "overlays", "tables", "report", "studies", "pipeline", "cells", "notebook"),
-    *("presets", "matrix", "comparison", "tuning", "compatibility", "provenance"),
-    *("embedder", "weights", "retrieval", "reranking", "evidence", "explorer"),
-    "__main__",
-}
+ROOT = Path(__file__).parents[1]
+ENTRY = ("asen_tf.experiment", "run")  # trains and measures: what it reaches decides digits
 
 
-def code_fingerprint() -> str:
-    """Return sixteen hexadecimal digits over the package's code.
+@functools.cache
+def code_fingerprint(root: Path = ROOT, entry: tuple[str, str] = ENTRY) -> str:
+    """Return sixteen hexadecimal digits over the code that decides a run's digits.
 
-    Comments, formatting and docstrings do not count, nor do modules that only show results: what
-    is left is what can change a run's digits, and makes a cached result stale.
+    That code is every function, class and constant that `entry` reaches by name, in whichever
+    module. Comments, formatting, docstrings and imports do not count, nor does it matter in which
+    file a definition stands or what its module is called: moving code makes no finished run stale,
+    changing it does. What this module says of a run cannot change it, and does not count either.
+
+    Args:
+        root: the folder that holds the packages; they are read as they are at the first call.
+        entry: module and name of the function to start from.
     """
-    package = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        relative = path.relative_to(package)
-        if Path(relative.parts[0]).stem in _PRESENTATION:
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
+    sources = functools.cache(functools.partial(_Source, root))
+    waiting, reached, texts = [entry], {entry}, set()
+    while waiting:
+        module, name = waiting.pop()
+        source = sources(module)
+        if name in source.imports:  # a package passes the names of its modules on
+            found = [source.imports[name]]
+        else:
+            nodes = source.definitions.get(name, [])
+            found = [other for node in nodes for other in source.named_in(node)]
+            texts |= {source.text(node) for node in nodes}
+        for other in found:
+            if other not in reached and other[0] != __name__:
+                reached.add(other)
+                waiting.append(other)
+    return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:16]
+
+
+class _Source:
+    """One module as text: its definitions, and what the names that it imports stand for.
+
+    Attributes:
+        definitions: statements by the name that they define at the top of the module.
+        imports: module and name by local name; for an imported module the name is empty. Modules
+            outside `root` are left out.
+    """
+
+    def __init__(self, root: Path, module: str) -> None:
+        path = _file(root, module)
+        body = ast.parse(path.read_text(encoding="utf-8")).body if path else []
+        self.module = module
+        self.definitions: dict[str, list[ast.stmt]] = {}
+        self.imports: dict[str, tuple[str, str]] = {}
+        for statement in body:
+            for name in _defined(statement):
+                self.definitions.setdefault(name, []).append(statement)
+        for node in (node for statement in body for node in ast.walk(statement)):
+            if isinstance(node, ast.ImportFrom) and node.module and _file(root, node.module):
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    place = (inner, "") if _file(root, inner) else (node.module, alias.name)
+                    self.imports[alias.asname or alias.name] = place
+
+    def named_in(self, node: ast.AST) -> Iterator[tuple[str, str]]:
+        """Give module and name of everything that a definition mentions."""
+        for part in ast.walk(node):
+            if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
+                module, name = self.imports.get(part.value.id, ("", "unknown"))
+                if not name:
+                    yield module, part.attr
+            elif isinstance(part, ast.Name):
+                if part.id in self.definitions:
+                    yield self.module, part.id
+                elif self.imports.get(part.id, ("", ""))[1]:
+                    yield self.imports[part.id]
+
+    def text(self, node: ast.stmt) -> str:
+        """Return a definition without docstrings, formatting and names of modules."""
+        for part in ast.walk(node):
+            body = getattr(part, "body", None)
             if isinstance(body, list) and body and _is_docstring(body[0]):
-                node.body = body[1:]
-        digest.update(f"{relative.as_posix()}\n{ast.dump(tree)}\n".encode())
-    return digest.hexdigest()[:16]
+                part.body = body[1:]
+            elif isinstance(part, ast.Name) and self.imports.get(part.id, ("", "unknown"))[1] == "":
+                part.id = "module"
+        return ast.dump(node)
+
+
+def _file(root: Path, module: str) -> Path | None:
+    """Return the file of a module under `root`; None if there is none."""
+    place = root.joinpath(*module.split("."))
+    files = (place.with_suffix(".py"), place / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
+
+
+def _defined(statement: ast.stmt) -> list[str]:
+    """Return the names that a statement at the top of a module defines."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = getattr(statement, "targets", None) or [statement.target]
+        names = [node for target in targets for node in ast.walk(target)]
+        return [node.id for node in names if isinstance(node, ast.Name)]
+    return []
 
 
 def commit() -> str:

@@ -50,16 +50,19 @@ def shared_value_metrics(
             candidate_embeddings=of(parts["candidate_images"], attribute),
             **parts,
         )
-        for attribute, name, parts in _attributes(split)
+        for attribute, name, parts in _attributes_several_values(split)
     }
 
 
 def random_shared_value_metrics(split: Split) -> dict[str, np.ndarray]:
     """Return the exact expectations of `shared_value_metrics` for a random ranking."""
-    return {name: random_shared_value_precisions(**parts) for _, name, parts in _attributes(split)}
+    return {
+        name: random_shared_value_precisions(**parts)
+        for _, name, parts in _attributes_several_values(split)
+    }
 
 
-def _attributes(split: Split) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
+def _attributes_several_values(split: Split) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
     """Yield index, name, images and their values of each attribute that has queries."""
     for index, name in enumerate(split.attributes.names):
         labels = split.labels[split.labels[:, 1] == index]

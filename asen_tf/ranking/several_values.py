@@ -9,7 +9,7 @@ import numpy as np
 from asen_tf.ranking.chance import random_average_precision
 from asen_tf.ranking.retrieval import cores, measure_ranks, relevant_ranks
 
-_BLOCK = 128  # queries ranked together
+_BLOCK_SEVERAL_VALUES = 128  # queries ranked together
 
 
 def shared_value_precisions(
@@ -20,7 +20,7 @@ def shared_value_precisions(
     candidate_embeddings: np.ndarray,
     candidate_images: np.ndarray,
     candidate_holds: np.ndarray,
-    block: int = _BLOCK,
+    block: int = _BLOCK_SEVERAL_VALUES,
 ) -> np.ndarray:
     """Return average precisions of one attribute; relevant is who shares any value of the query.
 

@@ -39,7 +39,7 @@ def cluster_strategy() -> tf.distribute.MultiWorkerMirroredStrategy:
             raise
         raise ClusterError(
             "strategy multi_worker must come first: TensorFlow has computed something in this "
-            "process already; call asen_tf.experiment.run before anything else of TensorFlow"
+            "process already; train before anything else of TensorFlow"
         ) from error
 
 
