@@ -35,7 +35,7 @@ notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks
 
 explore: $(VENV)/.installed ## look at a study in the browser: search, attention, regions [STUDY=quick]
-	@$(RUN) -m asen_tf.explorer --study $(STUDY)
+	@$(RUN) -m asen_apps.explorer --study $(STUDY)
 
 tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores [JOBS=2]
 	@mkdir -p results/tuning/notebooks
@@ -66,7 +66,7 @@ bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 
 	$(RUN) -m benchmarks.table
 
 test-torch: $(VENV)/.installed-torch ## run the tests of PyTorch checkpoints
-	$(RUN) -m pytest tests/test_weights.py tests/test_weights_files.py
+	$(RUN) -m pytest tests/method/test_weights.py tests/method/test_weights_files.py
 
 lint: $(VENV)/.installed-dev ## check style, format, and that notebooks hold no outputs
 	$(RUN) -m ruff check .
@@ -92,7 +92,7 @@ clean: ## remove caches, and results that git does not keep; data and .venv stay
 	@if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then git clean -dfXq -- results; \
 		else echo "Not a git work tree: results/ is left as it is."; fi
 	rm -rf __pycache__ .pytest_cache .ruff_cache .hypothesis build *.egg-info .doit.db*
-	find asen_tf data_prep tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find asen_tf asen_study asen_apps data_prep tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 clean-data: ## remove the data that the study made, data/Garments and data/smoke; other data stays

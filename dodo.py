@@ -11,10 +11,10 @@ import os
 
 from doit import get_var
 
-from asen_tf import report
-from asen_tf.cells import Attempt, Cell, Progress, failures
-from asen_tf.matrix import MAIN, ROWS
-from asen_tf.pipeline import Step, Study
+from asen_study import report
+from asen_study.cells import Attempt, Cell, Progress, failures
+from asen_study.matrix import MAIN, ROWS
+from asen_study.pipeline import Step, Study
 
 DOIT_CONFIG = {"default_tasks": ["quick"], "verbosity": 2}
 DOIT_CONFIG |= {"backend": "sqlite3", "dep_file": ".doit.db"}

@@ -1,7 +1,7 @@
 """Attribute-specific embeddings for fine-grained fashion similarity, in Keras.
 
 Importing the package checks the versions of Python, Keras and TensorFlow and loads nothing heavy:
-`asen_tf.annotations`, `asen_tf.ranking` and `asen_tf.config` never load TensorFlow.
+`asen_tf.data`, `asen_tf.evaluation` and `asen_tf.config` never load TensorFlow.
 """
 
 import importlib

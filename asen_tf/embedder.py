@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from asen_tf.data import ImageError, load_image
-from asen_tf.data.images import upright
+from asen_tf.data.images import ImageError, load_image, upright
 from asen_tf.models import ModelFileError, SimilarityModel, load_saved
-from asen_tf.models.pairs import attribute_index, chosen_embedding
+from asen_tf.models.base import attribute_index, chosen_embedding
 
 _BATCH = 32  # images that are embedded together
 

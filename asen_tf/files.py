@@ -1,4 +1,7 @@
-"""Files that are there in full or not at all, and what is in them."""
+"""Files that are there in full or not at all, and what is in them.
+
+What was being done when an error was raised.
+"""
 
 from __future__ import annotations
 
@@ -55,3 +58,25 @@ def file_digest(path: Path | str) -> str:
     """Return the SHA-256 of a file, in hexadecimal; it is read piece by piece."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+_NOTE = "_asen_tf_activity"
+
+
+@contextmanager
+def during(activity: str) -> Iterator[None]:
+    """Note on an error that leaves the block what was being done; the innermost note counts.
+
+    It also decorates a function, whose calls are then the block.
+    """
+    try:
+        yield
+    except Exception as error:
+        if activity_of(error) is None:
+            setattr(error, _NOTE, activity)
+        raise
+
+
+def activity_of(error: BaseException) -> str | None:
+    """Return what `during` has noted on an error; None where it has not."""
+    return getattr(error, _NOTE, None)

@@ -17,7 +17,7 @@ def start(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("module", ["asen_tf.ranking", "asen_tf.annotations"])
+@pytest.mark.parametrize("module", ["asen_tf.evaluation", "asen_tf.data"])
 def test_import_without_tensorflow(paired: Any, notes: Any, module: str) -> None:
     """What a process that imports the module takes beyond one that does nothing."""
     whole, nothing = paired(lambda: start(f"import {module}"), lambda: start("pass"), rounds=7)

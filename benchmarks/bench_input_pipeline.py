@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asen_tf.data import Dataset, load_image, training_steps
+from asen_tf.data.dataset import Dataset
+from asen_tf.data.images import load_image
+from asen_tf.data.pipeline import training_steps
 from asen_tf.models import build_model
 from asen_tf.presets import paper, quick
-from asen_tf.training.objective import SimilarityObjective
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
 from asen_tf.training.similarity import epoch_planner
-from asen_tf.training.trainer import Trainer
+from asen_tf.training.trainer import SimilarityObjective, Trainer
 from data_prep.synthetic import make_dataset
 
 STEPS = 40

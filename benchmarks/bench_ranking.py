@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from asen_tf.ranking import average_precisions
+from asen_tf.evaluation import average_precisions
 
 ATTRIBUTES, QUERIES, CANDIDATES, DIMENSIONS, VALUES = 8, 450, 1800, 2048, 7
 

@@ -15,9 +15,8 @@ from asen_tf.files import replacing
 from asen_tf.layers import RegionOfInterest
 from asen_tf.models import build_model
 from asen_tf.presets import paper
-from asen_tf.training.objective import SimilarityObjective
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
-from asen_tf.training.trainer import Trainer
+from asen_tf.training.trainer import SimilarityObjective, Trainer
 from benchmarks.arithmetic import forward_flops, matrix_product_peak
 from benchmarks.table import MEASURED, OPERATIONS
 from benchmarks.where_time_goes import by_operation

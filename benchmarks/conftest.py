@@ -20,8 +20,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from asen_study.provenance import commit
 from asen_tf.files import replacing
-from asen_tf.provenance import commit
 from benchmarks.table import MEASURED, RATIOS
 
 TABLE = MEASURED / RATIOS

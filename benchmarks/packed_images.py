@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asen_tf.annotations import read_split
-from asen_tf.data.packing import pack
-from asen_tf.data.shards import PackedImages, shard_folder
-from asen_tf.data.sources import FileImages, ImageSource
+from asen_tf.data import read_split
+from asen_tf.data.images import FileImages, ImageSource
+from asen_tf.data.shards import PackedImages, pack, shard_folder
 from data_prep.synthetic import make_dataset
 
 TURNS, BATCH = 3, 48

@@ -21,8 +21,8 @@ import faiss
 import numpy as np
 from tqdm import tqdm
 
+from asen_apps.search.faiss_backend import FaissBackend
 from asen_tf.files import write_text
-from asen_tf.retrieval.faiss_backend import FaissBackend
 
 K, SPREAD, PER_CLUSTER = 10, 0.7, 100
 KINDS = (("exact", "float32"), ("exact", "float16"), ("hnsw", "float32"), ("hnsw", "float16"))

@@ -25,16 +25,17 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from asen_study.experiment import starting_model
+from asen_study.figures.style import themed
+from asen_study.matrix import settings
+from asen_study.production import open_dataset
+from asen_study.provenance import describe
 from asen_tf.config import ExperimentConfig
-from asen_tf.evaluation import validate
-from asen_tf.figures.style import themed
+from asen_tf.evaluation.report import validate
 from asen_tf.files import replacing, write_json
-from asen_tf.matrix import settings
 from asen_tf.presets import quick
-from asen_tf.production import open_dataset
-from asen_tf.provenance import describe
-from asen_tf.starts import starting_model
-from asen_tf.training import BEST, phases, train
+from asen_tf.training import BEST, train
+from asen_tf.training import similarity as phases
 
 EVERY = 20  # steps between validations
 STEPS, LONGER = 800, 2400  # of the other protocols, and of random triplets

@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from asen_tf.annotations import AnnotationError, write_text
+from asen_tf.data import AnnotationError
+from asen_tf.files import write_text
 
 MAX_BYTES = 200 * 2**30  # unpacked, of one archive; FashionAI's larger part has some 10 GB
 MAX_FILES = 2_000_000

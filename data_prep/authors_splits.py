@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asen_tf.annotations import (
+from asen_tf.data import (
     SPLITS,
     AnnotationError,
     AttributeTable,

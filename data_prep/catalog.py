@@ -13,12 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from asen_tf.annotations import (
-    SPLITS,
-    AnnotationError,
-    AttributeTable,
-    dataset_root,
-)
+from asen_tf.data import SPLITS, AnnotationError, AttributeTable, dataset_root
 from data_prep.catalog_csv import read_catalogue
 from data_prep.command import Report, run_command
 from data_prep.image_files import place_image

@@ -7,12 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from asen_tf.annotations import (
-    SPLITS,
-    AnnotationError,
-    check_image_name,
-    read_text,
-)
+from asen_tf.data import SPLITS, AnnotationError, check_image_name, read_text
 
 _SEPARATORS = ",;\t|"
 _IMAGE, _SPLIT = "image", "split"

@@ -19,18 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from asen_tf.annotations import (
+from asen_tf.data import (
     SPLITS,
     AnnotationError,
     Problem,
     Split,
     find_problems,
-    random_maps,
     read_meta,
     read_regions,
     read_split,
     read_value_names,
 )
+from asen_tf.evaluation.metrics import random_maps
 from data_prep.check_text import render
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asen_tf.annotations import AnnotationError
+from asen_tf.data import AnnotationError
 from data_prep.releases import BROKEN
 
 _SHOWN = 10  # images left out that are named

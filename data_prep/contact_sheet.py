@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from asen_tf.annotations import (
+from asen_tf.data import (
     SPLITS,
     AnnotationError,
     read_meta,

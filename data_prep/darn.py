@@ -13,13 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asen_tf.annotations import (
-    AnnotationError,
-    AttributeTable,
-    check_image_name,
-    read_text,
-    write_text,
-)
+from asen_tf.data import AnnotationError, AttributeTable, check_image_name, read_text
+from asen_tf.files import write_text
 from data_prep.authors_splits import ReleasedSplit, apply_released, read_released
 from data_prep.command import Report, run_command
 from data_prep.download import download as fetch_images

@@ -12,11 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from asen_tf.annotations import (
-    AnnotationError,
-    AttributeTable,
-    check_image_name,
-)
+from asen_tf.data import AnnotationError, AttributeTable, check_image_name
 from data_prep.authors_splits import apply_released, read_released
 from data_prep.command import SPLITS_OPTION, Report, run_command
 from data_prep.image_files import place_image

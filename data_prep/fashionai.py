@@ -12,12 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from asen_tf.annotations import (
-    AnnotationError,
-    AttributeTable,
-    check_image_name,
-    read_text,
-)
+from asen_tf.data import AnnotationError, AttributeTable, check_image_name, read_text
 from data_prep.archives import members_of, unpack
 from data_prep.authors_splits import apply_released, read_released
 from data_prep.command import SPLITS_OPTION, Report, run_command

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asen_tf.data.packing import pack
+from asen_tf.data.shards import pack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from asen_tf.annotations import AnnotationError
+from asen_tf.data import AnnotationError
 from data_prep import catalog, darn, deepfashion, fashionai, zappos50k
 from data_prep.command import Report
 

@@ -8,14 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asen_tf.annotations import (
-    SPLITS,
-    AnnotationError,
-    AttributeTable,
-    write_meta,
-    write_split,
-    write_text,
-)
+from asen_tf.data import SPLITS, AnnotationError, AttributeTable, write_meta, write_split
+from asen_tf.files import write_text
 from data_prep.image_files import broken_images
 from data_prep.partition import split_images, split_rows
 

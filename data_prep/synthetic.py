@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from asen_tf.annotations import AttributeTable, write_meta, write_regions, write_split, write_text
+from asen_tf.data import AttributeTable, write_meta, write_regions, write_split
+from asen_tf.files import write_text
 from data_prep.garments.files import image_path, make_image
 from data_prep.garments.values import ATTRIBUTES, VALUES
 from data_prep.partition import split_images, split_rows

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from asen_tf.annotations import (
+from asen_tf.data import (
     AnnotationError,
     AttributeTable,
     check_range,

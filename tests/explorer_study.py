@@ -7,9 +7,9 @@ from pathlib import Path
 
 import keras
 
-from asen_tf.annotations import read_meta
+from asen_study.matrix import settings
 from asen_tf.config import ExperimentConfig
-from asen_tf.matrix import settings
+from asen_tf.data import read_meta
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from known_vectors import KnownEmbedder, paths, random_vectors
 
-from asen_tf.retrieval import AttributeIndex, RetrievalError
+from asen_apps.search import AttributeIndex, RetrievalError
 
 WATCHED = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir")
 FEW, MANY, DIMENSION = 20, 4000, 256

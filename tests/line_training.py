@@ -11,8 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
-from asen_tf.training.stage import run_stage
-from asen_tf.training.state import TrainingState
+from asen_tf.training.stage import TrainingState, run_stage
 from asen_tf.training.trainer import Trainer
 
 EPOCHS, STEPS = 4, 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from known_vectors import KnownEmbedder, paths, random_vectors
 
-from asen_tf.retrieval import AttributeIndex
+from asen_apps.search import AttributeIndex
 
 COUNT = 60
 EMBEDDER = KnownEmbedder(

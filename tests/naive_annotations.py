@@ -7,7 +7,7 @@ import re
 
 import naive_releases
 
-from asen_tf.annotations import AttributeTable
+from asen_tf.data import AttributeTable
 
 TABLE = AttributeTable(("length", "neck"), (3, 2))
 FILES, LARGEST = 4, 2**31 - 1

@@ -15,7 +15,7 @@ import numpy as np
 from odd_images import EVERY, content
 from PIL import Image
 
-from asen_tf.annotations import SPLITS, read_split
+from asen_tf.data import SPLITS, read_split
 from data_prep.garments.values import ATTRIBUTES, VALUES
 from data_prep.synthetic import make_dataset
 

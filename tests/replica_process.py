@@ -28,9 +28,10 @@ def history(config, dataset, replicas: int, directory: Path) -> list[dict[str, f
     import keras
     import tensorflow as tf
 
+    from asen_study.production import strategy
     from asen_tf.models import build_model
-    from asen_tf.production import strategy
-    from asen_tf.training import phases, train
+    from asen_tf.training import similarity as phases
+    from asen_tf.training import train
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
@@ -51,9 +52,10 @@ def main() -> None:
     halves = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
 
+    from asen_study.production import open_dataset
     from asen_tf.presets import smoke
-    from asen_tf.production import open_dataset
-    from asen_tf.training import objective, similarity
+    from asen_tf.training import similarity
+    from asen_tf.training import trainer as objective
 
     whole = {
         "statistics": (similarity, "share_statistics", lambda network: None),

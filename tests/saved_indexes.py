@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from known_vectors import KnownEmbedder, paths, random_vectors
 
-from asen_tf.retrieval import AttributeIndex
+from asen_apps.search import AttributeIndex
 
 COUNT, DIMENSION = 300, 16
 EMBEDDER = KnownEmbedder(

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from keras_tuner.engine.trial import Trial
 
+from asen_study.tuning import RunSettings, Search
+from asen_study.tuning.oracles import DurableOracle, oracle
+from asen_study.tuning.tuner import RunTuner
 from asen_tf.presets import quick
-from asen_tf.tuning import RunSettings, Search
-from asen_tf.tuning.durable import DurableOracle
-from asen_tf.tuning.oracles import oracle
-from asen_tf.tuning.tuner import RunTuner
 
 CONFIG = quick().override(stage1_epochs=3, stage2_epochs=2)
 FIELDS = ("margin", "roi_threshold", "sampling", "images_per_value")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from asen_tf.tuning import Search
+from asen_study.tuning import Search
 
 ROOT = Path(__file__).parents[1]
 # Trials differ in what stage 1 knows nothing of, so that they share it, too: seconds less each.
@@ -30,9 +30,9 @@ def searching(folder: Path, results: str, trials: int) -> Search:
 
 
 def start(search: Search, log: Path, *options: str) -> subprocess.Popen:
-    """Start `python -m asen_tf.tuning`, with one core."""
+    """Start `python -m asen_study.tuning`, with one core."""
     places = search.places
-    command = [sys.executable, "-u", "-m", "asen_tf.tuning", *options, "--preset", search.preset]
+    command = [sys.executable, "-u", "-m", "asen_study.tuning", *options, "--preset", search.preset]
     command += ["--trials", str(search.trials), "--fields", ",".join(search.fields)]
     command += [part for name in places for part in (f"--{name.replace('_', '-')}", places[name])]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bs4 import BeautifulSoup
 
-from asen_tf.explorer import App
+from asen_apps.explorer import App
 
 
 def texts(app: App) -> tuple[BeautifulSoup, str]:

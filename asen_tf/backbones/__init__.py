@@ -2,4 +2,8 @@
 
 from asen_tf.backbones.build import BackboneError, build_backbone, normalisation_mode
 
-__all__ = ["BackboneError", "build_backbone", "normalisation_mode"]
+__all__ = [
+    "BackboneError",
+    "build_backbone",
+    "normalisation_mode",
+]

@@ -7,18 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from asen_tf.annotations import (
-    AnnotationError,
-    AttributeTable,
-    Split,
-    fingerprint,
-    read_meta,
-    read_regions,
-    read_split,
-)
-from asen_tf.data.regions import true_squares
+from asen_tf.data import fingerprint
+from asen_tf.data.boxes import read_regions
+from asen_tf.data.images import CachedImages, FileImages, GlobalViews, ImageSource
+from asen_tf.data.reading import read_meta, read_split
+from asen_tf.data.records import AnnotationError, AttributeTable, Split
 from asen_tf.data.shards import PackedImages, read_index
-from asen_tf.data.sources import CachedImages, FileImages, GlobalViews, ImageSource
+from asen_tf.data.squares import true_squares
 
 SPLITS = ("train", "valid", "test")
 
@@ -52,14 +47,14 @@ class Dataset:
         missing: "error" or "skip", for image files that are not on the disk.
         cache: decode every image once, into `<dataset folder>/.cache`.
         true_regions: read the true boxes of the parts as well.
-        packed: take the images from shards (`asen_tf.data.packing`); their files may be absent.
+        packed: take the images from shards (`asen_tf.data.shards`); their files may be absent.
 
     Attributes:
         attributes: names and numbers of values.
         fingerprint: identifies the content of the split files and images.
 
     Raises:
-        asen_tf.annotations.AnnotationError: for anything wrong with the split files.
+        asen_tf.data.AnnotationError: for anything wrong with the split files.
     """
 
     def __init__(

@@ -1,4 +1,9 @@
-"""tf.data pipelines: planned steps in, grouped batches of pixels out."""
+"""tf.data pipelines: planned steps in, grouped batches of pixels out.
+
+Random changes of training images that leave every attribute's value as it is.
+
+For the pretraining step alone: the paper trains its two stages without augmentation.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,41 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from asen_tf.data.augmentation import augment
+from asen_tf.data.images import ImageSource
 from asen_tf.data.sampling import Plan
-from asen_tf.data.sources import ImageSource
+
+_SCALE = 0.05  # zoom by up to this share, in or out
+_SHIFT = 0.06  # move by up to this share of the side
+
+
+def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirror, zoom and move images, each in its own way.
+
+    Args:
+        images: `(B, H, W, 3)` uint8.
+        seed: `(2,)` integers; the result is a pure function of images and seed.
+
+    Returns:
+        `(B, H, W, 3)` uint8. Where a moved image ends, its edge is repeated.
+    """
+    batch, side = tf.shape(images)[0], tf.cast(tf.shape(images)[2], tf.float32)
+    noise = tf.random.stateless_uniform((batch, 4), seed, -1.0, 1.0)
+    mirror, zoom, x, y = tf.unstack(noise, axis=1)
+    step_y = tf.exp(_SCALE * zoom)
+    step_x = step_y * tf.where(mirror < 0.0, -1.0, 1.0)
+    centre, zero = (side - 1.0) / 2.0, tf.zeros_like(x)
+    offset_x = centre - step_x * centre + _SHIFT * side * x
+    offset_y = centre - step_y * centre + _SHIFT * side * y
+    # Rows map output pixels to input pixels: x' = a0 x + a2, y' = b1 y + b2.
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack([step_x, zero, offset_x, zero, step_y, offset_y, zero, zero], axis=1),
+        output_shape=tf.shape(images)[1:3],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+    return tf.cast(tf.round(moved), tf.uint8)
 
 
 def training_steps(
@@ -36,7 +73,7 @@ def training_steps(
         sources: images at source size, by index; None while only the global branch trains.
         first_epoch: 0-based; a resumed run starts later than 0.
         epochs: the epoch to stop before.
-        augmentation_seed: change the views at random (see `asen_tf.data.augmentation`), as a pure
+        augmentation_seed: change the views at random (see `asen_tf.data.pipeline`), as a pure
             function of this seed and the step; None leaves them as they are.
         squares: `(n, A, 4)` int32, what the local branch is to see of each image and attribute;
             None where the attention decides.

@@ -1,6 +1,42 @@
-"""Evaluation: embeddings of a split, retrieval, localisation."""
+"""Evaluation: embeddings of a split, retrieval, localisation.
 
-from asen_tf.evaluation.embedding import PairEmbeddings, embed_labelled_pairs
-from asen_tf.evaluation.report import evaluate, validate
+Retrieval metrics: arrays in, numbers out. NumPy only; results are fractions, not percent.
+"""
 
-__all__ = ["PairEmbeddings", "embed_labelled_pairs", "evaluate", "validate"]
+from asen_tf.evaluation.metrics import (
+    average_precision,
+    macro,
+    overall,
+    precision_at_k,
+    random_average_precision,
+    random_average_precisions,
+    random_map,
+    recall_at_k,
+    summarise,
+)
+from asen_tf.evaluation.ranking import (
+    average_precisions,
+    mean_average_precision,
+    normalise,
+    random_shared_value_precisions,
+    retrieval_metrics,
+    shared_value_precisions,
+)
+
+__all__ = [
+    "average_precision",
+    "average_precisions",
+    "macro",
+    "mean_average_precision",
+    "normalise",
+    "overall",
+    "precision_at_k",
+    "random_average_precision",
+    "random_average_precisions",
+    "random_map",
+    "random_shared_value_precisions",
+    "recall_at_k",
+    "retrieval_metrics",
+    "shared_value_precisions",
+    "summarise",
+]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from asen_tf.activity import during
-from asen_tf.data import SplitImages
+from asen_tf.data.dataset import SplitImages
+from asen_tf.files import during
 from asen_tf.models import SimilarityModel
 
 

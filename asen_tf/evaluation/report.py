@@ -9,28 +9,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from asen_tf.annotations import Split, read_regions
 from asen_tf.config import ExperimentConfig
-from asen_tf.data import Dataset, SplitImages, boxes_in_square
-from asen_tf.evaluation.attention import attention_entropy, region_side
+from asen_tf.data import Split, read_regions
+from asen_tf.data.dataset import Dataset, SplitImages
+from asen_tf.data.squares import boxes_in_square
 from asen_tf.evaluation.embedding import PairEmbeddings, embed_labelled_pairs
-from asen_tf.evaluation.fusion import fusion_sweep
-from asen_tf.evaluation.localisation import localisation_rows
-from asen_tf.evaluation.retrieval import (
+from asen_tf.evaluation.localisation import attention_entropy, localisation_rows, region_side
+from asen_tf.evaluation.metrics import summarise
+from asen_tf.evaluation.queries import (
+    fusion_sweep,
+    has_several_values,
     map_rows,
     query_metrics,
     random_metrics,
-    validation_map,
-)
-from asen_tf.evaluation.several_values import (
-    has_several_values,
     random_shared_value_metrics,
     shared_value_metrics,
+    validation_map,
 )
 from asen_tf.evaluation.triplets import triplet_accuracy, triplet_rows
 from asen_tf.files import write_json
 from asen_tf.models import SimilarityModel
-from asen_tf.ranking import summarise
 
 
 def validate(images: SplitImages, *, batch: int) -> Callable[[SimilarityModel], dict[str, float]]:

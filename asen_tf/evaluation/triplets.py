@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from asen_tf.annotations import Split
+from asen_tf.data import Split
 from asen_tf.evaluation.embedding import PairEmbeddings
-from asen_tf.ranking import normalise
+from asen_tf.evaluation.ranking import normalise
 
 _TRIES = 20  # draws for each triplet wanted, before what was found has to do
 _Z = 1.959963984540054  # of the normal distribution, for 95%

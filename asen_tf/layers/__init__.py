@@ -1,14 +1,15 @@
 """Keras layers of attribute-specific embedding."""
 
-from asen_tf.layers.average_attention import AverageAttention
 from asen_tf.layers.channel_attention import AttributeChannelAttention
 from asen_tf.layers.conditional_mask import ConditionalMask
-from asen_tf.layers.global_view import global_view
-from asen_tf.layers.image_normalisation import ImageNormalisation
+from asen_tf.layers.pixels import ImageNormalisation, global_view
 from asen_tf.layers.position_gate import PositionGate
-from asen_tf.layers.product_attention import ProductSpatialAttention
 from asen_tf.layers.region_of_interest import RegionOfInterest, crop_regions, region_boxes
-from asen_tf.layers.spatial_attention import AttributeSpatialAttention
+from asen_tf.layers.spatial_attention import (
+    AttributeSpatialAttention,
+    AverageAttention,
+    ProductSpatialAttention,
+)
 
 __all__ = [
     "AttributeChannelAttention",

@@ -8,8 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from asen_tf.branches import build_asen, build_asen_v2
-from asen_tf.models.relatives import SingleBranch
+from asen_tf.models.relatives import SingleBranch, build_asen, build_asen_v2
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")

@@ -60,15 +60,17 @@ def load_saved(path: Path | str) -> SimilarityModel:
 def _check(path: Path, config: Any) -> None:
     """Raise unless a saved model's configuration is that of a method, free of other objects."""
     known = {
-        keras.saving.get_registered_name(method): (method.__module__, method.__name__)
-        for method in METHODS.values()
+        keras.saving.get_registered_name(method): method.__name__ for method in METHODS.values()
     }
     asked = config if isinstance(config, dict) else {}
-    name, place = asked.get("registered_name"), (asked.get("module"), asked.get("class_name"))
-    if not isinstance(name, str) or known.get(name) != place:
+    name, kind, module = (asked.get(x) for x in ("registered_name", "class_name", "module"))
+    # Keras finds a registered class by its name and does not import the module, which may have
+    # been another one when the file was saved; it must be one of this package all the same.
+    ours = isinstance(module, str) and module.split(".")[0] == "asen_tf"
+    if not isinstance(name, str) or known.get(name) != kind or not ours:
         raise ModelFileError(
-            f"{path}: the file must hold a method of this package; got {place[1]!r} of "
-            f"{place[0]!r}; it is not loaded, because loading it could run code"
+            f"{path}: the file must hold a method of this package; got {kind!r} of {module!r}; it "
+            "is not loaded, because loading it could run code"
         )
     if _names_objects(asked.get("config")) or asked.get("build_config"):
         raise ModelFileError(

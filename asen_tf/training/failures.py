@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
-from asen_tf.activity import activity_of
 from asen_tf.config import ExperimentConfig
-from asen_tf.training.workers import ClusterError
+from asen_tf.files import activity_of
+from asen_tf.training.cluster import ClusterError
 
 # What TensorFlow raises in a worker whose peers cannot be reached any more.
 _PEER_GONE = (

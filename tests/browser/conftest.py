@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from asen_tf import experiment
-from asen_tf.matrix import MAIN, settings
+from asen_study import experiment
+from asen_study.matrix import MAIN, settings
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
 
@@ -78,7 +78,7 @@ def served(
     study: tuple[Path, Path, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     log = tmp_path_factory.mktemp("served") / "log.txt"
-    command = [sys.executable, "-m", "asen_tf.explorer", "--study", study[2], "--no-browser"]
+    command = [sys.executable, "-m", "asen_apps.explorer", "--study", study[2], "--no-browser"]
     command += ["--results-dir", str(study[0]), "--data-dir", str(study[1]), "--port", "8950"]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)

@@ -8,7 +8,7 @@ from pathlib import Path
 import hostile_catalogue
 import pytest
 
-from asen_tf import evidence
+from asen_apps import evidence
 from asen_tf.embedder import Embedder
 
 pytestmark = pytest.mark.browser

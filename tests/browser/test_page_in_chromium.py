@@ -8,7 +8,7 @@ import re
 import pytest
 from PIL import Image
 
-from asen_tf.explorer.limits import LARGEST_BYTES
+from asen_apps.explorer.errors import LARGEST_BYTES
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,212 @@
+"""Pictures of a sheet: photographs, where the model looks in them, and the regions from near.
+
+The distributions that similarities are compared with, drawn with the found items marked.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from asen_apps.evidence.records import View
+from asen_study.figures.overlays import with_attention
+from asen_study.figures.style import COLOURS, WIDTH, themed
+from asen_tf.data import label
+from asen_tf.data.images import eight_bits, rgb, upright
+from asen_tf.embedder import Attention, Embedder
+
+PHOTOGRAPH, DETAIL = 480, 280  # px, the longest side of a photograph, and the side of the others
+_OPACITY = (0.15, 0.7)  # of the map over the image, where it is weakest and strongest
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image in the bytes of its file, for a page that stands alone.
+
+    Attributes:
+        data: PNG or JPEG bytes.
+        alt: what it shows.
+        kind: "png" or "jpeg".
+    """
+
+    data: bytes
+    alt: str
+    kind: str = "jpeg"
+
+    @cached_property
+    def source(self) -> str:
+        """The image as a `data:` address."""
+        return f"data:image/{self.kind};base64,{base64.b64encode(self.data).decode()}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one attribute makes of one image.
+
+    Attributes:
+        attention: the centre square in grey, the attention map in colours, the region framed.
+        region: the region, from near.
+        box: left, top, right, bottom of the region in pixels of the upright image.
+    """
+
+    attention: Picture
+    region: Picture
+    box: tuple[float, float, float, float]
+
+
+def photograph(path: Path, alt: str) -> Picture:
+    """Return the whole upright image, made smaller where it is larger than needed."""
+    image = _upright(path)
+    image.thumbnail((PHOTOGRAPH, PHOTOGRAPH), Image.Resampling.LANCZOS)
+    return Picture(_jpeg(image), alt)
+
+
+def look(embedder: Embedder, path: Path, attribute: str, who: str) -> Seen | None:
+    """Return where the model looks in an image; None for a model without attention.
+
+    Args:
+        embedder: the model.
+        path: an image file.
+        attribute: one that the model knows.
+        who: what the image is, for the alternative texts.
+    """
+    try:
+        attention = embedder.attend(path, attribute)
+    except ValueError as error:
+        if "has no attention" in str(error):
+            return None
+        raise
+    image = _upright(path)
+    left, top, right, bottom = attention.region
+    box = (max(left, 0.0), max(top, 0.0), min(right, image.width), min(bottom, image.height))
+    region = image.resize((DETAIL, DETAIL), Image.Resampling.BICUBIC, box=box)
+    what = f"{who}, {label(attribute)}"
+    return Seen(
+        Picture(
+            _jpeg(_overlaid(attention, image.size)), f"{what}: attention map, {_where(attention)}"
+        ),
+        Picture(_jpeg(region), f"{what}: the region that the map marks, from near"),
+        attention.region,
+    )
+
+
+def _overlaid(attention: Attention, size: tuple[int, int]) -> Image.Image:
+    """Return the centre square in grey under the map in colours, with the region framed."""
+    square = (DETAIL, DETAIL)
+    grey = Image.fromarray(attention.crop).convert("L").convert("RGB").resize(square)
+    side = min(size)
+    x, y = (size[0] - side) // 2, (size[1] - side) // 2
+    region = tuple(np.subtract(attention.region, (x, y, x, y)) / side)
+    return Image.fromarray(
+        with_attention(np.asarray(grey), attention.map, region, opacity=_OPACITY)
+    )
+
+
+def _where(attention: Attention) -> str:
+    """Say where the map is strongest, for those who cannot see it."""
+    if np.ptp(attention.map) == 0:
+        return "the same everywhere"
+    row, column = np.unravel_index(attention.map.argmax(), attention.map.shape)
+    height, width = attention.map.shape
+    down, right = (row + 0.5) / height, (column + 0.5) / width
+    return f"strongest {100 * down:.0f}% down and {100 * right:.0f}% to the right"
+
+
+def _upright(path: Path) -> Image.Image:
+    """Return an image in the colours that the model is given, all of it."""
+    with Image.open(path) as opened:
+        return rgb(eight_bits(upright(opened)))
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    written = io.BytesIO()
+    image.save(written, "JPEG", quality=88, optimize=True)
+    return written.getvalue()
+
+
+BINS = 80
+HIDDEN = 0.02  # share of the random pairs, the least similar ones, that the panels leave out
+_DOTS = 200  # per inch: sharp in print
+
+
+def edges(view: View) -> np.ndarray:
+    """Return the edges of equal bins from a view's least to its largest similarity."""
+    found = [item.similarities[view.name].value for item in view.found]
+    values = np.concatenate([view.random, view.nearest, found])
+    low, high = values.min(), values.max()
+    return np.linspace(min(low, high - 0.01), high, BINS + 1)
+
+
+@themed
+def draw(views: Sequence[View]) -> Figure:
+    """Draw a panel per view: random pairs, nearest neighbours, and the found items by rank."""
+    figure = Figure(figsize=(WIDTH, 1.75 * len(views) + 0.7), layout="constrained")
+    panels = figure.subplots(len(views), 1, squeeze=False)[:, 0]
+    for axes, view in zip(panels, views, strict=True):
+        bins = edges(view)
+        for values, style in (
+            (view.random, {"color": COLOURS["random"], "alpha": 0.45, "lw": 0}),
+            (view.nearest, {"color": COLOURS["global"], "histtype": "step", "lw": 1.6}),
+        ):
+            weights = np.full(len(values), 100 / len(values))
+            axes.hist(values, bins, weights=weights, **style)
+        top = axes.get_ylim()[1] * 1.35
+        marks = [found.similarities[view.name].value for found in view.found]
+        axes.vlines(marks, 0, top * 0.8, color=COLOURS["wrong"], lw=1.1)
+        left = min(np.quantile(view.random, HIDDEN), view.nearest.min(), *marks)
+        right = bins[-1] + 0.02 * (bins[-1] - left)
+        _ranks(axes, marks, top, (right - left) / 50)
+        axes.set(ylim=(0, top), xlim=(left, right), ylabel="percent of each")
+        axes.set_title(label(view.name), fontsize="medium")
+        axes.grid(visible=False, axis="x")
+        axes.set_xlabel("similarity")
+    names = [
+        f"random pairs of the catalogue ({len(views[0].random):,})",
+        f"its items' nearest neighbours ({len(views[0].nearest):,})",
+        "items found, by rank",
+    ]
+    grey, blue = panels[0].patches[0], panels[0].patches[-1]
+    handles = [grey, blue, panels[0].collections[0]]
+    figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize="medium")
+    return figure
+
+
+def picture(views: Sequence[View]) -> Picture:
+    """Return `draw` as a PNG."""
+    written = io.BytesIO()
+    draw(views).savefig(written, format="png", dpi=_DOTS, metadata={"Software": None})
+    names = ", ".join(label(view.name) for view in views)
+    alt = (
+        "Histograms of the similarity of random pairs of the catalogue and of its items to their "
+        f"nearest neighbours, with the items found for the design marked, for {names}; the tables "
+        "of this sheet give the same in numbers"
+    )
+    return Picture(written.getvalue(), alt, "png")
+
+
+def _ranks(axes: Axes, marks: Sequence[float], top: float, gap: float) -> None:
+    """Write the ranks over their marks, side by side where these are too near to each other."""
+    places = np.array(marks)
+    for _ in range(200):  # neighbours push each other apart; few passes would do
+        lacking = np.maximum(gap - (places[:-1] - places[1:]), 0.0) / 2
+        places[:-1] += lacking
+        places[1:] -= lacking
+    for rank, (mark, place) in enumerate(zip(marks, places, strict=True), start=1):
+        axes.annotate(
+            str(rank),
+            (mark, top * 0.8),
+            (place, top * 0.92),
+            ha="center",
+            va="center",
+            color=COLOURS["wrong"],
+            arrowprops={"arrowstyle": "-", "color": COLOURS["wrong"], "lw": 0.6, "shrinkA": 5},
+        )

@@ -1,0 +1,1 @@
+"""The study: runs, tables, figures and the pipeline that makes them."""

@@ -1,0 +1,83 @@
+"""The look of all figures, and the one way to keep and show them."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import seaborn as sns
+from IPython.display import Image
+from matplotlib.figure import Figure
+from PIL import Image as Pixels
+
+from asen_study.figures.overlays import REGION
+from asen_tf.files import replacing
+
+# Okabe and Ito's colours, told apart by all kinds of colour vision.
+COLOURS = {
+    "global": "#0072B2",
+    "local": "#E69F00",
+    "fused": "#009E73",
+    "random": "#4D4D4D",
+    "centre": "#4D4D4D",
+    "right": "#009E73",
+    "wrong": "#D55E00",
+    "truth": "#56B4E9",
+    "region": REGION,
+}
+WIDTH = 9.0  # inches, the width of a notebook's column
+_DOTS, _DOTS_SHOWN = 144, 100  # per inch, in the file and on the screen
+
+_THEME = {
+    **sns.plotting_context("notebook", font_scale=0.75),
+    **sns.axes_style("whitegrid"),
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+
+def themed(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Let a function draw in the project's theme, and leave everybody else's as it is."""
+
+    @functools.wraps(draw)
+    def inside(*arguments, **options) -> Figure:
+        with matplotlib.rc_context(_THEME):
+            return draw(*arguments, **options)
+
+    return inside
+
+
+def keep(figure: Figure, folder: Path | str, name: str, alt: str) -> Image:
+    """Save a figure as `<folder>/<name>.png` and return it for display.
+
+    Args:
+        figure: what a function of this package returned.
+        folder: the study's folder of figures; created.
+        name: the file's name, without suffix.
+        alt: what the picture shows, for those who cannot see it.
+    """
+    path = Path(folder) / f"{name}.png"
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=_DOTS, metadata={"Software": None, "Description": alt})
+    return picture(path, alt, width=round(figure.get_figwidth() * _DOTS_SHOWN))
+
+
+def picture(path: Path | str, alt: str, *, width: int | None = None) -> Image:
+    """Return a picture file for display, in whichever of PNG and JPEG is smaller.
+
+    Args:
+        path: a PNG or JPEG file.
+        alt: what the picture shows.
+        width: px on the screen; the picture's own when None.
+    """
+    with Pixels.open(path) as opened:
+        jpeg = io.BytesIO()
+        opened.convert("RGB").save(jpeg, "JPEG", quality=85, optimize=True)
+    smaller = min(Path(path).read_bytes(), jpeg.getvalue(), key=len)
+    return Image(data=smaller, alt=alt, width=width)

@@ -1,0 +1,105 @@
+"""Measuring a model that came as a file: an authors' checkpoint, say, or somebody else's training.
+
+`run(config)` of `asen_study.experiment` trains what it measures; here nothing is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from filelock import FileLock
+
+from asen_study import provenance
+from asen_study.production import open_dataset
+from asen_study.runs import Run
+from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.data.dataset import Dataset
+from asen_tf.evaluation.report import evaluate
+from asen_tf.files import file_digest, replacing, write_json
+from asen_tf.models import SimilarityModel, load_saved
+from asen_tf.models.build import METHODS
+
+
+def measure(
+    model_file: str | Path,
+    config: ExperimentConfig,
+    *,
+    data_dir: str | Path = "data",
+    results_dir: str | Path = "results",
+    study: str = "quick",
+) -> Run:
+    """Evaluate a saved model on a dataset's test split, or return what an earlier call found.
+
+    Writes `results_dir/study/<file's name>-<key>/`: what `asen_study.experiment.run` lists, without
+    `history.csv`, `model.keras` and `tensorboard/`, and in the place of `manifest.json`
+    `provenance.json` with the SHA-256 of the file. So a study's tables, which gather what was
+    trained with its settings, leave it out.
+
+    Args:
+        model_file: a `.keras` file, of `python -m asen_tf.weights`, for example.
+        config: names the dataset, and how to read and measure it. What the model is, and the sizes
+            that it wants, are the file's; settings of training play no part.
+        data_dir: the directory of meta.json and the datasets.
+        results_dir: where the studies are kept.
+        study: the study's directory.
+
+    Returns:
+        The evaluated run.
+
+    Raises:
+        asen_tf.models.ModelFileError: the file holds no model of this package.
+        ConfigError: the model knows other attributes than the dataset has.
+        asen_tf.data.AnnotationError: the dataset cannot be read.
+    """
+    file = Path(model_file)
+    model = load_saved(file)
+    config = settings_of(model, config)
+    dataset = open_dataset(config, data_dir)
+    _check_attributes(file, model, dataset)
+    origin = {
+        "model_file": file.name,
+        "model_sha256": file_digest(file),
+        "data_fingerprint": dataset.fingerprint,
+        "code_fingerprint": provenance.code_fingerprint(),
+    }
+    text = json.dumps([config.to_dict(), origin], sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:10]
+    name = re.sub(r"[^\w-]+", "_", file.stem)
+    finished = Path(results_dir) / study / f"{name}-{key}"
+    lock = finished.parent / ".work" / f"{finished.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # of two processes that want the same numbers, one makes them
+        if finished.exists():
+            print(f"{finished}: measured before, nothing to do", flush=True)
+            return Run(finished)
+        print(f"{finished}: measuring {file} on {dataset.name}", flush=True)
+        keras.utils.set_random_seed(config.seed)
+        tf.config.experimental.enable_op_determinism()
+        with replacing(finished) as output:
+            output.mkdir()
+            evaluate(model, config, dataset, output)
+            write_json(output / "config.json", config.to_dict())
+            write_json(output / "provenance.json", {**origin, **provenance.describe()})
+    return Run(finished)
+
+
+def settings_of(model: SimilarityModel, config: ExperimentConfig) -> ExperimentConfig:
+    """Return a configuration with the model's own method, sizes and parts."""
+    names = {field.name for field in dataclasses.fields(config)}
+    own = {name: value for name, value in model.get_config().items() if name in names}
+    (method,) = [name for name, kind in METHODS.items() if kind is type(model)]
+    return config.override(method=method, **own)
+
+
+def _check_attributes(file: Path, model: SimilarityModel, dataset: Dataset) -> None:
+    if model.attribute_names != dataset.attributes.names:
+        raise ConfigError(
+            f"{file}: the model must know the attributes of {dataset.name}, in their order: "
+            f"{', '.join(dataset.attributes.names)}; got {', '.join(model.attribute_names)}"
+        )

@@ -1,0 +1,173 @@
+"""The finished runs of a study, and which of them count for its tables.
+
+Reading what finished runs hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from asen_study.matrix import ROWS, row_of, settings
+from asen_study.provenance import code_fingerprint
+from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.evaluation.embedding import PairEmbeddings
+from asen_tf.models import SimilarityModel, load_saved
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its directory, and readers of what it holds.
+
+    Attributes:
+        path: the run's directory.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The run's configuration."""
+        return ExperimentConfig.from_dict(self._json("config.json"))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The run's numbers, as `metrics.json` holds them."""
+        return self._json("metrics.json")
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Provenance: hashes, versions, commit, machine, time, memory."""
+        return self._json("manifest.json")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return one of the run's tables: "map", "localisation" or "history"."""
+        return pd.read_csv(self.path / f"{name}.csv")
+
+    def has(self, name: str) -> bool:
+        """Return whether the run holds a table of that name; "localisation" needs true boxes."""
+        return (self.path / f"{name}.csv").exists()
+
+    def load_model(self) -> SimilarityModel:
+        """Load the trained model; runs no code from the file."""
+        return load_saved(self.path / "model.keras")
+
+    def test_pairs(self) -> PairEmbeddings:
+        """Return what the model said of the test split's (image, attribute) pairs."""
+        with np.load(self.path / "test_pairs.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return PairEmbeddings(arrays.pop("pairs"), arrays)
+
+    def _json(self, name: str) -> dict[str, Any]:
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run, as its directory describes it.
+
+    Attributes:
+        path: the run's directory.
+        settings: its `config.json`.
+        manifest: its `manifest.json`.
+    """
+
+    path: Path
+    settings: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Fingerprints of the code and the data; runs of one table share both."""
+        return self.manifest["code_fingerprint"], self.manifest["data_fingerprint"]
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether it is a method's run, with its numbers; what runs start from is not."""
+        return (self.path / "metrics.json").exists()
+
+    def row(self, study: ExperimentConfig) -> str | None:
+        """Return the row of the matrix that it is in a study; None if it is none."""
+        return row_of(self.settings, study)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The runs of a study's tables, and why the others are not among them.
+
+    Attributes:
+        runs: the runs that count, in the order of the matrix, then by seed.
+        rows: the row of the matrix that each of `runs` is.
+        left_out: the reason, by the name of the run's directory.
+    """
+
+    runs: tuple[FinishedRun, ...]
+    rows: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+
+def finished_runs(place: Path) -> list[FinishedRun]:
+    """Return everything finished under `results/<study>/`, backbones included, by name."""
+    found = []
+    for path in sorted(place.glob("*/manifest.json")):
+        if not path.parent.name.startswith("."):
+            settings = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            found.append(FinishedRun(path.parent, settings, manifest))
+    return found
+
+
+def select(place: Path, config: ExperimentConfig) -> Selection:
+    """Choose the runs whose numbers may stand side by side in one table.
+
+    A run counts when its settings are those of a row of `asen_study.matrix` in a study with the
+    settings `config`, whatever its seed, and when code and data are those of the newest such run;
+    runs made by the present code come before all others. So neither a variation that was tried in
+    passing nor a run from before a change gets into the table.
+
+    Args:
+        place: the study's directory.
+        config: the study's settings.
+    """
+    runs = [run for run in finished_runs(place) if run.evaluated]
+    rows = {run.path.name: run.row(config) for run in runs}
+    fitting = [run for run in runs if rows[run.path.name]]
+    left_out = {
+        run.path.name: _differences(run.settings, config) for run in runs if run not in fitting
+    }
+    present = code_fingerprint()
+    newest = max(
+        fitting,
+        key=lambda run: (run.origin[0] == present, run.manifest["created"], run.path.name),
+        default=None,
+    )
+    for run in fitting:
+        if run.origin != newest.origin:
+            what = "code" if run.origin[0] != newest.origin[0] else "data"
+            left_out[run.path.name] = f"made with other {what} than {newest.path.name}"
+    order = {row: position for position, row in enumerate(ROWS)}
+    counted = sorted(
+        (run for run in fitting if run.path.name not in left_out),
+        key=lambda run: (order[rows[run.path.name]], run.settings["seed"]),
+    )
+    return Selection(tuple(counted), tuple(rows[run.path.name] for run in counted), left_out)
+
+
+def _differences(found: Mapping[str, Any], config: ExperimentConfig) -> str:
+    """Say in which settings a run differs from the study's own row of its method."""
+    try:
+        wanted = settings(found["method"], config).to_dict()
+    except (ConfigError, KeyError):
+        return f"method {found.get('method')!r} is no row of the matrix"
+    different = [
+        f"{name} {found.get(name)!r} instead of {wanted.get(name)!r}"
+        for name in {**wanted, **found}
+        if name != "seed" and found.get(name) != wanted.get(name)
+    ]
+    return "; ".join(different)

@@ -1,0 +1,44 @@
+"""Tables of a study's results, and of published ones."""
+
+from asen_study.tables.collecting import (
+    StudyTables,
+    TableError,
+    collect,
+    localisation_table,
+    sweep,
+    triplet_table,
+)
+from asen_study.tables.costs import measure_costs, measure_untrained_costs, remeasure_costs
+from asen_study.tables.pairs import compare, in_words
+from asen_study.tables.text import (
+    cells,
+    published,
+    source_note,
+    summarise,
+    to_latex,
+    to_markdown,
+    write_published,
+)
+from asen_study.tables.writing import write
+
+__all__ = [
+    "StudyTables",
+    "TableError",
+    "cells",
+    "collect",
+    "compare",
+    "in_words",
+    "localisation_table",
+    "measure_costs",
+    "measure_untrained_costs",
+    "published",
+    "remeasure_costs",
+    "source_note",
+    "summarise",
+    "sweep",
+    "to_latex",
+    "to_markdown",
+    "triplet_table",
+    "write",
+    "write_published",
+]

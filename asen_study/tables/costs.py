@@ -1,0 +1,191 @@
+"""What an embedding costs: parameters, time per image, images seen in training.
+
+Costs measured again, for a study whose runs are no longer there.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from asen_study import provenance
+from asen_study.matrix import images_seen
+from asen_study.production import open_dataset
+from asen_study.runs import FinishedRun, Run, Selection
+from asen_study.tables.collecting import StudyTables, TableError
+from asen_study.tables.writing import as_csv, tables_to_read
+from asen_tf.config import ExperimentConfig
+from asen_tf.files import write_json, write_text
+from asen_tf.models import SimilarityModel, build_model
+
+_IMAGES, _REPEATS = 64, 5
+
+
+def measure_costs(tables: StudyTables, data_dir: Path | str) -> pd.DataFrame:
+    """Count parameters and time the embedding of test images, a row per method and embedding.
+
+    Each row's run of the lowest seed is measured, one after the other, with 64 images of the test
+    split, each for one attribute: the fastest of five repetitions, from images in memory at source
+    size to embeddings. The global embedding of ASEN++ is timed with the global branch alone.
+
+    Args:
+        tables: of `collect`.
+        data_dir: the directory of meta.json and the datasets.
+
+    Returns:
+        `method, embedding, parameters, ms_per_image, images_seen`: trainable parameters of what
+        the embedding needs; milliseconds on this machine; images that the training showed.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for finished, row in zip(tables.selection.runs, tables.selection.rows, strict=True):
+        if row in rows:
+            continue
+        run = Run(finished.path)
+        images = open_dataset(run.config, data_dir).split("test")
+        model = run.load_model()
+        chosen = np.resize(np.arange(len(images.sources)), _IMAGES)
+        boxes = images.squares[chosen, 0] if model.needs_boxes else None
+        seen = images_seen(finished.settings)
+        rows[row] = list(_costs(row, model, images.sources[chosen], boxes, seen))
+    return pd.DataFrame([line for lines in rows.values() for line in lines])
+
+
+def measure_untrained_costs(
+    configs: Mapping[str, ExperimentConfig], attributes: Sequence[str]
+) -> pd.DataFrame:
+    """Measure what embeddings cost without any run or data: weights and pixels do not matter.
+
+    Each row's model is built with fresh weights and given 64 noisy images of its source size;
+    the rest is as in `measure_costs`.
+
+    Args:
+        configs: the settings, by row.
+        attributes: names of the attributes that the models tell apart.
+
+    Returns:
+        The table of `measure_costs`.
+    """
+    policy = keras.mixed_precision.global_policy()
+    lines = []
+    for row, config in tqdm(configs.items(), desc="measuring costs", unit="row"):
+        keras.backend.clear_session()
+        keras.mixed_precision.set_global_policy(config.mixed_precision)
+        try:
+            model = build_model(config, attributes)
+            shape = (_IMAGES, config.source_size, config.source_size, 3)
+            images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+            whole = np.tile([0, 0, config.global_size, config.global_size], (_IMAGES, 1))
+            boxes = whole if model.needs_boxes else None
+            lines += _costs(row, model, images, boxes, images_seen(config.to_dict()))
+        finally:
+            keras.mixed_precision.set_global_policy(policy)
+    return pd.DataFrame(lines)
+
+
+def count_parameters(model: SimilarityModel, *, joint: bool) -> int:
+    """Return the trainable parameters of all branches, or of what sees the whole image alone."""
+    layers = model.global_layers + (model.local_layers if joint else [])
+    return sum(int(np.prod(w.shape)) for layer in layers for w in layer.trainable_weights)
+
+
+def milliseconds_per_image(
+    model: SimilarityModel, images: np.ndarray, boxes: np.ndarray | None = None
+) -> float:
+    """Return the time per image of embedding a batch, each image for one attribute.
+
+    Args:
+        model: any method.
+        images: `(B, S, S, 3)` uint8.
+        boxes: `(B, 4)`, for models that need them.
+    """
+    rows, attributes = np.arange(len(images)), np.zeros(len(images), np.int32)
+    times = []
+    for _ in range(_REPEATS + 1):  # the first one builds the graph
+        started = time.perf_counter()
+        model.embed_pairs(images, rows, attributes, boxes)
+        times.append(time.perf_counter() - started)
+    return 1000.0 * min(times[1:]) / len(images)
+
+
+def _costs(
+    row: str, model: SimilarityModel, images: np.ndarray, boxes: np.ndarray | None, seen: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the table's lines of one row: its embeddings, the global one timed alone."""
+    names = model.embedding_names
+    for joint in (False, True) if model.local_layers else (True,):
+        model.joint = joint
+        spent = milliseconds_per_image(model, images, boxes)
+        for name in names[:1] if not joint else names[len(names) > 1 :]:
+            yield {
+                "method": row,
+                "embedding": name,
+                "parameters": count_parameters(model, joint=joint),
+                "ms_per_image": spent,
+                "images_seen": seen,
+            }
+
+
+_MEANS = ("overall", "macro")
+
+
+def remeasure_costs(place: Path | str) -> pd.DataFrame:
+    """Measure a written study's costs again on this machine, which should have nothing else to do.
+
+    Needs `map.csv` and `provenance.json`, neither runs nor data. Rewrites `costs.csv`, the columns
+    of costs in `map.md` and `map.tex`, and in `provenance.json`, under `costs`, what measured them.
+
+    Args:
+        place: the study's directory.
+
+    Returns:
+        The costs, as of `asen_study.tables.measure_costs`.
+
+    Raises:
+        TableError: a file that is needed is missing.
+    """
+    place = Path(place)
+    origin, selection, scores = read_back(place)
+    configs: dict[str, ExperimentConfig] = {}
+    for run, row in zip(selection.runs, selection.rows, strict=True):
+        configs.setdefault(row, ExperimentConfig().override(**run.settings))
+    names = scores["attribute"].unique()
+    attributes = [name for name in names if name not in _MEANS]
+    costs = measure_untrained_costs(configs, attributes)
+    study = ExperimentConfig().override(**origin["settings"])
+    texts = {"costs.csv": as_csv(costs), **tables_to_read(scores, costs, selection, study)}
+    for name, text in texts.items():
+        write_text(place / name, text)
+    write_json(place / "provenance.json", {**origin, "costs": provenance.describe()})
+    return costs
+
+
+def read_back(place: Path) -> tuple[Mapping[str, Any], Selection, pd.DataFrame]:
+    """Return a written study's `provenance.json`, the runs that it describes, and `map.csv`.
+
+    Args:
+        place: the study's directory.
+
+    Raises:
+        TableError: a file is missing.
+    """
+    for name in ("map.csv", "provenance.json"):
+        if not (place / name).exists():
+            raise TableError(
+                f"{place / name}: the file is missing; costs are measured again for a study whose "
+                "tables notebooks/05_results.ipynb or 06_ablations.ipynb have written"
+            )
+    origin = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
+    runs = tuple(
+        FinishedRun(place / run["run"], {**origin["settings"], **run["changes"]}, run)
+        for run in origin["runs"]
+    )
+    rows = tuple(run["row"] for run in origin["runs"])
+    return origin, Selection(runs, rows, origin["left_out"]), pd.read_csv(place / "map.csv")

@@ -1,0 +1,178 @@
+"""Tables to read: numbers averaged over seeds, laid out, as Markdown and as LaTeX.
+
+Published numbers, kept apart from the project's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from asen_study.matrix import LABELS
+from asen_study.runs import Selection
+from asen_tf.config import ExperimentConfig
+from asen_tf.files import write_text
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Average a table of MAP over seeds.
+
+    Args:
+        table: as `map.csv`.
+
+    Returns:
+        `series, method, embedding, attribute, map, seeds, low, high`, in the order of the table;
+        `series` names method and embedding. With one seed, low and high are the ends of the
+        interval over queries; with several, the mean minus and plus the standard deviation over
+        seeds.
+    """
+    grouped = table.groupby(["method", "embedding", "attribute"], sort=False)
+    means = grouped["map"].mean().to_frame().assign(seeds=grouped["seed"].nunique())
+    spread = grouped["map"].std(ddof=1)
+    alone = means["seeds"] == 1
+    means["low"] = grouped["ci_low"].first().where(alone, means["map"] - spread)
+    means["high"] = grouped["ci_high"].first().where(alone, means["map"] + spread)
+    means = means.reset_index()
+    several = means.groupby("method")["embedding"].transform("nunique") > 1
+    names = means["method"].map(lambda name: LABELS.get(name, name))
+    means.insert(0, "series", names.where(~several, names + " " + means["embedding"]))
+    return means
+
+
+def cells(summary: pd.DataFrame, costs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Lay a summary out: a row per method and embedding, a column per attribute, texts inside.
+
+    A cell reads `50.1 (47.3 to 52.8)` with one seed, `50.1 ± 0.7` with several.
+
+    Args:
+        summary: of `summarise`.
+        costs: `method, embedding, parameters, ms_per_image, images_seen`: three more columns.
+    """
+
+    def text(row: Any) -> str:
+        if row.method == "random":
+            return f"{row.map:.1f}"
+        if row.seeds > 1:
+            return f"{row.map:.1f} ± {row.high - row.map:.1f}"
+        return f"{row.map:.1f} ({row.low:.1f} to {row.high:.1f})"
+
+    shown = summary.assign(cell=[text(row) for row in summary.itertuples()])
+    wide = shown.pivot(index="series", columns="attribute", values="cell")
+    wide = wide.loc[summary["series"].unique(), summary["attribute"].unique()]
+    if costs is not None:
+        keys = ["method", "embedding"]
+        names = summary.drop_duplicates("series").set_index("series")[keys]
+        found = names.merge(costs, on=keys, how="left").set_index(names.index)
+        for column, title, form in (
+            ("parameters", "parameters", "{:,.0f}"),
+            ("ms_per_image", "ms per image", "{:.1f}"),
+            ("images_seen", "images seen", "{:,.0f}"),
+        ):
+            wide[title] = [
+                "-" if pd.isna(number) else form.format(number) for number in found[column]
+            ]
+    wide.columns = wide.columns.str.replace("_", " ")
+    return wide.rename_axis(index=None, columns=None)
+
+
+def to_markdown(laid_out: pd.DataFrame, *, words: Collection[str] = ()) -> str:
+    """Return a laid-out table as Markdown; the columns of `words` are aligned at the left."""
+    rules = ["---" if name in words else "---:" for name in laid_out.columns]
+    rows = [["method", *laid_out.columns], ["---", *rules]]
+    rows += [[str(row[0]), *row[1:]] for row in laid_out.itertuples()]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def to_latex(laid_out: pd.DataFrame, note: str) -> str:
+    """Return a laid-out table as LaTeX for `booktabs`, with the note on its sources as comment."""
+    styled = laid_out.style.format(escape="latex").format_index(escape="latex")
+    for axis in ("index", "columns"):
+        styled = styled.format_index(escape="latex", axis=axis)
+    comment = "".join(f"% {line}\n" for line in note.splitlines())
+    return comment + styled.to_latex(hrules=True, column_format="l" + "r" * laid_out.shape[1])
+
+
+def source_note(selection: Selection, study: ExperimentConfig) -> str:
+    """Say what the numbers are and which runs they come from, in Markdown."""
+    first = selection.runs[0]
+    versions = first.manifest["packages"].items()
+    packages = ", ".join(f"{name} {version}" for name, version in versions)
+    seeds = sorted({run.settings["seed"] for run in selection.runs})
+    commits = sorted({_short(run.manifest["commit"]) for run in selection.runs})
+    code, data = first.origin
+    return (
+        f"MAP in percent on the test split of {study.dataset}; in brackets the 95 % bootstrap "
+        "interval over queries, or after ± the standard deviation over seeds. "
+        "`overall` is weighted by queries, `macro` is the mean of the attributes. "
+        "Random is the exact expectation. Images seen: by the training of the method, counted "
+        "as often as they were shown; the pretraining that all share is not in it.\n"
+        f"{len(selection.runs)} runs, seeds {', '.join(map(str, seeds))}; settings, versions and "
+        "times of each in `provenance.json`.\n"
+        f"Code {code}, data {data[:16]}, commit {', '.join(commits)}; "
+        f"Python {first.manifest['python']}, {packages}.\n"
+    )
+
+
+def _short(commit: str) -> str:
+    """Return ten digits of a commit, and whether files differed from it."""
+    digits, *modified = commit.split("-")
+    return "-".join([digits[:10], *modified])
+
+
+_PAGE = """# Published results
+
+Numbers from other people's papers, in percent, none of them made by this project: other images,
+other networks. They are MAP on the test split, and for Zappos50k the share of triplets ranked
+rightly. Our own numbers stand in the other tables of this folder, and never beside these.
+
+The status says how a row was checked: `verified` was read in the source; `checksum` was not, but
+its numbers, weighted by queries, reproduce the row's overall number; `computed` is an exact
+expectation. A dash is a number that is not published, or was not checked.
+
+Written by `asen_study.tables.write_published` from `reference/published_results.csv`.
+"""
+
+
+def published(path: Path | str, dataset: str) -> pd.DataFrame:
+    """Lay the published MAP of a dataset out: a row per method, a column per attribute.
+
+    Args:
+        path: the table of published results: `dataset, method, attribute, percent, source, status`.
+            The status is "verified" (read in the source), "checksum" (the row's weighted mean
+            reproduces the overall number) or "computed" (an exact expectation).
+        dataset: whose rows to take.
+
+    Returns:
+        Percent as text, "-" where none is published, then `status` and `source`; indexed by method.
+
+    Raises:
+        ValueError: the table has no rows of the dataset.
+    """
+    table = pd.read_csv(path)
+    rows = table[table["dataset"] == dataset]
+    if rows.empty:
+        known = ", ".join(table["dataset"].unique())
+        raise ValueError(f"{path}: dataset must be one of {known}; got {dataset!r}")
+    rows = rows.assign(attribute=rows["attribute"].str.replace("_", " "))
+    wide = rows.pivot(index="method", columns="attribute", values="percent")
+    wide = wide.loc[rows["method"].unique(), rows["attribute"].unique()]
+    wide = wide.map(lambda number: "-" if pd.isna(number) else f"{number:.2f}")
+    origin = rows.groupby("method")[["status", "source"]].first()
+    return wide.join(origin).rename_axis(index=None, columns=None)
+
+
+def write_published(path: Path | str, target: Path | str) -> None:
+    """Write the published rows of all datasets as a page of their own, with status and source.
+
+    Args:
+        path: the table of published results, as for `published`.
+        target: the Markdown file, such as `results/published.md`.
+    """
+    pages = [_PAGE]
+    for dataset in pd.read_csv(path)["dataset"].unique():
+        laid_out = published(path, dataset)
+        pages.append(f"## {dataset}\n\n{to_markdown(laid_out, words=('status', 'source'))}")
+    write_text(Path(target), "\n".join(pages))

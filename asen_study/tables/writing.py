@@ -1,0 +1,117 @@
+"""A study's tables on disk, each in full or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from asen_study.runs import Selection
+from asen_study.tables.collecting import StudyTables, TableError, described
+from asen_study.tables.text import cells, source_note, summarise, to_latex, to_markdown
+from asen_tf.config import ExperimentConfig
+from asen_tf.files import write_json, write_text
+
+
+def write(
+    tables: StudyTables,
+    place: Path | str,
+    *,
+    costs: pd.DataFrame | None = None,
+    pairs: pd.DataFrame | None = None,
+) -> list[Path]:
+    """Write a study's tables.
+
+    `map.csv`, `map_any_value.csv`, `localisation.csv`, `triplets.csv`, `fusion.csv`,
+    `history.csv` (every epoch of all runs), `costs.csv`, `pairs.csv`, as far as there is something
+    to write; `map.md`, `map.tex`, and `provenance.json`. Numbers have four decimals, so that
+    identical runs make identical files.
+
+    Args:
+        tables: of `collect`.
+        place: the study's directory.
+        costs: of `measure_costs`; they go into the tables to read as well.
+        pairs: of `compare`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        TableError: the table that is there holds a run that this one would lose.
+    """
+    place = Path(place)
+    main = "map" if len(tables.map) else "triplets"
+    _check_nothing_is_lost(place / f"{main}.csv", getattr(tables, main))
+    frames = {
+        "map": tables.map,
+        "map_any_value": tables.map_any_value,
+        "localisation": tables.localisation,
+        "triplets": tables.triplets,
+        "fusion": tables.fusion,
+        "history": tables.history,
+        "costs": costs,
+        "pairs": pairs,
+    }
+    texts = {
+        f"{name}.csv": as_csv(frame)
+        for name, frame in frames.items()
+        if frame is not None and len(frame)
+    }
+    if len(tables.map):
+        texts |= tables_to_read(tables.map, costs, tables.selection, tables.config)
+    for name, text in texts.items():
+        write_text(place / name, text)
+    selection = tables.selection
+    write_json(
+        place / "provenance.json",
+        {
+            "settings": tables.config.to_dict(),
+            "runs": [
+                described(run, row, tables.config)
+                for run, row in zip(selection.runs, selection.rows, strict=True)
+            ],
+            "left_out": dict(selection.left_out),
+        },
+    )
+    return [place / name for name in (*texts, "provenance.json")]
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """Return a table as every CSV file of results holds it: numbers with four decimals."""
+    return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+
+
+def tables_to_read(
+    scores: pd.DataFrame,
+    costs: pd.DataFrame | None,
+    selection: Selection,
+    config: ExperimentConfig,
+) -> dict[str, str]:
+    """Return the texts of `map.md` and `map.tex`, each with a note on its sources.
+
+    Args:
+        scores: as `map.csv`.
+        costs: as `costs.csv`, if they were measured.
+        selection: the runs that the numbers come from.
+        config: the study's settings.
+    """
+    laid_out, note = cells(summarise(scores), costs), source_note(selection, config)
+    markdown = f"{to_markdown(laid_out)}\n{note}\n"
+    return {"map.md": markdown, "map.tex": to_latex(laid_out, note)}
+
+
+def _check_nothing_is_lost(path: Path, new: pd.DataFrame) -> None:
+    """Keep a finished table from being replaced by a part of it."""
+    if not path.exists():
+        return
+    keys = ["method", "seed"]
+    there, here = (
+        set(table.loc[table["method"] != "random", keys].itertuples(index=False, name=None))
+        for table in (pd.read_csv(path), new)
+    )
+    lost = ", ".join(f"{method} seed {seed}" for method, seed in sorted(there - here))
+    if lost:
+        raise TableError(
+            f"{path}: a finished table is not replaced by a part of it; the new one lacks {lost}; "
+            "finish these runs, or remove the file"
+        )

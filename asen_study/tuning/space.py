@@ -1,0 +1,157 @@
+"""The search space: which settings of a run are searched, between which values.
+
+Ranges follow the preset that is searched, so that the same space fits the paper's size and a
+smoke test: learning rates and sizes are multiples of its own. A hyperparameter has the name of its
+setting; the preset's own value is its default.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras_tuner
+
+from asen_tf.config import ConfigError, ExperimentConfig
+
+# Searched on a logarithmic scale: between these multiples of the preset's own value.
+_MULTIPLES = {
+    "stage1_learning_rate": (0.25, 4.0),
+    "stage2_local_learning_rate": (0.25, 4.0),
+    "stage2_global_learning_rate": (0.25, 4.0),
+    "local_loss_weight": (0.2, 10.0),
+    "alignment_loss_weight": (0.2, 10.0),
+}
+# Searched evenly, between these values; wider where the preset's own lies outside.
+_RANGES = {"margin": (0.05, 0.5), "roi_threshold": (0.02, 0.6), "fusion_weight": (0.2, 0.95)}
+# Half the preset's own size, that size, or twice it.
+_SIZES = (
+    *("attribute_dim", "embedding_dim", "channel_attribute_dim"),
+    *("global_attention_dim", "local_attention_dim"),
+)
+
+FIELDS = (*_MULTIPLES, *_RANGES, *_SIZES, "sampling", "images_per_value")
+LOGARITHMIC = (*_MULTIPLES, *_SIZES, "images_per_value")
+ALL = ("all",)
+# What a search asks about unless told otherwise: few, since a dozen trials cannot search more, and
+# those that tell in a short training. Sizes, and how images are grouped, are left to longer ones.
+DEFAULT_FIELDS = (
+    *("stage1_learning_rate", "local_loss_weight", "alignment_loss_weight"),
+    *("margin", "roi_threshold", "fusion_weight"),
+)
+
+# Hyperband's own entries among the values of a trial.
+_OWN_ENTRIES = "tuner/"
+_BUDGET = "tuner/epochs"
+
+
+class RunSettings(keras_tuner.HyperModel):
+    """What KerasTuner calls a model is here the configuration of a run.
+
+    Args:
+        config: the preset; what a trial does not change.
+        fields: names out of `FIELDS`; empty for `DEFAULT_FIELDS`, `("all",)` for all.
+
+    Raises:
+        ConfigError: a name that cannot be searched, or a preset that cannot be varied in it.
+    """
+
+    def __init__(self, config: ExperimentConfig, fields: Sequence[str] = ()) -> None:
+        """Keep preset and names; see the class."""
+        super().__init__()
+        self.config = config
+        self.fields = _chosen(tuple(fields))
+        for name in self.fields:
+            if name in _MULTIPLES and getattr(config, name) <= 0:
+                raise ConfigError(
+                    f"{name} is searched at multiples of the preset's value, which must be above "
+                    f"0; got {getattr(config, name)}: leave {name} out of the fields"
+                )
+        if config.sampling == "listed_triplets":
+            raise ConfigError(
+                "the search maximises validation MAP, which a dataset of listed triplets does not "
+                "have; search a preset whose sampling is random_triplets or batch_all"
+            )
+
+    def build(self, hp: keras_tuner.HyperParameters) -> ExperimentConfig:
+        """Declare the space, and return the configuration that its values ask for."""
+        for name in self.fields:
+            if name == "images_per_value" and "sampling" in self.fields:
+                with hp.conditional_scope("sampling", ["batch_all"]):
+                    self._declare(hp, name)
+            else:
+                self._declare(hp, name)
+        return self.settings(hp.values)
+
+    def settings(self, values: Mapping[str, Any]) -> ExperimentConfig:
+        """Return the configuration of a trial.
+
+        Numbers are taken to three significant digits: more would say nothing, and on their way to
+        a worker they are rounded to single precision anyway. A step holds as many images as the
+        preset's whatever the sampling, as in `asen_study.matrix`, so that no trial wins by seeing
+        more.
+
+        Hyperband gives a trial a number of epochs. It counts the epochs of all stages together:
+        the second of two stages gets its share of the preset's, rounded, and the first one the
+        rest, at least one each. A promoted trial is trained anew for its longer time, so that its
+        number is that of a run of this length: rates decay by the epoch, and stage 2 starts from
+        stage 1's last one.
+
+        Args:
+            values: of the hyperparameters; KerasTuner's own, `tuner/...`, are dropped.
+        """
+        changes = {
+            name: float(f"{value:.3g}") if isinstance(value, float) else value
+            for name, value in values.items()
+            if not name.startswith(_OWN_ENTRIES)
+        }
+        config = self.config
+        per_attribute = config.values_per_attribute * config.images_per_value
+        if "images_per_value" in changes:
+            changes["values_per_attribute"] = per_attribute // changes["images_per_value"]
+        if changes.get("sampling", config.sampling) != config.sampling:
+            if changes["sampling"] == "random_triplets":
+                step = config.attributes_per_step * per_attribute
+                changes["triplets_per_step"] = max(step // 3, 1)
+        if _BUDGET in values:
+            changes |= self._stage_epochs(int(values[_BUDGET]))
+        return config.override(**changes)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages of the preset."""
+        return self.config.stage1_epochs + self.config.stage2_epochs
+
+    def _stage_epochs(self, budget: int) -> dict[str, int]:
+        second = max(round(budget * self.config.stage2_epochs / self.epochs), 1)
+        return {"stage1_epochs": max(budget - second, 1), "stage2_epochs": second}
+
+    def _declare(self, hp: keras_tuner.HyperParameters, name: str) -> None:
+        own = getattr(self.config, name)
+        if name in _MULTIPLES:
+            low, high = (own * factor for factor in _MULTIPLES[name])
+            hp.Float(name, low, high, sampling="log", default=own)
+        elif name in _RANGES:
+            low, high = _RANGES[name]
+            hp.Float(name, min(low, own), max(high, own), default=own)
+        elif name in _SIZES:
+            hp.Choice(name, sorted({max(own // 2, 1), own, 2 * own}), default=own)
+        elif name == "sampling":
+            hp.Choice(name, ["batch_all", "random_triplets"], default=own)
+        else:
+            product = self.config.values_per_attribute * own
+            sizes = [size for size in range(2, product // 2 + 1) if product % size == 0]
+            hp.Choice(name, sizes, default=own)
+
+
+def _chosen(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the settings that names stand for, in the order of `FIELDS`."""
+    if names == ALL:
+        return FIELDS
+    for name in names:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name, FIELDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FIELDS)}"
+            raise ConfigError(f"{name!r} is not a setting that can be searched; {hint}")
+    return tuple(name for name in FIELDS if name in (names or DEFAULT_FIELDS))

@@ -1,0 +1,256 @@
+"""The configuration of a run: one flat, frozen dataclass.
+
+Flat, because ``papermill -p name value`` and KerasTuner's ``hp.values`` are flat; frozen, because a
+run is identified by its configuration. The defaults are the settings of the ASEN++ paper as its
+authors released them; `asen_tf.presets` overrides them by name. An unknown name is an error.
+
+The values that settings may take.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Union
+
+
+class ConfigError(ValueError):
+    """A configuration holds an unknown name, or a value outside its rule."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return a hint for a misspelt name: "did you mean 'margin'?", or the names that there are."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(names)}" if names else "there are none"
+
+
+# Methods that are trained. A random ranking is known exactly and needs no run.
+METHODS = ("triplet", "csn", "asen", "asen_v2", "asen_pp")
+
+# Backbones that the package builds itself; "keras:<Name>" takes one of keras.applications.
+BACKBONES = ("resnet50", "resnet34", "compact")
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "method": METHODS,
+    "missing_images": ("error", "skip"),
+    "csn_masks": ("learned", "disjoint"),
+    "attribute_tables": ("shared", "separate"),
+    "region": ("attended", "true", "centre"),
+    "stages": (1, 2),
+    "starting_weights": ("imagenet", "pretrain", "random"),
+    "loss": ("triplet", "semi_hard", "hard", "npairs", "lifted_struct", "contrastive"),
+    "sampling": ("random_triplets", "batch_all", "listed_triplets"),
+    "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+    "strategy": ("none", "mirrored", "multi_worker"),
+}
+
+_MANY, _PIXELS, _RATE = (1, 10**6), (8, 8192), (0.0, 10.0)
+_RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "source_size": _PIXELS,
+    "global_size": _PIXELS,
+    "local_size": _PIXELS,
+    "roi_threshold": (0.0, 0.99),
+    "fusion_weight": (0.0, 1.0),
+    "margin": (0.0, 2.0),
+    "values_per_attribute": (2, 1_000),
+    "images_per_value": (2, 1_000),
+    "pretrain_epochs": (0, 10**6),
+    "stage1_epochs": _MANY,
+    "stage2_epochs": _MANY,
+    "bootstrap_resamples": (0, 10**6),
+    "stage1_decay": (0.0, 1.0),
+    "stage2_decay": (0.0, 1.0),
+}
+
+# Rules of names that end so, for those without a rule of their own.
+_ENDINGS = {
+    ("learning_rate", "loss_weight"): _RATE,
+    ("_dim", "_batch", "_reduction", "_per_step", "_per_epoch", "_decay_epochs"): _MANY,
+}
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Check every value against its rule.
+
+    Args:
+        values: all settings by name, each of its own type.
+
+    Raises:
+        ConfigError: for the first value that breaks its rule.
+    """
+    for name, value in values.items():
+        if name in _CHOICES and value not in _CHOICES[name]:
+            choices = ", ".join(map(str, _CHOICES[name]))
+            exact = "; random is exact and needs no run: every table holds its row"
+            note = exact if (name, value) == ("method", "random") else ""
+            raise ConfigError(f"{name} must be one of {choices}; got {value!r}{note}")
+        low, high = _range(name)
+        if low is not None and not low <= value <= high:  # not a number is refused too
+            raise ConfigError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}")
+        if name in ("global_backbone", "local_backbone", "pretrain_backbone"):
+            if value not in BACKBONES and not value.startswith("keras:"):
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
+                    f"keras.applications>; got {value!r}"
+                )
+    if values["loss"] != "triplet" and values["sampling"] != "batch_all":
+        raise ConfigError(
+            f"loss {values['loss']!r} compares the images of whole groups and needs "
+            f"sampling='batch_all'; got sampling={values['sampling']!r}"
+        )
+
+
+def _range(name: str) -> tuple[float, float] | tuple[None, None]:
+    if name in _RANGES:
+        return _RANGES[name]
+    for endings, limits in _ENDINGS.items():
+        if name.endswith(endings):
+            return limits
+    return None, None
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """Every setting that decides a run's numbers.
+
+    Sources: "paper" is Dong et al., IEEE TIP 2021 (arXiv 2104.02429), with the authors' released
+    value where the two might differ; "ours" marks settings that the paper does not have.
+    """
+
+    # --- What is run ---------------------------------------------------------------------------
+    method: str = "asen_pp"  # which model; ours: the name in the result tables
+    seed: int = 0  # all random choices of the run follow from it; ours
+    dataset: str = "FashionAI"  # folder under the data directory, and key of meta.json
+    missing_images: str = "error"  # "error", or "skip" to leave rows without an image out; ours
+
+    # --- Images --------------------------------------------------------------------------------
+    source_size: int = 640  # px, side of the square that regions are cut from; ours (bounds memory)
+    global_size: int = 224  # px, input side of the global branch; paper
+    local_size: int = 112  # px, input side of the local branch; paper
+    cache_images: bool = True  # decode once to uint8 on disk; False decodes at every use; ours
+    packed: bool = False  # read images from the shards of data_prep.pack; ours
+
+    # --- Model ---------------------------------------------------------------------------------
+    global_backbone: str = "resnet50"  # cut after stage 3; paper
+    local_backbone: str = "resnet34"  # cut after stage 3; paper
+    attribute_dim: int = 512  # units of the learned attribute embedding e_a; paper
+    global_attention_dim: int = 512  # units d of k and q, global branch; paper
+    local_attention_dim: int = 256  # units d of k and q, local branch; paper
+    channel_attribute_dim: int = 512  # units of r in channel attention; paper
+    channel_reduction: int = 2  # W1 reduces C channels to C / this; paper
+    embedding_dim: int = 1024  # units of f(I, a), each branch; paper
+    roi_threshold: float = 0.1  # share of the attention map's range that is kept; paper
+    fusion_weight: float = 0.6  # b, weight of the global cosine in the fused embedding; paper
+
+    # --- What the relatives and the ablations vary ------------------------------------------------
+    csn_masks: str = "learned"  # of method csn: "learned" or "disjoint"; Veit et al., CVPR 2017
+    spatial_attention: bool = True  # False: a plain mean over positions instead of ASA
+    channel_attention: bool = True  # False: no ACA
+    attribute_tables: str = "shared"  # by both branches; or "separate"
+    region: str = "attended"  # what the local branch sees; or the "true" part, or the "centre"
+    stages: int = 2  # of asen_pp's training; 1: both branches jointly from the start
+
+    # --- Starting weights ----------------------------------------------------------------------
+    starting_weights: str = "imagenet"  # "imagenet", "pretrain" (the step below) or "random"
+    imagenet_dir: str = "weights"  # folder of torchvision's resnet50-*.pth and resnet34-*.pth
+    pretrain_epochs: int = 0  # epochs of attribute-value classification; ours
+    pretrain_batch: int = 64  # images per step; ours
+    pretrain_learning_rate: float = 1e-3  # peak of the one-cycle schedule, Adam; ours
+    pretrain_backbone: str = "compact"  # the backbone that is trained; ours
+
+    # --- Loss ----------------------------------------------------------------------------------
+    loss: str = "triplet"  # paper; or one of asen_tf.losses, with sampling batch_all; ours
+    margin: float = 0.2  # m of the triplet ranking loss, cosine units; paper
+    global_loss_weight: float = 1.0  # paper
+    local_loss_weight: float = 0.1  # paper
+    alignment_loss_weight: float = 0.1  # paper
+
+    # --- Sampling ------------------------------------------------------------------------------
+    sampling: str = "random_triplets"  # paper; or "batch_all"; or "listed_triplets", of the data
+    triplets_per_step: int = 16  # random or listed: images per step are three times this; paper
+    attributes_per_step: int = 3  # batch_all; ours
+    values_per_attribute: int = 4  # batch_all; ours
+    images_per_value: int = 6  # batch_all; ours
+    steps_per_epoch: int = 6250  # 100,000 triplets / 16; paper
+
+    # --- Optimisation --------------------------------------------------------------------------
+    stage1_epochs: int = 50  # global branch alone; paper
+    stage1_learning_rate: float = 1e-4  # Adam; paper
+    stage1_decay: float = 0.9  # factor applied every stage1_decay_epochs; paper
+    stage1_decay_epochs: int = 3  # paper
+    stage2_epochs: int = 20  # both branches jointly; paper
+    stage2_local_learning_rate: float = 1e-4  # local branch; paper
+    stage2_global_learning_rate: float = 1e-5  # global branch and attribute table; paper
+    stage2_decay: float = 0.9  # paper
+    stage2_decay_epochs: int = 1  # paper
+
+    # --- Execution -----------------------------------------------------------------------------
+    embed_batch: int = 64  # images per step when embedding; ours
+    mixed_precision: str = "float32"  # or "mixed_float16" (GPU), "mixed_bfloat16"; ours
+    xla: bool = False  # compile the training step with XLA; ours
+    strategy: str = "none"  # tf.distribute: or "mirrored", or "multi_worker" (TF_CONFIG); ours
+    bootstrap_resamples: int = 2000  # of the confidence intervals; ours
+
+    def __post_init__(self) -> None:
+        """Check every value against its type and its rule."""
+        for field in dataclasses.fields(self):
+            kind, value = _FIELD_TYPES[field.name], getattr(self, field.name)
+            if kind is float and type(value) is int:
+                object.__setattr__(self, field.name, float(value))
+            elif type(value) is not kind:
+                raise ConfigError(
+                    f"{field.name} must be of type {kind.__name__}; got {value!r} of type "
+                    f"{type(value).__name__}"
+                )
+        check(self.to_dict())
+
+    def override(self, **changes: Any) -> ExperimentConfig:
+        """Return a copy with some fields changed.
+
+        Raises:
+            ConfigError: for a name that is no field (with the nearest one that is), or a value
+                that breaks its field's rule.
+        """
+        for name in changes:
+            if name not in _FIELD_TYPES:
+                near = difflib.get_close_matches(name, _FIELD_TYPES, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "see asen_tf.config"
+                raise ConfigError(f"{name!r} is not a setting of ExperimentConfig; {hint}")
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a plain dictionary, in declaration order."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ExperimentConfig:
+        """Build a configuration from plain values; unknown names raise `ConfigError`."""
+        return cls().override(**values)
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits that identify the configuration's content."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain_type(annotation: Any) -> type:
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        raise TypeError("settings have one plain type each: papermill and KerasTuner pass no other")
+    return annotation
+
+
+_FIELD_TYPES: dict[str, type] = {
+    name: _plain_type(annotation)
+    for name, annotation in typing.get_type_hints(ExperimentConfig).items()
+}

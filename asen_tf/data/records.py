@@ -1,0 +1,166 @@
+"""The records that split files hold, and the one error every reader of them raises.
+
+Names of attributes as people read them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SPLITS = ("train", "valid", "test")
+RESERVED_NAMES = ("overall", "macro")  # rows of the result tables beside the attributes
+LARGEST_INDEX = 2**31 - 1  # far above any dataset; keeps index arithmetic inside int64
+LARGEST_SIZE = 10**6  # values of one attribute; DeepFashion's largest has 230
+
+
+class AnnotationError(ValueError):
+    """A dataset's files break a rule.
+
+    The message reads `file:line: rule; got value; remedy`; parts that do not apply are left out.
+
+    Args:
+        rule: what must hold.
+        path: the file at fault.
+        line: its 1-based line.
+        got: the value received (shown shortened).
+        remedy: what to do about it.
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        got: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        """Compose the message."""
+        where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
+        received = None if got is None else f"got {_shorten(got)}"
+        super().__init__(where + "; ".join(part for part in (rule, received, remedy) if part))
+        self.path = path
+        self.line = line
+
+
+def _shorten(value: object, length: int = 200) -> str:
+    text = repr(value)
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+@dataclass(frozen=True)
+class AttributeTable:
+    """The attributes of a dataset, in index order.
+
+    Args:
+        names: attribute names, distinct.
+        sizes: the number of values of each attribute.
+
+    Raises:
+        AnnotationError: no attribute, a repeated, empty or reserved name, or a size out of range.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check the table once, so that everybody may rely on it."""
+        if not self.names or len(self.names) != len(self.sizes):
+            raise AnnotationError(
+                "there must be at least one attribute, and one size per attribute",
+                got=(self.names, self.sizes),
+            )
+        for name, size in zip(self.names, self.sizes, strict=True):
+            if not isinstance(name, str) or not name.strip() or name in RESERVED_NAMES:
+                raise AnnotationError(
+                    f"an attribute name must be a non-empty string, none of {RESERVED_NAMES}",
+                    got=name,
+                )
+            whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
+            if not whole or not 1 <= size <= LARGEST_SIZE:
+                raise AnnotationError(f"{name!r} must have 1 to {LARGEST_SIZE} values", got=size)
+        if len(set(self.names)) != len(self.names):
+            raise AnnotationError("attribute names must be distinct", got=self.names)
+
+    def __len__(self) -> int:
+        """Return the number of attributes."""
+        return len(self.names)
+
+    @property
+    def total_values(self) -> int:
+        """The number of values of all attributes together."""
+        return sum(self.sizes)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One split of a dataset, as its files give it.
+
+    Row arrays have shape (n, 3), dtype int64 and the columns file index, attribute index, value
+    index. They are read-only, keep the order of the file, and keep repeated rows.
+
+    Args:
+        root: the dataset's folder, `data_dir/<dataset>`.
+        dataset: its name.
+        name: "train", "valid" or "test".
+        attributes: the dataset's attributes.
+        files: image paths relative to `root`; empty when the list is absent and that is allowed.
+        labels: train: the rows of the label file; valid and test: the distinct rows of queries
+            and candidates together, sorted.
+        queries: rows of the query file; empty for train.
+        candidates: rows of the candidate file; empty for train.
+        missing: indices of `files` that are not on disk, increasing.
+        triplets: (T, 4) rows of attribute index, anchor, positive, negative (file indices) of a
+            dataset that lists triplets instead of values; None for others. The labels then name
+            the images of each attribute; all have value 0, which says nothing.
+    """
+
+    root: Path
+    dataset: str
+    name: str
+    attributes: AttributeTable
+    files: tuple[str, ...]
+    labels: np.ndarray
+    queries: np.ndarray
+    candidates: np.ndarray
+    missing: tuple[int, ...]
+    triplets: np.ndarray | None = None
+
+    def path(self, index: int) -> Path:
+        """Return the path of the image with this file index."""
+        return self.root / self.files[index]
+
+
+def dataset_root(data_dir: Path | str, dataset: str) -> Path:
+    """Return `data_dir/<dataset>`; the name must be that of a folder directly inside."""
+    if not dataset or dataset in {".", ".."} or set(dataset) & set("/\\\0:"):
+        raise AnnotationError(
+            "a dataset's name must be the name of a folder directly inside the data folder",
+            got=dataset,
+            remedy="pass the parent folder as the data folder, and the plain name",
+        )
+    return Path(data_dir) / dataset
+
+
+def check_split_name(split: str) -> None:
+    """Raise unless `split` is one of the three names."""
+    if split not in SPLITS:
+        raise AnnotationError(f"a split is one of {', '.join(SPLITS)}", got=split)
+
+
+def rows_filename(split: str, role: str = "label") -> str:
+    """Return a row file's name; role is "label", "query" or "candidate"."""
+    return f"{role}_{split}.txt"
+
+
+def roles(split: str) -> tuple[str, ...]:
+    """Return which row files a split consists of."""
+    return ("label",) if split == "train" else ("query", "candidate")
+
+
+def label(name: str) -> str:
+    """Return an identifier as words: `sleeve_length` is "sleeve length"."""
+    return name.replace("_", " ")

@@ -1,0 +1,158 @@
+"""Writing split files, meta.json and values.json so that the readers accept them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asen_tf.data.parsing import check_image_name, load_json_object
+from asen_tf.data.reading import META, VALUES, check_value_names, triplets_filename
+from asen_tf.data.records import (
+    AnnotationError,
+    AttributeTable,
+    check_split_name,
+    dataset_root,
+    roles,
+    rows_filename,
+)
+from asen_tf.files import write_text
+
+
+def write_split(
+    data_dir: Path | str,
+    dataset: str,
+    split: str,
+    *,
+    files: Sequence[str],
+    labels: np.ndarray | None = None,
+    queries: np.ndarray | None = None,
+    candidates: np.ndarray | None = None,
+) -> None:
+    """Write one split's files; `read_split` gives the same rows back in the same order.
+
+    Args:
+        data_dir: the folder of all datasets.
+        dataset: the dataset's name; its folder is made when absent.
+        split: "train" (give `labels`), "valid" or "test" (give `queries` and `candidates`).
+        files: image paths relative to the dataset's folder.
+        labels: (n, 3) integers: file, attribute and value index. Neighbouring rows of one file
+            share a line.
+        queries: likewise, one row per line.
+        candidates: likewise, one row per line.
+
+    Raises:
+        AnnotationError: other arrays than the split consists of, a path that is not safely inside
+            the folder, rows of another shape, or a file index out of range.
+    """
+    check_split_name(split)
+    root = dataset_root(data_dir, dataset)
+    given = {"label": labels, "query": queries, "candidate": candidates}
+    if {role for role, rows in given.items() if rows is not None} != set(roles(split)):
+        raise AnnotationError(
+            "train takes labels; valid and test take queries and candidates",
+            got=(split, [role for role, rows in given.items() if rows is not None]),
+        )
+    target = root / f"filenames_{split}.txt"
+    for line, name in enumerate(files, start=1):
+        check_image_name(name, target, line)
+        if not name or name != name.strip(" \t"):
+            raise AnnotationError(
+                "an image path must not be empty, or begin or end with a blank",
+                path=target,
+                line=line,
+                got=name,
+                remedy="rename the image",
+            )
+    texts = {
+        root / rows_filename(split, role): _rows_text(
+            given[role], root / rows_filename(split, role), len(files), merge=role == "label"
+        )
+        for role in roles(split)
+    }
+    for path, text in {target: _lines(files), **texts}.items():
+        write_text(path, text)
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_listed_split(
+    data_dir: Path | str, dataset: str, split: str, *, files: Sequence[str], triplets: np.ndarray
+) -> None:
+    """Write one split of a dataset that lists triplets; `read_split` gives them back.
+
+    Args:
+        data_dir: the folder of all datasets.
+        dataset: the dataset's name; its folder is made when absent.
+        split: "train", "valid" or "test".
+        files: image paths relative to the dataset's folder.
+        triplets: (T, 4) integers: attribute index, anchor, close, far.
+
+    Raises:
+        AnnotationError: a path that is not safely inside the folder.
+    """
+    check_split_name(split)
+    root = dataset_root(data_dir, dataset)
+    for line, name in enumerate(files, start=1):
+        check_image_name(name, root / f"filenames_{split}.txt", line)
+    write_text(root / f"filenames_{split}.txt", _lines(files))
+    text = _lines(" ".join(map(str, row)) for row in triplets.tolist())
+    write_text(root / triplets_filename(split), text)
+
+
+def _rows_text(rows: Any, path: Path, files: int, *, merge: bool) -> str:
+    array = np.asarray(rows)
+    if array.size == 0:
+        return ""
+    if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iu":
+        raise AnnotationError(
+            "rows must be integers of shape (n, 3)", path=path, got=(array.dtype, array.shape)
+        )
+    bad = (array < 0).any(axis=1) | (array[:, 0] >= files)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise AnnotationError(
+            f"indices must be zero or more, and the file index below {files}",
+            path=path,
+            got=f"row {first}: {array[first].tolist()}",
+        )
+    if not merge:
+        return _lines(f"{file} {attribute} {value}" for file, attribute, value in array.tolist())
+    groups = groupby(array.tolist(), key=lambda row: row[0])
+    return _lines(
+        f"{file} " + " ".join(f"{attribute} {value}" for _, attribute, value in group)
+        for file, group in groups
+    )
+
+
+def write_meta(
+    data_dir: Path | str,
+    dataset: str,
+    attributes: AttributeTable,
+    value_names: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Set a dataset's entry in meta.json, leave the others, and write values.json if given.
+
+    Raises:
+        AnnotationError: an existing meta.json cannot be read, or the value names do not fit.
+    """
+    root = dataset_root(data_dir, dataset)
+    path = Path(data_dir) / META
+    meta = load_json_object(path) if path.exists() else {}
+    sizes = {name: int(n) for name, n in zip(attributes.names, attributes.sizes, strict=True)}
+    meta[dataset] = {"ATTRIBUTES": list(attributes.names), "ATTRIBUTES_NUM": sizes}
+    if value_names is not None:
+        named = {attribute: list(values) for attribute, values in value_names.items()}
+        check_value_names(named, attributes, root / VALUES)
+        write_text(root / VALUES, _json_text(named))
+    write_text(path, _json_text(meta))
+
+
+def _json_text(value: object) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

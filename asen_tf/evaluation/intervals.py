@@ -1,0 +1,233 @@
+"""Bootstrap confidence intervals over queries (Efron and Tibshirani, 1993), by SciPy.
+
+The queries of the test split are seen as a sample of all queries one might ask. The interval says
+how far the metric may move with another sample; it says nothing about another training seed.
+SciPy is loaded at the first call only.
+
+Two methods over the same queries: a paired bootstrap over queries and seeds.
+
+Queries and seeds are both seen as samples: other queries might have been asked, and other seeds
+trained with. A difference is real when its interval leaves out zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_BATCH = 128  # resamples held in memory together
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int,
+    method: str = "percentile",
+) -> tuple[float, float]:
+    """Return the interval (low, high) of the mean over queries.
+
+    Args:
+        values: (Q,) the metric of each query, such as average precisions.
+        confidence: the nominal coverage, between 0 and 1.
+        resamples: bootstrap samples.
+        seed: the same seed gives the same interval.
+        method: "percentile" or "BCa" (bias-corrected and accelerated).
+
+    Returns:
+        Equal ends when all values are equal; (NaN, NaN) for fewer than two queries, of which
+        nothing can be said.
+
+    Raises:
+        ValueError: values of another shape or not finite, or an argument out of range.
+    """
+    return macro_interval(
+        [values], confidence=confidence, resamples=resamples, seed=seed, method=method
+    )
+
+
+def macro_interval(
+    samples: Iterable[ArrayLike],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int,
+    method: str = "percentile",
+) -> tuple[float, float]:
+    """Return the interval of the unweighted mean of the attributes' means.
+
+    Queries are drawn anew within each attribute, so that every attribute keeps its number.
+
+    Args:
+        samples: one (Q_a,) array per attribute; empty ones count for nothing.
+        confidence: as for `bootstrap_interval`, like the other arguments.
+        resamples: bootstrap samples.
+        seed: the same seed gives the same interval.
+        method: "percentile" or "BCa".
+
+    Returns:
+        (low, high). An attribute with one query counts as known exactly; when none has two, the
+        ends are NaN.
+
+    Raises:
+        ValueError: values of another shape or not finite, or an argument out of range.
+    """
+    if not 0 < confidence < 1 or resamples < 1 or method not in ("percentile", "BCa"):
+        raise ValueError(
+            "confidence must lie between 0 and 1, resamples be 1 or more and method percentile "
+            f"or BCa; got {confidence}, {resamples} and {method!r}"
+        )
+    strata = [array for array in map(_checked, samples) if len(array)]
+    if all(len(array) < 2 for array in strata):
+        return math.nan, math.nan
+    if all(np.ptp(array) == 0 for array in strata):
+        value = float(np.mean([array[0] for array in strata]))
+        return value, value
+    # SciPy wants two observations of each sample; one value twice has the same bootstrap.
+    data = tuple(np.repeat(array, 2) if len(array) == 1 else array for array in strata)
+    from scipy import stats  # half a second to load, and only needed here
+
+    interval = stats.bootstrap(
+        data,
+        _mean_of_means,
+        n_resamples=resamples,
+        batch=_BATCH,
+        vectorized=True,
+        axis=-1,
+        confidence_level=confidence,
+        method=method,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def _mean_of_means(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.mean(np.stack([sample.mean(axis=axis) for sample in samples]), axis=0)
+
+
+def _checked(values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError(f"values must be finite, of shape (Q,); got shape {array.shape}")
+    return array
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better a method is than another for one attribute.
+
+    Attributes:
+        attribute: its name, or `overall` or `macro`.
+        difference: mean of the first minus mean of the second, a fraction.
+        low: lower end of the interval; NaN where nothing can be said.
+        high: upper end.
+    """
+
+    attribute: str
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def real(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0.0 or self.high < 0.0
+
+
+def paired_differences(
+    first: Mapping[str, ArrayLike],
+    second: Mapping[str, ArrayLike],
+    *,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Difference]:
+    """Compare two methods, query by query and seed by seed.
+
+    Each resample draws as many seeds as there are, with replacement, and as many queries; what is
+    drawn is the same for both methods, and the queries are the same for all seeds drawn. Of one
+    seed only the queries are drawn: the interval then says nothing of other seeds.
+
+    Args:
+        first: `(S, Q_a)` average precisions of S seeds by attribute, fractions.
+        second: the same of the other method: same attributes, seeds and queries, in this order.
+        resamples: bootstrap samples.
+        confidence: of the percentile interval, between 0 and 1.
+        seed: the same seed gives the same intervals.
+
+    Returns:
+        One difference per attribute; then `overall`, where queries are drawn from all attributes
+        together, so that each query weighs the same; then `macro`, the unweighted mean of the
+        attributes', where they are drawn within each. An interval has NaN ends where there is
+        only one seed and one query.
+
+    Raises:
+        ValueError: other attributes, shapes or numbers than these, or an argument out of range.
+
+    References:
+        Efron and Tibshirani, "An Introduction to the Bootstrap", 1993; both samples are drawn
+        independently of each other, as for crossed factors.
+    """
+    if resamples < 1 or not 0.0 < confidence < 1.0:
+        raise ValueError(
+            "resamples must be 1 or more and confidence lie between 0 and 1; "
+            f"got {resamples} and {confidence}"
+        )
+    gaps = _gaps(first, second)
+    rng = np.random.default_rng(seed)
+    seeds = len(next(iter(gaps.values())))
+    seed_weights = _weights(rng, resamples, seeds)
+    tail = 50.0 * (1.0 - confidence)
+
+    def difference(name: str, value: float, samples: np.ndarray, known: bool) -> Difference:
+        low, high = np.percentile(samples, [tail, 100.0 - tail]) if known else (math.nan, math.nan)
+        return Difference(name, float(value), float(low), float(high))
+
+    drawn = {name: _resampled(rng, seed_weights, gap) for name, gap in gaps.items()}
+    found = [difference(name, gap.mean(), drawn[name], gap.size > 1) for name, gap in gaps.items()]
+    pooled = np.concatenate(list(gaps.values()), axis=1)
+    samples = _resampled(rng, seed_weights, pooled)
+    found.append(difference("overall", pooled.mean(), samples, pooled.size > 1))
+    middle = np.mean([gap.mean() for gap in gaps.values()])
+    samples = np.mean(list(drawn.values()), axis=0)
+    found.append(difference("macro", middle, samples, any(gap.size > 1 for gap in gaps.values())))
+    return found
+
+
+def _resampled(rng: np.random.Generator, seed_weights: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """Return the mean gap of each resample, `(resamples,)`."""
+    query_weights = _weights(rng, len(seed_weights), gap.shape[1])
+    return np.einsum("rs,rs->r", seed_weights, query_weights @ gap.T)
+
+
+def _weights(rng: np.random.Generator, resamples: int, count: int) -> np.ndarray:
+    """Return how often each of `count` things is drawn, as shares: `(resamples, count)`."""
+    return rng.multinomial(count, np.full(count, 1.0 / count), size=resamples) / count
+
+
+def _gaps(first: Mapping[str, ArrayLike], second: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    """Return first minus second by attribute, checked."""
+    if not first or list(first) != list(second):
+        raise ValueError(
+            f"both methods need the same attributes, at least one; got {list(first)} and "
+            f"{list(second)}"
+        )
+    gaps = {}
+    for name in first:
+        left, right = (np.asarray(part[name], np.float64) for part in (first, second))
+        if left.ndim != 2 or left.shape != right.shape or not left.size:
+            raise ValueError(
+                f"{name}: both methods need values of shape (seeds, queries), the same for both; "
+                f"got {left.shape} and {right.shape}"
+            )
+        gaps[name] = left - right
+        if not np.isfinite(gaps[name]).all():
+            raise ValueError(f"{name}: values must be finite")
+    if len({len(gap) for gap in gaps.values()}) > 1:
+        raise ValueError("all attributes need values of the same seeds")
+    return gaps

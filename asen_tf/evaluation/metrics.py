@@ -1,0 +1,209 @@
+"""The definitions: metrics of one ranked list.
+
+`relevance` is the list itself, best candidate first: (N,), true where the candidate has the
+query's value. `asen_tf.evaluation.ranking` computes the same numbers for many queries at once.
+
+From the values of single queries to the numbers of a table.
+
+Everything takes a mapping from attribute name to the (Q,) per-query values of that attribute
+(average precision, recall@k and so on). Attributes without queries count for nothing.
+
+What a random ranking scores: exact, so that no simulation is needed for the first row.
+
+What a random ranking scores on a split: a fact of its labels alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from asen_tf.data.records import Split
+
+
+def average_precision(relevance: ArrayLike) -> float:
+    """Return the average precision (AP) of a whole ranked list.
+
+    AP = (1/R) * sum over the relevant ranks k of precision@k, where R is the number of relevant
+    candidates in the list and precision@k the share of relevant ones among the first k. Without
+    any relevant candidate AP is 0. It is the measure of Dong et al., IEEE TIP 2021.
+
+    Example:
+        `average_precision([1, 0, 1, 0])` is (1/1 + 2/3) / 2 = 5/6.
+
+    Args:
+        relevance: (N,) booleans in ranked order; N may be 0.
+
+    Raises:
+        ValueError: `relevance` has more than one axis.
+    """
+    ranks = 1 + np.flatnonzero(_ranked_list(relevance))
+    return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else 0.0
+
+
+def precision_at_k(relevance: ArrayLike, k: int) -> float:
+    """Return the share of relevant candidates among the first k.
+
+    The divisor is k even when the list is shorter: an absent candidate is not a relevant one.
+
+    Example:
+        `precision_at_k([1, 0, 1, 0], 3)` is 2/3.
+
+    Args:
+        relevance: (N,) booleans in ranked order.
+        k: how many of the first candidates count, 1 or more.
+
+    Raises:
+        ValueError: `k` is below 1, or `relevance` has more than one axis.
+    """
+    return float(np.count_nonzero(_ranked_list(relevance)[: check_k(k)]) / k)
+
+
+def recall_at_k(relevance: ArrayLike, k: int) -> float:
+    """Return 1 when at least one of the first k candidates is relevant, else 0.
+
+    This is the recall@k of the metric-learning literature (Oh Song et al., CVPR 2016, and
+    the papers since): its mean over queries is the share of queries with a hit.
+    It is not the share of the relevant candidates that were found.
+
+    Example:
+        `recall_at_k([0, 0, 1, 1], 2)` is 0 and `recall_at_k([0, 0, 1, 1], 3)` is 1.
+
+    Args:
+        relevance: (N,) booleans in ranked order.
+        k: how many of the first candidates count, 1 or more.
+
+    Raises:
+        ValueError: `k` is below 1, or `relevance` has more than one axis.
+    """
+    return float(_ranked_list(relevance)[: check_k(k)].any())
+
+
+def check_k(k: int) -> int:
+    """Return `k`, or raise ValueError when it is below 1."""
+    if k < 1:
+        raise ValueError(f"k must be 1 or more; got {k}")
+    return k
+
+
+def _ranked_list(relevance: ArrayLike) -> np.ndarray:
+    array = np.asarray(relevance, bool)
+    if array.ndim != 1:
+        raise ValueError(f"relevance must have shape (N,); got {array.shape}")
+    return array
+
+
+def overall(values: Mapping[str, np.ndarray]) -> float:
+    """Return the mean over all queries: attributes count by their number of queries.
+
+    Example:
+        Two queries at 1.0 in one attribute and one at 0.4 in another: 2.4 / 3 = 0.8.
+    """
+    arrays = [np.asarray(array, np.float64) for array in values.values() if len(array)]
+    return float(np.concatenate(arrays).mean()) if arrays else math.nan
+
+
+def macro(values: Mapping[str, np.ndarray]) -> float:
+    """Return the unweighted mean of the attributes' means.
+
+    Example:
+        Two queries at 1.0 in one attribute and one at 0.4 in another: (1.0 + 0.4) / 2 = 0.7.
+    """
+    means = [np.mean(array, dtype=np.float64) for array in values.values() if len(array)]
+    return float(np.mean(means)) if means else math.nan
+
+
+def summarise(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the mean of each attribute, then `overall` and `macro`; NaN where no query is."""
+    means = {
+        name: float(np.mean(array, dtype=np.float64)) if len(array) else math.nan
+        for name, array in values.items()
+    }
+    return {**means, "overall": overall(values), "macro": macro(values)}
+
+
+@lru_cache(maxsize=1024)
+def random_average_precision(relevant: int, candidates: int) -> float:
+    """Return the expected average precision when the candidates are in random order.
+
+    E[AP] = (H_N + (R - 1) / (N - 1) * (N - H_N)) / N, with R relevant ones of N candidates and the
+    harmonic number H_N = 1 + 1/2 + ... + 1/N. It follows from E[AP] = (1/N) * sum over k of the
+    expected precision@k given that rank k is relevant, which is (1 + (k-1)(R-1)/(N-1)) / k.
+
+    Example:
+        One relevant of two: its rank is 1 or 2, so (1 + 1/2) / 2 = 0.75.
+
+    Args:
+        relevant: R, from 0 to N; with R = 0 the result is 0.
+        candidates: N.
+
+    Raises:
+        ValueError: R is negative or above N.
+    """
+    if not 0 <= relevant <= candidates:
+        raise ValueError(
+            "the relevant candidates must be some of the candidates; "
+            f"got {relevant} relevant of {candidates}"
+        )
+    if relevant == 0:
+        return 0.0
+    if relevant == candidates:
+        return 1.0
+    harmonic = math.fsum(1 / k for k in range(1, candidates + 1))
+    follow = (relevant - 1) / (candidates - 1)
+    return (harmonic + follow * (candidates - harmonic)) / candidates
+
+
+def random_average_precisions(
+    *, query_values: np.ndarray, candidate_values: np.ndarray
+) -> np.ndarray:
+    """Return the expected average precision of each query of one attribute.
+
+    Args:
+        query_values: (Q,) integer value indices.
+        candidate_values: (N,) likewise.
+
+    Returns:
+        (Q,) float64; 0 for a query without a relevant candidate.
+    """
+    values, inverse = np.unique(np.asarray(query_values), return_inverse=True)
+    candidate_values = np.asarray(candidate_values)
+    relevant = [int(np.count_nonzero(candidate_values == value)) for value in values]
+    expected = [random_average_precision(count, len(candidate_values)) for count in relevant]
+    return np.array(expected, np.float64)[inverse]
+
+
+def random_map(*, query_values: np.ndarray, candidate_values: np.ndarray) -> float:
+    """Return the expected MAP of one attribute under random ranking; NaN without queries.
+
+    Args:
+        query_values: (Q,) integer value indices.
+        candidate_values: (N,) likewise.
+    """
+    expected = random_average_precisions(
+        query_values=query_values, candidate_values=candidate_values
+    )
+    return float(expected.mean()) if len(expected) else math.nan
+
+
+def random_maps(split: Split) -> dict[str, float]:
+    """Return the exact expected MAP of each attribute, and `overall` and `macro`, as fractions.
+
+    Args:
+        split: valid or test, with queries and candidates.
+
+    Returns:
+        By attribute name; NaN for an attribute without queries.
+    """
+    expected = {}
+    for attribute, name in enumerate(split.attributes.names):
+        queries = split.queries[split.queries[:, 1] == attribute]
+        candidates = split.candidates[split.candidates[:, 1] == attribute]
+        expected[name] = random_average_precisions(
+            query_values=queries[:, 2], candidate_values=candidates[:, 2]
+        )
+    return summarise(expected)

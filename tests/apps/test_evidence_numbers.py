@@ -1,0 +1,181 @@
+"""How unusual a similarity is: against naive loops and numbers worked out by hand."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from asen_apps.evidence import EvidenceError, tail
+from asen_apps.evidence.examining import (
+    nearest_similarities,
+    pair_similarities,
+    random_pairs,
+    weighted,
+)
+from asen_apps.evidence.records import similarities
+from asen_apps.evidence.statements import probability, smallest
+
+KNOWN = ("neckline", "sleeve", "buttons")
+
+
+def unit_vectors(count: int, dimension: int = 8, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+# === Tail probabilities ===
+
+
+def test_two_of_ninety_nine_is_three_hundredths() -> None:
+    reference = np.concatenate([np.full(97, 0.1), [0.8, 0.9]])
+    assert tail(0.8, reference).at_least == 2  # an equal one counts
+    assert tail(0.8, reference).probability == 0.03
+
+
+@pytest.mark.parametrize("observed", [-1.0, -0.2, 0.0, 0.37, 0.5, 1.0])
+def test_tail_is_what_a_naive_loop_counts(observed: float) -> None:
+    reference = np.random.default_rng(1).uniform(-1, 1, 500).round(2)
+    count = 0
+    for value in reference:
+        if value >= observed:
+            count += 1
+    found = tail(observed, reference)
+    assert (found.at_least, found.of) == (count, 500)
+    assert found.probability == (1 + count) / 501
+
+
+def test_what_no_reference_reaches_is_never_impossible() -> None:
+    assert tail(0.9, np.zeros(999)).probability == 1 / 1000
+
+
+def test_what_every_reference_reaches_is_certain() -> None:
+    assert tail(-1.0, np.zeros(10)).probability == 1.0
+
+
+@pytest.mark.parametrize(
+    ("observed", "reference"),
+    [(0.5, []), (0.5, [[0.1]]), (float("nan"), [0.1]), (0.5, [float("nan")])],
+)
+def test_a_tail_of_nothing_is_refused(observed: float, reference: list) -> None:
+    with pytest.raises(EvidenceError, match="tail probability needs|must be finite"):
+        tail(observed, reference)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.0, "1.00"), (0.5354, "0.54"), (0.02, "0.020"), (0.0038, "0.0038"), (1e-7, "0.00000010")],
+)
+def test_probabilities_are_written_out(value: float, text: str) -> None:
+    assert probability(value) == text
+
+
+def test_the_smallest_tail_of_ten_thousand_pairs() -> None:
+    assert smallest(10_000) == "0.00010"
+
+
+# === Random pairs ===
+
+
+def test_a_small_catalogue_gives_every_pair_once() -> None:
+    pairs = random_pairs(7, 10_000, seed=0)
+    assert {tuple(sorted(pair)) for pair in pairs.tolist()} == set(combinations(range(7), 2))
+    assert len(pairs) == 21
+
+
+@pytest.mark.parametrize(("images", "number"), [(2, 1), (60, 400), (200_000, 5_000)])
+def test_pairs_are_distinct_and_of_different_images(images: int, number: int) -> None:
+    pairs = random_pairs(images, number, seed=3)
+    assert len(np.unique(pairs, axis=0)) == len(pairs) == number
+    assert (pairs[:, 0] > pairs[:, 1]).all() and pairs.min() >= 0 and pairs.max() < images
+
+
+def test_every_pair_has_the_same_chance() -> None:
+    counts = np.zeros((5, 5))
+    for seed in range(3_000):
+        for larger, smaller in random_pairs(5, 2, seed=seed):
+            counts[larger, smaller] += 1
+    shares = counts[np.tril_indices(5, -1)] / 3_000
+    # Each of the 10 pairs is drawn with chance 0.2; 5 standard errors are 0.037.
+    np.testing.assert_allclose(shares, 0.2, atol=0.037)
+
+
+def test_the_same_seed_gives_the_same_pairs() -> None:
+    first, again, other = (random_pairs(300, 50, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(("images", "number"), [(0, 5), (1, 5), (5, 0)])
+def test_one_image_makes_no_pair(images: int, number: int) -> None:
+    with pytest.raises(EvidenceError, match=f"got {images} images and {number} pairs"):
+        random_pairs(images, number, seed=0)
+
+
+def test_pair_similarities_are_those_of_a_naive_loop() -> None:
+    vectors, pairs = unit_vectors(40), random_pairs(40, 700, seed=0)  # more than one block
+    expected = [sum(map(float, vectors[i] * vectors[j])) for i, j in pairs]
+    np.testing.assert_allclose(pair_similarities(vectors, pairs), expected, atol=1e-6)
+
+
+# === Nearest neighbours ===
+
+
+def test_nearest_neighbours_are_those_of_a_naive_loop() -> None:
+    vectors = unit_vectors(530)  # more than one block
+    expected = []
+    for i, vector in enumerate(vectors):
+        others = [float(vector @ other) for j, other in enumerate(vectors) if j != i]
+        expected.append(max(others))
+    found = nearest_similarities(vectors, 1_000, seed=0)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_an_image_is_not_its_own_neighbour_but_its_copy_is() -> None:
+    angles = np.radians([0.0, 0.0, 60.0])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    np.testing.assert_array_equal(nearest_similarities(vectors, 9, seed=0), [1.0, 1.0, 0.5])
+
+
+def test_of_a_large_catalogue_some_items_are_asked() -> None:
+    vectors = unit_vectors(100)
+    everybody = nearest_similarities(vectors, 100, seed=0)
+    some = nearest_similarities(vectors, 10, seed=0)
+    assert len(some) == 10 and set(some) <= set(everybody)
+
+
+def test_equal_vectors_are_equally_similar_to_the_last_digit() -> None:
+    one, other = unit_vectors(2, 1024)
+    both = similarities(one, np.stack([other] * 3))
+    assert len({*both, *similarities(other, one[None])}) == 1
+    assert similarities(one, one[None])[0] == 1.0
+
+
+# === Attributes and weights ===
+
+
+def test_weights_are_equal_unless_given_and_add_up_to_one() -> None:
+    assert weighted(["sleeve", "buttons"], KNOWN) == {"sleeve": 0.5, "buttons": 0.5}
+    assert weighted(["sleeve", "buttons"], KNOWN, [3, 1]) == {"sleeve": 0.75, "buttons": 0.25}
+    assert weighted({"sleeve": 0.3, "neckline": 0.9}, KNOWN) == pytest.approx(
+        {"sleeve": 0.25, "neckline": 0.75}
+    )
+    assert weighted("sleeve", KNOWN) == {"sleeve": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "weights", "message"),
+    [
+        (["sleve"], None, "does not know the attribute 'sleve'; did you mean 'sleeve'"),
+        (["xyz"], None, "it knows neckline, sleeve, buttons"),
+        ([], None, "name at least one attribute, of neckline, sleeve, buttons"),
+        (["sleeve", "sleeve"], None, "got 'sleeve' twice"),
+        (["sleeve", "buttons"], [1.0], "one weight above 0 for each of sleeve, buttons"),
+        (["sleeve", "buttons"], [1.0, 0.0], "got \\[1.0, 0.0\\]"),
+        (["sleeve"], [float("nan")], "one weight above 0"),
+        (["sleeve"], ["much"], "got \\['much'\\]"),
+    ],
+)
+def test_wishes_that_cannot_be_met_are_refused(attributes, weights, message: str) -> None:
+    with pytest.raises(EvidenceError, match=message):
+        weighted(attributes, KNOWN, weights)

@@ -1,0 +1,196 @@
+"""One's own images: files in, embeddings, maps and regions out, as a saved model has learned."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_model import NAMES, VIEW, pictures, small_model
+
+import asen_tf
+from asen_tf.data.images import ImageError, load_image
+from asen_tf.embedder import Embedder, EmbedderError
+from asen_tf.models import build_model
+from asen_tf.presets import smoke
+
+ROOT = Path(__file__).parents[2]
+SIDE = 64  # px, of the sources that the model takes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a model and images: square, wide, grey, rotated, broken."""
+    path = tmp_path_factory.mktemp("own images")
+    small_model().save(path / "model.keras")
+    for number, pixels in enumerate(pictures(4, side=90)):
+        Image.fromarray(pixels).save(path / f"{number}.png")
+    Image.fromarray(pictures(1, side=90)[0][:60]).save(path / "wide photo.png")
+    Image.open(path / "0.png").convert("L").save(path / "grey.jpg")
+    upright = Image.open(path / "wide photo.png")
+    turned = upright.rotate(90, expand=True)  # EXIF says: turn it back
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(path / "turned.png", exif=exif)
+    (path / "broken.jpg").write_bytes(b"not an image")
+    return path
+
+
+@pytest.fixture(scope="module")
+def embedder(folder: Path) -> Embedder:
+    return asen_tf.Embedder.load(folder / "model.keras")
+
+
+def test_the_model_brings_its_attributes_and_sizes_along(embedder: Embedder) -> None:
+    assert embedder.attribute_names == NAMES
+    assert embedder.model.source_size == SIDE and embedder.model.global_size == VIEW
+
+
+@pytest.mark.parametrize("name", ["0.png", "wide photo.png", "grey.jpg", "turned.png"])
+def test_embed_is_what_the_model_says_of_the_prepared_image(
+    embedder: Embedder, folder: Path, name: str
+) -> None:
+    expected = embedder.model.embed(load_image(folder / name, SIDE)[None], ["sleeve"])[0]
+    found = embedder.embed(folder / name, "sleeve")
+    np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-6)
+    assert found.dtype == np.float32 and np.linalg.norm(found) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_turned_photograph_is_seen_upright(embedder: Embedder, folder: Path) -> None:
+    upright, turned = (
+        embedder.embed(folder / f"{n}.png", "neckline") for n in ("wide photo", "turned")
+    )
+    np.testing.assert_allclose(turned, upright, atol=1e-5)
+
+
+@pytest.mark.parametrize("embedding", [None, "global", "local", "fused"])
+def test_embed_all_agrees_with_embed(
+    embedder: Embedder, folder: Path, embedding: str | None
+) -> None:
+    paths = [folder / f"{number}.png" for number in (2, 0, 1)]
+    vectors = embedder.embed_all(paths, embedding=embedding)
+    assert vectors.shape[:2] == (3, len(NAMES))
+    for i, path in enumerate(paths):
+        for j, attribute in enumerate(NAMES):
+            single = embedder.embed(path, attribute, embedding=embedding)
+            np.testing.assert_allclose(vectors[i, j], single, atol=1e-5)
+    chosen = embedder.embed_all(paths, attributes=["buttons", "neckline"], embedding=embedding)
+    np.testing.assert_allclose(chosen, vectors[:, [2, 0]], atol=1e-5)
+
+
+def test_a_broken_file_raises_or_is_told_and_left_out(embedder: Embedder, folder: Path) -> None:
+    paths = [folder / "0.png", folder / "broken.jpg", folder / "missing.jpg", folder / "1.png"]
+    with pytest.raises(ImageError, match="broken.jpg: not a readable image"):
+        embedder.embed_all(paths)
+    told: list[ImageError] = []
+    vectors = embedder.embed_all(paths, skip=told.append)
+    assert [("broken.jpg" in str(e), "no such file" in str(e)) for e in told] == [
+        (True, False),
+        (False, True),
+    ]
+    assert np.isnan(vectors[1:3]).all() and np.isfinite(vectors[[0, 3]]).all()
+    np.testing.assert_allclose(vectors[[0, 3]], embedder.embed_all(paths[::3]), atol=1e-5)
+
+
+def test_batches_without_any_usable_file_are_passed_over(
+    embedder: Embedder, folder: Path, tmp_path: Path
+) -> None:
+    bad, good = folder / "broken.jpg", folder / "0.png"
+    told: list[ImageError] = []
+    vectors = embedder.embed_all([bad] * 33 + [good], skip=told.append)  # 32 are a batch
+    assert len(told) == 33 and np.isnan(vectors[:33]).all()
+    np.testing.assert_allclose(vectors[33:], embedder.embed_all([good]), atol=1e-6)
+    assert embedder.embed_all([good] + [bad] * 40, skip=told.append).shape == (41, 3, 16 * 2)
+    assert embedder.embed_all([bad], skip=told.append).shape == (1, 3, 0)
+    command = [sys.executable, "-m", "asen_tf", "embed", str(folder / "model.keras"), str(bad)]
+    command += ["--out", str(tmp_path / "vectors.npz")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "not written: no image can be used" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "vectors.npz").exists()
+    assert done.stderr.count("broken.jpg: not a readable image") == 1
+
+
+def test_a_place_that_cannot_be_written_is_named_in_one_line(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    command = [sys.executable, "-m", "asen_tf", "embed", str(folder / "model.keras")]
+    command += [str(folder / "0.png"), "--out", str(tmp_path / "file" / "vectors.npz")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert str(tmp_path / "file") in done.stderr.splitlines()[-1]
+
+
+def test_damaged_exif_data_do_not_matter(embedder: Embedder, folder: Path, tmp_path: Path) -> None:
+    exif = b"Exif\x00\x00II*\x00\xff"
+    Image.open(folder / "0.png").save(tmp_path / "bad exif.png", exif=exif)
+    found, expected = (
+        embedder.embed(path, "sleeve") for path in (tmp_path / "bad exif.png", folder / "0.png")
+    )
+    np.testing.assert_array_equal(found, expected)
+    seen = embedder.attend(tmp_path / "bad exif.png", "sleeve")
+    assert seen.region == embedder.attend(folder / "0.png", "sleeve").region
+
+
+def test_no_image_gives_no_vector(embedder: Embedder) -> None:
+    assert embedder.embed_all([]).shape[:2] == (0, len(NAMES))
+
+
+@pytest.mark.parametrize("name", ["0.png", "wide photo.png"])
+def test_attend_gives_the_map_and_the_region_in_the_photographs_pixels(
+    embedder: Embedder, folder: Path, name: str
+) -> None:
+    seen = embedder.attend(folder / name, "neckline")
+    outputs = embedder.model.embed_pairs(load_image(folder / name, SIDE)[None], [0], [0])
+    np.testing.assert_array_equal(seen.map, outputs["attention"][0])
+    width, height = Image.open(folder / name).size
+    side = min(width, height)
+    top, left, bottom, right = outputs["boxes"][0] * side / VIEW
+    x, y = (width - side) // 2, (height - side) // 2
+    assert seen.region == pytest.approx((x + left, y + top, x + right, y + bottom))
+    assert 0 <= seen.region[0] < seen.region[2] <= width
+    np.testing.assert_array_equal(seen.crop, load_image(folder / name, SIDE))
+
+
+def test_a_method_without_attention_says_so(folder: Path) -> None:
+    model = build_model(smoke().override(method="csn"), NAMES)
+    with pytest.raises(ValueError, match="ConditionalSimilarityNetwork has no attention"):
+        Embedder(model).attend(folder / "0.png", "sleeve")
+
+
+def test_wrong_names_are_refused(embedder: Embedder, folder: Path) -> None:
+    with pytest.raises(ValueError, match="knows the attributes neckline, sleeve, buttons; got 'x'"):
+        embedder.embed(folder / "0.png", "x")
+    with pytest.raises(ValueError, match="embedding must be one of global, local, fused; got 'x'"):
+        embedder.embed(folder / "0.png", "sleeve", embedding="x")
+
+
+def test_files_that_are_no_models_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(EmbedderError, match="no such model"):
+        Embedder.load(tmp_path / "model.keras")
+    (tmp_path / "text.keras").write_text("not a model")
+    with pytest.raises(EmbedderError, match="not a readable model"):
+        Embedder.load(tmp_path / "text.keras")
+
+
+def test_the_command_line_writes_vectors_and_tells_of_bad_files(
+    embedder: Embedder, folder: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "asen_tf", "embed", str(folder / "model.keras")]
+    command += [str(folder / name) for name in ("0.png", "broken.jpg", "1.png")]
+    command += ["--attribute", "sleeve", "--out", str(tmp_path / "vectors.npz")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "1 images left out" in done.stdout
+    told = [line for line in done.stderr.splitlines() if "not a readable image" in line]
+    assert len(told) == 1 and "broken.jpg" in told[0]
+    assert "embedding" in done.stderr  # the progress bar
+    with np.load(tmp_path / "vectors.npz", allow_pickle=False) as stored:
+        assert list(stored["paths"]) == [str(folder / name) for name in ("0.png", "1.png")]
+        assert list(stored["attributes"]) == ["sleeve"]
+        expected = [embedder.embed(path, "sleeve") for path in stored["paths"]]
+        np.testing.assert_allclose(stored["vectors"][:, 0], expected, atol=1e-5)
+    command[command.index("sleeve")] = "pockets"
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "got 'pockets'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,194 @@
+"""From image files to the batches of an epoch: decoding, cache, random changes, order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from memory_images import Memory
+from PIL import Image
+from small_model import pictures
+
+from asen_tf.data import AttributeTable, Split, write_meta, write_split
+from asen_tf.data.dataset import Dataset
+from asen_tf.data.images import CachedImages, ImageError
+from asen_tf.data.pipeline import augment, training_steps
+from asen_tf.presets import smoke
+from asen_tf.training.similarity import epoch_planner
+
+LABELS = np.array([row for i in range(6) for row in ([i, 0, i % 2], [i, 1, i // 3])])
+SIZES = [(40, 40), (40, 30), (24, 40), (16, 16), (9, 12), (33, 40)]  # px, width and height
+EVERY = np.arange(6)
+
+
+def picture_file(path: Path, width: int, height: int, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "Tiny").mkdir()
+    names = [f"{number}.png" for number in range(6)]
+    for number, (width, height) in enumerate(SIZES):
+        picture_file(tmp_path / "Tiny" / names[number], width, height, number)
+    write_meta(tmp_path, "Tiny", AttributeTable(("length", "neck"), (2, 2)))
+    write_split(tmp_path, "Tiny", "train", files=names, labels=LABELS)
+    return tmp_path
+
+
+def tiny(folder: Path, **options) -> Dataset:
+    return Dataset(folder, "Tiny", source_size=16, global_size=8, **options)
+
+
+def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Take the centre square, and weigh its pixels by a triangle as wide as the scale demands."""
+    square = min(pixels.shape[:2])
+    top, left = ((length - square) // 2 for length in pixels.shape[:2])
+    centre = pixels[top : top + square, left : left + square].astype(np.float64)
+    weights, scale = np.zeros((side, square)), max(square / side, 1.0)
+    for target, source in np.ndindex(side, square):
+        distance = source + 0.5 - (target + 0.5) * square / side
+        weights[target, source] = max(0.0, 1.0 - abs(distance) / scale)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.einsum("iy,yxc,jx->ijc", weights, centre, weights)
+
+
+# === Decoding and the cache ===
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_images_are_their_centre_squares_shrunk_by_hand(folder: Path, cache: bool) -> None:
+    images = tiny(folder, cache=cache).split("train")
+    for number, found in enumerate(images.sources[EVERY]):
+        expected = shrunk(np.asarray(Image.open(images.split.path(number))), 16)
+        # Pillow lets the outermost pixels of a square see what lies just outside it.
+        inner = slice(None) if SIZES[number][0] == SIZES[number][1] else slice(1, -1)
+        np.testing.assert_allclose(found[inner, inner], expected[inner, inner], atol=1.5)
+    for found, source in zip(images.views[EVERY], images.sources[EVERY], strict=True):
+        np.testing.assert_allclose(found, shrunk(source, 8), atol=0.51)  # rounded once
+
+
+def test_a_cache_is_filled_once_in_order_and_read_from_then_on(tmp_path: Path) -> None:
+    array = np.arange(600 * 12, dtype=np.uint32).astype(np.uint8).reshape(600, 2, 2, 3)
+    first, second = Memory(array), Memory(255 - array)
+    for images in (first, second):
+        cached = CachedImages(images, tmp_path / "new" / "a.npy", description="filling")
+        np.testing.assert_array_equal(cached[np.arange(600)], array)
+    assert (first.asked, second.asked) == (list(range(600)), [])
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.npy"]
+
+
+def test_a_changed_image_is_decoded_anew(folder: Path) -> None:
+    before = tiny(folder).split("train").sources[EVERY]
+    picture_file(folder / "Tiny" / "2.png", 20, 20, seed=99)
+    changed = tiny(folder).split("train")
+    fresh = tiny(folder, cache=False).split("train")
+    np.testing.assert_array_equal(changed.sources[EVERY], fresh.sources[EVERY])
+    np.testing.assert_array_equal(changed.views[EVERY], fresh.views[EVERY])
+    same_as_before = (changed.sources[EVERY] == before).all(axis=(1, 2, 3))
+    assert same_as_before.tolist() == [True, True, False, True, True, True]
+
+
+def test_a_broken_image_leaves_no_cache_behind(folder: Path) -> None:
+    path = folder / "Tiny" / "4.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ImageError, match=r"4\.png: not a readable image"):
+        tiny(folder).split("train")
+    assert list((folder / "Tiny" / ".cache").iterdir()) == []
+
+
+# === Random changes ===
+
+
+def places_seen(count: int, side: int = 64) -> np.ndarray:
+    """Return `(count, 2, 2)`: step and centre, along x and y, of what `augment` reads."""
+    image = np.zeros((side, side, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.meshgrid(3 * np.arange(side), 3 * np.arange(side))
+    changed = augment(np.repeat(image[None], count, axis=0), tf.constant([4, 2])).numpy() / 3.0
+    inner = slice(12, -12)  # never beyond the edge, where the ramp would end
+    lines = changed[:, inner, inner, 0].mean(axis=1), changed[:, inner, inner, 1].mean(axis=2)
+    place = np.arange(side)[inner] - (side - 1) / 2
+    return np.stack([np.polyfit(place, line.T, 1).T for line in lines], axis=1)
+
+
+def test_mirror_zoom_and_shift_stay_within_their_bounds_and_reach_them() -> None:
+    steps, centres = np.moveaxis(places_seen(200), 2, 0)
+    assert 60 < (steps[:, 0] < 0).sum() < 140  # about half of them are mirrored
+    np.testing.assert_allclose(np.abs(steps[:, 0]), steps[:, 1], atol=0.02)  # no stretching
+    assert np.exp(-0.05) - 0.01 < steps[:, 1].min() < 0.96  # no picture stands on its head
+    assert 1.04 < steps[:, 1].max() < np.exp(0.05) + 0.01
+    moved = (centres - 31.5) / 64
+    assert np.abs(moved).max() < 0.062
+    assert moved.min(axis=0).max() < -0.05 and moved.max(axis=0).min() > 0.05
+
+
+def test_changes_are_a_pure_function_of_images_and_seed() -> None:
+    images, seed = np.repeat(pictures(1, 32), 4, axis=0), tf.constant([1, 7])
+    first = augment(images, seed).numpy()
+    assert first.dtype == np.uint8 and first.shape == images.shape
+    np.testing.assert_array_equal(augment(images, seed), first)
+    for other in ([2, 7], [1, 8]):
+        assert (augment(images, tf.constant(other)).numpy() != first).any(axis=(1, 2, 3)).all()
+    assert all((first[0] != other).any() for other in first[1:])  # each in its own way
+
+
+def test_no_value_is_made_up_at_the_edges() -> None:
+    flat = np.full((8, 20, 20, 3), (200, 10, 77), np.uint8)
+    np.testing.assert_array_equal(augment(flat, tf.constant([0, 0])), flat)
+    assert augment(np.full((8, 1, 1, 3), 9, np.uint8), tf.constant([0, 0])).numpy().min() == 9
+
+
+# === Batches ===
+
+VIEWS, SOURCES = pictures(6, 16), pictures(6, 24)
+TABLE, NONE = AttributeTable(("length", "neck"), (2, 2)), np.zeros((0, 3), np.int64)
+SPLIT = Split(Path("."), "Tiny", "train", TABLE, (), LABELS, NONE, NONE, ())
+
+
+def steps(first: int = 0, *, seed: int = 0, changes: int | None = None, **options):
+    return list(
+        training_steps(
+            epoch_planner(smoke().override(seed=seed, **options), SPLIT),
+            views=Memory(VIEWS),
+            sources=Memory(SOURCES),
+            first_epoch=first,
+            epochs=3,
+            augmentation_seed=changes,
+        ).as_numpy_iterator()
+    )
+
+
+def same(left: list[dict], right: list[dict], name: str) -> list[bool]:
+    return [np.array_equal(a[name], b[name]) for a, b in zip(left, right, strict=True)]
+
+
+@pytest.mark.parametrize("sampling", ["batch_all", "random_triplets"])
+def test_a_batch_holds_the_planned_images_with_their_labels(sampling: str) -> None:
+    plan = epoch_planner(smoke().override(sampling=sampling), SPLIT)
+    batches = steps(sampling=sampling)
+    assert len(batches) == 3 * 3
+    for number, batch in enumerate(batches):
+        planned, step = plan(number // 3), number % 3
+        np.testing.assert_array_equal(batch["view"], VIEWS[planned.images[step]])
+        np.testing.assert_array_equal(batch["source"], SOURCES[planned.images[step]])
+        np.testing.assert_array_equal(batch["attribute"], planned.attributes[step])
+        np.testing.assert_array_equal(batch["value"], planned.values[step])
+
+
+@pytest.mark.parametrize("changes", [None, 5])
+def test_epochs_are_a_pure_function_of_seed_and_epoch(changes: int | None) -> None:
+    whole = steps(changes=changes)
+    for name in ("view", "source", "attribute", "value"):
+        assert all(same(whole, steps(changes=changes), name))
+        assert all(same(whole[3:], steps(1, changes=changes), name))  # as if never interrupted
+    assert not all(same(whole[:3], whole[3:6], "source"))  # epochs differ
+    assert not all(same(whole, steps(seed=1, changes=changes), "source"))  # and so do seeds
+
+
+def test_changes_touch_the_views_alone_and_differ_by_seed() -> None:
+    plain, changed = steps(), steps(changes=5)
+    assert all(same(plain, changed, "source")) and all(same(plain, changed, "value"))
+    assert not any(same(plain, changed, "view") + same(changed, steps(changes=6), "view"))

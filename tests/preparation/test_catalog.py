@@ -1,0 +1,146 @@
+"""One's own catalogue: from a CSV file and a folder to split files."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from asen_tf.data import AnnotationError, read_meta, read_split, read_value_names
+from data_prep import catalog
+
+
+def images(folder: Path, names: list[str]) -> None:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 12), (number * 7 % 256, 40, 90)).save(folder / name, format="PNG")
+
+
+def table(path: Path, rows: list[list[str]], separator: str = ",", encoding: str = "utf-8") -> Path:
+    with open(path, "w", encoding=encoding, newline="") as stream:
+        csv.writer(stream, delimiter=separator).writerows(rows)
+    return path
+
+
+ROWS = [["Size", "image", "Neck Line"]] + [
+    [("10", "2", "", "2 XL")[i % 4], f"Herbst & Söhne/no {i}.png", ("V", 'deep "V", open')[i % 2]]
+    for i in range(40)
+]
+
+
+def labels(data_dir: Path, dataset: str = "Shop") -> dict[str, dict[str, str]]:
+    """Return the names of the values by image and attribute."""
+    names = read_value_names(data_dir, dataset)
+    attributes = read_meta(data_dir, dataset).names
+    found: dict[str, dict[str, str]] = {}
+    for split in ("train", "valid", "test"):
+        part = read_split(data_dir, dataset, split)
+        found |= {name: {} for name in part.files}
+        for i, a, v in part.labels.tolist():
+            found[part.files[i]][attributes[a]] = names[attributes[a]][v]
+    return found
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_every_cell_arrives(tmp_path: Path, separator: str, encoding: str) -> None:
+    images(tmp_path / "raw", [row[1] for row in ROWS[1:]])
+    path = table(tmp_path / "shop.csv", ROWS, separator, encoding)
+    report = catalog.prepare(tmp_path / "raw", tmp_path / "data", table=path, dataset="Shop")
+    expected = {
+        image: {k: v for k, v in (("size", size), ("neck_line", neck)) if v}
+        for size, image, neck in ROWS[1:]
+    }
+    assert labels(tmp_path / "data") == expected
+    assert read_value_names(tmp_path / "data", "Shop") == {
+        "size": ["2", "2 XL", "10"],
+        "neck_line": ['deep "V", open', "V"],
+    }
+    assert report.listed == {"train": 32, "valid": 4, "test": 4}
+    assert "attribute 'neck_line' is column 'Neck Line'" in str(report)
+
+
+def test_ten_images_are_divided_and_one_is_told_what_they_are_too_few_for(tmp_path: Path) -> None:
+    images(tmp_path / "raw", [row[1] for row in ROWS[1:11]])
+    path = table(tmp_path / "shop.csv", ROWS[:11])
+    report = catalog.prepare(tmp_path / "raw", tmp_path / "data", table=path, dataset="Shop")
+    assert report.listed == {"train": 8, "valid": 1, "test": 1}
+    assert "WARNING: size has 0 values of two or more images in test" in str(report)
+    assert len(labels(tmp_path / "data")) == 10
+
+
+def test_a_column_split_takes_the_place_of_the_division(tmp_path: Path) -> None:
+    split = ["train", "valid", "test", "train"]
+    rows = [["image", "split", "hue"]] + [
+        [f"{i}.png", split[i % 4], ("red", "blue")[i // 4 % 2]] for i in range(32)
+    ]
+    images(tmp_path / "raw", [row[0] for row in rows[1:]])
+    path = table(tmp_path / "shop.csv", rows)
+    catalog.prepare(tmp_path / "raw", tmp_path / "data", table=path, dataset="Shop")
+    for name in ("train", "valid", "test"):
+        found = read_split(tmp_path / "data", "Shop", name)
+        assert list(found.files) == [row[0] for row in rows[1:] if row[1] == name]
+
+
+def test_columns_that_tell_nothing_apart_are_left_out_and_named(tmp_path: Path) -> None:
+    rows = [["image", "hue", "brand", "empty"]]
+    rows += [[f"{i}.png", ("red", "blue")[i % 2], "ours", ""] for i in range(12)]
+    images(tmp_path / "raw", [row[0] for row in rows[1:]])
+    path = table(tmp_path / "shop.csv", rows)
+    report = catalog.prepare(tmp_path / "raw", tmp_path / "data", table=path, dataset="Shop")
+    assert read_meta(tmp_path / "data", "Shop").names == ("hue",)
+    assert "column 'brand' is left out" in str(report) and "'empty' is left out" in str(report)
+
+
+def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
+    images(tmp_path / "raw", [row[1] for row in ROWS[1:]])
+    path = table(tmp_path / "shop.csv", ROWS)
+    texts = []
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        catalog.prepare(tmp_path / "raw", tmp_path / folder, table=path, dataset="Shop", seed=seed)
+        files = sorted((tmp_path / folder / "Shop").glob("*.txt"))
+        texts.append({file.name: file.read_bytes() for file in files})
+    assert texts[0] == texts[1] != texts[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "shop.csv:1: the header must have distinct names, one of them image"),
+        ("picture,hue\na.png,red\n", ":1: the header must .*name the column of image paths"),
+        ("image,hue,hue\n", ":1: the header must have distinct names"),
+        ("image,hue\na.png\n", ":2: a row must have 2 cells; got"),
+        ("image,hue\na.png,red\n\nb.png,red,x\n", ":4: a row must have 2 cells"),
+        ("image,hue\n,red\n", ":2: a row must name an image"),
+        ("image,hue\n../a.png,red\n", ":2: .*must not leave"),
+        ("image,hue\n/a.png,red\n", ":2: .*must be relative"),
+        (f"image,hue\n{'x' * 300}.png,red\n", ":2: an image path may have 2000 bytes, and each"),
+        (f"image,hue\n{'ü' * 121}.png,red\n", ":2: an image path may .* each name in it 240"),
+        (f"image,hue\n{'d/' * 1001}a.png,red\n", ":2: an image path may have 2000 bytes"),
+        ("image,hue\na.png,red\na.png,blue\n", ":3: an image must have one row; see also line 2"),
+        ("image,hue,split\na.png,red,dev\n", ":2: a split must be one of train, valid, test"),
+        ('image,hue\n"a.png,red\n', "the text must be CSV"),
+        (f"image,hue\na.png,{'x' * 1001}\n", ":2: a value must be printable text of at most 1000"),
+        ("image,hue\n", "the catalogue must list images"),
+        ("image,hue\na.png,red\nb.png,red\n", "an attribute needs two values at least"),
+        ("image,Neck Line,neck-line\na.png,1,2\nb.png,3,4\n", ":1: columns must have distinct"),
+    ],
+)
+def test_a_bad_catalogue_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(text)
+    with pytest.raises(AnnotationError, match=message):
+        catalog.prepare(tmp_path, tmp_path / "data", table=path, dataset="Shop")
+    assert not (tmp_path / "data").exists()
+
+
+def test_bytes_that_are_no_text_and_a_bad_name_are_one_sentence(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_bytes("image,hue\nMütze.png,red\n".encode("latin-1"))
+    arguments = ["--raw", str(tmp_path), "--out", str(tmp_path / "data"), "--csv", str(path)]
+    assert catalog.main([*arguments, "--dataset", "Shop"]) == 1
+    assert "the text must be UTF-8" in capsys.readouterr().err
+    assert catalog.main([*arguments, "--dataset", "../Shop"]) == 1
+    assert "must be the name of a folder" in capsys.readouterr().err

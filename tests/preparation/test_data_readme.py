@@ -1,0 +1,59 @@
+"""What data_prep/README.md says of commands and counts is so."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from asen_tf.presets import PRESETS
+from data_prep import darn, fashionai, zappos50k
+from data_prep.prepare import RELEASES, prepare
+
+TEXT = (Path(__file__).parents[2] / "data_prep" / "README.md").read_text(encoding="utf-8")
+PAPERS = ("fashionai", "darn", "deepfashion", "zappos50k")
+COMMANDS = sorted(set(re.findall(r"python -m (data_prep\.\w+)((?: [^`\n#|]+)?)", TEXT)))
+
+
+@pytest.mark.parametrize(("module", "arguments"), COMMANDS)
+def test_every_command_is_one_with_these_options(
+    module: str, arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        importlib.import_module(module).main(["--help"])
+    assert left.value.code == 0
+    known = capsys.readouterr().out
+    for option in re.findall(r"--[a-z-]+", arguments):
+        assert f"{option} " in known, f"{module} has no {option}"
+
+
+def test_every_dataset_has_a_row_and_a_preset() -> None:
+    rows = [line.split("|")[1].strip() for line in TEXT.splitlines() if line.startswith("| ")]
+    assert {*RELEASES, "Garments", "yours"} <= set(rows)
+    assert {name.lower() for name in RELEASES} <= set(PRESETS)
+
+
+def test_counts_of_values_are_those_of_the_tables() -> None:
+    assert fashionai.TABLE.total_values == 54 and f"{len(fashionai.TABLE)} attributes, 54" in TEXT
+    assert darn.TABLE.total_values == 185 and f"{len(darn.TABLE)} attributes, 185" in TEXT
+    assert f"{len(zappos50k.TABLE)} conditions" in TEXT
+
+
+def test_what_the_presets_start_from_is_said_where_they_are_recommended() -> None:
+    assert {preset().starting_weights for preset in map(PRESETS.get, PAPERS)} == {"imagenet"}
+    for text in (TEXT, *(inspect.getdoc(PRESETS[name]) for name in PAPERS)):
+        assert "`weights/`" in text and "make install-torch" in text and "ImageNet" in text
+    for name in ("resnet50-19c8e357.pth", "resnet34-333f7ec4.pth", "imagenet_dir"):
+        assert name in TEXT
+
+
+def test_an_unknown_dataset_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="FashionAI, DARN, DeepFashion, Zappos50k; got 'Mine'"):
+        prepare("Mine", tmp_path, tmp_path)
+    with pytest.raises(ValueError, match="FashionAI and DeepFashion alone; got 'DARN'"):
+        prepare("DARN", tmp_path, tmp_path, splits=tmp_path)
+    with pytest.raises(ValueError, match="only DARN's images are downloaded, .*; got 'FashionAI'"):
+        prepare("FashionAI", tmp_path, tmp_path, download=tmp_path)

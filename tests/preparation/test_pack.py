@@ -1,0 +1,156 @@
+"""TFRecord shards: the same images and labels as from files, whole or refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from asen_study import experiment
+from asen_tf.data import read_split
+from asen_tf.data.dataset import Dataset
+from asen_tf.data.images import ImageError
+from asen_tf.data.shards import pack
+from asen_tf.presets import smoke
+from data_prep import pack as command
+from data_prep.synthetic import make_dataset
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pack")
+    make_dataset(path, images=160, size=96)
+    pack(path, "Garments", source_size=SIZE, shard_mib=0.05)
+    return path
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "data"))
+
+
+def shards(folder: Path) -> list[Path]:
+    return sorted((folder / "Garments" / f"shards-{SIZE}").glob("*.tfrecord"))
+
+
+def images(folder: Path, *, packed: bool) -> Dataset:
+    sizes = {"source_size": SIZE, "global_size": 32}
+    return Dataset(folder, "Garments", **sizes, cache=False, packed=packed)
+
+
+def test_packed_images_are_those_of_the_files_but_for_jpeg(folder: Path) -> None:
+    from_files, from_shards = (images(folder, packed=packed) for packed in (False, True))
+    for name in ("train", "valid", "test"):
+        left, right = from_files.split(name), from_shards.split(name)
+        every = np.random.default_rng(0).permutation(len(left.sources))[:60]
+        difference = np.abs(left.sources[every].astype(int) - right.sources[every])
+        assert len(left.sources) == len(right.sources)
+        assert difference.mean() < 3.0 and difference.mean(axis=(1, 2, 3)).max() < 6.0
+        np.testing.assert_array_equal(left.split.labels, right.split.labels)
+        assert right.views[every].shape == (len(every), 32, 32, 3)
+    assert from_files.fingerprint == from_shards.fingerprint
+
+
+def test_the_images_own_files_may_be_elsewhere(folder: Path) -> None:
+    before = images(folder, packed=True).split("test").sources[np.arange(5)]
+    shutil.rmtree(folder / "Garments" / "images")
+    after = images(folder, packed=True).split("test").sources[np.arange(5)]
+    np.testing.assert_array_equal(before, after)
+
+
+def test_tensorflow_reads_the_records_and_their_labels(folder: Path) -> None:
+    split = read_split(folder, "Garments", "train")
+    found = {}
+    files = [str(path) for path in shards(folder) if path.name.startswith("train")]
+    assert len(files) > 1
+    for record in tf.data.TFRecordDataset(files):  # checks TensorFlow's own checksums
+        feature = tf.train.Example.FromString(record.numpy()).features.feature
+        index = feature["index"].int64_list.value[0]
+        pairs = np.reshape(feature["labels"].int64_list.value, (-1, 2))
+        found[index] = {tuple(pair) for pair in pairs.tolist()}
+        assert feature["path"].bytes_list.value[0].decode() == split.files[index]
+        assert tf.io.decode_jpeg(feature["image"].bytes_list.value[0]).shape == (SIZE, SIZE, 3)
+    expected: dict[int, set[tuple[int, int]]] = {index: set() for index in range(len(split.files))}
+    for image, attribute, value in split.labels.tolist():
+        expected[image].add((attribute, value))
+    assert found == expected
+
+
+def test_the_same_images_give_the_same_bytes(folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in shards(folder)}
+    shutil.rmtree(folder / "Garments" / f"shards-{SIZE}")
+    arguments = [str(folder), "--dataset", "Garments", "--source-size", str(SIZE)]
+    assert command.main([*arguments, "--shard-mib", "0.05"]) == 0
+    assert {path.name: path.read_bytes() for path in shards(folder)} == before
+
+
+def test_after_a_kill_only_the_missing_shards_are_made(folder: Path) -> None:
+    place = folder / "Garments" / f"shards-{SIZE}"
+    before = {path.name: path.read_bytes() for path in shards(folder)}
+    first, second, *_ = shards(folder)
+    (place / "shards.json").unlink()
+    second.unlink()
+    second.with_suffix(".tmp").write_bytes(b"half of a shard")
+    third = shards(folder)[-1]
+    third.write_bytes(third.read_bytes()[:-10])  # cut by a full disk
+    kept = first.stat().st_mtime_ns
+    pack(folder, "Garments", source_size=SIZE, shard_mib=0.05)
+    assert {path.name: path.read_bytes() for path in shards(folder)} == before
+    assert first.stat().st_mtime_ns == kept and third.stat().st_mtime_ns != kept
+
+
+def test_a_damaged_shard_is_named(folder: Path) -> None:
+    path = next(path for path in shards(folder) if path.name.startswith("test"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    sources = images(folder, packed=True).split("test").sources
+    with pytest.raises(ImageError, match=r"test-00000-of-00001.tfrecord: image \d+ cannot be read"):
+        sources[np.arange(len(sources))]
+    path.unlink()
+    with pytest.raises(ImageError, match="delete the file and pack again"):
+        sources[np.arange(1)]
+
+
+def test_absent_and_stale_shards_are_refused_with_the_command_that_makes_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ImageError, match=r"python -m data_prep.pack .* --source-size 80"):
+        Dataset(folder, "Garments", source_size=80, global_size=32, packed=True)
+    path = folder / "Garments" / "query_test.txt"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(ImageError, match="made from other split files"):
+        images(folder, packed=True)
+    assert command.main([str(folder), "--dataset", "Absent"]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_training_takes_either(folder: Path, tmp_path: Path) -> None:
+    config = smoke().override(starting_weights="random", method="triplet", packed=True)
+    shutil.rmtree(folder / "Garments" / "images")
+    run = experiment.run(config, data_dir=folder, results_dir=tmp_path, study="packed")
+    assert run.table("map")["map"].between(0, 100).all()
+    index = json.loads((folder / "Garments" / f"shards-{SIZE}" / "shards.json").read_text())
+    assert run.manifest["data_fingerprint"] == index["data_fingerprint"]
+    assert dataclasses.asdict(run.config)["packed"] is True
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["--source-size 0", "--source-size -5", "--quality 0", "--quality 500", "--shard-mib nan"],
+)
+def test_options_outside_their_range_are_refused_before_anything_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    before = sorted(folder.rglob("*"))
+    assert command.main([str(folder), "--dataset", "Garments", *wrong.split()]) == 1
+    option, value = wrong.split()
+    assert f"{option[2:].replace('-', '_')}={value}" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before

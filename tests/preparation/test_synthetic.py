@@ -1,0 +1,141 @@
+"""The embedded data set on disk: the same bytes however it is made, sound splits, resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asen_tf.data import read_meta, read_regions, read_split, read_value_names
+from data_prep.contact_sheet import contact_sheets
+from data_prep.garments.render import render
+from data_prep.partition import split_images, split_rows
+from data_prep.synthetic import ParameterMismatch, main, make_dataset
+
+IMAGES, SIZE = 60, 96
+
+
+def digest(root: Path) -> dict[str, str]:
+    """Map every file below a folder to the hash of its bytes."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data_dir = tmp_path_factory.mktemp("data")
+    make_dataset(data_dir, images=IMAGES, size=SIZE, seed=3, workers=2)
+    return data_dir
+
+
+def test_bytes_do_not_depend_on_the_run_or_the_number_of_workers(made, tmp_path):
+    make_dataset(tmp_path, images=IMAGES, size=SIZE, seed=3, workers=1)
+    assert digest(tmp_path) == digest(made)
+
+
+def test_image_does_not_depend_on_the_number_of_images(made, tmp_path):
+    make_dataset(tmp_path, images=10, size=SIZE, seed=3, workers=1)
+    name = "Garments/images/000/000007.jpg"
+    assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
+
+
+def test_another_seed_gives_other_images(made, tmp_path):
+    make_dataset(tmp_path, images=10, size=SIZE, seed=4, workers=1)
+    name = "Garments/images/000/000007.jpg"
+    assert (tmp_path / name).read_bytes() != (made / name).read_bytes()
+
+
+def test_finished_data_set_is_left_alone(made, capsys):
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+    make_dataset(made, images=IMAGES, size=SIZE, seed=3, workers=1)
+    assert "are there already" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+
+
+def test_other_parameters_are_refused_and_name_the_remedy(made, capsys):
+    with pytest.raises(ParameterMismatch, match="--overwrite"):
+        make_dataset(made, images=IMAGES, size=SIZE, seed=99, workers=1)
+    with pytest.raises(SystemExit) as exit_:
+        main(["--out", str(made), "--images", str(IMAGES), "--size", "64", "--workers", "1"])
+    assert exit_.value.code == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+def test_overwrite_replaces_the_data_set(tmp_path):
+    make_dataset(tmp_path, images=20, size=48, seed=0, workers=1)
+    make_dataset(tmp_path, images=10, size=48, seed=1, workers=1, overwrite=True)
+    assert len(list(tmp_path.rglob("*.jpg"))) == 10
+
+
+def test_killed_run_goes_on_and_ends_with_the_same_bytes(made, tmp_path):
+    """The state a kill leaves: some images, some notes, half a temporary file, no split files."""
+    root = tmp_path / "Garments"
+    make_dataset(tmp_path, images=IMAGES, size=SIZE, seed=3, workers=1)
+    (root / "renderer.json").rename(root / "unfinished_renderer.json")
+    for path in [*root.glob("*.txt"), *root.glob("*.csv"), *root.glob("images/*/*[05].jpg")]:
+        path.unlink()
+    kept = root / "images/000/000001.jpg"
+    result = render(3, 1, SIZE)
+    note = json.dumps({"labels": result.labels, "boxes": result.boxes})
+    kept.with_suffix(".json").write_text(note)  # a finished image is taken as it is noted
+    written = kept.stat().st_mtime_ns
+    make_dataset(tmp_path, images=IMAGES, size=SIZE, seed=3, workers=2)
+    assert kept.stat().st_mtime_ns == written
+    assert digest(tmp_path) == digest(made)  # so no note, temporary file or marker is left over
+
+
+def test_split_files_read_back_and_their_ratios_hold(made):
+    table = read_meta(made, "Garments")
+    names = read_value_names(made, "Garments")
+    assert sum(table.sizes) == 54
+    assert [len(names[name]) for name in table.names] == list(table.sizes)
+    splits = {name: read_split(made, "Garments", name) for name in ("train", "valid", "test")}
+    assert [len(split.files) for split in splits.values()] == [48, 6, 6]
+    files = [file for split in splits.values() for file in split.files]
+    assert len(set(files)) == IMAGES
+    with Image.open(splits["train"].root / files[0]) as image:
+        assert image.size == (SIZE, SIZE)
+
+
+def test_regions_lie_in_the_frame_and_leave_out_what_is_invisible(made):
+    for name in ("train", "valid", "test"):
+        regions = read_regions(made, "Garments", name)
+        rows = read_split(made, "Garments", name).labels
+        visible = {(index, attribute) for index, attribute, value in rows.tolist() if value > 0}
+        assert set(regions) == visible
+        boxes = np.array(list(regions.values()))
+        assert boxes.min() >= 0 and boxes.max() <= SIZE
+        assert (boxes[:, 2:] - boxes[:, :2] > 1).all()
+
+
+def test_image_split_is_8_1_1_and_a_partition():
+    parts = split_images(6000, np.random.default_rng(0))
+    assert [len(part) for part in parts.values()] == [4800, 600, 600]
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(6000))
+
+
+def test_row_split_is_1_to_4_per_value_and_every_query_has_a_candidate():
+    rng = np.random.default_rng(1)
+    sizes = {(0, 0): 50, (0, 1): 13, (0, 2): 1, (1, 0): 2, (1, 1): 7}
+    rows = np.array([(i, a, v) for (a, v), n in sizes.items() for i in range(n)])
+    queries, candidates = split_rows(rows, rng)
+    assert len(queries) + len(candidates) == len(rows)
+    for attribute, expected in ((0, 13), (1, 2)):  # 64 / 5 and 9 / 5, rounded
+        assert (queries[:, 1] == attribute).sum() == expected
+    assert (queries[:, 2][queries[:, 1] == 0] == 0).sum() == 10
+    for _, attribute, value in queries:
+        assert ((candidates[:, 1] == attribute) & (candidates[:, 2] == value)).any()
+
+
+def test_contact_sheet_has_a_row_per_value(made, tmp_path):
+    sheets = contact_sheets(made, "Garments", tmp_path, columns=3, cell=40)
+    assert [path.stem for path in sheets] == list(read_meta(made, "Garments").names)
+    with Image.open(sheets[0]) as sheet:
+        assert sheet.size == (150 + 3 * 44, 6 * 44)

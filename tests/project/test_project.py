@@ -1,0 +1,167 @@
+"""What is said in more than one file is the same in each: versions, pins, commands."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+import asen_tf
+from asen_tf import compatibility
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
+EXTRAS = [  # torch and playwright are installed by themselves, where they are wanted
+    Requirement(line)
+    for name, lines in PROJECT["optional-dependencies"].items()
+    for line in lines
+    if name not in ("torch", "browser")
+]
+TARGETS = [
+    *"help install study notebooks explore tune test test-slow install-torch".split(),
+    *"test-distributed test-browser bench bench-map test-torch".split(),
+    *"lint format lock clean clean-data".split(),
+]
+
+
+def read_lock(name: str) -> dict[str, str]:
+    """Return package -> version; a line that is not an exact pin or a comment is an error."""
+    pins = {}
+    for line in (ROOT / name).read_text().splitlines():
+        if line and not line.lstrip().startswith("#"):
+            pin = re.fullmatch(r"([a-z0-9][a-z0-9-]*)==([a-zA-Z0-9.+!]+)", line)
+            assert pin, f"{name}: not an exact pin: {line!r}; write the lock with `make lock`"
+            assert pin[1] not in pins, f"{name}: {pin[1]} is there twice"
+            pins[pin[1]] = pin[2]
+    return pins
+
+
+LOCK = read_lock("requirements.lock")
+DEV_LOCK = read_lock("requirements-dev.lock")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "lock"),
+    [(r, LOCK) for r in RUNTIME] + [(r, DEV_LOCK) for r in RUNTIME + EXTRAS],
+    ids=str,
+)
+def test_the_locks_hold_what_the_project_requires(
+    requirement: Requirement, lock: dict[str, str]
+) -> None:
+    version = lock.get(canonicalize_name(requirement.name))
+    assert version is not None, f"{requirement} is in no lock: run `make lock`"
+    assert requirement.specifier.contains(version), f"{requirement}, locked {version}: `make lock`"
+
+
+def test_the_development_lock_is_the_runtime_lock_and_more() -> None:
+    assert DEV_LOCK.items() > LOCK.items()
+
+
+def test_the_version_check_names_the_locked_versions() -> None:
+    assert LOCK["keras"].rsplit(".", 1)[0] == compatibility.KERAS
+    assert LOCK["tensorflow"].rsplit(".", 1)[0] == compatibility.TENSORFLOW
+    python = SpecifierSet(PROJECT["requires-python"])
+    allowed = [(3, minor) for minor in range(20) if python.contains(f"3.{minor}.7")]
+    assert allowed == [compatibility.PYTHON]
+
+
+def test_the_conda_environment_adds_no_pins_of_its_own() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *from_conda, from_pip = environment["dependencies"]
+    assert from_pip == {"pip": ["-r requirements.lock", "-e ."]}
+    assert from_conda[:2] == ["python=" + ".".join(map(str, compatibility.PYTHON)), "pip"]
+    assert not set(from_conda) & set(LOCK), "conda and pip would install the same package"
+    assert not [package for package in from_conda[1:] if "=" in package]
+
+
+def test_the_environment_is_the_locked_one() -> None:
+    installed = {name: compatibility.installed_version(name) for name in DEV_LOCK}
+    other = {name for name, version in installed.items() if version not in (None, DEV_LOCK[name])}
+    assert not other, f"installed is another version of {other}: run `make install`"
+    assert {installed[name] for name in ("tensorflow", "keras", "numpy")}.isdisjoint({None})
+
+
+@pytest.mark.parametrize("package", DEV_LOCK)
+def test_the_locked_packages_take_every_python_3_11(package: str) -> None:
+    try:
+        metadata = importlib.metadata.metadata(package)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"{package} is not installed")
+    python = SpecifierSet(metadata["Requires-Python"] or "")
+    assert python.contains("3.11.0"), f"needs {python}: hold it back in pyproject.toml"
+
+
+def test_the_project_has_one_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert PROJECT["dynamic"] == ["version"]
+    assert citation["version"] == asen_tf.__version__
+    assert PROJECT["license"] == citation["license"] == "Apache-2.0"
+    papers = [paper["identifiers"][0]["value"] for paper in citation["references"]]
+    assert papers == ["arXiv:2104.02429", "arXiv:2002.02814"]
+
+
+def test_the_hooks_run_the_locked_tools() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (source,) = config["repos"]
+    assert source["repo"] == "local"
+    tools = {hook["entry"].split()[0] for hook in source["hooks"]}
+    assert tools == {".venv/bin/ruff", ".venv/bin/nbstripout"}
+    assert {"ruff", "nbstripout"} < DEV_LOCK.keys()
+
+
+def run_make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run make as a person does, even when a make is what runs the tests."""
+    environment = {name: os.environ[name] for name in os.environ if not name.startswith("MAKE")}
+    command = ["make", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_make_says_what_it_can_do() -> None:
+    assert [line.split()[1] for line in run_make().stdout.splitlines()] == TARGETS
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None and sorted(phony[1].split()) == sorted(TARGETS)
+
+
+def test_make_study_runs_the_profile_named() -> None:
+    text = run_make("--dry-run", "study", "PROFILE=smoke").stdout
+    doit = ".venv/bin/python -m doit -f dodo.py run"
+    assert text.splitlines()[-1] == f"{doit} -n 2 -P thread smoke jobs=2"
+
+
+def test_make_study_trains_as_many_methods_side_by_side_as_asked() -> None:
+    text = run_make("--dry-run", "study", "JOBS=1").stdout
+    assert text.splitlines()[-1].endswith("run -n 1 -P thread quick jobs=1")
+
+
+def test_make_refuses_another_python(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    process = run_make("test", "PYTHON=no-such-python", folder=tmp_path)
+    assert process.returncode == 2
+    assert "no-such-python is not a Python 3.11" in process.stdout
+    assert "make test PYTHON=/path/to/python3.11" in process.stdout
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_ci_runs_lint_and_the_tests() -> None:
+    script = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert script[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in script
+    assert script[-3:] == ["make lint", "make test", "make test-torch"]
+
+
+@pytest.mark.parametrize("extra", ["torch", "browser"])
+def test_the_makefile_installs_the_versions_that_the_project_names(extra: str) -> None:
+    (requirement,) = PROJECT["optional-dependencies"][extra]
+    assert f" {requirement}\n" in (ROOT / "Makefile").read_text()

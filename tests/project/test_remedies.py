@@ -1,0 +1,30 @@
+"""Every error about a data file says what to do: read off the code, so that none is forgotten."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "asen_tf" / "annotations"
+READERS = ("images", "parsing", "reading", "regions")  # the others check their caller's arguments
+
+
+def raised(path: Path) -> list[ast.Call]:
+    """Return the calls of AnnotationError that are about a file."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    errors = [call for call in calls if getattr(call.func, "id", "") == "AnnotationError"]
+    return [call for call in errors if {"path", None} & {word.arg for word in call.keywords}]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_error_about_a_file_names_a_remedy(name: str) -> None:
+    for call in raised(PACKAGE / f"{name}.py"):
+        words = {word.arg for word in call.keywords}
+        assert "remedy" in words or None in words, f"{name}.py:{call.lineno}"
+
+
+def test_there_are_errors_to_look_at() -> None:
+    assert sum(len(raised(PACKAGE / f"{name}.py")) for name in READERS) >= 12

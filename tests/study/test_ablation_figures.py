@@ -1,0 +1,189 @@
+"""Figures of the ablations show what their tables hold, degenerate tables included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import same_color
+
+from asen_study.figures.gallery import AttentionExample
+from asen_study.figures.methods import forest, method_scores
+from asen_study.figures.side_by_side import attention_side_by_side
+from asen_study.figures.spaces import all_spaces, attribute_spaces, project
+from asen_study.figures.sweeps import fusion_sweep, setting_sweep, training_bands
+from asen_study.tables import summarise
+from asen_tf.data import AttributeTable, Split
+from asen_tf.evaluation.embedding import PairEmbeddings
+
+
+def frame(columns: str, *rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def legend(holder) -> list[str]:
+    (found,) = holder.legends if hasattr(holder, "legends") else [holder.get_legend()]
+    return [text.get_text() for text in found.get_texts()]
+
+
+def points(line) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)]
+
+
+_SWEPT = [(0, 0.0, 40.0), (0, 1.0, 50.0), (1, 0.0, 44.0), (1, 1.0, 50.0)]
+FUSION = frame("method seed weight map", *[("asen_pp", *row) for row in _SWEPT])
+
+
+def test_the_fusion_curve_is_the_mean_in_a_band_of_the_deviation() -> None:
+    (axes,) = fusion_sweep(FUSION, chosen=0.6).axes
+    assert points(axes.lines[0]) == [(0.0, 42.0), (1.0, 50.0)]
+    (band,) = axes.collections
+    edge = np.sqrt(8.0)  # of 40 and 44, over n - 1 = 1
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((42.0 - edge, 50.0))
+    assert list(axes.lines[1].get_xdata()) == [0.6, 0.6]
+
+
+def test_one_seed_has_no_band_and_no_bars() -> None:
+    assert not fusion_sweep(FUSION[FUSION["seed"] == 0]).axes[0].collections
+    table = frame("value embedding seed map", (0.1, "fused", 0, 50.0), (0.2, "fused", 0, 51.0))
+    (bars,) = setting_sweep(table, setting="threshold", chosen=0.1).axes[0].collections
+    assert not any(len(bar) for bar in bars.get_segments())
+
+
+def test_training_is_over_thousands_of_images_and_methods_differ_twice() -> None:
+    names = [f"method {k}" for k in range(8)]
+    rows = [(n, s, 2000 * e, 10.0 * e + s) for n in names for s in (0, 2) for e in (1, 2)]
+    (axes,) = training_bands(frame("label seed images val_map", *rows)).axes
+    assert points(axes.lines[0]) == [(2.0, 11.0), (4.0, 21.0)]
+    assert legend(axes) == names
+    assert len({line.get_color() for line in axes.lines}) == 8
+    assert len({str(line._unscaled_dash_pattern) for line in axes.lines}) == 8
+    assert len(axes.collections) == 8
+    (axes,) = training_bands(frame("method seed images val_map", ("asen_pp", 0, 9, 1.0))).axes
+    assert legend(axes) == ["ASEN++"] and not axes.collections
+
+
+def test_a_forest_tells_intervals_with_zero_from_those_without() -> None:
+    table = frame(
+        "method_a method_b attribute difference ci_low ci_high",
+        *[("csn", "triplet", "overall", 5.0, 1.0, 9.0), ("csn", "triplet", "neck", 7.0, 6.0, 8.0)],
+        *[("asen_pp", "asen_pp:local", "overall", -1.0, -3.0, 0.0)],
+        *[("asen", "csn", "overall", -2.0, -3.0, -1.0)],
+    )
+    (axes,) = forest(table).axes
+    words = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert words == ["CSN minus Triplet network", "ASEN++ minus ASEN++ local", "ASEN minus CSN"]
+    clear, unsure, zero = axes.lines
+    assert points(clear) == [(5.0, 0.0), (-2.0, 2.0)]
+    assert points(unsure) == [(-1.0, 1.0)]  # an interval that ends at zero holds it
+    assert not same_color(clear.get_color(), unsure.get_color())
+    assert list(zero.get_xdata()) == [0.0, 0.0]
+    lines = axes.collections[::3]  # each is followed by its caps
+    ends = [segment[:, 0].tolist() for bars in lines for segment in bars.get_segments()]
+    assert ends == [[1.0, 9.0], [-3.0, -1.0], [-3.0, 0.0]]
+    assert axes.yaxis_inverted()
+    assert forest(table[:0]).axes[0].texts[0].get_text() == "no pairs to compare"
+
+
+@pytest.mark.parametrize("methods", [["asen_pp"], ["triplet", "csn", "asen_pp"]])
+def test_methods_are_dots_in_the_tables_order_with_intervals(methods: list[str]) -> None:
+    rows = [("random", "-", 0, name, 20.0, 20.0, 20.0) for name in ("overall", "macro")]
+    for place, method in enumerate(methods):
+        rows.append((method, "global", 0, "overall", 40.0 - place, 35.0, 50.0))
+        rows.append((method, "global", 0, "macro", 60.0 - place, 55.0, 70.0))
+    table = frame("method embedding seed attribute map ci_low ci_high", *rows)
+    figure = method_scores(summarise(table))
+    for axes, best in zip(figure.axes, (40.0, 60.0), strict=True):
+        dots, _, (bars,) = axes.containers[0]
+        assert points(dots) == [(best - k, float(k)) for k in range(len(methods))]
+        assert bars.get_segments()[0][:, 0].tolist() == pytest.approx([best - 5.0, best + 10.0])
+        (dashed,) = [line for line in axes.lines if line.get_linestyle() == "--"]
+        assert list(dashed.get_xdata()) == [20.0, 20.0]
+        assert axes.yaxis_inverted()
+    assert legend(figure) == ["global", "random"]
+
+
+def example(truth=None, *, peak: tuple[int, int] | None = (1, 3)) -> AttentionExample:
+    attention = np.full((4, 4), 0.1, np.float32)
+    if peak:
+        attention[peak] = 0.9
+    image = np.full((40, 40, 3), 200, np.uint8)
+    return AttentionExample(image, "V", attention, (0.0, 0.0, 1.0, 1.0), truth)
+
+
+def test_each_method_has_its_map_with_a_cross_and_the_true_box() -> None:
+    boxed = {"neck_design": example((0.25, 0.5, 0.75, 1.0))}
+    figure = attention_side_by_side({"asen": boxed, "asen_pp": boxed})
+    *panels, scale = figure.axes
+    assert [axes.get_title() for axes in panels] == ["image", "ASEN", "ASEN++"]
+    assert scale.get_xlabel() == "attention, within each map"
+    assert [tick.get_text() for tick in scale.get_xticklabels()] == ["lowest", "highest"]
+    for axes in panels[1:]:
+        assert points(axes.lines[0]) == [(35.0, 15.0)]  # column 3 and row 1 of cells of 10 px
+        assert axes.patches[0].get_bbox().extents.tolist() == [10.0, 20.0, 30.0, 40.0]
+    assert len(legend(figure)) == 2
+
+
+def test_without_true_boxes_none_are_drawn_and_a_flat_map_has_no_cross() -> None:
+    figure = attention_side_by_side({"asen": {"neck": example(peak=None)}})
+    assert not any(axes.patches or axes.lines for axes in figure.axes[:-1])  # the last is a scale
+    assert legend(figure) == ["maximum of the attention"]
+
+
+def test_different_images_beside_each_other_are_refused() -> None:
+    seen = {name: {"neck": example()} for name in ("asen", "asen_pp")}
+    seen["asen_pp"]["neck"].image[:] = 0
+    with pytest.raises(ValueError, match="same image; got others for 'neck'"):
+        attention_side_by_side(seen)
+
+
+def space(sizes: tuple[int, ...], values: int = 3) -> tuple[PairEmbeddings, Split]:
+    """Return random embeddings of as many images per attribute, and their labels."""
+    labels = [(k, at, k % values) for at, size in enumerate(sizes) for k in range(size)]
+    rows = np.array(sorted(labels), np.int64)
+    table = AttributeTable(("neck", "coat_length")[: len(sizes)], (values,) * len(sizes))
+    vectors = np.random.default_rng(0).normal(size=(len(rows), 8)).astype(np.float32)
+    split = Split(Path("."), "d", "test", table, (), rows, rows[:0], rows, ())
+    return PairEmbeddings(rows[:, :2], {"global": vectors}), split
+
+
+def test_a_panel_per_attribute_with_every_image_and_the_names_of_its_values() -> None:
+    embedded, split = space((12, 4))
+    names = {"neck": ["Round", "V", "Deep V"]}
+    neck, coat, empty = attribute_spaces(embedded, split, names, embedding="global").axes
+    assert (neck.get_title("left"), coat.get_title("left")) == ("neck", "coat length")
+    assert legend(neck) == ["Round", "V", "Deep V"]
+    layout = project(embedded.arrays["global"][split.labels[:, 1] == 0])
+    for value in range(3):
+        np.testing.assert_array_equal(neck.collections[value].get_offsets(), layout[value::3])
+    assert not coat.collections and coat.texts[0].get_text() == "too few images"
+
+
+def test_many_values_are_coloured_along_a_scale() -> None:
+    neck = attribute_spaces(*space((30,), 15), None, embedding="global").axes[0]
+    colours = neck.collections[0].get_array().tolist()
+    assert colours == [k % 15 for k in range(30)] and neck.get_legend() is None
+
+
+def test_the_same_seed_gives_the_same_points_and_no_more_than_the_limit(monkeypatch) -> None:
+    def drawn() -> np.ndarray:
+        (axes,) = all_spaces(*space((20, 20)), embedding="global").axes
+        return np.concatenate([group.get_offsets() for group in axes.collections])
+
+    first, again = drawn(), drawn()
+    np.testing.assert_array_equal(first, again)
+    assert len(first) == 40
+    monkeypatch.setattr("asen_study.figures.spaces._MOST", 15)
+    assert len(drawn()) == 15
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 6])
+def test_few_or_equal_vectors_have_a_layout(count: int) -> None:
+    for vectors in (np.ones((count, 8)), np.eye(8)[:count], np.zeros((count, 8))):
+        layout = project(vectors)
+        assert layout.shape == (count, 2) and np.isfinite(layout).all()
+        assert layout.any() == (count >= 5)  # none of too few
+        np.testing.assert_array_equal(layout, project(vectors))

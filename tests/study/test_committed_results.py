@@ -1,0 +1,162 @@
+"""The reference results that git keeps: complete, with their origin, and quoted rightly."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from kept_results import ROOT, kept, table
+
+from asen_study.matrix import MAIN, NEIGHBOURS, ROWS, settings
+from asen_tf.presets import quick
+from data_prep.garments.values import ATTRIBUTES
+
+MAP_COLUMNS = "method,embedding,seed,attribute,map,ci_low,ci_high,queries".split(",")
+PAIR_COLUMNS = "method_a,method_b,attribute,difference,ci_low,ci_high".split(",")
+PLACE_COLUMNS = "method,seed,attribute,pointing,iou,centre_pointing,centre_iou".split(",")
+ALL = [*ATTRIBUTES, "overall", "macro"]
+STUDIES = {
+    "quick": (MAIN, (0,)),
+    "ablations": (tuple(ROWS), (0, 1, 2)),
+    "longer": (("asen_v2", "asen_pp"), (0, 1, 2)),
+    "applications": (MAIN, (0,)),
+}
+LONGER = {"longer": {"stage2_epochs": 14}}  # what a study's settings have beside those of `quick`
+study = pytest.mark.parametrize("name", STUDIES)
+
+
+def embeddings(row: str) -> tuple[str, ...]:
+    return ("global", "local", "fused") if row.startswith("asen_pp") else ("global",)
+
+
+def quoted_rows(text: str, names: set[str]) -> dict[str, list[str]]:
+    """Return the cells of the Markdown table rows whose first cell is one of the names."""
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    return {cells[0]: cells[1:] for cells in lines if cells and cells[0] in names}
+
+
+@study
+def test_the_table_has_every_row_seed_and_attribute(name: str) -> None:
+    scores, (rows, seeds) = table(name, "map.csv"), STUDIES[name]
+    assert list(scores.columns) == MAP_COLUMNS
+    found = {
+        key: list(group["attribute"])
+        for key, group in scores.groupby(["method", "embedding", "seed"])
+    }
+    expected = {(row, e, seed) for row in rows for e in embeddings(row) for seed in seeds}
+    assert {key for key in found if key[0] != "random"} == expected
+    assert any(key[0] == "random" for key in found)
+    assert all(sorted(attributes) == sorted(ALL) for attributes in found.values())
+    assert scores["map"].between(0, 100).all()
+
+
+@study
+def test_macro_and_overall_follow_from_the_attributes(name: str) -> None:
+    for _, group in table(name, "map.csv").groupby(["method", "embedding", "seed"]):
+        by_name = group.set_index("attribute")
+        parts = by_name.loc[list(ATTRIBUTES)]
+        weighted = (parts["map"] * parts["queries"]).sum() / parts["queries"].sum()
+        assert by_name.loc["overall", "map"] == pytest.approx(weighted, abs=1e-3)
+        assert by_name.loc["macro", "map"] == pytest.approx(parts["map"].mean(), abs=1e-3)
+
+
+@pytest.mark.parametrize("embedding", ["global", "fused"])
+def test_every_attribute_is_learned(embedding: str) -> None:
+    scores = table("ablations", "map.csv")
+    chance = scores[scores["method"] == "random"].groupby("attribute")["map"].first()
+    chosen = scores[(scores["method"] == "asen_pp") & (scores["embedding"] == embedding)]
+    learned = chosen.groupby("attribute").mean(numeric_only=True)
+    for attribute in ATTRIBUTES:
+        assert learned.loc[attribute, "ci_low"] > chance[attribute], attribute
+        assert learned.loc[attribute, "map"] > 1.3 * chance[attribute], attribute
+
+
+@study
+def test_the_differences_are_those_of_the_table(name: str) -> None:
+    pairs, scores = table(name, "pairs.csv"), table(name, "map.csv")
+    assert list(pairs.columns) == PAIR_COLUMNS
+    rows, _ = STUDIES[name]
+    expected = [
+        (a, b) for a, b in NEIGHBOURS if {x.split(":")[0] for x in (a, b)} <= {"random", *rows}
+    ]
+    assert list(dict.fromkeys(zip(pairs["method_a"], pairs["method_b"], strict=True))) == expected
+    means = scores.groupby(["method", "embedding", "attribute"])["map"].mean()
+
+    def mean(method: str, attribute: str) -> float:
+        row, _, embedding = method.partition(":")
+        last = "-" if row == "random" else embeddings(row)[-1]
+        return means[row, embedding or last, attribute]
+
+    for pair in pairs.itertuples():
+        gap = mean(pair.method_a, pair.attribute) - mean(pair.method_b, pair.attribute)
+        assert pair.difference == pytest.approx(gap, abs=2e-3), pair
+        assert pair.ci_low <= pair.difference <= pair.ci_high, pair
+
+
+@study
+def test_localisation_has_a_row_per_attribute_beside_its_baseline(name: str) -> None:
+    places = table(name, "localisation.csv")
+    assert list(places.columns) == PLACE_COLUMNS
+    assert set(places["attribute"]) == {*ATTRIBUTES, "overall"}
+    assert places[PLACE_COLUMNS[3:]].stack().between(0, 100).all()
+
+
+@study
+def test_the_provenance_names_runs_code_data_versions_and_settings(name: str) -> None:
+    origin = json.loads(kept(f"{name}/provenance.json"))
+    rows, seeds = STUDIES[name]
+    shared, runs = origin["settings"], origin["runs"]
+    assert {(run["row"], run["seed"]) for run in runs} == {(r, s) for r in rows for s in seeds}
+    base = quick().override(**LONGER.get(name, {}))
+    expected = base.to_dict()
+    assert {key: expected[key] for key in shared if key not in ("seed",)} == {
+        key: value for key, value in shared.items() if key not in ("seed",)
+    }
+    for run in runs:
+        wanted = settings(run["row"], base).to_dict()
+        made = {**shared, **run["changes"]}
+        assert {key: wanted[key] for key in made if key != "seed"} == {
+            key: value for key, value in made.items() if key != "seed"
+        }, run["run"]
+        assert re.fullmatch(r"[0-9a-f]{40}", run["commit"]), "made from files not committed"
+        assert re.fullmatch(r"[0-9a-f]{16}", run["code_fingerprint"])
+        assert {"tensorflow", "keras", "numpy"} <= set(run["packages"])
+        assert run["wall_seconds"] > 0 and run["peak_memory_mib"] > 0
+    assert len({(run["code_fingerprint"], run["data_fingerprint"]) for run in runs}) == 1
+
+
+def test_both_studies_have_the_same_digits_where_they_share_runs() -> None:
+    key = ["method", "embedding", "seed", "attribute"]
+    ours, theirs = (table(name, "map.csv").set_index(key) for name in ("quick", "ablations"))
+    pd.testing.assert_frame_equal(ours, theirs.loc[ours.index], check_exact=True)
+
+
+def test_the_readme_quotes_the_tables() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    means = table("ablations", "map.csv").groupby(["method", "embedding", "attribute"])["map"]
+    means = means.mean()
+    labels = {
+        "Random (exact)": ("random", "-"),
+        "Triplet network": ("triplet", "global"),
+        "CSN": ("csn", "global"),
+        "ASEN": ("asen", "global"),
+        "ASEN_v2": ("asen_v2", "global"),
+        "ASEN++ global": ("asen_pp", "global"),
+        "ASEN++ local": ("asen_pp", "local"),
+        "ASEN++ fused": ("asen_pp", "fused"),
+    }
+    quoted = quoted_rows(text, set(labels))
+    assert set(quoted) == set(labels)
+    for label, cells in quoted.items():
+        expected = [means[*labels[label], attribute] for attribute in ALL]
+        assert [float(cell.strip("*")) for cell in cells] == pytest.approx(expected, abs=0.0501)
+
+
+def test_every_picture_of_the_readme_is_there() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", text)
+    assert pictures
+    for description, path in pictures:
+        assert len(description) > 20 and (ROOT / path).stat().st_size > 10_000

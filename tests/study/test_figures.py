@@ -1,0 +1,81 @@
+"""Figures show what their tables hold, degenerate tables included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.container import BarContainer
+from PIL import Image
+
+from asen_study import figures
+from asen_study.tables import summarise
+
+MAP = pd.DataFrame(
+    [
+        ("random", "-", 0, "neck_design", 20.0, 20.0, 20.0, 5),
+        ("asen_pp", "global", 0, "neck_design", 50.0, 40.0, 61.0, 5),
+        ("asen_pp", "fused", 0, "neck_design", 55.0, 45.0, 64.0, 5),
+        ("random", "-", 0, "overall", 21.0, 21.0, 21.0, 5),
+        ("asen_pp", "global", 0, "overall", 51.0, 41.0, 62.0, 5),
+        ("asen_pp", "fused", 0, "overall", 56.0, 46.0, 65.0, 5),
+    ],
+    columns="method embedding seed attribute map ci_low ci_high queries".split(),
+)
+PLACES = pd.DataFrame(
+    [("asen_pp", 0, "neck_design", 70.0, 20.0, 40.0, 19.0)],
+    columns="method seed attribute pointing iou centre_pointing centre_iou".split(),
+)
+
+
+def heights(axes) -> list[float]:
+    bars = [group for group in axes.containers if isinstance(group, BarContainer)]
+    return sorted(round(bar.get_height(), 6) for group in bars for bar in group.patches)
+
+
+def test_a_bar_per_embedding_and_attribute_and_chance_as_a_line() -> None:
+    (axes,) = figures.map_scores(summarise(MAP)).axes
+    assert heights(axes) == [50.0, 51.0, 55.0, 56.0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["neck design", "overall"]
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["ASEN++ global", "ASEN++ fused", "random (exact)"]
+    assert axes.get_ylim() == (0, 100)
+
+
+def test_localisation_has_a_panel_for_pointing_and_one_for_overlap() -> None:
+    pointing, overlap = figures.localisation_scores(PLACES).axes
+    assert (heights(pointing), heights(overlap)) == ([70.0], [20.0])
+    legend = [text.get_text() for text in pointing.get_legend().get_texts()]
+    assert legend == ["ASEN++", "frame's centre"]
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_curves_of_pretraining_run_through_every_epoch(epochs: int) -> None:
+    history = pd.DataFrame(
+        {
+            "epoch": range(1, epochs + 1),
+            "loss": [1.9 - 0.1 * k for k in range(epochs)],
+            "accuracy": [0.2] * epochs,
+            "val_accuracy": [0.2 + 0.1 * k for k in range(epochs)],
+            "val_accuracy_neck_design": [0.3] * epochs,
+            "best": [k == epochs - 1 for k in range(epochs)],
+        }
+    )
+    loss, accuracy = figures.pretraining_curves(history).axes
+    assert list(loss.lines[0].get_ydata()) == pytest.approx(history["loss"])
+    drawn = [list(line.get_ydata()) for line in accuracy.lines]
+    assert pytest.approx([30.0] * epochs) in drawn
+    assert pytest.approx([20.0 + 10 * k for k in range(epochs)]) in drawn
+
+
+def test_a_kept_figure_is_a_file_and_a_picture_with_a_description(tmp_path: Path) -> None:
+    figure = figures.map_scores(summarise(MAP))
+    shown = figures.keep(figure, tmp_path / "new", "map", "MAP per attribute")
+    with Image.open(tmp_path / "new" / "map.png") as picture:
+        assert picture.info["Description"] == "MAP per attribute"
+        assert min(picture.size) > 300
+    assert shown.alt == "MAP per attribute"
+    first = (tmp_path / "new" / "map.png").read_bytes()
+    figures.keep(figures.map_scores(summarise(MAP)), tmp_path / "new", "map", "MAP per attribute")
+    assert (tmp_path / "new" / "map.png").read_bytes() == first  # no time stamp, no chance

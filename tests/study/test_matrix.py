@@ -1,0 +1,142 @@
+"""The matrix of methods and ablations: every row changes what its name says, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from asen_study.matrix import LABELS, MAIN, NEIGHBOURS, ROWS, images_seen, row_of, settings
+from asen_tf.config import ConfigError
+from asen_tf.models import build_model
+from asen_tf.presets import paper, preset, quick
+
+EIGHT = [f"attribute {i}" for i in range(8)]
+
+# The settings that each row may change, written down a second time.
+VARIED = {
+    "triplet": {"method"},
+    "triplet/semi_hard": {"method", "loss"},
+    "triplet/hard": {"method", "loss"},
+    "triplet/npairs": {"method", "loss"},
+    "triplet/lifted_struct": {"method", "loss"},
+    "triplet/contrastive": {"method", "loss"},
+    "csn": {"method"},
+    "csn/disjoint": {"method", "csn_masks"},
+    "asen": {"method"},
+    "asen_v2": {"method"},
+    "asen_pp": set(),
+    "asen_pp/no_asa": {"spatial_attention"},
+    "asen_pp/no_aca": {"channel_attention"},
+    "asen_pp/no_attention": {"spatial_attention", "channel_attention"},
+    "asen_pp/no_alignment": {"alignment_loss_weight"},
+    "asen_pp/one_stage": {"stages"},
+    "asen_pp/separate_tables": {"attribute_tables"},
+    "asen_pp/random_triplets": {"sampling", "triplets_per_step"},
+    "asen_pp/true_region": {"region"},
+    "asen_pp/centre_crop": {"region"},
+    **{f"asen_pp/threshold_{value}": {"roi_threshold"} for value in (0.05, 0.2, 0.4, 0.6)},
+    **{f"asen_pp/local_size_{side}": {"local_size"} for side in (32, 96)},
+}
+
+
+def test_every_row_is_here() -> None:
+    assert set(VARIED) == set(ROWS) and set(MAIN) <= set(ROWS)
+    assert set(LABELS) == {"random", *ROWS}
+    assert len(set(LABELS.values())) == len(LABELS)
+
+
+@pytest.mark.parametrize("row", VARIED)
+def test_a_row_differs_from_the_study_in_what_it_names_alone(row: str) -> None:
+    study, found = quick().to_dict(), settings(row, quick()).to_dict()
+    assert {name for name in study if study[name] != found[name]} == VARIED[row]
+
+
+@pytest.mark.parametrize("row", VARIED)
+def test_every_row_sees_as_many_images(row: str) -> None:
+    # 80 steps of 3 attributes, 4 values and 6 images, for 6 + 4 epochs.
+    assert images_seen(settings(row, quick()).to_dict()) == 80 * 72 * 10
+
+
+@pytest.mark.parametrize("row", VARIED)
+def test_a_run_is_found_again_as_its_row_whatever_its_seed(row: str) -> None:
+    assert row_of(settings(row, quick()).override(seed=7).to_dict(), quick()) == row
+
+
+def test_a_variation_that_is_no_row_is_none() -> None:
+    assert row_of(quick().override(margin=0.3).to_dict(), quick()) is None
+    both = settings("asen_pp/no_asa", quick()).override(stages=1)
+    assert row_of(both.to_dict(), quick()) is None
+
+
+def test_neighbours_are_rows_and_every_row_has_one() -> None:
+    names = {name.split(":")[0] for pair in NEIGHBOURS for name in pair}
+    assert names == {"random", *ROWS}
+    assert all(first != second for first, second in NEIGHBOURS)
+    assert len(set(NEIGHBOURS)) == len(NEIGHBOURS)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("asen_pp/no_asaa", "did you mean 'asen_pp/no_asa'"),
+        ("cnn", "did you mean 'csn'"),
+        ("xyzzy", "there are triplet, "),
+        ("random", "known exactly and needs no run"),
+    ],
+)
+def test_unknown_rows_are_refused(row: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings(row, quick())
+
+
+# === Sizes at the paper's settings, worked by hand ===
+
+BACKBONE = 8_543_296  # ResNet-50 up to its third stage, see test_backbones.py
+
+
+def dense(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+PROJECTION = dense(1024, 1024)
+GATES = dense(1024 + 512, 512) + dense(512, 1024)
+SIZES = {
+    "triplet": BACKBONE + PROJECTION,
+    "csn": BACKBONE + PROJECTION + 8 * 1024,  # a mask of 1,024 for each attribute
+    "csn/disjoint": BACKBONE + PROJECTION,  # masks that are not trained
+    # one-hot: 8 x 512 to the query, 8 x 1024 to r, both without bias; 2048 -> 512 -> 1024
+    "asen": BACKBONE
+    + dense(1024, 512)
+    + 8 * 512
+    + dense(512, 1)
+    + 8 * 1024
+    + dense(2048, 512)
+    + dense(512, 1024)
+    + PROJECTION,
+    # table, key and its batch norm, query, r, gates; no projection
+    "asen_v2": BACKBONE + 8 * 512 + dense(1024, 512) + 2 * 512 + 2 * dense(512, 512) + GATES,
+    "asen_pp": 20_984_064,
+    "asen_pp/separate_tables": 20_984_064 + 8 * 512,
+    # both branches without key and query
+    "asen_pp/no_asa": 20_984_064
+    - (dense(1024, 512) + dense(512, 512))
+    - (dense(256, 256) + dense(512, 256)),
+    # both branches without r and gates
+    "asen_pp/no_aca": 20_984_064
+    - (dense(512, 512) + GATES)
+    - (dense(512, 512) + dense(256 + 512, 128) + dense(128, 256)),
+}
+
+
+@pytest.mark.parametrize("row", SIZES)
+def test_trainable_parameters_at_the_papers_size(row: str) -> None:
+    model = build_model(settings(row, paper()), EIGHT)
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == SIZES[row]
+
+
+@pytest.mark.parametrize("row", ["triplet", "csn", "asen_v2", "asen_pp", "asen_pp/no_asa"])
+@pytest.mark.parametrize("name", ["paper", "zappos50k"])
+def test_rows_are_known_in_studies_of_triplets_that_rule_some_rows_out(row: str, name: str) -> None:
+    assert row_of(settings(row, preset(name)).override(seed=3).to_dict(), preset(name)) == row
+    with pytest.raises(ConfigError, match="sampling='batch_all'"):
+        settings("triplet/hard", preset(name))

@@ -1,0 +1,108 @@
+"""Every method and kind of loss trains on the smoke preset, by the door that studies use."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asen_study import experiment
+from asen_study.matrix import settings
+from asen_study.runs import Run
+from asen_tf.data.dataset import Dataset
+from asen_tf.presets import smoke
+from data_prep.synthetic import make_dataset
+
+ROWS = (
+    "triplet",
+    *("triplet/semi_hard", "triplet/hard", "triplet/npairs", "triplet/lifted_struct"),
+    *("triplet/contrastive", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp"),
+    *("asen_pp/no_attention", "asen_pp/one_stage", "asen_pp/separate_tables"),
+    *("asen_pp/true_region", "asen_pp/random_triplets"),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("methods")
+    make_dataset(path / "data", images=160, size=96)
+    return path
+
+
+def train(row: str, data: Path) -> Run:
+    places = {"data_dir": data / "data", "results_dir": data / "results", "study": "smoke"}
+    return experiment.run(settings(row, smoke()), **places)
+
+
+@pytest.fixture(scope="module")
+def runs(data: Path) -> dict[str, Run]:
+    """All rows, two at a time, each in a process that has trained others before."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+        return dict(zip(ROWS, pool.map(train, ROWS, [data] * len(ROWS)), strict=True))
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_losses_and_scores_are_finite(runs: dict[str, Run], row: str) -> None:
+    history, scores = runs[row].table("history"), runs[row].table("map")
+    assert len(history) == 4  # epochs, of one stage or of two
+    branches = ("global", "local", "alignment") if row.startswith("asen_pp") else ("global",)
+    for name in ("loss", *branches):
+        # The first of two stages trains the global branch alone and knows no other loss.
+        alone = (history["stage"] == "stage1") & (name in ("local", "alignment"))
+        losses = history.loc[~alone, name]
+        assert len(losses) >= 2 and np.isfinite(losses).all() and (losses > 0).all(), name
+    assert history["val_map"].between(0, 100).all()
+    assert scores["map"].between(0, 100).all() and scores["map"].nunique() > 3
+    embeddings = {"global", "local", "fused"} if row.startswith("asen_pp") else {"global"}
+    assert set(scores["embedding"]) == {"-", *embeddings}
+    answers = runs[row].table("triplets")
+    assert set(answers["embedding"]) == embeddings and answers["accuracy"].between(0, 100).all()
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_weights_moved_and_stayed_finite(runs: dict[str, Run], row: str) -> None:
+    model = runs[row].load_model()
+    for weight in model.weights:
+        assert np.isfinite(weight.numpy()).all(), weight.name
+
+
+def test_backbone_and_first_stage_are_made_once(runs: dict[str, Run], data: Path) -> None:
+    study = data / "results" / "smoke"
+    assert len(list(study.glob("backbone-*"))) == 1
+    # One for ASEN++ and what differs in the second stage alone; one without attention; one for
+    # other triplets. One stage from the start has none.
+    assert len(list(study.glob("stage1-*"))) == 3
+    first = [runs[row].table("history").iloc[:2] for row in ("asen_pp", "asen_pp/true_region")]
+    pd.testing.assert_frame_equal(*first)
+
+
+def test_true_regions_are_what_the_local_branch_saw(runs: dict[str, Run], data: Path) -> None:
+    config = runs["asen_pp/true_region"].config
+    dataset = Dataset(data / "data", "Garments", source_size=64, global_size=32, true_regions=True)
+    squares = dataset.split("test").squares
+    seen = runs["asen_pp/true_region"].test_pairs()
+    assert config.region == "true"
+    np.testing.assert_array_equal(seen.arrays["boxes"], squares[tuple(seen.pairs.T)])
+    model = runs["asen_pp/true_region"].load_model()
+    with pytest.raises(ValueError, match="only together with the boxes of its parts; got none"):
+        model.embed(dataset.split("test").sources[:1], [0])
+
+
+def test_learned_masks_move_and_fixed_ones_stay(runs: dict[str, Run]) -> None:
+    fixed = runs["csn/disjoint"].load_model().branch.get_layer("global_mask").weight.numpy()
+    assert set(np.unique(fixed)) == {0.0, 1.0} and (fixed.sum(axis=0) == 1).all()
+    learned = runs["csn"].load_model().branch.get_layer("global_mask").weight.numpy()
+    assert len(np.unique(learned)) == learned.size  # where N(0.9, 0.7) and the training put them
+
+
+def test_a_second_table_learns_something_else(runs: dict[str, Run]) -> None:
+    model = runs["asen_pp/separate_tables"].load_model()
+    tables = [table.embeddings.numpy() for table in (model.attribute_table, model.local_table)]
+    assert np.abs(tables[0] - tables[1]).max() > 1e-3
+    shared = runs["asen_pp"].load_model()
+    assert shared.local_table is shared.attribute_table

@@ -1,0 +1,80 @@
+"""What makes a finished run stale: changed code, and not moved code."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from asen_study.provenance import ROOT, code_fingerprint
+
+_ENTRY = '''"""The door."""
+from package import losses
+from package.layers import Attention
+
+def run(x):
+    """Train."""
+    return losses.loss(Attention()(x))
+'''
+_LOSSES = "MARGIN = 0.2\n\ndef loss(x):\n    return max(0, x - MARGIN)\n\ndef unused():\n    pass\n"
+_ATTENTION = "class Attention:\n    def __call__(self, x):\n        return 2 * x\n"
+
+
+def fingerprint(root: Path, files: dict[str, str], entry: str = "package.experiment") -> str:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return code_fingerprint(root, (entry, "run"))
+
+
+def package(root: Path, **changes: str) -> str:
+    files = {
+        "package/__init__.py": "",
+        "package/experiment.py": _ENTRY,
+        "package/losses.py": _LOSSES,
+        "package/layers/__init__.py": "from package.layers.attention import Attention\n",
+        "package/layers/attention.py": _ATTENTION,
+    }
+    return fingerprint(root, files | {f"package/{name}.py": text for name, text in changes.items()})
+
+
+def test_moving_merging_and_renaming_modules_keeps_it(tmp_path: Path) -> None:
+    moved = {
+        "method/__init__.py": "",
+        "method/parts.py": _ATTENTION + "\n\n" + _LOSSES,
+        "study/__init__.py": "",
+        "study/door.py": _ENTRY.replace("from package import losses", "from method import parts")
+        .replace("package.layers", "method.parts")
+        .replace("losses.loss", "parts.loss"),
+    }
+    there = fingerprint(tmp_path / "moved", moved, "study.door")
+    assert there == package(tmp_path / "before")
+
+
+def test_comments_docstrings_and_unreached_code_do_not_count(tmp_path: Path) -> None:
+    said = _LOSSES.replace("    return", '    """Hinge."""\n    # as published\n    return')
+    said = said.replace("    pass", "    return 1")
+    assert package(tmp_path / "a", losses=said) == package(tmp_path / "b")
+
+
+def test_a_change_of_a_constant_or_of_a_class_that_a_package_passes_on_counts(
+    tmp_path: Path,
+) -> None:
+    before = package(tmp_path / "a")
+    assert package(tmp_path / "b", losses=_LOSSES.replace("0.2", "0.3")) != before
+    changed = {"layers/attention": _ATTENTION.replace("2 * x", "3 * x")}
+    assert package(tmp_path / "c", **changed) != before
+
+
+def test_the_own_fingerprint_covers_the_layers_and_not_the_presets(tmp_path: Path) -> None:
+    def changed(folder: str, path: str, old: str, new: str) -> str:
+        copy = tmp_path / folder
+        shutil.copytree(ROOT / "asen_tf", copy / "asen_tf")
+        text = (copy / path).read_text(encoding="utf-8")
+        assert old in text
+        (copy / path).write_text(text.replace(old, new), encoding="utf-8")
+        return code_fingerprint(copy)
+
+    layer = changed("layer", "asen_tf/layers/spatial_attention.py", "tanh", "sigmoid")
+    preset = changed("preset", "asen_tf/presets.py", "def quick", "def quicker")
+    assert layer != code_fingerprint() == preset

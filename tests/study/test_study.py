@@ -1,0 +1,198 @@
+"""The study as a user runs it: notebooks by papermill, from the pipeline, on the smoke preset."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import papermill
+import pytest
+from bs4 import BeautifulSoup
+
+from asen_study import pipeline
+from asen_tf.data import read_meta
+
+ROOT = Path(__file__).parents[2]
+MAP_COLUMNS = "method,embedding,seed,attribute,map,ci_low,ci_high,queries"
+PAIR_COLUMNS = "method_a,method_b,attribute,difference,ci_low,ci_high"
+LOCALISATION_COLUMNS = "method,seed,attribute,pointing,iou,centre_pointing,centre_iou"
+
+
+def run_pipeline(folder: Path) -> str:
+    command = [sys.executable, "-m", "doit", "-f", "dodo.py", "run", "-n", "2", "-P", "thread"]
+    command += ["--db-file", str(folder / "doit.db"), "smoke", "jobs=2"]
+    command += [f"data_dir={folder / 'data'}", f"results_dir={folder / 'results'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("study")
+
+
+@pytest.fixture(scope="module")
+def output(folder: Path) -> str:
+    return run_pipeline(folder)
+
+
+def test_pipeline_prints_the_table_and_the_paths(folder: Path, output: str) -> None:
+    place = folder / "results" / "smoke"
+    table, below = output.split("MAP on the test split, percent\n")[1].strip().split("\n\n")
+    scores = pd.read_csv(place / "map.csv").set_index(["method", "embedding", "attribute"])["map"]
+    method, printed = "", {}
+    for line in table.splitlines()[2:]:  # below the names of the columns
+        *names, overall, macro = line.split()
+        method, embedding = names if len(names) == 2 else (method, *names)
+        printed[method, embedding, "overall"] = float(overall)
+        printed[method, embedding, "macro"] = float(macro)
+    expected = scores[scores.index.isin(["overall", "macro"], level=2)]
+    assert printed == pytest.approx(expected.to_dict(), abs=0.0051)
+    assert f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}\n" in below
+    models = [line[8:] for line in below.splitlines() if line.startswith("model:  ")]
+    assert [Path(path).is_file() for path in models] == [True] * 4
+
+
+def test_tables_have_the_agreed_columns(folder: Path, output: str) -> None:
+    place = folder / "results" / "smoke"
+    assert (place / "map.csv").read_text().splitlines()[0] == MAP_COLUMNS
+    assert (place / "localisation.csv").read_text().splitlines()[0] == LOCALISATION_COLUMNS
+    table = pd.read_csv(place / "map.csv")
+    assert set(zip(table["method"], table["embedding"], strict=True)) == {
+        ("random", "-"),
+        *((method, "global") for method in ("triplet", "csn", "asen_v2", "asen_pp")),
+        *(("asen_pp", embedding) for embedding in ("local", "fused")),
+    }
+    assert {"overall", "macro"} < set(table["attribute"])
+    pairs = pd.read_csv(place / "pairs.csv")
+    assert list(pairs.columns) == PAIR_COLUMNS.split(",")
+    compared = set(zip(pairs["method_a"], pairs["method_b"], strict=True))
+    assert {("triplet", "random"), ("asen_pp", "asen_v2")} < compared
+
+
+def test_differences_are_those_of_the_table(folder: Path, output: str) -> None:
+    place = folder / "results" / "smoke"
+    table, pairs = (pd.read_csv(place / f"{name}.csv") for name in ("map", "pairs"))
+    scores = table.set_index(["method", "embedding", "attribute"])["map"]
+    embeddings = {"random": "-", "asen_pp": "fused"}
+    for row in pairs.itertuples():
+        values = []
+        for name in (row.method_a, row.method_b):
+            method, _, embedding = name.partition(":")
+            embedding = embedding or embeddings.get(method, "global")
+            values.append(scores[method, embedding, row.attribute])
+        assert row.difference == pytest.approx(values[0] - values[1], abs=2e-4)
+        assert not row.ci_low > row.difference + 1e-3 and not row.ci_high < row.difference - 1e-3
+
+
+def test_costs_count_what_each_embedding_needs(folder: Path, output: str) -> None:
+    costs = pd.read_csv(folder / "results/smoke/costs.csv").set_index(["method", "embedding"])
+    parts = costs["parameters"]
+    assert parts["asen_pp", "global"] < parts["asen_pp", "local"] == parts["asen_pp", "fused"]
+    assert (parts["csn", "global"] - parts["triplet", "global"]) == 8 * 16  # masks, 16 dimensions
+    assert costs["ms_per_image"].between(0.01, 1000).all()
+    assert set(costs["images_seen"]) == {4 * 3 * 8}  # epochs, steps, images a step
+
+
+def test_reranking_is_a_table_of_what_is_possible(folder: Path, output: str) -> None:
+    table = pd.read_csv(folder / "results/smoke/rerank.csv")
+    assert table.columns.equals(pd.read_csv(ROOT / "results/applications/rerank.csv").columns)
+    asked = {(50, step / 10) for step in range(11)} | {(size, 1.0) for size in (20, 100, 400)}
+    assert set(zip(table["top"], table["weight"], strict=True)) == asked
+    names = {*read_meta(folder / "data", "Garments").names, "overall", "macro"}
+    assert set(table["attribute"]) <= names and len(table) % (len(asked) * 4) == 0
+    parts = table.filter(regex="precision|kept"), table.filter(regex="^similarity")
+    assert parts[0].stack().between(0, 100).all() and parts[1].stack().between(-1, 1).all()
+    before, after, gain = (table[name] for name in ("precision_before", "precision_after", "gain"))
+    assert (after - before - gain).abs().max() < 1e-3 and (table["loss"] > -1e-5).all()
+    others = table[["precision_after", "precision_random"]].max(axis=1)
+    assert (table["precision_oracle"] > others - 1e-3).all()
+    assert not table[table["weight"] == 0][["gain", "loss"]].any(axis=None)
+
+
+def test_report_is_one_page_with_pictures_and_no_code(folder: Path, output: str) -> None:
+    page = BeautifulSoup((folder / "results/smoke/report.html").read_text(), "html.parser")
+    titles = [title.get_text() for title in page.find_all("h1")]
+    numbered = [int(title.split(".")[0]) for title in titles if title[0].isdigit()]
+    assert numbered == [1, 2, 3, 4, 5, 7, 8]
+    pictures = page.find_all("img")
+    assert len(pictures) > 10
+    assert all(picture["src"].startswith("data:") for picture in pictures)
+    # What nbconvert says of a picture without a text is nothing to a reader.
+    assert not [p["alt"] for p in pictures if not p["alt"] or p["alt"].startswith("No description")]
+    assert not page.find_all(["script", "link", "iframe"])
+    assert not page.select("div.jp-InputArea pre")
+
+
+def test_second_call_runs_no_notebook(folder: Path, output: str) -> None:
+    executed = sorted((folder / "results/smoke/notebooks").glob("*.ipynb"))
+    before = [path.stat().st_mtime_ns for path in executed]
+    assert len(executed) == 10  # four of them trainings
+    run_pipeline(folder)
+    assert [path.stat().st_mtime_ns for path in executed] == before
+
+
+def test_the_notebook_of_ablations_reads_whatever_rows_there_are(
+    folder: Path, output: str, tmp_path: Path
+) -> None:
+    executed = papermill.execute_notebook(
+        ROOT / "notebooks/06_ablations.ipynb",
+        tmp_path / "out.ipynb",
+        parameters={
+            "preset": "smoke",
+            "data_dir": str(folder / "data"),
+            "results_dir": str(folder / "results"),
+            "study": "smoke",
+        },
+        cwd=ROOT,
+        progress_bar=False,
+    )
+    text = str(executed)
+    assert "Rows without a finished run: Triplet network, semi-hard" in text
+    figures = folder / "results" / "smoke" / "figures"
+    drawn = ("methods", "differences", "fusion_weight", "training_bands", "attention_methods")
+    for name in (*drawn, "spaces", "all_spaces"):
+        assert (figures / f"{name}.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(("method", "message"), [("cnn", "'csn'"), ("asen_pp/no_asaa", "no_asa'")])
+def test_misspelt_method_fails_and_names_the_nearest(
+    tmp_path: Path, method: str, message: str
+) -> None:
+    with pytest.raises(papermill.PapermillExecutionError, match=f"did you mean .*{message}"):
+        papermill.execute_notebook(
+            ROOT / "notebooks/03_train.ipynb",
+            tmp_path / "out.ipynb",
+            parameters={"preset": "smoke", "method": method},
+            cwd=ROOT,
+            progress_bar=False,
+        )
+
+
+def test_misspelt_parameter_fails_and_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(papermill.PapermillExecutionError, match="did you mean 'margin'"):
+        papermill.execute_notebook(
+            ROOT / "notebooks/03_train.ipynb",
+            tmp_path / "out.ipynb",
+            parameters={"preset": "smoke", "marign": 0.3},
+            cwd=ROOT,
+            progress_bar=False,
+        )
+
+
+def test_executed_copies_hold_no_noise_of_tensorflows() -> None:
+    said = ["W0000 00:00:1 9 op.cc:1] Error in PredictCost() for the op\n", "epoch 1: loss 0.2\n"]
+    outputs = [
+        nbformat.v4.new_output("stream", name="stderr", text="".join(said)),
+        nbformat.v4.new_output("stream", name="stderr", text=said[0]),
+        nbformat.v4.new_output("stream", name="stdout", text=said[0]),  # what a cell prints stays
+    ]
+    cells = [nbformat.v4.new_code_cell("train()", outputs=outputs), nbformat.v4.new_markdown_cell()]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    pipeline._drop_noise(notebook)
+    kept = [(output.name, output.text) for output in notebook.cells[0].outputs]
+    assert kept == [("stderr", said[1]), ("stdout", said[0])]

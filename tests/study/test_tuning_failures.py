@@ -1,0 +1,186 @@
+"""Trials that fail, or kill their process, end no search and block none."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from keras_tuner.engine.trial import Trial
+from tuning_formula import finish, opened, played
+
+from asen_study.tuning import Search, SearchError, run_search, trials_table
+from asen_study.tuning.failures import Progress, keep_reason
+from asen_study.tuning.oracles import ATTEMPTS, DurableOracle
+from asen_tf.files import write_json
+from data_prep.synthetic import make_dataset
+
+pytestmark = pytest.mark.filterwarnings("ignore:currentThread|getName:DeprecationWarning")
+
+
+def fail(made: DurableOracle, times: int) -> None:
+    for _ in range(times):
+        finish(made, made.create_trial("one"), "INVALID")
+
+
+def statuses(made: DurableOracle) -> list[str]:
+    return [trial.status for trial in made.trials.values()]
+
+
+# === Trials that fail ===
+
+
+def test_after_three_failed_trials_in_a_row_all_leave(tmp_path: Path) -> None:
+    made = opened(tmp_path)
+    fail(made, 3)
+    assert statuses(made) == ["FAILED"] * 3 and made.end_order == ["0", "1", "2"]
+    assert [made.create_trial(name).status for name in ("one", "two")] == ["STOPPED"] * 2
+    assert not made.ongoing_trials and not made.tuner_ids  # so the chief ends, too
+
+
+def test_three_failed_trials_with_one_between_them_stop_nothing(tmp_path: Path) -> None:
+    made = opened(tmp_path)
+    fail(made, 2)
+    finish(made, made.create_trial("one"))
+    fail(made, 2)
+    assert made.create_trial("one").status == "RUNNING"
+
+
+def test_who_still_trains_may_turn_the_search_round(tmp_path: Path) -> None:
+    made = opened(tmp_path)
+    other = made.create_trial("two")
+    fail(made, 3)
+    assert made.create_trial("one").status == "IDLE"
+    finish(made, other)
+    assert made.create_trial("one").status == "RUNNING"
+
+
+def test_with_the_cause_repaired_the_failed_trials_are_tried_once_more(tmp_path: Path) -> None:
+    made = opened(tmp_path, trials=5)
+    fail(made, 3)
+    wanted = [trial.hyperparameters.values for trial in made.trials.values()]
+    made = opened(tmp_path, trials=5)
+    given = []
+    while (trial := made.create_trial("one")).status != "STOPPED":
+        given.append(trial)
+        finish(made, trial)
+    assert [trial.trial_id for trial in given] == ["0", "1", "2", "3", "4"]
+    assert [trial.hyperparameters.values for trial in given[:3]] == wanted
+    assert statuses(made) == ["COMPLETED"] * 5 and sorted(made.end_order) == list("01234")
+
+
+def test_a_method_that_raises_keeps_no_thread_out(tmp_path: Path) -> None:
+    made = opened(tmp_path)
+    made.state_file = tmp_path / "state.json" / "below a file" / "state.json"
+    (tmp_path / "state.json").write_text("")
+    with pytest.raises(OSError, match="below a file"):
+        made.create_trial("one")
+    with pytest.raises(KeyError):
+        made.update_trial("99", {"val_map": 1.0})
+    watch = threading.Thread(target=made.forget_silent_workers, daemon=True)
+    watch.start()
+    watch.join(5)
+    assert not watch.is_alive()
+
+
+# === Trials that kill their process ===
+
+
+def test_a_trial_that_kills_its_worker_has_failed_after_three_attempts(tmp_path: Path) -> None:
+    made = opened(tmp_path, chief=True)
+    given = [made.create_trial("one").trial_id for _ in range(ATTEMPTS + 1)]
+    assert given == ["0", "0", "0", "1"]
+    assert made.trials["0"].status == "FAILED" and set(made.ongoing_trials) == {"one"}
+    assert made.trials["0"].message == "its process has died 3 times, for lack of memory perhaps"
+
+
+def test_it_makes_no_difference_which_worker_it_kills(tmp_path: Path) -> None:
+    made = opened(tmp_path, chief=True)
+    made.patience = -1.0  # each is silent at once
+    given = [made.create_trial(name).trial_id for name in ("one", "two", "three", "four")]
+    assert given == ["0", "0", "0", "1"]
+
+
+def test_a_trial_that_kills_the_search_itself_has_failed_for_good(tmp_path: Path) -> None:
+    given = [opened(tmp_path).create_trial("one").trial_id for _ in range(ATTEMPTS)]
+    made = opened(tmp_path)
+    finish(made, made.create_trial("one"))
+    assert given == ["0"] * 3 and statuses(made) == ["FAILED", "COMPLETED"]
+    made = opened(tmp_path)  # otherwise it would never get past it
+    assert statuses(made)[0] == "FAILED" and made.create_trial("one").trial_id == "2"
+    assert "tries it once more" in made.trials["0"].message
+    made = opened(tmp_path, chief=True)  # whom it cannot kill
+    assert [made.create_trial(name).trial_id for name in ("one", "two")] == ["2", "0"]
+
+
+def test_a_kill_of_the_chief_is_no_trials_doing(tmp_path: Path) -> None:
+    for _ in range(ATTEMPTS + 2):
+        made = opened(tmp_path, chief=True)
+        assert made.create_trial("one").trial_id == "0"
+    assert statuses(made) == ["RUNNING"]
+
+
+# === What is said ===
+
+
+def test_a_search_that_has_stopped_says_why_and_where_more_is(tmp_path: Path) -> None:
+    search = played(tmp_path, 40.0, None, None, None, expected=9)
+    for trial in search.ended_trials()[1:3]:
+        trial.message = "Traceback\n  File ...\nOSError: No space left on device\n"
+        keep_reason(search.state_dir, trial)
+    with pytest.raises(SearchError) as caught:
+        search.check()
+    said = str(caught.value).splitlines()
+    assert said[0] == "3 of 4 trials failed:"
+    file = tmp_path / "failures" / "trial-2.txt"
+    assert said[1] == f"  trial 2: OSError: No space left on device ({file})"
+    assert said[3] == "  trial 4: no reason is known"
+    assert "stopped. Repair the cause" in said[4] and str(search.place / "logs") in said[4]
+
+
+def test_failed_trials_of_a_search_that_ended_are_told(tmp_path: Path, capsys) -> None:
+    played(tmp_path, 40.0, None, None, None).check()
+    assert "3 of 4 trials failed:\n  trial 2: no reason" in capsys.readouterr().out
+    played(tmp_path / "fine", 40.0).check()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_search_without_one_good_trial_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match="2 of 2 trials failed"):
+        played(tmp_path, None, None).check()
+
+
+def test_progress_tells_of_a_trial_that_is_tried_once_more(capsys) -> None:
+    trial = Trial(None, "0", "FAILED")
+    progress = Progress(1, [trial])
+    progress.tell([trial])
+    assert "FAILED" not in capsys.readouterr().out  # of the last time
+    for status in ("INVALID", "RUNNING", "COMPLETED"):
+        trial.status, trial.score = status, 40.0
+        progress.tell([trial])
+    assert "Trial 1: validation MAP 40.00, best 40.00; 1 of 1 trials" in capsys.readouterr().out
+
+
+# === A real one ===
+
+
+@pytest.mark.slow
+def test_a_search_whose_runs_cannot_be_kept_stops_and_goes_on_after_the_repair(
+    tmp_path: Path,
+) -> None:
+    make_dataset(tmp_path / "data", images=160, size=64, dataset="Garments")
+    preset = tmp_path / "start.json"
+    write_json(preset, {"preset": "smoke", "overrides": {"starting_weights": "random"}})
+    places = {name: str(tmp_path / name[:-4]) for name in ("data_dir", "results_dir")}
+    fields = ("roi_threshold", "fusion_weight")
+    search = Search(preset=str(preset), trials=9, fields=fields, **places)
+    work = search.place / ".work"  # of unfinished runs
+    work.parent.mkdir(parents=True)
+    work.write_text("a file where a folder has to be")
+    with pytest.raises(SearchError, match=r"3 of 3 trials failed:\n  trial 1: .*Error.*\.work"):
+        run_search(search)
+    work.unlink()
+    search = Search(preset=str(preset), trials=3, fields=fields, **places)
+    run_search(search)
+    table = trials_table(search)
+    assert list(table["status"]) == ["COMPLETED"] * 3 and table["config_hash"].is_unique

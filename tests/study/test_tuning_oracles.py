@@ -1,0 +1,144 @@
+"""Oracles that outlive whatever is killed. Scores are a formula here; nothing is trained."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tuning_formula import CONFIG, finish, opened
+
+from asen_study.tuning import RunSettings
+from asen_study.tuning.oracles import ALGORITHMS, DurableOracle, hyperband_trials, oracle
+from asen_tf.config import ConfigError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:currentThread|getName:DeprecationWarning"),  # KerasTuner's
+    pytest.mark.filterwarnings("ignore:The optimal value found for dimension:UserWarning"),
+]
+
+
+def play(made: DurableOracle, folder: Path, algorithm: str, *, kill: bool) -> list[dict[str, Any]]:
+    """Search to the end; perhaps with a new process after every single step."""
+    asked = 0
+    while (trial := made.create_trial("one")).status != "STOPPED":
+        asked += 1
+        assert asked < 100
+        if kill:
+            made = opened(folder, algorithm)
+            again = made.create_trial("one")
+            assert again.trial_id == trial.trial_id
+            assert again.hyperparameters.values == trial.hyperparameters.values
+        finish(made, trial)
+        if kill:
+            made = opened(folder, algorithm)
+    return [
+        {"id": trial.trial_id, "score": trial.score, "status": trial.status}
+        | trial.hyperparameters.values
+        for trial in made.trials.values()
+    ]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_killed_at_every_step_the_search_has_the_same_trials(
+    tmp_path: Path, algorithm: str
+) -> None:
+    places = [tmp_path / "unbroken", tmp_path / "broken"]
+    for place in places:
+        place.mkdir()
+    whole = play(opened(places[0], algorithm), places[0], algorithm, kill=False)
+    broken = play(opened(places[1], algorithm), places[1], algorithm, kill=True)
+    assert broken == whole
+    assert len(whole) == (hyperband_trials(5) if algorithm == "hyperband" else 7)
+    assert {trial["status"] for trial in whole} == {"COMPLETED"}
+    assert len({str(sorted(trial.items())) for trial in whole}) == len(whole)
+
+
+@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
+def test_the_first_trial_is_the_preset(tmp_path: Path, algorithm: str) -> None:
+    first = opened(tmp_path, algorithm).create_trial("one")
+    assert RunSettings(CONFIG).settings(first.hyperparameters.values) == CONFIG
+
+
+def test_a_finished_search_goes_on_with_more_trials(tmp_path: Path) -> None:
+    first = play(opened(tmp_path, "random"), tmp_path, "random", kill=False)
+    longer = play(opened(tmp_path, "random", trials=9), tmp_path, "random", kill=False)
+    assert longer[:7] == first and len(longer) == 9
+
+
+def test_the_state_is_one_file_without_a_half_written_one_beside_it(tmp_path: Path) -> None:
+    made = opened(tmp_path, "random")
+    made.create_trial("one")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["state.json"]
+    held = json.loads((tmp_path / "state.json").read_text())
+    assert held["oracle"]["ongoing_trials"] == {"one": "0"} and len(held["trials"]) == 1
+
+
+# === Workers ===
+
+
+def test_a_worker_that_comes_back_gets_its_own_trial(tmp_path: Path) -> None:
+    made = opened(tmp_path, "random")
+    first = made.create_trial("one")
+    assert made.create_trial("two").trial_id != first.trial_id
+    assert made.create_trial("one").trial_id == first.trial_id
+
+
+def test_the_trial_of_a_silent_worker_goes_to_the_next_that_asks(tmp_path: Path) -> None:
+    made = opened(tmp_path, "random")
+    made.patience = 0.2
+    lost = made.create_trial("one")
+    time.sleep(0.3)
+    taken = made.create_trial("two")
+    assert taken.trial_id == lost.trial_id
+    assert taken.hyperparameters.values == lost.hyperparameters.values
+    assert made.tuner_ids == {"two"} and set(made.ongoing_trials) == {"two"}
+
+
+def test_a_worker_that_shows_signs_of_life_keeps_its_trial(tmp_path: Path) -> None:
+    made = opened(tmp_path, "random")
+    made.patience = 0.4
+    kept = made.create_trial("one")
+    for _ in range(4):
+        time.sleep(0.15)
+        made.get_trial(kept.trial_id)
+    assert made.create_trial("two").trial_id != kept.trial_id
+
+
+def test_who_finds_no_trial_waits_until_the_others_have_finished(tmp_path: Path) -> None:
+    made = opened(tmp_path, "random", trials=1)
+    made.patience = 0.2
+    last = made.create_trial("one")
+    assert made.create_trial("two").status == "IDLE"
+    time.sleep(0.3)  # the first one is dead: the other is still there
+    assert made.create_trial("two").trial_id == last.trial_id
+    finish(made, last)
+    assert made.create_trial("two").status == "STOPPED"
+    assert not made.ongoing_trials and not made.tuner_ids  # so the chief ends, too
+
+
+def test_a_worker_that_was_thought_dead_may_still_report(tmp_path: Path) -> None:
+    made = opened(tmp_path, "random", trials=2)
+    made.patience = 0.1
+    for taken_up in (False, True):
+        trial = made.create_trial("one")
+        time.sleep(0.2)
+        made.forget_silent_workers()
+        if taken_up:
+            assert made.create_trial("two").trial_id == trial.trial_id
+        finish(made, trial)  # by the first one after all
+        if taken_up:
+            finish(made, trial)  # by the other, too
+    assert made.end_order == ["0", "1"]
+    assert [trial.status for trial in made.trials.values()] == ["COMPLETED"] * 2
+    assert made.create_trial("two").status == "STOPPED"
+
+
+def test_wrong_arguments_are_errors(tmp_path: Path) -> None:
+    place = {"epochs": 5, "seed": 0, "state_file": tmp_path / "x"}
+    with pytest.raises(ConfigError, match="one of random, bayesian, hyperband; got 'grid'"):
+        oracle("grid", trials=3, **place)
+    with pytest.raises(ConfigError, match="trials of 1 or more; got 0"):
+        oracle("random", trials=0, **place)
