@@ -51,6 +51,21 @@ def test_moving_merging_and_renaming_modules_keeps_it(tmp_path: Path) -> None:
     assert there == package(tmp_path / "before")
 
 
+def test_a_function_hides_the_module_of_its_name(tmp_path: Path) -> None:
+    entry = "from package.loss import loss\n\ndef run(x):\n    return loss(x)\n"
+
+    def made(root: Path, factor: int) -> str:
+        files = {
+            "package/__init__.py": "",
+            "package/experiment.py": entry,
+            "package/loss/__init__.py": "from package.loss.loss import loss\n",
+            "package/loss/loss.py": f"def loss(x):\n    return {factor} * x\n",
+        }
+        return fingerprint(root, files)
+
+    assert made(tmp_path / "a", 2) != made(tmp_path / "b", 3)
+
+
 def test_comments_docstrings_and_unreached_code_do_not_count(tmp_path: Path) -> None:
     said = _LOSSES.replace("    return", '    """Hinge."""\n    # as published\n    return')
     said = said.replace("    pass", "    return 1")
