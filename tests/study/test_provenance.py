@@ -84,7 +84,8 @@ def test_a_change_of_a_constant_or_of_a_class_that_a_package_passes_on_counts(
 def test_the_own_fingerprint_covers_the_layers_and_not_the_presets(tmp_path: Path) -> None:
     def changed(folder: str, path: str, old: str, new: str) -> str:
         copy = tmp_path / folder
-        shutil.copytree(ROOT / "asen_tf", copy / "asen_tf")
+        for floor in ("asen_tf", "asen_study"):
+            shutil.copytree(ROOT / floor, copy / floor)
         text = (copy / path).read_text(encoding="utf-8")
         assert old in text
         (copy / path).write_text(text.replace(old, new), encoding="utf-8")
