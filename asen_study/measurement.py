@@ -20,7 +20,7 @@ from asen_study.production import open_dataset
 from asen_study.runs import Run
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
-from asen_tf.evaluation.report import evaluate
+from asen_tf.evaluation.evaluate import evaluate
 from asen_tf.files import file_digest, replacing, write_json
 from asen_tf.models import SimilarityModel, load_saved
 from asen_tf.models.build import METHODS

@@ -1,4 +1,4 @@
-"""The evaluation of a trained model on the test split."""
+"""Measuring a model: on the validation split during training, on the test split afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asen_tf.data.squares import boxes_in_square
 from asen_tf.evaluation.embedding import PairEmbeddings, embed_labelled_pairs
 from asen_tf.evaluation.localisation import attention_entropy, localisation_rows, region_side
 from asen_tf.evaluation.metrics import summarise
-from asen_tf.evaluation.queries import (
+from asen_tf.evaluation.retrieval import (
     fusion_sweep,
     has_several_values,
     map_rows,
@@ -34,12 +34,12 @@ from asen_tf.models import SimilarityModel
 def validate(images: SplitImages, *, batch: int) -> Callable[[SimilarityModel], dict[str, float]]:
     """Return a function that measures a model on the validation split.
 
-    It gives `val_map_<embedding>` for each embedding the model yields and `val_map` for the last
-    one, all in percent over all queries (of listed triplets `val_accuracy_<embedding>` and
-    `val_accuracy`, the share that is ranked rightly); and of the attention `val_region_side` (mean
-    side of the region, share of the frame) and `val_entropy` (mean entropy of the map, share of
-    the maximum): while these are near 1, the local branch sees nothing that the global one does
-    not.
+    The function returns, in percent over all queries, `val_map_<embedding>` for each embedding of
+    the model and `val_map` for the last of them; for listed triplets it is
+    `val_accuracy_<embedding>` and `val_accuracy`, the share that is ranked correctly. For methods
+    with attention it adds `val_region_side` (mean side of the region, as a share of the frame) and
+    `val_entropy` (mean entropy of the map, as a share of the maximum): as long as these are close
+    to 1, the local branch sees nothing that the global one does not.
 
     Args:
         images: the validation split, with its images.
@@ -67,7 +67,11 @@ def evaluate(
     dataset: Dataset,
     output: Path,
 ) -> None:
-    """Evaluate a trained model on the test split and write what `experiment.run` lists.
+    """Evaluate a trained model on the test split and write the results.
+
+    Always written: `metrics.json` and `test_pairs.npz` (the embeddings). Where they apply:
+    `map.csv` and `queries.npz` (with queries), `map_any_value.csv` (images with several values),
+    `triplets.csv`, `fusion.csv` (with both branches), `localisation.csv` (with true boxes).
 
     Args:
         model: the trained model.
@@ -115,7 +119,7 @@ def _evaluate_retrieval(
     names: Sequence[str],
     output: Path,
 ) -> dict[str, Any]:
-    """Write `map.csv`, `queries.npz` and, where it applies, `map_any_value.csv`; return metrics."""
+    """Write `map.csv`, `queries.npz` and, if it applies, `map_any_value.csv`; return metrics."""
     shared = {"seed": config.seed, "resamples": config.bootstrap_resamples}
     exact = {"method": "random", "embedding": "-", "intervals": False, **shared}
     random = random_metrics(split)["average_precision"]
@@ -142,6 +146,7 @@ def _evaluate_retrieval(
 
 
 def _attention(embedded: PairEmbeddings, map_size: int, prefix: str) -> Mapping[str, float]:
+    """Return the region's mean side and the map's mean entropy; empty without attention."""
     if "boxes" not in embedded.arrays:
         return {}
     return {
