@@ -14,21 +14,17 @@ from matplotlib.figure import Figure
 from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
 from asen_tf.data import label
 
-# The rows of the matrix in each group, by the beginning of their names: the first match counts,
-# any other row is a method.
-_BEGINNINGS = {
+_METHODS = "Methods"
+# Groups of the matrix's rows, top to bottom, with the beginnings of their names: of several that
+# match, the longest counts; a row that matches none is a method.
+_GROUPS = {
+    _METHODS: (),
     "Triplet network, other losses": ("triplet/",),
+    "Parts left out or replaced": ("asen_pp/",),
     "What the local branch sees": ("asen_pp/true_region", "asen_pp/centre_crop"),
     "Threshold of the region (0.1 otherwise)": ("asen_pp/threshold_",),
     "Input of the local branch": ("asen_pp/local_size_",),
-    "Parts left out or replaced": ("asen_pp/",),
 }
-_METHODS = "Methods"
-_ORDER = (
-    *(_METHODS, "Triplet network, other losses", "Parts left out or replaced"),
-    *("What the local branch sees", "Threshold of the region (0.1 otherwise)"),
-    "Input of the local branch",
-)
 _GAP = 0.4  # rows, above a heading
 
 _MARKERS = {"global": "s", "local": "^", "fused": "o"}
@@ -227,7 +223,7 @@ def method_scores(summary: pd.DataFrame) -> Figure:
     kinds = ("random", "ASEN++ fused")
     known = sorted(zip(words, handles, strict=True), key=lambda pair: pair[0] in kinds)
     legend = figure.legend([handle for _, handle in known], [word for word, _ in known], **_BELOW)
-    legend.set_title(f"bars: {_bars_mean(ranked)}", {"size": "large"})
+    legend.set_title(f"bars: {_bars_meaning(ranked)}", {"size": "large"})
     return figure
 
 
@@ -238,7 +234,7 @@ def _places(rows: pd.DataFrame, places: dict[str, float]) -> np.ndarray:
     return (rows["method"].map(places) + _APART * (rank - (count - 1) / 2)).to_numpy(float)
 
 
-def _bars_mean(ranked: pd.DataFrame) -> str:
+def _bars_meaning(ranked: pd.DataFrame) -> str:
     """Return what the bars are, in words."""
     seeds = sorted(ranked["seeds"].unique())
     several = f"±1 standard deviation over {seeds[-1] if seeds else 0} seeds"
@@ -304,8 +300,13 @@ def _oriented(rows: pd.DataFrame) -> pd.DataFrame:
 
 def group_of(row: str) -> str:
     """Return the heading of the group that a row of the matrix belongs to."""
-    matches = (heading for heading, starts in _BEGINNINGS.items() if row.startswith(starts))
-    return next(matches, _METHODS)
+    found = [
+        (len(beginning), heading)
+        for heading, beginnings in _GROUPS.items()
+        for beginning in beginnings
+        if row.startswith(beginning)
+    ]
+    return max(found)[1] if found else _METHODS
 
 
 def lay_out(rows: Sequence[str]) -> tuple[list[float], dict[str, float]]:
@@ -320,7 +321,7 @@ def lay_out(rows: Sequence[str]) -> tuple[list[float], dict[str, float]]:
     """
     groups = [group_of(row) for row in rows]
     places, headings, below = [0.0] * len(rows), {}, 0.0
-    for heading in _ORDER:
+    for heading in _GROUPS:
         members = [index for index, group in enumerate(groups) if group == heading]
         if members and len(set(groups)) > 1:
             below += _GAP if headings else 0.0
