@@ -126,12 +126,12 @@ def empirical_p(observed: float, reference: ArrayLike) -> EmpiricalP:
         EvidenceError: there is no reference, or a similarity is not finite.
     """
     values = np.asarray(reference, np.float64)
-    if values.ndim != 1 or not len(values):
+    finite = np.isfinite(values).all() and np.isfinite(observed)
+    if values.ndim != 1 or not len(values) or not finite:
         raise EvidenceError(
-            f"an empirical p needs reference similarities, shape (n,); got {values.shape}"
+            "an empirical p needs finite similarities, one observed and references of shape (n,); "
+            f"got {observed} and references of shape {values.shape}"
         )
-    if not np.isfinite(values).all() or not np.isfinite(observed):
-        raise EvidenceError(f"similarities must be finite; got {observed} against the reference")
     return EmpiricalP(int((values >= observed).sum()), len(values))
 
 
@@ -169,11 +169,7 @@ def random_pairs(images: int, number: int, *, seed: int) -> np.ndarray:
     Raises:
         EvidenceError: fewer than 2 images, or fewer than 1 pair wanted.
     """
-    if images < 2 or number < 1:
-        raise EvidenceError(
-            "random pairs need a catalogue of 2 images or more, and 1 pair or more; got "
-            f"{images} images and {number} pairs"
-        )
+    _check_enough(images, number, "pairs")
     possible = images * (images - 1) // 2
     if number >= possible:
         codes = np.arange(possible)
@@ -218,11 +214,7 @@ def nearest_similarities(vectors: np.ndarray, number: int, *, seed: int) -> np.n
     Raises:
         EvidenceError: fewer than 2 images, or `number` below 1.
     """
-    if len(vectors) < 2 or number < 1:
-        raise EvidenceError(
-            "nearest neighbours need a catalogue of 2 images or more, and 1 query or more; got "
-            f"{len(vectors)} images and {number} queries"
-        )
+    _check_enough(len(vectors), number, "neighbours")
     queries = np.arange(len(vectors))
     if number < len(vectors):
         queries = np.sort(np.random.default_rng(seed).choice(len(vectors), number, replace=False))
@@ -233,6 +225,14 @@ def nearest_similarities(vectors: np.ndarray, number: int, *, seed: int) -> np.n
         products[np.arange(len(rows)), rows] = -np.inf  # the image itself
         best.append(products.max(axis=1))
     return _rounded(np.concatenate(best))
+
+
+def _check_enough(images: int, number: int, what: str) -> None:
+    if images < 2 or number < 1:
+        raise EvidenceError(
+            f"a catalogue must hold 2 images or more, and {what} must be 1 or more; got {images} "
+            f"images and {number} {what}"
+        )
 
 
 # === The comparison ===

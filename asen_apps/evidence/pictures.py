@@ -99,14 +99,13 @@ def attend(embedder: Embedder, path: Path, attribute: str, who: str) -> Attentio
 
 def _overlaid(attention: Attention, size: tuple[int, int]) -> Image.Image:
     """Return the centre square in grey under the map in colours, with the region framed."""
-    square = (_DETAIL, _DETAIL)
-    grey = Image.fromarray(attention.crop).convert("L").convert("RGB").resize(square)
+    crop = Image.fromarray(attention.crop).convert("L")
+    grey = crop.convert("RGB").resize((_DETAIL, _DETAIL))
     side = min(size)
     x, y = (size[0] - side) // 2, (size[1] - side) // 2
     region = tuple(np.subtract(attention.region, (x, y, x, y)) / side)
-    return Image.fromarray(
-        with_attention(np.asarray(grey), attention.map, region, opacity=_OPACITY)
-    )
+    laid = with_attention(np.asarray(grey), attention.map, region, opacity=_OPACITY)
+    return Image.fromarray(laid)
 
 
 def _where(attention: Attention) -> str:
@@ -158,17 +157,16 @@ def draw(views: Sequence[View]) -> Figure:
         left = min(np.quantile(view.random, HIDDEN), view.nearest.min(), *marks)
         right = bins[-1] + 0.02 * (bins[-1] - left)
         _ranks(axes, marks, top, (right - left) / 50)
-        axes.set(ylim=(0, top), xlim=(left, right), ylabel="percent of each")
+        axes.set(ylim=(0, top), xlim=(left, right), ylabel="percent of each", xlabel="similarity")
         axes.set_title(label(view.name), fontsize="medium")
         axes.grid(visible=False, axis="x")
-        axes.set_xlabel("similarity")
     names = [
         f"random pairs of the catalogue ({len(views[0].random):,})",
         f"its items' nearest neighbours ({len(views[0].nearest):,})",
         "items found, by rank",
     ]
-    grey, blue = panels[0].patches[0], panels[0].patches[-1]
-    handles = [grey, blue, panels[0].collections[0]]
+    first = panels[0]
+    handles = [first.patches[0], first.patches[-1], first.collections[0]]
     figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize="medium")
     return figure
 

@@ -20,7 +20,7 @@ from asen_apps.evidence.catalogue import EvidenceError
 from asen_apps.evidence.examination import Examination, NearItem
 from asen_apps.evidence.pictures import AttentionPictures, Picture, attend, histograms, photograph
 from asen_study import provenance
-from asen_study.runs import finished_runs
+from asen_study.runs import FinishedRun, finished_runs
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import label
 from asen_tf.embedder import Embedder
@@ -49,11 +49,11 @@ def find_model(results_dir: Path | str, study: str, config: ExperimentConfig) ->
             "the file of a model"
         )
     present = provenance.code_fingerprint()
-    newest = max(
-        fitting,
-        key=lambda run: (run.origin[0] == present, run.manifest["created"], run.path.name),
-    )
-    return newest.path / "model.keras"
+
+    def merit(run: FinishedRun) -> tuple[bool, str, str]:
+        return run.origin[0] == present, run.manifest["created"], run.path.name
+
+    return max(fitting, key=merit).path / "model.keras"
 
 
 def model_origin(path: Path | str, attributes: Sequence[str], embedding: str) -> dict[str, Any]:
@@ -70,16 +70,11 @@ def model_origin(path: Path | str, attributes: Sequence[str], embedding: str) ->
         if known, in percent. What is not known is absent.
     """
     path = Path(path)
-    origin: dict[str, Any] = {
-        "file": path.name,
-        "sha256": file_digest(path),
-        "bytes": path.stat().st_size,
-    }
+    origin: dict[str, Any] = {"file": path.name, "sha256": file_digest(path)}
+    origin["bytes"] = path.stat().st_size
+    files = [path.parent / name for name in ("manifest.json", "config.json")]
     try:
-        manifest, settings = (
-            dict(json.loads((path.parent / name).read_text(encoding="utf-8")))
-            for name in ("manifest.json", "config.json")
-        )
+        manifest, settings = (dict(json.loads(file.read_text("utf-8"))) for file in files)
     except (OSError, TypeError, ValueError):  # not the folder of a run
         return origin
     origin["run"] = path.parent.name
@@ -239,7 +234,6 @@ def make(
         if pictures is None:
             break
         attention[path, name] = pictures
-    when = datetime.now(UTC) if made is None else made
     return Sheet(
         examination=examination,
         photographs=photographs,
@@ -247,5 +241,5 @@ def make(
         histogram=histograms(views),
         origin=model_origin(model, list(examination.weights), examination.settings["embedding"]),
         software={name: v for name, v in provenance.describe().items() if name != "created"},
-        made=when.isoformat(timespec="seconds"),
+        made=(made or datetime.now(UTC)).isoformat(timespec="seconds"),
     )

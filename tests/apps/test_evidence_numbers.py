@@ -58,7 +58,7 @@ def test_what_every_reference_reaches_is_certain() -> None:
     [(0.5, []), (0.5, [[0.1]]), (float("nan"), [0.1]), (0.5, [float("nan")])],
 )
 def test_an_empirical_p_of_nothing_is_refused(observed: float, reference: list) -> None:
-    with pytest.raises(EvidenceError, match="empirical p needs|must be finite"):
+    with pytest.raises(EvidenceError, match="empirical p needs finite similarities"):
         empirical_p(observed, reference)
 
 
