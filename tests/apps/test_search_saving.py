@@ -15,7 +15,7 @@ from full_disk import full_disk
 from known_vectors import KnownEmbedder, paths, random_vectors
 from saved_indexes import COUNT, EMBEDDER, built, same
 
-from asen_apps.search import AttributeIndex, RetrievalError
+from asen_apps.search import AttributeIndex, SearchIndexError
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_a_save_that_fails_leaves_the_old_index(tmp_path: Path) -> None:
     index = built()
     index.save(tmp_path)
     for room in (10, 5_000, 19_000):
-        with full_disk(room), pytest.raises((RetrievalError, OSError)):
+        with full_disk(room), pytest.raises((SearchIndexError, OSError)):
             index.save(tmp_path)
         assert same(AttributeIndex.load(tmp_path, EMBEDDER), index)
         assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "CURRENT", "v0001"]
@@ -116,7 +116,7 @@ def test_a_last_byte_that_found_no_room_is_noticed(tmp_path: Path) -> None:
     with full_disk(size):
         backend.save(tmp_path, "1")  # just enough
     for room in (0, 100, size - 1):
-        with full_disk(room), pytest.raises(RetrievalError, match="0.faiss: cannot be written"):
+        with full_disk(room), pytest.raises(SearchIndexError, match="0.faiss: cannot be written"):
             backend.save(tmp_path, "0")
 
 
@@ -125,7 +125,7 @@ def test_without_verification_sizes_are_still_compared(saved: Path, tmp_path: Pa
     assert same(AttributeIndex.load(tmp_path / "index", EMBEDDER, verify=False), built())
     vectors = tmp_path / "index" / "v0001" / "000.faiss"
     vectors.write_bytes(vectors.read_bytes()[:-1])
-    with pytest.raises(RetrievalError, match="000.faiss: truncated or changed"):
+    with pytest.raises(SearchIndexError, match="000.faiss: truncated or changed"):
         AttributeIndex.load(tmp_path / "index", EMBEDDER, verify=False)
 
 
@@ -146,16 +146,16 @@ def test_images_that_moved_are_found_by_their_root(saved: Path) -> None:
 
 def test_an_index_of_another_model_is_refused(saved: Path) -> None:
     other = KnownEmbedder(sleeve=EMBEDDER.table["sleeve"], collar=EMBEDDER.table["neckline"])
-    with pytest.raises(RetrievalError, match="made with another model .*load that model, or build"):
+    with pytest.raises(SearchIndexError, match="made with another model .*load that model, or build"):
         AttributeIndex.load(saved, other)
 
 
 def test_other_folders_are_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(RetrievalError, match="no saved index here"):
+    with pytest.raises(SearchIndexError, match="no saved index here"):
         AttributeIndex.load(tmp_path / "nowhere", EMBEDDER)
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(RetrievalError, match=r"holds other things \(thesis.txt\)"):
+    with pytest.raises(SearchIndexError, match=r"holds other things \(thesis.txt\)"):
         built().save(tmp_path)
-    with pytest.raises(RetrievalError, match="is a file; save to a folder"):
+    with pytest.raises(SearchIndexError, match="is a file; save to a folder"):
         built().save(tmp_path / "thesis.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
