@@ -70,7 +70,9 @@ def test_unfit_items_are_refused_and_nothing_changes(embedder: Embedder, folder,
         index.add([images[4], folder / "broken.png"])
     with pytest.raises(SearchIndexError, match="id 2 is in the index already"):
         index.add(images[4:6], ids=[9, 2])
-    with pytest.raises(SearchIndexError, match="metadata must have one entry per image; got 1 for 2"):
+    with pytest.raises(
+        SearchIndexError, match="metadata must have one entry per image; got 1 for 2"
+    ):
         index.add(images[4:6], [{}])
     with pytest.raises(SearchIndexError, match=r"metadata of .*4.png cannot be stored as JSON"):
         index.add([images[4]], [{"when": np.float32(3)}])
@@ -81,7 +83,9 @@ def test_unfit_items_are_refused_and_nothing_changes(embedder: Embedder, folder,
     assert index.ids.tolist() == [0, 1, 2] and index.vectors("sleeve").shape[0] == 3
     with pytest.raises(SearchIndexError, match="embedding must be one of global, local, fused"):
         AttributeIndex.build(embedder, images, embedding="best")
-    with pytest.raises(SearchIndexError, match="backend must be one of auto, exact, hnsw, a Milvus"):
+    with pytest.raises(
+        SearchIndexError, match="backend must be one of auto, exact, hnsw, a Milvus"
+    ):
         AttributeIndex.build(embedder, images, backend="faiss")
     with pytest.raises(SearchIndexError, match="dtype must be one of float32, float16; got 'int8'"):
         AttributeIndex.build(embedder, images, dtype="int8")

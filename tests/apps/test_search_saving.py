@@ -45,6 +45,25 @@ def test_what_is_saved_comes_back_and_can_change(tmp_path, backend, dtype, mappe
     assert same(loaded, index)  # its own files are gone from the folder, and still open
 
 
+# Twelve items without number 2, saved by an earlier release, and what they scored then.
+EARLIER = {
+    "exact": [(3, 0.9999999645967728), (0, 0.306104160133094), (6, 0.2876018720255755)],
+    "hnsw": [(3, 1.0000605696421752), (0, 0.3061433544396778), (6, 0.2876503281862369)],
+}
+
+
+@pytest.mark.parametrize("kind", EARLIER)
+def test_an_index_of_an_earlier_release_still_loads(tmp_path: Path, kind: str) -> None:
+    embedder = KnownEmbedder(neck=random_vectors(12, 6), sleeve=random_vectors(12, 6, seed=1))
+    shutil.copytree(Path(__file__).parent / "earlier_indexes" / kind, tmp_path / kind)
+    index = AttributeIndex.load(tmp_path / kind, embedder)
+    assert len(index) == 11 and index.images == [p for p in paths(12) if p.stem != "2"]
+    assert index.metadata[2] == {"brand": "b"} and index.items.next_id == 12
+    hits = index.search("3.png", {"neck": 0.7, "sleeve": 0.3}, 3)
+    assert [hit.id for hit in hits] == [item for item, _ in EARLIER[kind]]
+    assert [hit.score for hit in hits] == pytest.approx([s for _, s in EARLIER[kind]], abs=1e-12)
+
+
 GROWTH = """
 import sys
 from pathlib import Path
@@ -146,7 +165,9 @@ def test_images_that_moved_are_found_by_their_root(saved: Path) -> None:
 
 def test_an_index_of_another_model_is_refused(saved: Path) -> None:
     other = KnownEmbedder(sleeve=EMBEDDER.table["sleeve"], collar=EMBEDDER.table["neckline"])
-    with pytest.raises(SearchIndexError, match="made with another model .*load that model, or build"):
+    with pytest.raises(
+        SearchIndexError, match="made with another model .*load that model, or build"
+    ):
         AttributeIndex.load(saved, other)
 
 
