@@ -90,14 +90,7 @@ class FaissBackend(Backend):
             raise SearchIndexError(f"{folder}: unusable settings {settings!r:.200}; build it again")
         backend = cls(dimension, kind=kind, dtype=dtype)
         ids = _read_ids(folder / f"{stem}.ids.npy", count)
-        index = _read_index(
-            folder / f"{stem}.faiss",
-            kind=kind,
-            dimension=dimension,
-            dtype=dtype,
-            count=count,
-            mapped=mapped,
-        )
+        index = _read_index(folder / f"{stem}.faiss", backend._index, count, mapped)
         backend._hold(index, ids, mapped=mapped)
         return backend
 
@@ -217,18 +210,14 @@ def _write_index(index: faiss.Index, path: Path) -> None:
         raise SearchIndexError(f"{path}: cannot be written ({error}); is the disk full?") from error
 
 
-def _read_index(
-    path: Path, *, kind: str, dimension: int, dtype: str, count: int, mapped: bool
-) -> faiss.Index:
+def _read_index(path: Path, expected: faiss.Index, count: int, mapped: bool) -> faiss.Index:
     """Read an index whose checksum has been verified, and check that it is what it should be.
 
     FAISS trusts what it reads: never hand it a file of unknown origin.
 
     Args:
         path: the file.
-        kind: what it must be, as for `_new_index`.
-        dimension: what its vectors must have.
-        dtype: as for `_new_index`.
+        expected: an empty index of the kind that it must hold.
         count: how many vectors there must be.
         mapped: leave vectors and graph on disk until they are used. Nothing can be added to such
             an index; `_owned` makes a copy that can grow.
@@ -236,7 +225,6 @@ def _read_index(
     Raises:
         SearchIndexError: it is something else.
     """
-    expected = _new_index(kind, dimension, dtype)
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
     except (RuntimeError, MemoryError) as error:

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import numpy as np
 from PIL import Image
 
-from asen_apps.search.backend import (
-    Backend,
-    SearchIndexError,
-    best_first,
-    check_k,
-    exact_scores,
-)
+from asen_apps.search.backend import Backend, SearchIndexError, best_first, check_k, exact_scores
 from asen_apps.search.items import Items, matching
 from asen_apps.search.storage import load_index, save_index
 from asen_apps.search.vectors import LazyVectors, Skip, check_weights
@@ -101,7 +95,8 @@ class AttributeIndex:
         Raises:
             SearchIndexError: an argument is invalid.
         """
-        store = LazyVectors(embedder, embedding, backend, dtype, skip)
+        store = LazyVectors(embedder, embedding, backend, dtype)
+        store.skip = skip
         return cls(Items().plan(images, metadata, ids), store)
 
     def __len__(self) -> int:
@@ -271,9 +266,8 @@ class AttributeIndex:
             SearchIndexError: there is no index, it is truncated, changed or foreign, a path leads
                 out of its folder, an address is not trusted, or another model made it.
         """
-        items, store = load_index(
-            Path(folder), embedder, root=root, mapped=mapped, verify=verify, skip=skip
-        )
+        items, store = load_index(Path(folder), embedder, root=root, mapped=mapped, verify=verify)
+        store.skip = skip
         return cls(items, store)
 
     def drop_unsaved(self) -> None:

@@ -13,20 +13,8 @@ import numpy as np
 
 from asen_apps.search.backend import Backend, SearchIndexError, check_trusted, is_address
 from asen_apps.search.items import Items
-from asen_apps.search.vectors import (
-    OUTSIDE,
-    LazyVectors,
-    Skip,
-    check_attributes,
-    load_backend,
-    milvus,
-)
-from asen_apps.search.versions import (
-    current_version,
-    new_version,
-    read_manifest,
-    write_manifest,
-)
+from asen_apps.search.vectors import OUTSIDE, LazyVectors, check_attributes, load_backend, milvus
+from asen_apps.search.versions import current_version, new_version, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from asen_tf.embedder import Embedder
@@ -138,26 +126,20 @@ def _drop_unused(
 
 
 def load_index(
-    folder: Path,
-    embedder: Embedder,
-    *,
-    root: Path | str | None,
-    mapped: bool,
-    verify: bool,
-    skip: Skip | None,
+    folder: Path, embedder: Embedder, *, root: Path | str | None, mapped: bool, verify: bool
 ) -> tuple[Items, LazyVectors]:
     """Open an index that `save_index` wrote; see `AttributeIndex.load`."""
     while True:
         version, digest = current_version(folder)
         try:
             content = read_manifest(version, digest, verify=verify)
-            return _opened(version, content, embedder, root, mapped, skip)
+            return _opened(version, content, embedder, root, mapped)
         except (SearchIndexError, OSError) as error:
-            if current_version(folder) == (version, digest):
-                if isinstance(error, SearchIndexError):
-                    raise
-                raise SearchIndexError(f"{version}: unreadable ({error}); save it again") from error
-            # Somebody saved meanwhile and removed the version that was being read: try again.
+            if current_version(folder) != (version, digest):
+                continue  # somebody saved meanwhile and removed the version that was being read
+            if isinstance(error, SearchIndexError):
+                raise
+            raise SearchIndexError(f"{version}: unreadable ({error}); save it again") from error
 
 
 def _opened(
@@ -166,7 +148,6 @@ def _opened(
     embedder: Embedder,
     root: Path | str | None,
     mapped: bool,
-    skip: Skip | None,
 ) -> tuple[Items, LazyVectors]:
     found = model_fingerprint(embedder.model)
     if content["model"] != found:
@@ -177,7 +158,7 @@ def _opened(
     if ITEMS not in content["files"]:
         raise SearchIndexError(f"{version}: lists no {ITEMS}; build the index again")
     items = _read_items(version, count=content["count"], next_id=content["next_id"], root=root)
-    store = LazyVectors(embedder, content["embedding"], content["backend"], content["dtype"], skip)
+    store = LazyVectors(embedder, content["embedding"], content["backend"], content["dtype"])
     if is_address(store.backend):  # attributes that are asked for later go there
         check_trusted(store.backend, version)
     check_attributes(list(content["attributes"]), embedder.attribute_names)

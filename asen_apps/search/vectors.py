@@ -136,9 +136,7 @@ class LazyVectors:
             that is unknown; only for saved vectors in Milvus.
     """
 
-    def __init__(
-        self, embedder: Embedder, embedding: str | None, backend: str, dtype: str, skip: Skip | None
-    ) -> None:
+    def __init__(self, embedder: Embedder, embedding: str | None, backend: str, dtype: str) -> None:
         if backend not in BACKENDS and not is_address(backend):
             raise SearchIndexError(
                 f"backend must be one of {', '.join(BACKENDS)}, a Milvus address (http://...) or "
@@ -153,7 +151,8 @@ class LazyVectors:
             )
         self.embedder, self.embedding = embedder, embedding or names[-1]
         self.backend = absolute(backend) if is_address(backend) else backend
-        self.dtype, self.skip = dtype, skip
+        self.dtype = dtype
+        self.skip: Skip | None = None
         self.backends: dict[str, Backend] = {}
         self.owners: dict[str, str] = {}
 

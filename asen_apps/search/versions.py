@@ -38,14 +38,9 @@ FORMAT = 1
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _AGAIN = "build the index again, or save it again from an intact copy"
 _TYPES = {
-    "model": str,
-    "embedding": str,
-    "backend": str,
-    "dtype": str,
-    "count": int,
-    "next_id": int,
-    "attributes": dict,
-    "files": dict,
+    **dict.fromkeys(("model", "embedding", "backend", "dtype"), str),
+    **dict.fromkeys(("count", "next_id"), int),
+    **dict.fromkeys(("attributes", "files"), dict),
 }
 
 
@@ -108,20 +103,19 @@ def current_version(folder: Path) -> tuple[Path, str]:
 
 def _check_ours(folder: Path) -> None:
     """Raise unless a folder is absent, empty, an index, or what a killed first save left."""
-    if folder.is_dir():
-        foreign = [
-            path.name
-            for path in folder.iterdir()
-            if path.name not in (POINTER, LOCK)
-            and not path.name.startswith(_TEMPORARY)
-            and not _VERSION.fullmatch(path.name)
-        ]
-        if foreign:
-            raise SearchIndexError(
-                f"{folder}: holds other things ({min(foreign)}); save to a new or empty folder"
-            )
-    elif folder.exists():
+    if folder.exists() and not folder.is_dir():
         raise SearchIndexError(f"{folder}: is a file; save to a folder")
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    ours = (POINTER, LOCK)
+    foreign = [
+        name
+        for name in names
+        if name not in ours and not name.startswith(_TEMPORARY) and not _VERSION.fullmatch(name)
+    ]
+    if foreign:
+        raise SearchIndexError(
+            f"{folder}: holds other things ({min(foreign)}); save to a new or empty folder"
+        )
 
 
 def _last_number(folder: Path) -> int:
