@@ -42,7 +42,7 @@ def measure(
     trained with its settings, leave it out.
 
     Args:
-        model_file: a `.keras` file, of `python -m asen_tf.weights`, for example.
+        model_file: a `.keras` file, of `asen weights`, for example.
         config: names the dataset, and how to read and measure it. What the model is, and the sizes
             that it wants, are the file's; settings of training play no part.
         data_dir: the directory of meta.json and the datasets.

@@ -10,7 +10,7 @@ import pytest
 from known_vectors import brute_force, exact_score, random_vectors, tied_vectors
 from milvus_indexes import server
 
-from asen_apps.search import RetrievalError
+from asen_apps.search import SearchIndexError
 
 pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
 from asen_apps.search.milvus_backend import MilvusBackend
@@ -69,12 +69,12 @@ def test_vectors_come_back_to_the_last_bit_and_can_go(database: str) -> None:
     backend.remove(np.array([3]))
     assert len(backend) == 29 and backend.search(vectors[3:4], 30)[1][0].tolist().count(3) == 0
     for refused in (backend.remove, backend.vectors):
-        with pytest.raises(RetrievalError, match="id 3 is not in the index"):
+        with pytest.raises(SearchIndexError, match="id 3 is not in the index"):
             refused(np.array([3]))
-    with pytest.raises(RetrievalError):
+    with pytest.raises(SearchIndexError):
         backend.add(np.array([4]), vectors[4:5])  # it is there already
     backend.drop()
-    with pytest.raises(RetrievalError, match="Milvus refused"):
+    with pytest.raises(SearchIndexError, match="Milvus refused"):
         backend.add(np.array([1]), vectors[:1])
 
 
@@ -83,7 +83,7 @@ def test_vectors_come_back_to_the_last_bit_and_can_go(database: str) -> None:
 )
 def test_unusable_settings_are_refused(tmp_path: Path, database: str, change: dict) -> None:
     settings = {"address": database, "collection": "a_b", "dimension": 3, **change}
-    with pytest.raises(RetrievalError, match="unusable Milvus settings"):
+    with pytest.raises(SearchIndexError, match="unusable Milvus settings"):
         MilvusBackend.load(tmp_path, "000", json.loads(json.dumps(settings)), mapped=True)
 
 
@@ -93,7 +93,7 @@ def test_a_removal_that_is_refused_halfway_removes_nothing(tmp_path: Path) -> No
         backend = MilvusBackend.create(address, attribute="a", dimension=4)
         backend.add(ids, vectors)
         log.deletes = 1  # 2,400 ids go in three requests: the second is refused
-        with pytest.raises(RetrievalError, match="Milvus refused delete .*not now"):
+        with pytest.raises(SearchIndexError, match="Milvus refused delete .*not now"):
             backend.remove(ids[:2400])
         assert log.deletes == -1 and len(backend) == 2500
         assert np.array_equal(backend.vectors(ids), vectors)
@@ -104,7 +104,7 @@ def test_a_removal_that_is_refused_halfway_removes_nothing(tmp_path: Path) -> No
 
 def test_a_missing_database_and_a_silent_server_are_told(tmp_path: Path) -> None:
     settings = {"address": str(tmp_path / "no.db"), "collection": "a_b", "dimension": 3}
-    with pytest.raises(RetrievalError, match="no such Milvus Lite database"):
+    with pytest.raises(SearchIndexError, match="no such Milvus Lite database"):
         MilvusBackend.load(tmp_path / "index" / "v0001", "000", settings, mapped=True)
-    with pytest.raises(RetrievalError, match="no Milvus answers there"):
+    with pytest.raises(SearchIndexError, match="no Milvus answers there"):
         MilvusBackend.create("http://127.0.0.1:9", attribute="a", dimension=3)

@@ -15,7 +15,7 @@ from full_disk import full_disk
 from known_vectors import KnownEmbedder, paths, random_vectors
 from saved_indexes import COUNT, EMBEDDER, built, same
 
-from asen_apps.search import AttributeIndex, RetrievalError
+from asen_apps.search import AttributeIndex, SearchIndexError
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,25 @@ def test_what_is_saved_comes_back_and_can_change(tmp_path, backend, dtype, mappe
     assert same(again, index) and again.items.next_id == COUNT + 1
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [".lock", "CURRENT", "v0002"]
     assert same(loaded, index)  # its own files are gone from the folder, and still open
+
+
+# Twelve items without number 2, saved by an earlier release, and what they scored then.
+EARLIER = {
+    "exact": [(3, 0.9999999645967728), (0, 0.306104160133094), (6, 0.2876018720255755)],
+    "hnsw": [(3, 1.0000605696421752), (0, 0.3061433544396778), (6, 0.2876503281862369)],
+}
+
+
+@pytest.mark.parametrize("kind", EARLIER)
+def test_an_index_of_an_earlier_release_still_loads(tmp_path: Path, kind: str) -> None:
+    embedder = KnownEmbedder(neck=random_vectors(12, 6), sleeve=random_vectors(12, 6, seed=1))
+    shutil.copytree(Path(__file__).parent / "earlier_indexes" / kind, tmp_path / kind)
+    index = AttributeIndex.load(tmp_path / kind, embedder)
+    assert len(index) == 11 and index.images == [p for p in paths(12) if p.stem != "2"]
+    assert index.metadata[2] == {"brand": "b"} and index.items.next_id == 12
+    hits = index.search("3.png", {"neck": 0.7, "sleeve": 0.3}, 3)
+    assert [hit.id for hit in hits] == [item for item, _ in EARLIER[kind]]
+    assert [hit.score for hit in hits] == pytest.approx([s for _, s in EARLIER[kind]], abs=1e-12)
 
 
 GROWTH = """
@@ -103,7 +122,7 @@ def test_a_save_that_fails_leaves_the_old_index(tmp_path: Path) -> None:
     index = built()
     index.save(tmp_path)
     for room in (10, 5_000, 19_000):
-        with full_disk(room), pytest.raises((RetrievalError, OSError)):
+        with full_disk(room), pytest.raises((SearchIndexError, OSError)):
             index.save(tmp_path)
         assert same(AttributeIndex.load(tmp_path, EMBEDDER), index)
         assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "CURRENT", "v0001"]
@@ -116,7 +135,7 @@ def test_a_last_byte_that_found_no_room_is_noticed(tmp_path: Path) -> None:
     with full_disk(size):
         backend.save(tmp_path, "1")  # just enough
     for room in (0, 100, size - 1):
-        with full_disk(room), pytest.raises(RetrievalError, match="0.faiss: cannot be written"):
+        with full_disk(room), pytest.raises(SearchIndexError, match="0.faiss: cannot be written"):
             backend.save(tmp_path, "0")
 
 
@@ -125,7 +144,7 @@ def test_without_verification_sizes_are_still_compared(saved: Path, tmp_path: Pa
     assert same(AttributeIndex.load(tmp_path / "index", EMBEDDER, verify=False), built())
     vectors = tmp_path / "index" / "v0001" / "000.faiss"
     vectors.write_bytes(vectors.read_bytes()[:-1])
-    with pytest.raises(RetrievalError, match="000.faiss: truncated or changed"):
+    with pytest.raises(SearchIndexError, match="000.faiss: truncated or changed"):
         AttributeIndex.load(tmp_path / "index", EMBEDDER, verify=False)
 
 
@@ -146,16 +165,18 @@ def test_images_that_moved_are_found_by_their_root(saved: Path) -> None:
 
 def test_an_index_of_another_model_is_refused(saved: Path) -> None:
     other = KnownEmbedder(sleeve=EMBEDDER.table["sleeve"], collar=EMBEDDER.table["neckline"])
-    with pytest.raises(RetrievalError, match="made with another model .*load that model, or build"):
+    with pytest.raises(
+        SearchIndexError, match="made with another model .*load that model, or build"
+    ):
         AttributeIndex.load(saved, other)
 
 
 def test_other_folders_are_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(RetrievalError, match="no saved index here"):
+    with pytest.raises(SearchIndexError, match="no saved index here"):
         AttributeIndex.load(tmp_path / "nowhere", EMBEDDER)
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(RetrievalError, match=r"holds other things \(thesis.txt\)"):
+    with pytest.raises(SearchIndexError, match=r"holds other things \(thesis.txt\)"):
         built().save(tmp_path)
-    with pytest.raises(RetrievalError, match="is a file; save to a folder"):
+    with pytest.raises(SearchIndexError, match="is a file; save to a folder"):
         built().save(tmp_path / "thesis.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

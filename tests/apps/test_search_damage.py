@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from saved_indexes import COUNT, DIMENSION, EMBEDDER, built, same
 
-from asen_apps.search import AttributeIndex, RetrievalError
+from asen_apps.search import AttributeIndex, SearchIndexError
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_no_damaged_file_is_ever_loaded(saved: Path, name: str, data: st.DataObj
             longer, foreign = whole + b"x", data.draw(st.binary(max_size=90))
             parts = {"cut": whole[:at], "flip": flipped, "longer": longer, "foreign": foreign}
             target.write_bytes(parts[damage])
-        with pytest.raises(RetrievalError, match="again|save") as told:
+        with pytest.raises(SearchIndexError, match="again|save") as told:
             AttributeIndex.load(saved, EMBEDDER)
         assert str(saved) in str(told.value)  # it says which file or folder
     finally:
@@ -147,5 +147,5 @@ def test_forged_content_is_refused(saved: Path, tmp_path: Path, name: str) -> No
     forged(folder, lambda content, version: None)
     assert same(AttributeIndex.load(folder, EMBEDDER), built())  # forging alone is not noticed
     forged(folder, FORGERIES[name])
-    with pytest.raises(RetrievalError):
+    with pytest.raises(SearchIndexError):
         AttributeIndex.load(folder, EMBEDDER)

@@ -17,8 +17,8 @@ import pytest
 from known_vectors import paths
 from milvus_indexes import COUNT, EMBEDDER, built, collections, ranked, server
 
-from asen_apps.search import AttributeIndex, RetrievalError
-from asen_apps.search.errors import TRUSTED
+from asen_apps.search import AttributeIndex, SearchIndexError
+from asen_apps.search.backend import TRUSTED
 
 pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
 HERE = Path(__file__).parents[1]
@@ -56,7 +56,7 @@ def test_a_server_on_the_network_is_asked_for_what_was_just_written(tmp_path, mo
         index.prepare()
         index.remove([3])
         index.save(tmp_path / "index")
-        with pytest.raises(RetrievalError, match=f"a file alone may not decide.*{TRUSTED}"):
+        with pytest.raises(SearchIndexError, match=f"a file alone may not decide.*{TRUSTED}"):
             AttributeIndex.load(tmp_path / "index", EMBEDDER)
         monkeypatch.setenv(TRUSTED, address)
         loaded = AttributeIndex.load(tmp_path / "index", EMBEDDER)
@@ -89,7 +89,7 @@ def test_a_change_that_was_not_saved_is_noticed(tmp_path: Path, change) -> None:
     index.save(tmp_path / "index")
     change(AttributeIndex.load(tmp_path / "index", EMBEDDER))
     message = f"not those of the {COUNT} items, or was it changed and not saved.*build the index"
-    with pytest.raises(RetrievalError, match=message):
+    with pytest.raises(SearchIndexError, match=message):
         AttributeIndex.load(tmp_path / "index", EMBEDDER)
     built(str(tmp_path / "vectors.db")).save(tmp_path / "index")  # the remedy
     assert ranked(AttributeIndex.load(tmp_path / "index", EMBEDDER)) == ranked(built("exact"))
@@ -103,7 +103,7 @@ def test_a_change_that_one_attribute_refuses_happens_in_none(tmp_path: Path, cha
     index.prepare()
     neck, sleeve = (index.store.backends[name] for name in ("neck", "sleeve"))
     MilvusClient(str(tmp_path / "vectors.db")).drop_collection(sleeve.collection.name)
-    with pytest.raises(RetrievalError, match="Milvus refused"):
+    with pytest.raises(SearchIndexError, match="Milvus refused"):
         index.remove([2, 7]) if change == "remove" else index.add(paths(70)[68:])
     assert index.ids.tolist() == list(range(COUNT)) == neck.collection.open().tolist()
     assert np.array_equal(index.vectors("neck"), EMBEDDER.table["neck"][:COUNT])
@@ -115,7 +115,7 @@ def test_a_database_elsewhere_is_opened_only_if_the_user_names_it(tmp_path, monk
     index = built(address)
     before = ranked(index)
     index.save(tmp_path / "near" / "index")
-    with pytest.raises(RetrievalError, match=f"a file alone may not decide.*{TRUSTED}"):
+    with pytest.raises(SearchIndexError, match=f"a file alone may not decide.*{TRUSTED}"):
         AttributeIndex.load(tmp_path / "near" / "index", EMBEDDER)
     monkeypatch.setenv(TRUSTED, str(Path(address).resolve()))
     assert ranked(AttributeIndex.load(tmp_path / "near" / "index", EMBEDDER)) == before

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_vectors import brute_force, exact_score, random_vectors, tied_vectors, unit
 
-from asen_apps.search import RetrievalError
+from asen_apps.search import SearchIndexError
 from asen_apps.search.faiss_backend import DIRECT, FaissBackend
 
 COUNT = 5000  # more than DIRECT, so that FAISS proposes
@@ -146,7 +146,7 @@ def test_float16_takes_half_and_is_off_by_no_more_than_stated() -> None:
 )
 def test_unfit_vectors_are_refused_and_nothing_is_added(ids, vectors, message: str) -> None:
     backend = filled(np.array([[0.0, 1.0]], np.float32), np.array([7]))
-    with pytest.raises(RetrievalError, match=message):
+    with pytest.raises(SearchIndexError, match=message):
         backend.add(np.array(ids), np.array(vectors))
     assert backend.ids.tolist() == [7]
 
@@ -154,11 +154,11 @@ def test_unfit_vectors_are_refused_and_nothing_is_added(ids, vectors, message: s
 def test_what_is_not_there_cannot_be_removed_or_read() -> None:
     backend = filled(random_vectors(5, 4))
     for ask in (backend.remove, backend.vectors):
-        with pytest.raises(RetrievalError, match="id 9 is not in the index"):
+        with pytest.raises(SearchIndexError, match="id 9 is not in the index"):
             ask(np.array([1, 9]))
     assert len(backend) == 5
     for k in (0, -1, 2.0, True):
-        with pytest.raises(RetrievalError, match="k, the number of hits"):
+        with pytest.raises(SearchIndexError, match="k, the number of hits"):
             backend.search(random_vectors(1, 4), k)
-    with pytest.raises(RetrievalError, match="one of exact, hnsw"):
+    with pytest.raises(SearchIndexError, match="one of exact, hnsw"):
         FaissBackend(4, kind="ivf")

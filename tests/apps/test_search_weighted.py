@@ -17,8 +17,8 @@ from known_vectors import (
     tied_vectors,
 )
 
-from asen_apps.search import AttributeIndex, RetrievalError
-from asen_apps.search.scoring import matching
+from asen_apps.search import AttributeIndex, SearchIndexError
+from asen_apps.search.items import matching
 
 COUNT = 5000
 NAMES = ("neckline", "sleeve", "buttons")
@@ -102,17 +102,17 @@ def test_the_graph_misses_little_and_scores_exactly(index: AttributeIndex) -> No
     [
         ({}, "by its name, or for several as"),
         (["sleeve"], "by its name, or for several as"),
-        ({"sleeve": 0.0}, "at least must not be 0"),
+        ({"sleeve": 0.0}, "at least one weight must not be 0"),
         ({"sleeve": float("nan")}, "finite number; got nan for 'sleeve'"),
         ({"sleeve": True}, "finite number; got True"),
         ({"sleeve": "1"}, "finite number; got '1'"),
-        ({"sleev": 1.0}, "no attribute 'sleev'; did you mean 'sleeve'?"),
-        ("colour", "no attribute 'colour'; there are buttons, neckline, sleeve"),
+        ({"sleev": 1.0}, "does not know the attribute 'sleev'; did you mean 'sleeve'?"),
+        ("colour", "does not know the attribute 'colour'; there are buttons, neckline, sleeve"),
     ],
     ids=str,
 )
 def test_unfit_attributes_and_weights_are_refused(index, weights, message: str) -> None:
-    with pytest.raises(RetrievalError, match=message.replace("?", r"\?")):
+    with pytest.raises(SearchIndexError, match=message.replace("?", r"\?")):
         index.search("0.png", weights)
 
 
@@ -127,7 +127,7 @@ def test_unfit_attributes_and_weights_are_refused(index, weights, message: str) 
     ids=["near", "far", "function", "set in a list"],
 )
 def test_unfit_filters_are_refused(index, filters, message: str) -> None:
-    with pytest.raises(RetrievalError, match=message):
+    with pytest.raises(SearchIndexError, match=message):
         index.search("0.png", "sleeve", filters=filters)
 
 

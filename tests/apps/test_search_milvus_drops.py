@@ -12,7 +12,7 @@ import pytest
 from known_vectors import KnownEmbedder, paths
 from milvus_indexes import EMBEDDER, built, collections, ranked
 
-from asen_apps.search import AttributeIndex, RetrievalError
+from asen_apps.search import AttributeIndex, SearchIndexError
 
 pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
 HERE = ranked(built("exact"))
@@ -43,7 +43,7 @@ def load(folder: Path) -> AttributeIndex:
 def test_a_preparation_that_fails_leaves_nothing(address: str) -> None:
     too_long = KnownEmbedder(neck=EMBEDDER.table["neck"], sleeve=2 * EMBEDDER.table["sleeve"])
     index = built(address, too_long)
-    with pytest.raises(RetrievalError, match="vectors must have length 1; row 0 has 2"):
+    with pytest.raises(SearchIndexError, match="vectors must have length 1; row 0 has 2"):
         index.prepare()
     assert index.store.backends == {} and collections(address) == []
     index.prepare(["neck"])  # the half that can be had
@@ -55,7 +55,7 @@ def test_a_save_drops_what_it_replaces(tmp_path: Path, address: str) -> None:
     second = saved(address, tmp_path / "index")
     assert collections(address) == names(second) and not {*names(first)} & {*names(second)}
     assert ranked(load(tmp_path / "index")) == HERE
-    with pytest.raises(RetrievalError, match="is gone, as another index was saved in this one's"):
+    with pytest.raises(SearchIndexError, match="is gone, as another index was saved in this one's"):
         first.save(tmp_path / "index")
     assert collections(address) == names(second) and ranked(load(tmp_path / "index")) == HERE
     saved("exact", tmp_path / "index")
@@ -79,7 +79,7 @@ def test_a_save_keeps_what_it_still_uses(tmp_path: Path, address: str) -> None:
 def test_a_save_that_fails_drops_nothing(tmp_path: Path, address: str) -> None:
     first = saved(address, tmp_path / "index")
     (tmp_path / "index" / "thesis.txt").write_text("precious")
-    with pytest.raises(RetrievalError, match="holds other things"):
+    with pytest.raises(SearchIndexError, match="holds other things"):
         saved(address, tmp_path / "index")
     assert {*names(first)} < {*collections(address)}
     assert ranked(load(tmp_path / "index")) == HERE

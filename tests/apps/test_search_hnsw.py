@@ -9,9 +9,9 @@ import pytest
 from known_vectors import KnownEmbedder, exact_score, paths, random_vectors, unit
 
 from asen_apps.search import AttributeIndex
-from asen_apps.search import backends as choosing
-from asen_apps.search.backends import HNSW_FROM, new_backend
+from asen_apps.search import vectors as choosing
 from asen_apps.search.faiss_backend import DEAD_SHARE, DIRECT, FaissBackend
+from asen_apps.search.vectors import HNSW_FROM, new_backend
 
 COUNT, DIMENSION = 6000, 24
 IDS = np.arange(COUNT) * 3
