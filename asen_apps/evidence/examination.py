@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from asen_apps.evidence.catalogue import CatalogueFiles, Design, EvidenceError
-from asen_apps.search import AttributeIndex
-from asen_apps.search.scoring import check_weights
+from asen_apps.search import AttributeIndex, check_weights
 from asen_tf.config import did_you_mean
 from asen_tf.embedder import Embedder
 
@@ -63,14 +62,11 @@ def check(
         weights = list(attributes.values())
     weights = list(weights) if weights else [1.0] * len(names)
     try:
-        checked = check_weights(dict(zip(names, weights, strict=True)))
-        positive = min(checked.values()) > 0
-    except ValueError:
-        positive = False
-    if not positive:
+        check_weights(dict(zip(names, weights, strict=True)), names, positive=True)
+    except ValueError as error:
         raise EvidenceError(
             f"there must be one weight above 0 for each of {', '.join(names)}; got {weights}"
-        )
+        ) from error
     if top < 1:
         raise EvidenceError(f"top, the number of items shown, must be 1 or more; got {top}")
     if name is not None:
