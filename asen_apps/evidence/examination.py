@@ -62,7 +62,7 @@ def check(
         weights = list(attributes.values())
     weights = list(weights) if weights else [1.0] * len(names)
     try:
-        check_weights(dict(zip(names, weights, strict=True)), names, positive=True)
+        checked = check_weights(dict(zip(names, weights, strict=True)), names, positive=True)
     except ValueError as error:
         raise EvidenceError(
             f"there must be one weight above 0 for each of {', '.join(names)}; got {weights}"
