@@ -96,7 +96,7 @@ class AsenPlusPlus(SimilarityModel):
 
     @dataclass(frozen=True)
     class Settings(SimilarityModel.Settings):
-        """What the model is built from; what is not said of one branch holds for both."""
+        """What the model is built from; a setting that names no branch holds for both."""
 
         local_backbone: str = "resnet34"  # backbone of the local branch
         local_size: int = 112  # px, side of the local input

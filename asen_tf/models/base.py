@@ -27,7 +27,7 @@ class PairInputs(NamedTuple):
         source: `(B, S, S, 3)` uint8, the images at source size.
         rows: `(P,)` int32, the image of each pair, as a row of the batch.
         attributes: `(P,)` int32, the attribute of each pair.
-        boxes: `(P, 4)` int32, for models that are given their regions; of no meaning for others.
+        boxes: `(P, 4)` int32, for models that are given their regions; ignored by others.
     """
 
     view: tf.Tensor
@@ -74,19 +74,18 @@ class SimilarityModel(keras.Model):
         """
 
         global_size: int = 224  # px, side of the global input
-        source_size: int = 640  # px, side of the source images; all that is needed to prepare them
+        source_size: int = 640  # px, side of the source images that it was trained on
         global_backbone: str = "resnet50"  # a name that `build_backbone` knows
 
     settings: Settings
 
     def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
-        own = {field.name for field in dataclasses.fields(self.Settings)}
-        super().__init__(**{name: arguments[name] for name in arguments if name not in own})
+        names = {field.name for field in dataclasses.fields(self.Settings)} & set(arguments)
+        settings = {name: arguments.pop(name) for name in names}
+        super().__init__(**arguments)
         if not attributes or len(set(attributes)) != len(attributes):
             raise ValueError(f"attributes must be distinct names, at least one; got {attributes!r}")
-        self.settings = self.Settings(
-            **{name: arguments[name] for name in arguments if name in own}
-        )
+        self.settings = self.Settings(**settings)
         # A plain list would be wrapped by Keras' tracking; the config wants JSON's types.
         self.attribute_names = tuple(attributes)
         self.joint = True
@@ -99,7 +98,7 @@ class SimilarityModel(keras.Model):
     @joint.setter
     def joint(self, joint: bool) -> None:
         self._joint = joint
-        # What runs is decided while tracing, so the trace must not outlive the decision.
+        # What runs is decided while tracing, so a trace must not outlive the decision.
         # One signature for all sizes: a result never depends on the shapes that were seen before.
         pairs = tf.TensorSpec((None,), tf.int32)
         images = tf.TensorSpec((None, None, None, 3), tf.uint8)
@@ -133,7 +132,7 @@ class SimilarityModel(keras.Model):
 
     @property
     def global_layers(self) -> list[keras.layers.Layer]:
-        """The layers that see the whole image, and what they share with others."""
+        """The layers that see the whole image, and those that they share with a second branch."""
         raise NotImplementedError
 
     @property
@@ -151,7 +150,7 @@ class SimilarityModel(keras.Model):
 
         Returns:
             `(P, ...)` float32 tensors: one `(P, D)` embedding per name in `embedding_names`, and
-            what the method can show of itself (`attention`, `boxes`).
+            what the method can show of its workings (`attention`, `boxes`).
         """
         raise NotImplementedError
 
@@ -169,7 +168,7 @@ class SimilarityModel(keras.Model):
             rows: `(P,)` integers in `[0, B)`.
             attributes: `(P,)` integers in `[0, A)`.
             boxes: `(P, 4)` integers: top, left, bottom, right in pixels of the global input; only
-                for models that `needs_boxes`.
+                for models whose `needs_boxes` is true.
 
         Returns:
             The arrays of `pair_outputs`.
