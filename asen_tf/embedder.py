@@ -56,7 +56,7 @@ class Embedder:
 
     @classmethod
     def load(cls, path: Path | str) -> Embedder:
-        """Load a model that `experiment.run`, `python -m asen_tf.weights` or `save` wrote.
+        """Load a model that a run, `asen weights` or `save` wrote.
 
         No code from the file is run; see `asen_tf.models.load_saved`.
 
