@@ -67,7 +67,7 @@ def test_a_file_of_another_network_lists_what_does_not_fit(tmp_path: Path) -> No
     with pytest.raises(BackboneError) as raised:
         build_backbone("resnet50", weights=path)
     assert "missing: layer1.0.conv3.weight" in str(raised.value)
-    assert "shape of layer1.0.conv1.weight: (3, 3, 64, 64) instead of (1, 1, 64, 64)" in str(
+    assert "shape of layer1.0.conv1.weight: (3, 3, 64, 64) does not fit (1, 1, 64, 64)" in str(
         raised.value
     )
 
