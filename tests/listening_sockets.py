@@ -1,4 +1,4 @@
-"""Where processes accept connections, as the Linux kernel reports; for the tests of the explorer."""
+"""Where processes accept connections, as Linux reports it; for the tests of the explorer."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def _sockets(pid: int) -> set[str]:
         for child in children.read_text().split():
             try:
                 found |= _sockets(int(child))
-            except (FileNotFoundError, ProcessLookupError, PermissionError):  # ended in the meantime
+            except (FileNotFoundError, ProcessLookupError, PermissionError):  # has ended
                 continue
     return found

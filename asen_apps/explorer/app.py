@@ -137,7 +137,7 @@ class App:
             options=[(method.label, method) for method in explorer.methods], value=self._method
         )
         self._labelled = widgets.Checkbox(
-            value=True, description="search only images labelled for these", indent=False
+            value=True, description="only images labelled for these", indent=False
         )
         self._upload = widgets.FileUpload(description="Upload a picture", icon="", multiple=False)
         self._upload.accept = ",".join(f".{kind.lower()}" for kind in ("jpg", *FORMATS))
