@@ -11,7 +11,7 @@ from full_disk import full_disk
 from known_vectors import KnownEmbedder, paths, random_vectors
 
 from asen_apps.explorer import Explorer
-from asen_apps.explorer.answers import Answer
+from asen_apps.explorer.explorer import Answer
 from asen_apps.explorer.indexes import FOLDER, _save
 from asen_apps.search import AttributeIndex, SearchIndexError
 
@@ -54,6 +54,6 @@ def test_a_foreign_file_among_the_index_is_left_alone(
     folder = explorer._indexes._folder(explorer.methods[0])
     folder.mkdir(parents=True)
     (folder / ".DS_Store").touch()
-    assert len(search(explorer).found) == 7
+    assert len(search(explorer).neighbours) == 7
     assert "holds other things (.DS_Store)" in capfd.readouterr().err
     assert [path.name for path in folder.iterdir()] == [".DS_Store"]

@@ -1,36 +1,53 @@
-"""One's own image: limits that are checked before anything is decoded."""
+"""What is searched with: a test image, or an uploaded file that is checked before it is decoded."""
 
 from __future__ import annotations
 
 import io
-import tempfile
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from asen_apps.explorer.errors import FORMATS, LARGEST_BYTES, LARGEST_PIXELS, ExplorerError
+from asen_apps.explorer import LARGEST_BYTES, ExplorerError
 from asen_tf.data.images import ImageError, load_image
 
+LARGEST_PIXELS = 50_000_000  # a phone's photograph has 12 to 50 million
+# Pillow reads many more formats, some by starting other programs: none of those here.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _NAME_SHOWN = 60  # characters
 
 
+@dataclass(frozen=True)
+class Query:
+    """The image that is searched with.
+
+    Attributes:
+        title: its name on the page.
+        image: its file index in the test split; None for an uploaded one.
+        content: the bytes of an uploaded file.
+    """
+
+    title: str
+    image: int | None = None
+    content: bytes = b""
+
+
 def check(name: str, content: bytes, size: int | None = None) -> None:
-    """Check an uploaded file by its length and its header; decode nothing.
+    """Check an uploaded file by its length and its header, without decoding it.
 
     Args:
-        name: what the reader's machine calls the file; only shown.
+        name: the file's name on the visitor's machine; only shown.
         content: its bytes.
-        size: its length as the browser gives it, when the browser has kept the bytes back.
+        size: its length as the browser gives it: the browser holds back a file that is too large.
 
     Raises:
-        ExplorerError: it is empty, too long, no image of `FORMATS`, or of too many pixels.
+        ExplorerError: it is empty, too large, of no format in `FORMATS`, or has too many pixels.
     """
     shown, size = _shorten(name), max(size or 0, len(content))
     if size > LARGEST_BYTES:
         raise ExplorerError(
-            f"{shown} is too large: it has {size / 2**20:.1f} MB, and at most "
-            f"{LARGEST_BYTES / 2**20:.0f} MB can be taken. Choose a smaller copy of the picture."
+            f"{shown} is too large: it has {size / 2**20:.1f} MB, and the limit is "
+            f"{LARGEST_BYTES / 2**20:.0f} MB. Choose a smaller copy."
         )
     if not content:
         raise ExplorerError(f"{shown} is empty. Choose another file.")
@@ -43,16 +60,16 @@ def check(name: str, content: bytes, size: int | None = None) -> None:
         raise _unreadable(shown) from None
     if width * height > LARGEST_PIXELS:
         raise ExplorerError(
-            f"{shown} is too large: {width} x {height} pixels, and at most "
-            f"{LARGEST_PIXELS // 10**6} million can be taken. Choose a smaller copy of the picture."
+            f"{shown} is too large: it has {width} x {height} pixels, and the limit is "
+            f"{LARGEST_PIXELS // 10**6} million. Choose a smaller copy."
         )
 
 
 def decode(name: str, content: bytes, side: int) -> np.ndarray:
-    """Check an uploaded file, then decode it as the data's own images are.
+    """Check an uploaded file, then decode it the way the dataset's own images are decoded.
 
     Args:
-        name: what the reader's machine calls the file; only shown.
+        name: the file's name on the visitor's machine; only shown.
         content: its bytes.
         side: px.
 
@@ -63,13 +80,10 @@ def decode(name: str, content: bytes, side: int) -> np.ndarray:
         ExplorerError: as for `check`, or the file is damaged.
     """
     check(name, content)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "upload"  # never the name that came with it
-        path.write_bytes(content)
-        try:
-            return load_image(path, side)
-        except ImageError:
-            raise _unreadable(_shorten(name)) from None
+    try:
+        return load_image(io.BytesIO(content), side)
+    except ImageError:
+        raise _unreadable(_shorten(name)) from None
 
 
 def _unreadable(name: str) -> ExplorerError:

@@ -1,20 +1,23 @@
-"""What is searched: a dataset's test images, with what is known of them."""
+"""The gallery that is searched: a dataset's test images and their labels."""
 
 from __future__ import annotations
 
+import base64
+import io
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from asen_apps.explorer.errors import ExplorerError
-from asen_apps.explorer.pictures import data_uri
+from asen_apps.explorer import ExplorerError
 from asen_tf.data import AnnotationError, read_regions, read_split, read_value_names
 from asen_tf.data.images import ImageError, load_image
 
-_SIDE = 192  # px, of the test images on the page
+PICTURE_SIDE = 192  # px, of every picture in its file; the page scales it
+_QUALITY = 82  # of JPEG
 _KEPT = 2000  # pictures in memory, 10 kB each
 
 
@@ -31,8 +34,8 @@ class Verdict:
     right: bool | None
 
 
-class Catalogue:
-    """The test images of a dataset that are on the disk.
+class Gallery:
+    """The test images of a dataset that are on disk.
 
     Args:
         data_dir: the directory of meta.json and the datasets.
@@ -41,14 +44,13 @@ class Catalogue:
     Attributes:
         ids: the images' file indices in the test split, increasing.
         attributes: the names of the dataset's attributes.
-        picture: image -> its square at 192 px, as `data:` URI; kept.
+        picture: image -> its centre square as `data:` URI; cached.
 
     Raises:
         ExplorerError: the split files cannot be read, or none of the images is there.
     """
 
     def __init__(self, data_dir: str | Path, dataset: str) -> None:
-        """Read the test split; its images are read when they are shown."""
         try:
             self._split = read_split(data_dir, dataset, "test", missing="skip")
             self._names = read_value_names(data_dir, dataset) or {}
@@ -63,12 +65,12 @@ class Catalogue:
         if not self.ids:
             raise ExplorerError(
                 f"None of the test images of {dataset} is in {data_dir}. Run `make study`, or put "
-                "the data where it was."
+                "the images back."
             )
         self.attributes = self._split.attributes.names
         self._visible = {(image, self.attributes[attribute]) for image, attribute in boxes}
         self._values: dict[tuple[int, str], set[int]] = defaultdict(set)
-        if self._split.triplets is None:  # listed triplets know no values
+        if self._split.triplets is None:  # a split of listed triplets has no values
             for image, attribute, value in self._split.labels.tolist():
                 self._values[image, self.attributes[attribute]].add(value)
 
@@ -82,7 +84,7 @@ class Catalogue:
             raise ExplorerError(f"There is no test image number {image}.")
         path = self._split.path(image)
         if not path.resolve().is_relative_to(self._root):
-            raise ExplorerError(f"The file of image {image} is not in the data folder.")
+            raise ExplorerError(f"The file of image {image} is outside the data folder.")
         return path
 
     def pixels(self, image: int, side: int) -> np.ndarray:
@@ -97,15 +99,15 @@ class Catalogue:
             raise ExplorerError(f"Test image {image} cannot be read. {error}") from error
 
     def _picture(self, image: int) -> str:
-        return data_uri(self.pixels(image, _SIDE), _SIDE)
+        return data_uri(self.pixels(image, PICTURE_SIDE))
 
-    def knows(self, image: int, attribute: str) -> bool:
+    def is_labelled(self, image: int, attribute: str) -> bool:
         """Return whether an image has a label for an attribute."""
         return (image, attribute) in self._values
 
     def labelled(self, attributes: tuple[str, ...]) -> tuple[int, ...]:
         """Return the images that have a label for every one of the attributes."""
-        return tuple(i for i in self.ids if all(self.knows(i, name) for name in attributes))
+        return tuple(i for i in self.ids if all(self.is_labelled(i, name) for name in attributes))
 
     def value(self, image: int, attribute: str) -> str:
         """Return the names of an image's values, joined; "" where it has no label."""
@@ -114,7 +116,7 @@ class Catalogue:
         return ", ".join(names[value] if names else f"value {value}" for value in values)
 
     def compare(self, query: int | None, image: int, attribute: str) -> Verdict:
-        """Compare an image's values with those of the query, which may be no test image."""
+        """Compare an image's values with the query's; an uploaded query is None and has none."""
         values = self._values.get((image, attribute), set())
         wanted = set() if query is None else self._values.get((query, attribute), set())
         right = bool(values & wanted) if values and wanted else None
@@ -123,14 +125,29 @@ class Catalogue:
     def first_image(self, attributes: tuple[str, ...]) -> int:
         """Return a labelled image to begin with: the first with the most frequent values.
 
-        Those in which the parts are seen come before the others, as far as that is known.
+        Images on which all the parts are known to be visible come before the others.
         """
         labelled = self.labelled(attributes) or self.ids
         values = {i: tuple(self.value(i, name) for name in attributes) for i in labelled}
         often = Counter(values.values())
 
         def merit(image: int) -> tuple[bool, int]:
-            seen = all((image, name) in self._visible for name in attributes)
-            return seen, often[values[image]]
+            visible = all((image, name) in self._visible for name in attributes)
+            return visible, often[values[image]]
 
         return max(labelled, key=merit)
+
+
+def data_uri(image: np.ndarray, side: int = PICTURE_SIDE) -> str:
+    """Return a picture as `data:image/jpeg;base64,...`, for `<img src>`.
+
+    Args:
+        image: `(S, S, 3)` uint8.
+        side: px, to which it is resized.
+    """
+    buffer = io.BytesIO()
+    picture = Image.fromarray(image)
+    if picture.width != side:
+        picture = picture.resize((side, side), Image.Resampling.LANCZOS)
+    picture.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
