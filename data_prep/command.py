@@ -1,4 +1,4 @@
-"""What the commands that turn raw releases into split files have in common."""
+"""The command line and the report that all preparations of raw releases share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from asen_tf.data import AnnotationError
 from data_prep.releases import BROKEN
 
-_SHOWN = 10  # images left out that are named
+_SHOWN = 10  # names shown of the images left out
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Report:
     """What a preparation found.
 
     Attributes:
-        listed: images by split, those that were left out among them.
+        listed: images by split, including those that were left out.
         left_out: why an image cannot be used, by path.
-        notes: what else a person should know, a sentence each.
+        notes: what else a reader should know, one sentence each.
     """
 
     listed: Mapping[str, int]
@@ -51,15 +51,15 @@ def run_command(
     broken: str = "error",
     options: Mapping[str, Mapping[str, object]] | None = None,
 ) -> int:
-    """Read a command line, prepare a dataset, and say what came out.
+    """Parse a command line, prepare a dataset, and print the report.
 
     Args:
         name: of the module.
         description: of the command.
         prepare: called with `raw`, `out`, `seed`, `broken` and the further options.
         arguments: the command line; None takes that of the process.
-        broken: what happens with unusable images by default.
-        options: further options, and what `add_argument` is to be told of each.
+        broken: the default for unusable images.
+        options: further options, with the keyword arguments of `add_argument` for each.
 
     Returns:
         The exit status: 0, or 1 after an error, which is printed.
@@ -71,8 +71,8 @@ def run_command(
     parser.add_argument(
         "--broken", choices=BROKEN, default=broken, help="what to do about unusable images"
     )
-    for option, told in (options or {}).items():
-        parser.add_argument(f"--{option}", **told)
+    for option, details in (options or {}).items():
+        parser.add_argument(f"--{option}", **details)
     values = vars(parser.parse_args(arguments))
     try:
         print(prepare(values.pop("raw"), values.pop("out"), **values))

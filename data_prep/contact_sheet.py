@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from asen_tf.data import (
     read_split,
     read_value_names,
 )
+from asen_tf.files import replacing
 
 LABEL_WIDTH = 150
 OUTLINED = 2  # the last columns carry the outline of the part's true box
@@ -56,11 +56,11 @@ def contact_sheets(
     cell: int = 160,
     seed: int = 0,
 ) -> list[Path]:
-    """Write ``<attribute>.jpg`` into ``out_dir`` for every attribute of a data set.
+    """Write `<attribute>.jpg` into `out_dir` for every attribute of a dataset.
 
     Args:
-        data_dir: folder that holds meta.json and the data set.
-        dataset: name of the data set; any data set with split files and images will do.
+        data_dir: folder that holds meta.json and the dataset.
+        dataset: name of the dataset; any dataset with split files and images will do.
         out_dir: folder of the sheets, made when missing.
         columns: examples per value.
         cell: longer side of an example in pixels.
@@ -71,7 +71,7 @@ def contact_sheets(
         index when the names are unknown. Missing images are left out.
 
     Raises:
-        AnnotationError: the data set's files break a rule, or no labelled image is on disk.
+        AnnotationError: the dataset's files break a rule, or no labelled image is on disk.
     """
     data_dir, out_dir = Path(data_dir), Path(out_dir)
     table = read_meta(data_dir, dataset)
@@ -101,9 +101,8 @@ def contact_sheets(
                 picture = _thumbnail(found[k], cell, outlined=outlined)
                 sheet.paste(picture, (LABEL_WIDTH + column * step, value * step))
         path = out_dir / f"{name.replace('/', '_').replace(' ', '_')}.jpg"
-        temporary = path.with_name(f".{path.name}.tmp")
-        sheet.save(temporary, "JPEG", quality=88, optimize=True)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            sheet.save(temporary, "JPEG", quality=88, optimize=True)
         sheets.append(path)
     return sheets
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from asen_tf.data import AnnotationError, AttributeTable, check_image_name
-from data_prep.authors_splits import apply_released, read_released
 from data_prep.command import SPLITS_OPTION, Report, run_command
 from data_prep.image_files import place_image
-from data_prep.releases import Sample, divide, write_dataset
+from data_prep.releases import Sample, apply_released, divide, read_released, write_dataset
 
 DATASET = "DeepFashion"
 # Types 1 to 5 of the released list, by the names that the authors of ASEN++ gave them.
@@ -31,7 +30,7 @@ def prepare(
     """Read DeepFashion's lists, check its images and write split files.
 
     An attribute is a type of the released list, a value the 0-based rank of a released attribute
-    inside its type, in file order. An image holds every value that is marked 1, so that it may hold
+    inside its type, in file order. An image holds every value that is marked 1, so it may hold
     several of an attribute; images that hold none are left out of the division.
 
     Args:
@@ -39,8 +38,8 @@ def prepare(
         out: the folder of all datasets.
         seed: of the division of the images, 8:1:1, and of the rows into queries and candidates.
         broken: "error" or "skip", for images that cannot be used.
-        splits: the authors' split files (theirs are not list_eval_partition.txt); they take the
-            place of the division.
+        splits: the authors' split files (theirs are not list_eval_partition.txt), used
+            instead of a random division.
 
     Returns:
         What there is, and what was left out.
@@ -80,7 +79,11 @@ def read_values(path: Path) -> tuple[list[tuple[int, int]], dict[str, list[str]]
         name, _, kind = text.rstrip().rpartition(" ")
         if not name.strip() or kind not in {"1", "2", "3", "4", "5"}:
             raise AnnotationError(
-                "a line must be <name> <type>, the type 1 to 5", path=path, line=line, got=text
+                "a line must be <name> <type>, the type 1 to 5",
+                path=path,
+                line=line,
+                got=text,
+                remedy="use the file as it was released",
             )
         attribute = int(kind) - 1
         held = names[ATTRIBUTES[attribute]]
@@ -88,7 +91,12 @@ def read_values(path: Path) -> tuple[list[tuple[int, int]], dict[str, list[str]]
         held.append(name.strip())
     empty = [attribute for attribute, held in names.items() if not held]
     if empty:
-        raise AnnotationError("every type must have values", path=path, got=f"none of {empty}")
+        raise AnnotationError(
+            "every type must have values",
+            path=path,
+            got=f"none of {empty}",
+            remedy="use the file as it was released",
+        )
     return columns, names
 
 
@@ -119,6 +127,7 @@ def read_images(path: Path, columns: Sequence[tuple[int, int]]) -> Iterator[Samp
                 path=path,
                 line=line,
                 got=name,
+                remedy="use the file as it was released",
             )
         seen[name] = line
         held = (column for column, mark in zip(columns, marks, strict=True) if mark == "1")
@@ -128,7 +137,7 @@ def read_images(path: Path, columns: Sequence[tuple[int, int]]) -> Iterator[Samp
 def _listed(path: Path) -> Iterator[tuple[int, str]]:
     """Yield number and text of the lines after count and header, and check their count.
 
-    Line by line: the larger list has more than a gigabyte when it is text in memory.
+    Line by line, since the larger list would take more than a gigabyte of memory as text.
     """
     count, found, line, texts = None, -1, 0, _lines(path)
     for line, text in texts:
@@ -154,7 +163,7 @@ def _listed(path: Path) -> Iterator[tuple[int, str]]:
             path=path,
             line=line,
             got=found,
-            remedy="fetch the file again: it may have been cut",
+            remedy="download the file again: it may have been cut short",
         )
 
 
@@ -168,11 +177,13 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 if text.strip():
                     yield line, text
     except UnicodeDecodeError:
+        remedy = "use the file as it was released"
         raise AnnotationError(
-            "the text must be UTF-8", path=path, line=line, got=data[:40]
+            "the text must be UTF-8", path=path, line=line, got=data[:40], remedy=remedy
         ) from None
     except OSError as error:
-        raise AnnotationError("cannot be read", path=path, got=str(error)) from None
+        remedy = "check its permissions"
+        raise AnnotationError("cannot be read", path=path, got=str(error), remedy=remedy) from None
 
 
 def _find(raw: Path, name: str) -> Path:

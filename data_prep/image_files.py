@@ -1,4 +1,4 @@
-"""Are the image files of a dataset readable? Found out before training, not in the middle of it."""
+"""Checking and placing a dataset's image files, before training instead of in the middle of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-_DRAFT = (64, 64)  # px: JPEG files are decoded to the end, but at an eighth of their size
+from asen_tf.files import replacing
+
+_DRAFT = (64, 64)  # px: JPEG files are decoded completely, but at an eighth of their size
 
 
 def broken_images(
@@ -28,7 +30,7 @@ def broken_images(
 
     Returns:
         Why an image cannot be used, by name, in the order of the names: missing, empty, truncated,
-        no image, or too large to be true.
+        not an image, or implausibly large.
     """
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         paths = [root / name for name in names]
@@ -44,21 +46,18 @@ def broken_images(
 
 
 def place_image(source: Path, target: Path) -> None:
-    """Put an image file into a dataset's folder: as a hard link, or as a copy where none can be.
+    """Put an image file into a dataset's folder: as a hard link, or as a copy where that fails.
 
-    A target that was made from the same file before is left as it is; so is one whose source is
-    gone. A source that was repaired or replaced since takes the target's place.
+    A target made from the same file earlier is left as it is, and so is one whose source is gone.
+    A source that was repaired or replaced since replaces the target.
     """
     if target.exists() and (not source.exists() or _same(source, target)):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:  # another disk, or one without links
-        shutil.copy2(source, temporary)  # with its time, by which a change is seen
-    os.replace(temporary, target)
+    with replacing(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:  # another disk, or one without links
+            shutil.copy2(source, temporary)  # with its time, by which a change is noticed
 
 
 def _same(source: Path, target: Path) -> bool:
@@ -79,8 +78,8 @@ def _reason(path: Path) -> str:
                 image.load()
                 if not min(image.size):
                     return "the image has no pixels"
-                # What the loader does to the colours depends on the mode, not on the pixels; what
-                # it does by EXIF data cannot fail.
+                # Whether the loader can convert the colours depends on the mode, not on the pixels;
+                # turning by EXIF data cannot fail.
                 pixel = image.crop((0, 0, 1, 1))
                 alpha = pixel.mode in ("RGBA", "LA", "PA") or "transparency" in pixel.info
                 if alpha and not pixel.mode.startswith("I;16"):
@@ -90,6 +89,6 @@ def _reason(path: Path) -> str:
         return "no such file"
     except Image.DecompressionBombError as error:
         return f"too many pixels ({error})"
-    except Exception as error:  # Pillow's decoders let errors of many kinds through
+    except Exception as error:  # Pillow's decoders raise errors of many kinds
         return f"not a readable image ({error})"
     return ""

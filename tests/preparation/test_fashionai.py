@@ -128,7 +128,7 @@ def test_the_authors_split_files_take_the_place_of_the_division(raw: Path, tmp_p
     fashionai.prepare(raw, tmp_path / "parent", splits=tmp_path / "both")
     assert split_files(tmp_path / "parent") == split_files(tmp_path / "data")
     (tmp_path / "splits" / "filenames_train.txt").unlink()
-    with pytest.raises(AnnotationError, match=r"filenames_train.txt: .*without --splits"):
+    with pytest.raises(AnnotationError, match=r"filenames_train.txt: .*omit --splits"):
         fashionai.prepare(raw, tmp_path / "data", splits=tmp_path / "splits")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from asen_tf.data import AnnotationError
 from data_prep import darn, deepfashion, fashionai
-from data_prep.catalog_csv import read_catalogue
+from data_prep.catalog import read_catalogue
 
 thousands = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 
