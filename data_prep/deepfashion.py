@@ -1,7 +1,8 @@
 """DeepFashion, category and attribute benchmark: from the released lists to split files.
 
 `python -m data_prep.deepfashion --raw RAW_DIR --out DATA_DIR [--splits DIR] [--broken skip]`, with
-Anno/list_attr_cloth.txt, Anno/list_attr_img.txt and img/ in RAW_DIR.
+list_attr_cloth.txt and list_attr_img.txt in RAW_DIR/Anno or RAW_DIR/Anno_coarse, and the images in
+RAW_DIR/img or RAW_DIR/Img/img.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def prepare(
     several of an attribute; images that hold none are left out of the division.
 
     Args:
-        raw: the folder of `Anno` and `img`.
+        raw: the folder of `Anno` or `Anno_coarse`, with the lists, and of `img` or `Img/img`.
         out: the folder of all datasets.
         seed: of the division of the images, 8:1:1, and of the rows into queries and candidates.
         broken: "error" or "skip", for images that cannot be used.
@@ -45,14 +46,16 @@ def prepare(
         What there is, and what was left out.
 
     Raises:
-        AnnotationError: a list is missing or breaks a rule, or an image cannot be used.
+        AnnotationError: a list or the folder of images is missing, a list breaks a rule, or an
+            image cannot be used.
     """
+    images = _image_folder(raw, out / DATASET)
     columns, names = read_values(_find(raw, "list_attr_cloth.txt"))
     table = AttributeTable(ATTRIBUTES, tuple(len(names[attribute]) for attribute in ATTRIBUTES))
     samples = list(read_images(_find(raw, "list_attr_img.txt"), columns))
     for sample in samples:
-        if (raw / sample.path).is_file():
-            place_image(raw / sample.path, out / DATASET / sample.path)
+        if (images / sample.path).is_file():
+            place_image(images / sample.path, out / DATASET / sample.path)
     shared = {"value_names": names, "broken": broken}
     if splits is not None:
         released = read_released(splits, table, DATASET)
@@ -186,13 +189,35 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise AnnotationError("cannot be read", path=path, got=str(error), remedy=remedy) from None
 
 
+def _image_folder(raw: Path, placed: Path) -> Path:
+    """Return the folder that the paths in the lists, `img/...`, start from."""
+    # The inner one first: where case does not matter, `img` is also the name of `Img`.
+    for folder in (raw / "Img", raw / "img", raw, placed):  # `placed`, if an earlier call was here
+        if (folder / "img").is_dir():
+            return folder
+    archive = next(
+        (path for path in (raw / "Img" / "img.zip", raw / "img.zip") if path.is_file()), ""
+    )
+    raise AnnotationError(
+        "the images must be in img/ or Img/img/",
+        path=raw,
+        got=f"only the archive {archive}" if archive else "no such folder",
+        remedy=f"unpack it in {archive.parent}"
+        if archive
+        else "pass the folder that holds it as --raw",
+    )
+
+
 def _find(raw: Path, name: str) -> Path:
     places = [raw / folder / name for folder in _FOLDERS]
     for place in places:
         if place.is_file():
             return place
     raise AnnotationError(
-        f"the release must hold Anno/{name}", path=raw, got="no such file", remedy="see --help"
+        f"the release must hold {name} in Anno/ or Anno_coarse/",
+        path=raw,
+        got="no such file",
+        remedy="pass the folder that holds Anno/ or Anno_coarse/ as --raw",
     )
 
 

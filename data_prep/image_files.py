@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from asen_tf.files import replacing
 
+MISSING = "no such file"  # the reason why an image that is not there cannot be used
 _DRAFT = (64, 64)  # px: JPEG files are decoded completely, but at an eighth of their size
 
 
@@ -86,7 +87,7 @@ def _reason(path: Path) -> str:
                     pixel = pixel.convert("RGBA")
                 pixel.convert("RGB")
     except FileNotFoundError:
-        return "no such file"
+        return MISSING
     except Image.DecompressionBombError as error:
         return f"too many pixels ({error})"
     except Exception as error:  # Pillow's decoders raise errors of many kinds

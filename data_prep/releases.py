@@ -24,7 +24,7 @@ from asen_tf.data import (
     write_split,
 )
 from asen_tf.files import write_text
-from data_prep.image_files import broken_images
+from data_prep.image_files import MISSING, broken_images
 
 BROKEN = ("error", "skip")
 _SHOWN = 5  # broken images named in an error
@@ -262,11 +262,14 @@ def find_broken(root: Path, names: Iterable[str], broken: str) -> dict[str, str]
     reasons = broken_images(root, names)
     if reasons and broken == "error":
         shown = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:_SHOWN])
+        remedy = "repair or remove them, or leave them out with --broken skip"
+        if len(reasons) == len(names) and set(reasons.values()) == {MISSING}:
+            remedy = "check that --raw is the folder that these paths start from"
         raise AnnotationError(
             "every image must be readable",
             path=root,
             got=f"{len(reasons)} of {len(names)} that are not: {shown}",
-            remedy="repair or remove them, or leave them out with --broken skip",
+            remedy=remedy,
         )
     listing = root / "broken_images.csv"
     if reasons:

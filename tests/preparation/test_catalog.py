@@ -144,3 +144,11 @@ def test_bytes_that_are_no_text_and_a_bad_name_are_one_sentence(tmp_path: Path, 
     assert "the text must be UTF-8" in capsys.readouterr().err
     assert catalog.main([*arguments, "--dataset", "../Shop"]) == 1
     assert "must be the name of a folder" in capsys.readouterr().err
+
+
+def test_when_no_image_is_there_the_folder_is_asked_about(tmp_path: Path) -> None:
+    images(tmp_path / "raw", [row[1] for row in ROWS[1:]])
+    path, data = table(tmp_path / "shop.csv", ROWS), tmp_path / "data"
+    with pytest.raises(AnnotationError, match="40 of 40 .* check that --raw is the folder"):
+        catalog.prepare(tmp_path, data, table=path, dataset="Shop")
+    assert "40 images" in str(catalog.prepare(tmp_path / "raw", data, table=path, dataset="Shop"))
