@@ -25,7 +25,7 @@ from asen_tf.data import (
 )
 from data_prep.command import Report, run_command
 from data_prep.image_files import place_image
-from data_prep.releases import Sample, divide, write_dataset
+from data_prep.releases import Sample, divide, paths_of, write_dataset
 
 _SEPARATORS = ",;\t|"
 _IMAGE, _SPLIT = "image", "split"
@@ -97,8 +97,9 @@ def prepare(
     notes = [f"attribute {names[c]!r} is column {c!r}" for c in used if names[c] != c]
     single = [column for column in columns if column not in used]
     notes += [f"column {c!r} is left out: it has fewer than two values" for c in single]
-    notes += _too_few(divided, attributes)
-    return Report({name: len(part) for name, part in divided.items()}, left_out, tuple(notes))
+    kept = {name: [s for s in part if s.path not in left_out] for name, part in divided.items()}
+    notes += _too_few(kept, attributes)
+    return Report.from_paths(paths_of(kept), left_out, notes)
 
 
 def _attribute_names(columns: Sequence[str], table: Path) -> dict[str, str]:

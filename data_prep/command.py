@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,19 +20,30 @@ class Report:
     """What a preparation found.
 
     Attributes:
-        listed: images by split, including those that were left out.
+        images: how many images each split has, without those that were left out.
         left_out: why an image cannot be used, by path.
         notes: what else a reader should know, one sentence each.
     """
 
-    listed: Mapping[str, int]
+    images: Mapping[str, int]
     left_out: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def from_paths(
+        cls,
+        paths: Mapping[str, Iterable[str]],
+        left_out: Mapping[str, str],
+        notes: Iterable[str] = (),
+    ) -> Report:
+        """Count the images of each split that were not left out, given the paths of all."""
+        counts = {name: sum(path not in left_out for path in part) for name, part in paths.items()}
+        return cls(counts, left_out, tuple(notes))
+
     def __str__(self) -> str:
         """Return the report as lines."""
-        total = sum(self.listed.values())
-        counts = ", ".join(f"{name} {count:,}" for name, count in self.listed.items())
+        total = sum(self.images.values())
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.images.items())
         lines = [f"{total:,} images: {counts}"]
         if self.left_out:
             reasons = Counter(why.split(" (")[0] for why in self.left_out.values())

@@ -82,7 +82,7 @@ def prepare(
         for split, name, kept, total in rows
         if name == "images"
     ]
-    return Report({name: len(split.files) for name, split in released.items()}, reasons, (*notes,))
+    return Report.from_paths({name: part.files for name, part in released.items()}, reasons, notes)
 
 
 def coverage(

@@ -16,7 +16,14 @@ from tqdm import tqdm
 from asen_tf.data import AnnotationError, AttributeTable, check_image_name
 from data_prep.command import SPLITS_OPTION, Report, run_command
 from data_prep.image_files import place_image
-from data_prep.releases import Sample, apply_released, divide, read_released, write_dataset
+from data_prep.releases import (
+    Sample,
+    apply_released,
+    divide,
+    paths_of,
+    read_released,
+    write_dataset,
+)
 
 DATASET = "DeepFashion"
 # Types 1 to 5 of the released list, by the names that the authors of ASEN++ gave them.
@@ -60,12 +67,12 @@ def prepare(
     if splits is not None:
         released = read_released(splits, table, DATASET)
         left_out = apply_released(out, DATASET, table, released, **shared)
-        return Report({name: len(part.files) for name, part in released.items()}, left_out)
+        return Report.from_paths({name: part.files for name, part in released.items()}, left_out)
     labelled = [sample for sample in samples if sample.labels]
     divided = divide(labelled, seed=seed)
     left_out = write_dataset(out, DATASET, table, divided, seed=seed, **shared)
     note = f"{len(samples) - len(labelled):,} images hold no value and are not used"
-    return Report({name: len(part) for name, part in divided.items()}, left_out, (note,))
+    return Report.from_paths(paths_of(divided), left_out, [note])
 
 
 def read_values(path: Path) -> tuple[list[tuple[int, int]], dict[str, list[str]]]:

@@ -17,7 +17,14 @@ from data_prep.archives import members_of, unpack
 from data_prep.command import SPLITS_OPTION, Report, run_command
 from data_prep.garments.values import ATTRIBUTES, VALUES
 from data_prep.image_files import place_image
-from data_prep.releases import Sample, apply_released, divide, read_released, write_dataset
+from data_prep.releases import (
+    Sample,
+    apply_released,
+    divide,
+    paths_of,
+    read_released,
+    write_dataset,
+)
 
 DATASET = "FashionAI"
 PARTS = ("fashionAI_attributes_train1", "fashionAI_attributes_train2")
@@ -61,13 +68,13 @@ def prepare(
     if splits is not None:
         released = read_released(splits, TABLE, DATASET)
         left_out = apply_released(out, DATASET, TABLE, released, value_names=VALUES, broken=broken)
-        return Report({name: len(part.files) for name, part in released.items()}, left_out)
+        return Report.from_paths({name: part.files for name, part in released.items()}, left_out)
     samples = [Sample(path, tuple(dict.fromkeys(held))) for path, held in labels.items()]
     divided = divide(samples, seed=seed)
     left_out = write_dataset(
         out, DATASET, TABLE, divided, value_names=VALUES, seed=seed, broken=broken
     )
-    return Report({name: len(part) for name, part in divided.items()}, left_out)
+    return Report.from_paths(paths_of(divided), left_out)
 
 
 def read_labels(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:

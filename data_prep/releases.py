@@ -90,6 +90,11 @@ def divide(samples: Iterable[Sample], *, seed: int) -> dict[str, list[Sample]]:
     return {split: [everything[at] for at in numbers[split]] for split in SPLITS}
 
 
+def paths_of(divided: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:
+    """Return the paths of each split's samples."""
+    return {name: [sample.path for sample in part] for name, part in divided.items()}
+
+
 def write_dataset(
     data_dir: Path | str,
     dataset: str,

@@ -68,7 +68,7 @@ def prepare(raw: Path, out: Path, *, seed: int = 0, broken: str = "error") -> Re
         triplets = np.concatenate([good[:, :1], numbers.reshape(-1, 3)], axis=1)
         files = [names[index] for index in images.tolist()]
         write_listed_split(out, DATASET, split, files=files, triplets=triplets)
-        listed[split], kept = len(np.unique(rows[:, 1:])), kept + len(good)
+        listed[split], kept = len(files), kept + len(good)
     write_meta(out, DATASET, TABLE)
     total = sum(len(rows) for rows in lists.values())
     note = f"{kept:,} of {total:,} triplets kept; an image is counted in every split that uses it"

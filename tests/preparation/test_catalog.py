@@ -58,7 +58,7 @@ def test_every_cell_arrives(tmp_path: Path, separator: str, encoding: str) -> No
         "size": ["2", "2 XL", "10"],
         "neck_line": ['deep "V", open', "V"],
     }
-    assert report.listed == {"train": 32, "valid": 4, "test": 4}
+    assert report.images == {"train": 32, "valid": 4, "test": 4}
     assert "attribute 'neck_line' is column 'Neck Line'" in str(report)
 
 
@@ -66,7 +66,7 @@ def test_ten_images_are_divided_and_one_is_told_what_they_are_too_few_for(tmp_pa
     images(tmp_path / "raw", [row[1] for row in ROWS[1:11]])
     path = table(tmp_path / "shop.csv", ROWS[:11])
     report = catalog.prepare(tmp_path / "raw", tmp_path / "data", table=path, dataset="Shop")
-    assert report.listed == {"train": 8, "valid": 1, "test": 1}
+    assert report.images == {"train": 8, "valid": 1, "test": 1}
     assert "WARNING: size has 0 values of two or more images in test" in str(report)
     assert len(labels(tmp_path / "data")) == 10
 
@@ -152,3 +152,19 @@ def test_when_no_image_is_there_the_folder_is_asked_about(tmp_path: Path) -> Non
     with pytest.raises(AnnotationError, match="40 of 40 .* check that --raw is the folder"):
         catalog.prepare(tmp_path, data, table=path, dataset="Shop")
     assert "40 images" in str(catalog.prepare(tmp_path / "raw", data, table=path, dataset="Shop"))
+
+
+def test_counts_and_warnings_are_those_of_the_images_that_are_left(tmp_path: Path) -> None:
+    rows = [["image", "hue"]] + [[f"{i}.png", ("red", "blue")[i % 2]] for i in range(60)]
+    raw, data = tmp_path / "raw", tmp_path / "data"
+    images(raw, [row[0] for row in rows[1:]])
+    path = table(tmp_path / "shop.csv", rows)
+    report = catalog.prepare(raw, data, table=path, dataset="Shop", broken="skip")
+    assert report.images == {"train": 48, "valid": 6, "test": 6} and "WARNING" not in str(report)
+    for number in range(1, 60, 2):  # every blue one
+        (raw / f"{number}.png").write_bytes(b"")
+    report = catalog.prepare(raw, data, table=path, dataset="Shop", broken="skip")
+    left = {name: len(read_split(data, "Shop", name).files) for name in ("train", "valid", "test")}
+    assert report.images == left and sum(left.values()) == 30 == len(report.left_out)
+    assert f"30 images: train {left['train']}" in str(report)
+    assert "WARNING: hue has 1 values of two or more images in train: no trip" in str(report)

@@ -72,7 +72,7 @@ def test_from_the_release_to_split_files(tmp_path: Path) -> None:
     drawn = raw_releases.draw(tmp_path / "source", images=30, size=48)
     raw_releases.deepfashion(drawn, raw)
     report = deepfashion.prepare(raw, tmp_path / "data")
-    assert sum(report.listed.values()) == 30
+    assert sum(report.images.values()) == 30
     columns, names = deepfashion.read_values(raw / "Anno" / "list_attr_cloth.txt")
     marked = {
         sample.path: sorted(sample.labels)
