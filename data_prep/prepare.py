@@ -25,6 +25,7 @@ def prepare(
     splits: Path | str | None = None,
     table: Path | str | None = None,
     download: Path | str | None = None,
+    attributes: str | None = None,
 ) -> Report:
     """Turn a raw release, or your own catalogue, into split files.
 
@@ -36,6 +37,7 @@ def prepare(
         broken: "error" or "skip"; None does what the dataset's own command does.
         splits: the authors' split files, for FashionAI and DeepFashion.
         table: the CSV file of your own catalogue.
+        attributes: the columns of your own catalogue to use, separated by commas.
         download: for DARN: a file of lines `<image path> <URL>`, by which missing images are
             fetched first.
 
@@ -56,7 +58,8 @@ def prepare(
             remedy="leave download out, and put the images into the raw folder",
         )
     if table is not None:
-        return catalog.prepare(Path(raw), Path(out), dataset=dataset, seed=seed, **given)
+        chosen = {} if attributes is None else {"attributes": attributes}
+        return catalog.prepare(Path(raw), Path(out), dataset=dataset, seed=seed, **given, **chosen)
     if dataset not in RELEASES:
         raise AnnotationError(
             f"a raw release must be one of {', '.join(RELEASES)}",

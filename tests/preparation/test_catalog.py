@@ -122,9 +122,13 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
         ("image,hue\na.png,red\na.png,blue\n", ":3: an image must have one row; see also line 2"),
         ("image,hue,split\na.png,red,dev\n", ":2: a split must be one of train, valid, test"),
         ('image,hue\n"a.png,red\n', "the text must be CSV"),
-        (f"image,hue\na.png,{'x' * 1001}\n", ":2: a value must be printable text of at most 1000"),
+        (
+            f"image,hue\na.png,{'x' * 1001}\nb.png,y\n",
+            ":2: a value must be printable text of at most 1000",
+        ),
         ("image,hue\n", "the catalogue must list images"),
         ("image,hue\na.png,red\nb.png,red\n", "an attribute needs two values at least"),
+        ("image,\na.png,red\n", ":1: a column with values must have a name; got .*column 2"),
         ("image,Neck Line,neck-line\na.png,1,2\nb.png,3,4\n", ":1: columns must have distinct"),
     ],
 )
