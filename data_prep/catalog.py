@@ -25,7 +25,7 @@ from data_prep.catalog_table import (
     read_catalogue,
 )
 from data_prep.command import Report, run_command
-from data_prep.image_files import place_image
+from data_prep.image_files import Folder, equal_contents, place_image
 from data_prep.releases import Sample, divide, paths_of, write_dataset
 
 
@@ -78,15 +78,17 @@ def prepare(
     folded = {column: _folded(rows, column, table, max_values, fold) for column in used}
     values = {column: sorted(set(folded[column].values()), key=_natural) for column in used}
     places = {column: {v: at for at, v in enumerate(values[column])} for column in used}
-    samples = []
+    samples, folder = [], Folder(raw)
     for row in rows:
         held = [
             (at, places[c][folded[c][row.cells[c]]]) for at, c in enumerate(used) if row.cells[c]
         ]
         samples.append(Sample(row.image, tuple(held)))
-        if (raw / row.image).is_file():
-            place_image(raw / row.image, root / row.image)
-    divided = divide(samples, seed=seed)
+        source = folder.find(row.image)
+        if source is not None:
+            place_image(source, root / row.image)
+    equal = equal_contents({row.image: root / row.image for row in rows})
+    divided = divide(samples, seed=seed, equal=equal)
     if rows[0].split:
         pairs = list(zip(samples, rows, strict=True))
         divided = {split: [s for s, row in pairs if row.split == split] for split in SPLITS}
@@ -97,6 +99,8 @@ def prepare(
     left_out = write_dataset(
         out, dataset, scheme, divided, value_names=named, seed=seed, broken=broken
     )
+    if equal and not rows[0].split:
+        notes.append(f"{len(equal):,} images equal another one; equal images are in one split")
     for column in used:
         if names[column] != column:
             notes.append(f"attribute {names[column]!r} is column {column!r}")

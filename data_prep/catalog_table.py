@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +37,7 @@ class Item:
 
     Attributes:
         line: where the row ends in the file, 1-based.
-        image: path relative to the folder of images.
+        image: path relative to the folder of images, normalised: no `./`, accents composed.
         split: "train", "valid" or "test"; empty where the catalogue has no such column.
         cells: the value by column, empty where it is not labelled.
     """
@@ -99,6 +101,7 @@ def read_catalogue(path: Path) -> tuple[list[Item], list[str]]:
         if not image:
             raise wrong("a row must name an image", line, row, "name it, or remove the row")
         check_image_name(image, path, line)
+        image = unicodedata.normalize("NFC", posixpath.normpath(image))  # ./a.jpg is a.jpg
         if image in seen:
             rule = f"an image must have one row; see also line {seen[image]}"
             raise wrong(rule, line, image, "remove one of the rows")

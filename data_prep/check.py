@@ -31,6 +31,7 @@ from asen_tf.data import (
     read_value_names,
 )
 from asen_tf.evaluation.metrics import random_maps
+from data_prep.image_files import equal_contents
 
 _COLUMNS = {
     "files": "images listed",
@@ -71,7 +72,7 @@ def check(data_dir: Path | str, dataset: str) -> dict[str, Any]:
         if split is not None:
             splits.append(split)
             report["splits"][name] = describe(split, missing)
-    add(None, _shared_images(splits))
+    add(None, _shared_images(splits) + _equal_images(splits))
     return report
 
 
@@ -156,6 +157,28 @@ def _shared_images(splits: list[Split]) -> list[Problem]:
             message = f"{shared} images are in both {first.name} and {second.name}"
             problems.append(Problem("images in two splits", message, False, shared))
     return problems
+
+
+def _equal_images(splits: list[Split]) -> list[Problem]:
+    """Report pictures that are in two splits under different names."""
+    owners: dict[str, list[str]] = {}
+    for split in splits:
+        for name in dict.fromkeys(split.files):
+            owners.setdefault(name, []).append(split.name)
+    root = splits[0].root if splits else Path()
+    groups: dict[str, list[str]] = {}
+    for name, first in equal_contents({name: root / name for name in owners}).items():
+        groups.setdefault(first, [first]).append(name)
+    leaks = [
+        group
+        for group in groups.values()
+        if len({split for name in group for split in owners[name]}) > 1
+    ]
+    if not leaks:
+        return []
+    shown = "; ".join(" = ".join(group[:3]) for group in leaks[:3])
+    message = f"{len(leaks)} pictures are in two splits under different names: {shown}"
+    return [Problem("equal images in two splits", message, False, len(leaks))]
 
 
 def render(dataset: str, report: dict[str, Any]) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from asen_tf.files import replacing
+from asen_tf.files import file_digest, replacing
 
 MISSING = "no such file"  # the reason why an image that is not there cannot be used
 _DRAFT = (64, 64)  # px: JPEG files are decoded completely, but at an eighth of their size
@@ -44,6 +45,60 @@ def broken_images(
             disable=not progress,
         )
         return {name: why for name, why in zip(names, reasons, strict=True) if why}
+
+
+def equal_contents(paths: Mapping[str, Path]) -> dict[str, str]:
+    """Return the names whose files are equal, byte by byte, to that of an earlier name: that name.
+
+    Only files of one size are read. Files that are missing or cannot be read equal no other.
+    """
+    sizes: dict[int, list[str]] = {}
+    for name, path in paths.items():
+        if path.is_file() and (size := path.stat().st_size):
+            sizes.setdefault(size, []).append(name)
+    equal, first = {}, {}
+    for names in sizes.values():
+        for name in names if len(names) > 1 else ():
+            try:
+                digest = file_digest(paths[name])
+            except OSError:
+                continue
+            if first.setdefault(digest, name) != name:
+                equal[name] = first[digest]
+    return equal
+
+
+class Folder:
+    """A folder whose files are found by name however their accents are encoded.
+
+    A folder that was unpacked on macOS may have them apart from their letters (Unicode NFD), and
+    a table that was typed elsewhere composed (NFC).
+
+    Args:
+        path: the folder; each folder inside it is listed once at most.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._listed: dict[Path, dict[str, str]] = {}
+
+    def find(self, name: str) -> Path | None:
+        """Return the file with this relative path; None if there is none."""
+        if (self.path / name).is_file():
+            return self.path / name
+        place = self.path
+        for part in name.split("/"):
+            part = self._names(place).get(unicodedata.normalize("NFC", part))
+            if part is None:
+                return None
+            place = place / part
+        return place if place.is_file() else None
+
+    def _names(self, place: Path) -> dict[str, str]:
+        if place not in self._listed:
+            entries = os.listdir(place) if place.is_dir() else ()
+            self._listed[place] = {unicodedata.normalize("NFC", entry): entry for entry in entries}
+        return self._listed[place]
 
 
 def place_image(source: Path, target: Path) -> None:

@@ -83,11 +83,23 @@ def split_rows(rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
     return rows[is_query], rows[~is_query]
 
 
-def divide(samples: Iterable[Sample], *, seed: int) -> dict[str, list[Sample]]:
-    """Divide samples into train, valid and test, 8:1:1, by a random permutation of the seed."""
-    everything = list(samples)
+def divide(
+    samples: Iterable[Sample], *, seed: int, equal: Mapping[str, str] | None = None
+) -> dict[str, list[Sample]]:
+    """Divide samples into train, valid and test, 8:1:1, by a random permutation of the seed.
+
+    Args:
+        samples: the images.
+        seed: of the permutation.
+        equal: of images that equal an earlier one, the earlier one's path; they go into its split.
+    """
+    everything, equal = list(samples), equal or {}
     numbers = split_images(len(everything), np.random.default_rng(seed))
-    return {split: [everything[at] for at in numbers[split]] for split in SPLITS}
+    drawn = {everything[at].path: split for split in SPLITS for at in numbers[split]}
+    divided: dict[str, list[Sample]] = {split: [] for split in SPLITS}
+    for sample in everything:
+        divided[drawn[equal.get(sample.path, sample.path)]].append(sample)
+    return divided
 
 
 def paths_of(divided: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from asen_tf.data import AnnotationError, read_meta, read_split, read_value_names
 from data_prep import catalog
+from data_prep.check import check
 
 
 def images(folder: Path, names: list[str]) -> None:
@@ -172,3 +175,38 @@ def test_counts_and_warnings_are_those_of_the_images_that_are_left(tmp_path: Pat
     assert report.images == left and sum(left.values()) == 30 == len(report.left_out)
     assert f"30 images: train {left['train']}" in str(report)
     assert "WARNING: hue has 1 values of two or more images in train: no trip" in str(report)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_images_are_in_one_split(tmp_path: Path, seed: int) -> None:
+    raw, data = tmp_path / "raw", tmp_path / "data"
+    rows = [["image", "hue"]] + [[f"{i}.png", ("red", "blue")[i % 2]] for i in range(60)]
+    images(raw, [row[0] for row in rows[1:]])
+    for number in range(0, 60, 5):  # pairs
+        shutil.copy(raw / f"{number}.png", raw / f"{number + 3}.png")
+    path = table(tmp_path / "shop.csv", rows)
+    report = catalog.prepare(raw, data, table=path, dataset="Shop", seed=seed)
+    assert "12 images equal another one" in str(report) and sum(report.images.values()) == 60
+    splits = {n: s for s in ("train", "valid", "test") for n in read_split(data, "Shop", s).files}
+    assert len(splits) == 60
+    assert all(splits[f"{n}.png"] == splits[f"{n + 3}.png"] for n in range(0, 60, 5))
+    problems = [problem["kind"] for problem in check(data, "Shop")["problems"]]
+    assert "equal images in two splits" not in problems
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_are_found_however_they_are_written(tmp_path: Path, form: str) -> None:
+    names = [f"Söhne/kleid é{number}.png" for number in range(20)]
+    images(tmp_path / "raw", [unicodedata.normalize(form, name) for name in names])
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    rows = [["image", "hue"]] + [
+        ["./" + unicodedata.normalize(other, name), ("red", "blue")[at % 2]]
+        for at, name in enumerate(names)
+    ]
+    path, data = table(tmp_path / "shop.csv", rows), tmp_path / "data"
+    report = catalog.prepare(tmp_path / "raw", data, table=path, dataset="Shop")
+    assert sum(report.images.values()) == 20 and sorted(labels(data)) == sorted(names)
+    rows.append([names[0], "red"])  # the first image once more, under another spelling
+    path = table(tmp_path / "shop.csv", rows)
+    with pytest.raises(AnnotationError, match=":22: an image must have one row; see also line 2"):
+        catalog.prepare(tmp_path / "raw", data, table=path, dataset="Shop")
