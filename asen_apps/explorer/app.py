@@ -23,7 +23,7 @@ from asen_apps.explorer.answers import Answer
 from asen_apps.explorer.errors import ExplorerError
 from asen_apps.explorer.explorer import Explorer
 from asen_apps.explorer.methods import sentence_on
-from asen_apps.search import RetrievalError
+from asen_apps.search import SearchIndexError
 from asen_tf.data import label
 from asen_tf.data.images import ImageError
 from asen_tf.embedder import EmbedderError
@@ -210,7 +210,7 @@ def _sentence(lost: Sequence[int]) -> str:
     return f'<p class="ax-error">Test {what} cannot be read (&#10007;).</p>'
 
 
-_SPOKEN = (ExplorerError, ImageError, EmbedderError, RetrievalError)  # errors that are sentences
+_SPOKEN = (ExplorerError, ImageError, EmbedderError, SearchIndexError)  # errors that are sentences
 
 
 class App:

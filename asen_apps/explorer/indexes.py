@@ -12,7 +12,7 @@ import numpy as np
 from asen_apps.explorer.catalogue import Catalogue
 from asen_apps.explorer.errors import ExplorerError
 from asen_apps.explorer.methods import Method
-from asen_apps.search import AttributeIndex, RetrievalError
+from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_tf.data import AnnotationError, fingerprint
 from asen_tf.data.images import ImageError
 from asen_tf.embedder import Embedder
@@ -152,7 +152,7 @@ def _load(folder: Path, embedder: Embedder, catalogue: Catalogue) -> AttributeIn
         if ids and len(index.add(images, known, ids)):  # once unreadable, and repaired since
             _save(index, folder)
         return index
-    except RetrievalError as error:  # truncated, foreign, or of another version: made anew
+    except SearchIndexError as error:  # truncated, foreign, or of another version: made anew
         _tell(f"{folder}: not used, a new index is made ({error})")
         return None
 
@@ -174,7 +174,7 @@ def _items(
 def _save(index: AttributeIndex, folder: Path) -> None:
     try:
         index.save(folder)
-    except (OSError, RetrievalError) as error:
+    except (OSError, SearchIndexError) as error:
         # A full or read-only disk, or a file that is not ours: the page works all the same, and
         # the next start is slower.
         _tell(f"{folder}: the index cannot be kept ({error})")

@@ -1,20 +1,78 @@
-"""Reading PyTorch checkpoints without running code from them.
+"""PyTorch checkpoints: read without running code from them, and put into a model's weights.
 
-PyTorch is used for nothing else, and only where somebody has such a file.
+PyTorch is needed for nothing else, and only if you have such a file.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+
+# A weight's kind in Keras, and its name in PyTorch.
+KINDS = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+_COUNTERS = re.compile(r".*\.num_batches_tracked")  # PyTorch's counters of batches
 
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be read, or does not fit a model."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A weight and where to find it in a checkpoint.
+
+    Attributes:
+        variable: the weight.
+        name: its name in the checkpoint.
+        kind: "kernel", "bias", "gamma" and so on for weights of layers; "table" for arrays that
+            are taken as they are.
+        convolution: whether it is the kernel of one of the backbone's convolutions.
+    """
+
+    variable: tf.Variable
+    name: str
+    kind: str
+    convolution: bool = False
+
+    def in_keras_layout(self, array: np.ndarray) -> np.ndarray:
+        """Return the checkpoint's array in Keras' layout; as it is if it does not fit."""
+        if self.convolution:
+            return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array  # OIHW to HWIO
+        fits = array.ndim > 0 and array.size == np.prod(self.variable.shape, dtype=int)
+        if self.kind == "kernel" and fits:
+            return array.reshape(array.shape[:2]).T  # a linear layer, or a 1x1 convolution
+        return array
+
+
+def torchvision_place(variable: tf.Variable, *, prefix: str, home: str = "") -> Place:
+    """Return where torchvision's ResNets keep a backbone's weight.
+
+    Args:
+        variable: a weight of a backbone of `build_resnet`.
+        prefix: of the backbone's layer names.
+        home: goes before the name in the checkpoint.
+
+    Example:
+        `global_layer1_0_downsample_0/kernel:0` is `layer1.0.downsample.0.weight`, a "kernel".
+    """
+    layer, kind = variable.name.split(":")[0].removeprefix(prefix).rsplit("/", 1)
+    layer = re.sub(r"^layer(\d+)_(\d+)_", r"layer\1.\2.", layer)
+    layer = layer.replace("downsample_", "downsample.")
+    return Place(variable, f"{home}{layer}.{KINDS[kind]}", kind, convolution=kind == "kernel")
 
 
 def read_state(path: Path | str, *, under: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
@@ -30,8 +88,8 @@ def read_state(path: Path | str, *, under: tuple[str, ...] = ()) -> dict[str, np
         on several GPUs) is dropped.
 
     Raises:
-        CheckpointError: PyTorch is not installed, the file is no checkpoint, or it holds anything
-            but numbers, texts and arrays: such a file could run code, and is not loaded.
+        CheckpointError: PyTorch is not installed, the file is not a checkpoint, or it holds
+            anything but numbers, texts and arrays: such a file could run code, and is not loaded.
     """
     path = Path(path)
     content = _load(path)
@@ -53,6 +111,47 @@ def read_state(path: Path | str, *, under: tuple[str, ...] = ()) -> dict[str, np
             f"{path}: a checkpoint holds arrays by name; got {strange[:5] or 'none'}"
         )
     return {name.removeprefix("module."): array for name, array in arrays.items()}
+
+
+def fill(
+    places: Iterable[Place],
+    state: Mapping[str, np.ndarray],
+    *,
+    unused: re.Pattern[str],
+    faults: Iterable[str] = (),
+) -> tuple[str, ...]:
+    """Put a checkpoint's arrays into weights: all of them, or none if anything does not fit.
+
+    Args:
+        places: the weights to fill.
+        state: the checkpoint's arrays.
+        unused: matches the names of arrays that the checkpoint may hold and no weight takes.
+        faults: what the caller has found wrong already.
+
+    Returns:
+        The arrays that match `unused`, by name.
+
+    Raises:
+        CheckpointError: arrays are missing, unexpected or of another shape; all are listed.
+    """
+    wanted = {place.name: place for place in places}
+    found = [f"missing: {name}" for name in wanted if name not in state]
+    further = [name for name in state if name not in wanted and not _COUNTERS.fullmatch(name)]
+    ignored = tuple(name for name in further if unused.fullmatch(name))
+    found += [f"unexpected: {name}" for name in further if name not in ignored]
+    arrays = {}
+    for name, place in wanted.items():
+        if name in state:
+            arrays[name] = place.in_keras_layout(state[name])
+            shape = tuple(place.variable.shape)
+            if arrays[name].shape != shape:
+                found.append(f"shape of {name}: {arrays[name].shape} does not fit {shape}")
+    found += faults
+    if found:
+        raise CheckpointError("\n  ".join(found))
+    for name, place in wanted.items():
+        place.variable.assign(arrays[name])
+    return ignored
 
 
 def _load(path: Path) -> Any:

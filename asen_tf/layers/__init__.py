@@ -1,4 +1,4 @@
-"""Keras layers of attribute-specific embedding."""
+"""The layers that the methods are made of: attention, masks, regions of interest, pixels."""
 
 from asen_tf.layers.channel_attention import AttributeChannelAttention
 from asen_tf.layers.conditional_mask import ConditionalMask

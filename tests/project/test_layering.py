@@ -38,7 +38,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("search",),
         ("evidence", "rerank"),
         ("explorer",),
-        ("commands", "weights_command"),
+        ("commands",),
     ),
 }
 PLACE = {
