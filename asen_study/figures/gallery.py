@@ -22,7 +22,7 @@ from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
 from asen_study.production import open_dataset
 from asen_study.runs import Run
 from asen_tf.data import label, read_regions, read_value_names
-from asen_tf.data.squares import boxes_in_square
+from asen_tf.data.regions import boxes_in_square
 from asen_tf.evaluation import average_precision, normalise, ranked
 from asen_tf.evaluation.localisation import attention_peak
 

@@ -12,7 +12,7 @@ import pandas as pd
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Split, read_regions
 from asen_tf.data.dataset import Dataset, SplitImages
-from asen_tf.data.squares import boxes_in_square
+from asen_tf.data.regions import boxes_in_square
 from asen_tf.evaluation.embedding import PairEmbeddings, embed_labelled_pairs
 from asen_tf.evaluation.localisation import attention_entropy, localisation_rows, region_side
 from asen_tf.evaluation.metrics import summarise
