@@ -162,7 +162,10 @@ class ExperimentConfig:
 METHODS = ("triplet", "csn", "asen", "asen_v2", "asen_pp")
 
 # Backbones that the package builds itself; "keras:<Name>" takes one of keras.applications.
-BACKBONES = ("resnet50", "resnet34", "compact")
+BACKBONES = (
+    *("resnet50", "resnet34", "compact"),
+    *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+)
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "method": METHODS,

@@ -12,6 +12,12 @@ import keras
 import tensorflow as tf
 
 from asen_tf.backbones.checkpoints import CheckpointError, fill, read_state, torchvision_place
+from asen_tf.backbones.efficientnet import (
+    VARIANTS,
+    build_efficientnet_lite,
+    imagenet_file,
+    load_imagenet,
+)
 from asen_tf.backbones.residual import build_compact, build_resnet
 
 _STRIDE = 16  # where networks of keras.applications are cut, as the paper's ResNets are
@@ -38,6 +44,7 @@ _BUILDERS: dict[str, Callable[[tf.Tensor, str], tf.Tensor]] = {
     "resnet50": functools.partial(build_resnet, "resnet50"),
     "resnet34": functools.partial(build_resnet, "resnet34"),
     "compact": build_compact,
+    **{name: functools.partial(build_efficientnet_lite, name) for name in VARIANTS},
 }
 _TORCHVISION = ("resnet50", "resnet34")  # in torchvision's layout, so that its files fit
 _NOT_CUT_OUT = re.compile(r"(layer4\.|fc\.).*")  # what torchvision's files hold beyond stage 3
@@ -54,12 +61,13 @@ def build_backbone(
 
     Args:
         name: "resnet50" or "resnet34" (torchvision's layout, cut after stage 3, stride 16),
-            "compact" (0.5 M weights, stride 8), or "keras:<Name>" for a network of
-            `keras.applications`, cut at the last layer of stride 16 that no later connection
-            bypasses (a layer inside a residual block would lack what the shortcut carries).
-        weights: None for random weights, "imagenet" for the weights that `keras.applications`
-            downloads or has in its cache ("keras:" only), or a file: torchvision's `.pth` for its
-            ResNets, else what `save_weights` wrote, `.weights.h5`.
+            "efficientnet_lite0" to "efficientnet_lite2" (stride 16, 432 or 472 channels), "compact"
+            (0.5 M weights, stride 8), or "keras:<Name>" for a network of `keras.applications`,
+            cut at the last layer of stride 16 that no later connection bypasses (a layer inside a
+            residual block would lack what the shortcut carries).
+        weights: None for random weights, "imagenet" for those that `keras.applications` downloads
+            or has in its cache ("keras:") or that a package carries (EfficientNet-Lite), or a
+            file: torchvision's `.pth` for its ResNets, else a `.weights.h5` of `save_weights`.
         prefix: goes before the layers' names, so that two backbones fit into one model.
 
     Returns:
@@ -80,7 +88,12 @@ def build_backbone(
             )
         image = keras.Input((None, None, 3), name=f"{prefix}image")
         model = keras.Model(image, _BUILDERS[name](image, prefix), name=f"{prefix}backbone")
-        if weights == "imagenet":
+        if weights == "imagenet" and name in VARIANTS:
+            try:
+                load_imagenet(model, imagenet_file(name), prefix=prefix)
+            except CheckpointError as error:
+                raise BackboneError(str(error)) from error
+        elif weights == "imagenet":
             raise BackboneError(
                 f"Keras cannot download ImageNet weights of {name!r}; pass the path of a .pth or "
                 f".weights.h5 file, use a keras:<Name> backbone, or {_train(name)}"
@@ -96,7 +109,7 @@ def build_backbone(
 def normalisation_mode(name: str) -> str:
     """Return the `asen_tf.layers.ImageNormalisation` mode that a backbone expects."""
     if not name.startswith("keras:"):
-        return "imagenet"
+        return "centred" if name in VARIANTS else "imagenet"
     application = name.removeprefix("keras:")
     starts = (mode for start, mode in _NORMALISATION.items() if application.startswith(start))
     return next(starts, "signed")

@@ -18,8 +18,9 @@ class ImageNormalisation(keras.layers.Layer):
 
     Args:
         mode: "imagenet": `(x / 255 - mean) / std`, as ASEN++ and torchvision's networks; "signed":
-            `x / 127.5 - 1`; "caffe": BGR minus the ImageNet mean; "pixels": unchanged. The last
-            three are what the networks of `keras.applications` were trained on.
+            `x / 127.5 - 1`; "caffe": BGR minus the ImageNet mean; "pixels": unchanged. These
+            three are what the networks of `keras.applications` were trained with. "centred":
+            `(x - 127) / 128`, as EfficientNet-Lite.
         **kwargs: passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -32,7 +33,7 @@ class ImageNormalisation(keras.layers.Layer):
         ValueError: for an unknown mode.
     """
 
-    MODES = ("imagenet", "signed", "caffe", "pixels")
+    MODES = ("imagenet", "signed", "caffe", "pixels", "centred")
 
     def __init__(self, mode: str = "imagenet", **kwargs: Any) -> None:
         # Keras must not cast 8-bit pixels, nor round float pixels to half precision first.
@@ -48,6 +49,8 @@ class ImageNormalisation(keras.layers.Layer):
             pixels = (pixels / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
         elif self.mode == "signed":
             pixels = pixels / 127.5 - 1.0
+        elif self.mode == "centred":
+            pixels = (pixels - 127.0) / 128.0
         elif self.mode == "caffe":
             pixels = (pixels - CAFFE_MEAN)[..., ::-1]
         return tf.cast(pixels, self.compute_dtype)
