@@ -7,11 +7,12 @@ from pathlib import Path
 
 from asen_tf.config import did_you_mean
 from asen_tf.data import AnnotationError
-from data_prep import catalog, darn, deepfashion, fashionai, zappos50k
+from data_prep import catalog, clothing_attributes, darn, deepfashion, fashionai, zappos50k
 from data_prep.command import Report
 
 RELEASES: dict[str, Callable[..., Report]] = {
-    module.DATASET: module.prepare for module in (fashionai, darn, deepfashion, zappos50k)
+    module.DATASET: module.prepare
+    for module in (fashionai, darn, deepfashion, zappos50k, clothing_attributes)
 }
 
 
