@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asen_apps.explorer.errors import ExplorerError
-from asen_study.matrix import LABELS, ROWS
-from asen_study.runs import FinishedRun, finished_runs
+from asen_study.matrix import LABELS, ROWS, row_of
+from asen_study.runs import Run, finished_runs
 from asen_tf.config import ConfigError
 from asen_tf.presets import PRESETS
 
@@ -28,7 +28,7 @@ class Method:
 
     label: str
     row: str
-    run: FinishedRun
+    run: Run
 
     @property
     def name(self) -> str:
@@ -105,11 +105,11 @@ def sentence_on(left_out: Sequence[Method]) -> str:
     return f"Not offered here, as trained on another dataset: {names}. Use one study per dataset."
 
 
-def _row(run: FinishedRun) -> str:
+def _row(run: Run) -> str:
     """Return the row that a run is in a study of any preset, on any data; or its method's name."""
     for start in PRESETS.values():
         try:
-            row = run.row(start().override(dataset=run.settings["dataset"]))
+            row = row_of(run.settings, start().override(dataset=run.settings["dataset"]))
         except (ConfigError, KeyError):
             continue
         if row is not None:
