@@ -11,8 +11,7 @@ import pytest
 
 from asen_study import figures
 from asen_study.runs import Run
-from asen_study.tuning import compare_on_test, verdict, write_test
-from asen_study.tuning import trials as importance
+from asen_study.tuning import compare_on_test, importance, verdict, write_test
 from asen_tf.config import ExperimentConfig
 from asen_tf.files import write_json
 
