@@ -103,7 +103,7 @@ class Step:
         """Run the notebook; the finished copy goes to `executed`.
 
         Args:
-            output: where what it prints goes; by default the terminal.
+            output: where its output goes; the terminal by default.
             errors: likewise for progress bars and messages.
         """
         # A kernel of the same name from elsewhere would have other packages.
@@ -155,11 +155,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A step that may fail: the reason is kept and told, and whatever can do without it goes on.
+    """A step that may fail: the reason is kept and reported, and whatever does not need it goes on.
 
     Attributes:
         step: the notebook.
-        name: of the step, such that a file can have it.
+        name: of the step; also a file name.
         needs: an attempt without which this one is skipped.
     """
 
@@ -169,7 +169,7 @@ class Attempt:
 
     @property
     def failure(self) -> Path:
-        """Where the reason is kept why the step failed, until it succeeds."""
+        """The file that says why the step failed, until it succeeds."""
         return self.step.study.places.study_dir / "failed" / f"{self.name}.txt"
 
     @property

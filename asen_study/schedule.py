@@ -80,7 +80,7 @@ PROFILES = {
 
 @dataclass
 class Countdown:
-    """How many of a study's trainings are left, told after each one.
+    """How many of a study's trainings are left, and for how long; reported after each one.
 
     Attributes:
         total: trainings that have to run.
@@ -133,7 +133,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Row and seed, such that a file can have the name."""
+        """Row and seed; also a file name."""
         return f"{self.row.replace('/', '-')}-seed{self.seed}"
 
     @property
@@ -153,7 +153,7 @@ class Cell:
         return self.trial.settled(bool(self.step.made()) and self.step.executed.exists())
 
     def attempt(self) -> None:
-        """Run the notebook; an error is kept and told, and stops nothing else."""
+        """Run the notebook; an error is kept and reported, and stops nothing else."""
         if self.trial.skipped:
             self.countdown.leave_out(self.name, self.trial.make())
             return
@@ -247,7 +247,7 @@ class _Schedule:
         self.main: Attempt | None = None
 
     def data(self) -> Task:
-        """Return the task that makes the data; nothing can do without it."""
+        """Return the task that makes the data; everything needs it."""
         parameters = {**self.profile.images, **self.study.places.parameters}
         step = Step(self.study, "01_prepare_data", parameters)
         self.executed.append(step.executed)
@@ -310,7 +310,7 @@ class _Schedule:
             self.executed.append(reader.step.executed)
 
     def _readers(self) -> list[tuple[str, str, Attempt]]:
-        """Return name, what is said of it and the attempt of each step that reads finished runs."""
+        """Return name, description and attempt of each step that reads finished runs."""
         parameters = {"preset": self.study.preset, **self.study.places.parameters}
         if self.name == "ablations":
             ablations = Step(self.study, "06_ablations", parameters, "runs")
@@ -346,7 +346,7 @@ class _Schedule:
         }
 
     def end(self) -> Task:
-        """Return the task that says what has come of all steps."""
+        """Return the task that prints the results and what has failed."""
         return {
             "name": "show",
             "doc": "printing the overall table and where everything is",
@@ -358,7 +358,7 @@ class _Schedule:
     def _step(
         self, name: str, says: str, step: Step, runs: Step | Attempt, after: Sequence[str] = ()
     ) -> Task:
-        """Return the task of a notebook that says on the terminal when it starts."""
+        """Return the task of a notebook; the terminal shows when it starts."""
         minutes = self.profile.minutes[name]
         announcement = f"== {name}: {says}; about {minutes:g} min on two cores"
         return {

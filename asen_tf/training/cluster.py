@@ -73,7 +73,7 @@ class Team:
         """Return the chief's number; all workers call this, and none goes on before all have.
 
         Args:
-            number: an integer; those of the other workers do not count.
+            number: an integer; the other workers' are ignored.
         """
         return number
 
@@ -82,7 +82,7 @@ class Team:
 
         Args:
             number: an integer.
-            what: it stands for, for the error.
+            what: what it stands for, for the error.
 
         Raises:
             ClusterError: in a worker that has another number than the chief.

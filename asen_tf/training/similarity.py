@@ -37,7 +37,7 @@ class Phase:
         name: of the stage's folder and in the history.
         title: what the progress bar says.
         joint: whether the local branch is trained, too.
-        first_epoch: how many epochs the method has been trained before; its triplets go on there.
+        first_epoch: how many epochs the method has been trained before; sampling goes on there.
         epochs: of this stage.
         global_rate: learning rate of the layers that see the whole image.
         local_rate: learning rate of the local layers, if they are trained.

@@ -35,8 +35,8 @@ class Objective(Protocol):
 class SimilarityObjective:
     """The weighted sum of ranking and alignment losses that a configuration names.
 
-    `1.0 global + 0.1 local + 0.1 alignment` in the paper. Each term is there only for embeddings
-    that are trained, so stage 1 minimises the global ranking loss alone.
+    `1.0 global + 0.1 local + 0.1 alignment` in the paper. Only embeddings that are trained have
+    their terms, so stage 1 minimises the global ranking loss alone.
 
     Attributes:
         config: margin, weights and sampling.
@@ -87,11 +87,11 @@ class SimilarityObjective:
 
 
 class ClassificationObjective:
-    """Cross-entropy of each labelled attribute's value, and the share of right answers.
+    """Cross-entropy of each labelled attribute's value, and the share of correct answers.
 
     Rows of the batch carry `value` `(G, A)`: the value of each attribute, -1 where not labelled.
-    The loss is the mean over attributes of the mean over their labelled images: an attribute that
-    few images carry counts as much as another. The accuracy is over all labels.
+    The loss is the mean over attributes of the mean over their labelled images: an attribute with
+    few labelled images counts as much as any other. The accuracy is over all labels.
     """
 
     names = ("loss", "accuracy")

@@ -1,4 +1,4 @@
-"""Cells of the matrix, trained side by side: a failure is kept and told, and stops nothing."""
+"""Cells of the matrix, trained side by side: a failure is reported, and stops nothing."""
 
 from __future__ import annotations
 
