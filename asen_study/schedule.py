@@ -219,32 +219,33 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
     yield schedule.end()
 
 
+@dataclass
 class _Schedule:
     """The tasks of a study, and what earlier ones leave for later ones.
 
     Attributes:
+        name: of the profile, and of the study's folder.
+        profile: what the study makes.
+        study: where it makes it.
+        rows: of the matrix, in the order of their training.
+        seeds: of each row.
+        jobs: trainings side by side.
         executed: executed notebooks that the report joins.
         attempts: steps that may fail.
         trained: names of the tasks that train.
         main: the run that is evaluated on its own, if there is one.
     """
 
-    def __init__(
-        self,
-        name: str,
-        profile: Profile,
-        study: Study,
-        *,
-        rows: Sequence[str],
-        seeds: Sequence[int],
-        jobs: int,
-    ) -> None:
-        self.name, self.profile, self.study = name, profile, study
-        self.rows, self.seeds, self.jobs = rows, seeds, jobs
-        self.executed: list[Path] = []
-        self.attempts: list[Attempt] = []
-        self.trained: list[str] = []
-        self.main: Attempt | None = None
+    name: str
+    profile: Profile
+    study: Study
+    rows: Sequence[str]
+    seeds: Sequence[int]
+    jobs: int
+    executed: list[Path] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
+    main: Attempt | None = None
 
     def data(self) -> Task:
         """Return the task that makes the data; everything needs it."""
