@@ -6,11 +6,10 @@ name is the study's setting, so that two rows differ in nothing but what their n
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.config import ConfigError, ExperimentConfig, did_you_mean
 
 # === The rows, in the order of the tables ===
 
@@ -102,8 +101,7 @@ def settings(row: str, study: ExperimentConfig) -> ExperimentConfig:
         ConfigError: for an unknown name, with the nearest one that is known.
     """
     if row not in ROWS:
-        near = difflib.get_close_matches(row, ROWS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(ROWS)}"
+        hint = did_you_mean(row, ROWS)
         if row == "random":
             hint = "a random ranking is known exactly and needs no run: every table holds its row"
         raise ConfigError(f"method {row!r} is not a row of the matrix; {hint}")
@@ -114,7 +112,7 @@ def settings(row: str, study: ExperimentConfig) -> ExperimentConfig:
 
 
 def row_of(values: Mapping[str, Any], study: ExperimentConfig) -> str | None:
-    """Return the row that a run's settings are, whatever its seed; None if they are none."""
+    """Return the row that a run's settings are, whatever its seed; None if they are of no row."""
     for row in ROWS:
         try:
             wanted = settings(row, study).to_dict()

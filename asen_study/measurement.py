@@ -1,4 +1,4 @@
-"""Measuring a model that came as a file: an authors' checkpoint, say, or somebody else's training.
+"""Measuring a model that came as a file: the authors' checkpoint, say, or one trained elsewhere.
 
 `run(config)` of `asen_study.experiment` trains what it measures; here nothing is trained.
 """
@@ -13,15 +13,14 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
-from filelock import FileLock
 
 from asen_study import provenance
-from asen_study.production import open_dataset
-from asen_study.runs import Run
+from asen_study.production import once, open_dataset
+from asen_study.runs import Places, Run
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.evaluation.evaluate import evaluate
-from asen_tf.files import file_digest, replacing, write_json
+from asen_tf.files import file_digest, write_json
 from asen_tf.models import SimilarityModel, load_saved
 from asen_tf.models.build import METHODS
 
@@ -37,14 +36,14 @@ def measure(
     """Evaluate a saved model on a dataset's test split, or return what an earlier call found.
 
     Writes `results_dir/study/<file's name>-<key>/`: what `asen_study.experiment.run` lists, without
-    `history.csv`, `model.keras` and `tensorboard/`, and in the place of `manifest.json`
+    `history.csv`, `model.keras` and `tensorboard/`, and instead of `manifest.json` a
     `provenance.json` with the SHA-256 of the file. So a study's tables, which gather what was
     trained with its settings, leave it out.
 
     Args:
         model_file: a `.keras` file, of `asen weights`, for example.
-        config: names the dataset, and how to read and measure it. What the model is, and the sizes
-            that it wants, are the file's; settings of training play no part.
+        config: names the dataset, and how to read and measure it. The method, its parts and sizes
+            are the file's; settings of training play no part.
         data_dir: the directory of meta.json and the datasets.
         results_dir: where the studies are kept.
         study: the study's directory.
@@ -54,7 +53,7 @@ def measure(
 
     Raises:
         asen_tf.models.ModelFileError: the file holds no model of this package.
-        ConfigError: the model knows other attributes than the dataset has.
+        ConfigError: the model's attributes are not those of the dataset.
         asen_tf.data.AnnotationError: the dataset cannot be read.
     """
     file = Path(model_file)
@@ -71,21 +70,18 @@ def measure(
     text = json.dumps([config.to_dict(), origin], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:10]
     name = re.sub(r"[^\w-]+", "_", file.stem)
-    finished = Path(results_dir) / study / f"{name}-{key}"
-    lock = finished.parent / ".work" / f"{finished.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):  # of two processes that want the same numbers, one makes them
-        if finished.exists():
-            print(f"{finished}: measured before, nothing to do", flush=True)
-            return Run(finished)
+    finished = Places(data_dir, results_dir, study).study_dir / f"{name}-{key}"
+
+    def make(unfinished: Path, output: Path) -> None:
         print(f"{finished}: measuring {file} on {dataset.name}", flush=True)
         keras.utils.set_random_seed(config.seed)
         tf.config.experimental.enable_op_determinism()
-        with replacing(finished) as output:
-            output.mkdir()
-            evaluate(model, config, dataset, output)
-            write_json(output / "config.json", config.to_dict())
-            write_json(output / "provenance.json", {**origin, **provenance.describe()})
+        evaluate(model, config, dataset, output)
+        write_json(output / "config.json", config.to_dict())
+        write_json(output / "provenance.json", {**origin, **provenance.describe()})
+
+    if not once(finished, make):
+        print(f"{finished}: measured before, nothing to do", flush=True)
     return Run(finished)
 
 

@@ -1,7 +1,8 @@
-"""Running notebooks one after the other, and knowing which are out of date.
+"""The steps of a study: notebooks that are run when they are out of date, and that may fail.
 
 Whether a step is up to date is written into its own product, the executed notebook, when that is
-finished. So a pipeline that is killed loses nothing but the step it was in.
+finished. So a pipeline that is killed loses nothing but the step it was in. A step that fails is
+reported and skipped; whatever else can be made is still made.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,10 +23,10 @@ from nbformat import NotebookNode
 
 from asen_study import matrix
 from asen_study.provenance import code_fingerprint
-from asen_study.runs import FinishedRun, finished_runs
+from asen_study.runs import Places, Run, finished_runs
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import AnnotationError, fingerprint
-from asen_tf.files import replacing
+from asen_tf.files import replacing, write_text
 from asen_tf.presets import preset
 
 ROOT = Path(__file__).parents[1]
@@ -35,24 +36,15 @@ _STAMP = "asen_tf_stamp"  # the key in the executed notebook's metadata
 
 @dataclass(frozen=True)
 class Study:
-    """Where a study's data, results and settings are.
+    """A study: its settings, and where its data and results are.
 
     Attributes:
-        name: the study's folder.
         preset: the settings that its runs share.
-        data_dir: the directory of meta.json and the datasets.
-        results_dir: where the studies are kept.
+        places: where everything is.
     """
 
-    name: str
     preset: str
-    data_dir: str
-    results_dir: str
-
-    @property
-    def place(self) -> Path:
-        """The study's directory."""
-        return Path(self.results_dir) / self.name
+    places: Places
 
     @property
     def config(self) -> ExperimentConfig:
@@ -62,14 +54,14 @@ class Study:
     def data_fingerprint(self) -> str:
         """Identify the content of the data; "absent" where there is none yet."""
         try:
-            return fingerprint(self.data_dir, self.config.dataset)
+            return fingerprint(self.places.data_dir, self.config.dataset)
         except (AnnotationError, OSError):
             return "absent"
 
-    def current_runs(self) -> list[FinishedRun]:
+    def current_runs(self) -> list[Run]:
         """Return what the present code has finished on the present data, backbones included."""
         origin = (code_fingerprint(), self.data_fingerprint())
-        return [run for run in finished_runs(self.place) if run.origin == origin]
+        return [run for run in finished_runs(self.places.study_dir) if run.origin == origin]
 
 
 @dataclass(frozen=True)
@@ -105,13 +97,13 @@ class Step:
     @property
     def executed(self) -> Path:
         """Its executed copy."""
-        return self.study.place / "notebooks" / f"{self.notebook}{self.suffix}.ipynb"
+        return self.study.places.study_dir / "notebooks" / f"{self.notebook}{self.suffix}.ipynb"
 
     def execute(self, output: TextIO | None = None, errors: TextIO | None = None) -> None:
         """Run the notebook; the finished copy goes to `executed`.
 
         Args:
-            output: where what it prints goes; by default the terminal.
+            output: where its output goes; the terminal by default.
             errors: likewise for progress bars and messages.
         """
         # A kernel of the same name from elsewhere would have other packages.
@@ -161,8 +153,69 @@ class Step:
         return [run.path.name for run in chosen[self.makes]]
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """A step that may fail: the reason is kept and reported, and whatever does not need it goes on.
+
+    Attributes:
+        step: the notebook.
+        name: of the step; also a file name.
+        needs: an attempt without which this one is skipped.
+    """
+
+    step: Step
+    name: str
+    needs: Attempt | None = None
+
+    @property
+    def failure(self) -> Path:
+        """The file that says why the step failed, until it succeeds."""
+        return self.step.study.places.study_dir / "failed" / f"{self.name}.txt"
+
+    @property
+    def skipped(self) -> str:
+        """Why the step is not even tried; empty if it is."""
+        if self.needs is None or not self.needs.failure.exists():
+            return ""
+        return f"SKIPPED: needs {self.needs.name}; why: {self.needs.failure}"
+
+    def is_current(self) -> bool:
+        """Return whether the step is up to date."""
+        return self.settled(self.step.is_current())
+
+    def settled(self, current: bool) -> bool:
+        """Forget an earlier failure if the step is up to date; return whether it is."""
+        if current:
+            self.failure.unlink(missing_ok=True)
+        return current
+
+    def execute(self) -> None:
+        """Run the notebook on the terminal; raises nothing."""
+        print(f"== {self.name}: {self.make()}", flush=True)
+
+    def make(self, output: TextIO | None = None, errors: TextIO | None = None) -> str:
+        """Run the notebook, as `Step.execute` does; keep an error, and return how it went."""
+        outcome = why = self.skipped
+        if not outcome:
+            try:
+                self.step.execute(output, errors)
+                self.failure.unlink(missing_ok=True)
+                return "finished"
+            except Exception as error:  # whatever it is, the other steps go on
+                outcome, why = f"FAILED ({type(error).__name__}), see {self.failure}", str(error)
+        write_text(self.failure, f"{why}\n")
+        # A copy that earlier code made would pass for a result of the present code.
+        self.step.executed.unlink(missing_ok=True)
+        return outcome
+
+
+def failures(attempts: Iterable[Attempt]) -> list[Path]:
+    """Return the reports of the attempts that failed or were skipped, in their order."""
+    return [attempt.failure for attempt in attempts if attempt.failure.exists()]
+
+
 def _drop_noise(notebook: NotebookNode) -> None:
-    """Drop what TensorFlow's own graph optimiser says to itself; no setting keeps it quiet."""
+    """Drop what TensorFlow's graph optimiser prints for its developers; no setting stops it."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr":

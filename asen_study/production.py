@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import shutil
-import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,10 @@ from asen_study.runs import Run
 from asen_tf.config import ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.files import replacing, write_json
-from asen_tf.training import ClusterError, agree, cluster_strategy, from_chief, is_chief, remedies
+from asen_tf.training import ClusterError, StageResult, Team, remedies, team_for
+
+Train = Callable[[Team, Path], StageResult]
+Write = Callable[[StageResult, Path], None]
 
 _PATIENCE = 60.0  # seconds until a finished result must be visible to all workers
 
@@ -41,33 +42,63 @@ def open_dataset(config: ExperimentConfig, data_dir: str | Path) -> Dataset:
     )
 
 
-def key(settings: dict[str, Any], dataset: Dataset) -> str:
+def key(settings: Mapping[str, Any], dataset: Dataset) -> str:
     """Identify what decides a result's digits: settings, data, code."""
     parts = [settings, dataset.fingerprint, provenance.code_fingerprint()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def once(finished: Path, make: Callable[[Path, Path], None]) -> bool:
+    """Make a result, unless it is there; it becomes visible when it is complete.
+
+    Of several processes that want the same result, one makes it and the others wait for it.
+
+    Args:
+        finished: the result's directory.
+        make: makes the result, given where to keep unfinished work, which may be there from an
+            earlier, interrupted call, and the directory to write the result to.
+
+    Returns:
+        Whether this call has made it.
+    """
+    if finished.exists():
+        return False
+    unfinished = _unfinished(finished)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{unfinished}.lock") as lock:
+        if finished.exists():  # another process was faster
+            return False
+        with replacing(finished) as output:
+            output.mkdir()
+            make(unfinished, output)
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        Path(lock.lock_file).unlink(missing_ok=True)  # a process that waits for it finds the result
+    return True
 
 
 def produce(
     finished: Path,
     config: ExperimentConfig,
     dataset: Dataset,
-    work: Callable[[Path, Path], None],
+    train: Train,
+    write: Write,
     *,
-    together: bool = False,
+    together: bool = True,
 ) -> Run:
-    """Run `work(directory for unfinished things, directory of results)`; show results at once.
+    """Train something and write what came of it, or return what an earlier call has finished.
 
-    Unfinished work is kept beside the result, under `.work/`. Of several processes that want the
-    same result, one makes it and the others wait for it. Of the workers of strategy multi_worker
-    the chief makes it, and the others lend it their replicas or wait; all return the same run.
+    Unfinished work is kept beside the result, under `.work/`. Of the workers of strategy
+    multi_worker the chief makes the result, and the others lend it their replicas or wait; all
+    return the same run.
 
     Args:
         finished: the result's directory; if it is there, nothing is done.
         config: the settings; their seed makes the work a function of the settings alone.
         dataset: what the result is made from.
-        work: makes the result.
-        together: all workers take part in `work`, those that are not the chief with a temporary
-            directory of results; otherwise it is the chief's alone.
+        train: trains, given who takes part and the directory for unfinished work.
+        write: writes the result to a directory, given what `train` has returned.
+        together: whether all workers take part in `train`; otherwise the chief trains alone.
 
     Returns:
         The finished run, with `config.json` and `manifest.json`.
@@ -77,86 +108,72 @@ def produce(
             `asen_tf.training.failures`.
     """
     with remedies(config):
-        if config.strategy != "multi_worker":
-            return _make(finished, config, dataset, work)
-        shared = strategy(config)  # first of all: TensorFlow must not have begun before
+        team = team_for(config)  # first of all: workers must meet before TensorFlow has begun
         name = zlib.crc32(finished.name.encode())  # settings, data and code are in it
-        agree(shared, name, f"run; {finished.name} has that number here, the")
-        if from_chief(shared, int(finished.exists())) == 0 and (together or is_chief(shared)):
-            if is_chief(shared):
-                _make(finished, config, dataset, work)
-            else:
-                _lend(finished, config, work)
-        from_chief(shared, 1)  # the others wait here until the chief has finished
+        team.agree(name, f"run; {finished.name} has that number here, the")
+        missing = not team.from_chief(int(finished.exists()))
+        if team.is_chief:
+            made = once(finished, _make(team, finished, config, dataset, train, write))
+            if missing and not made and team.workers > 1:  # the others have begun to train
+                raise ClusterError(f"{finished}: another process made it; start all workers again")
+            if not made:
+                print(f"{finished}: finished before, nothing to do", flush=True)
+        elif missing and together:
+            _start_from(config)
+            train(team, _unfinished(finished))
+        team.from_chief(1)  # the others wait here until the chief has finished
         return _seen(finished)
 
 
 def _make(
+    team: Team,
     finished: Path,
     config: ExperimentConfig,
     dataset: Dataset,
-    work: Callable[[Path, Path], None],
-) -> Run:
-    """Make a result in this process, unless it is there."""
-    if finished.exists():
-        return _found(finished)
-    directory = _unfinished(finished)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{directory}.lock") as lock:
-        if finished.exists():  # another process was faster
-            if config.strategy == "multi_worker":  # the other workers have begun to train
-                raise ClusterError(f"{finished}: another process made it; start all workers again")
-            return _found(finished)
+    train: Train,
+    write: Write,
+) -> Callable[[Path, Path], None]:
+    """Return what trains, writes the result, and says where it comes from."""
+
+    def make(unfinished: Path, output: Path) -> None:
         started = time.monotonic()
-        _prepare(config)
-        resumed = directory.exists()
-        directory.mkdir(exist_ok=True)
+        _start_from(config)
+        resumed = unfinished.exists()
+        unfinished.mkdir(exist_ok=True)
         print(f"{finished}: {'going on' if resumed else 'starting'}", flush=True)
-        with replacing(finished) as output:
-            output.mkdir()
-            work(directory, output)
-            write_json(output / "config.json", config.to_dict())
-            write_json(
-                output / "manifest.json",
-                {
-                    "config_hash": config.hash,
-                    "data_fingerprint": dataset.fingerprint,
-                    "seed": config.seed,
-                    "resumed": resumed,
-                    "wall_seconds": round(time.monotonic() - started, 1),
-                    "peak_memory_mib": round(provenance.peak_memory_mib(), 1),
-                    **provenance.describe(),
-                },
-            )
-        shutil.rmtree(directory)
-        Path(lock.lock_file).unlink(missing_ok=True)  # who waits for it finds the result
-    return Run(finished)
+        write(train(team, unfinished), output)
+        write_json(output / "config.json", config.to_dict())
+        write_json(
+            output / "manifest.json",
+            {
+                "config_hash": config.hash,
+                "data_fingerprint": dataset.fingerprint,
+                "seed": config.seed,
+                "resumed": resumed,
+                "wall_seconds": round(time.monotonic() - started, 1),
+                "peak_memory_mib": round(provenance.peak_memory_mib(), 1),
+                **provenance.describe(),
+            },
+        )
+
+    return make
 
 
-def strategy(config: ExperimentConfig) -> tf.distribute.Strategy:
-    """Return the distribution strategy that a configuration names."""
-    if config.strategy == "mirrored":
-        return _mirrored()
-    if config.strategy == "multi_worker":
-        return cluster_strategy()
-    return tf.distribute.get_strategy()
+def _start_from(config: ExperimentConfig) -> None:
+    """Make what follows a function of the settings alone."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(config.seed)
+    tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_global_policy(config.mixed_precision)
 
 
-@functools.cache
-def _mirrored() -> tf.distribute.Strategy:
-    """Return the process's one MirroredStrategy; several would number their exchanges alike."""
-    return tf.distribute.MirroredStrategy()
-
-
-def _lend(finished: Path, config: ExperimentConfig, work: Callable[[Path, Path], None]) -> None:
-    """Take part in making a result of the chief's; what is written here is thrown away."""
-    _prepare(config)
-    with tempfile.TemporaryDirectory() as nowhere:
-        work(_unfinished(finished), Path(nowhere))
+def _unfinished(finished: Path) -> Path:
+    """Return where the unfinished work of a result is kept."""
+    return finished.parent / ".work" / finished.name
 
 
 def _seen(finished: Path) -> Run:
-    """Return a run that the chief has finished; shared folders may show it a little later."""
+    """Return a run that is finished; shared folders may show it to other workers a little later."""
     patience = time.monotonic() + _PATIENCE
     while not finished.exists():
         if time.monotonic() > patience:
@@ -166,21 +183,3 @@ def _seen(finished: Path) -> Run:
             )
         time.sleep(0.5)
     return Run(finished)
-
-
-def _unfinished(finished: Path) -> Path:
-    """Return where the unfinished work of a result is kept."""
-    return finished.parent / ".work" / finished.name
-
-
-def _found(finished: Path) -> Run:
-    print(f"{finished}: finished before, nothing to do", flush=True)
-    return Run(finished)
-
-
-def _prepare(config: ExperimentConfig) -> None:
-    """Make what follows a function of the seed alone."""
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(config.seed)
-    tf.config.experimental.enable_op_determinism()
-    keras.mixed_precision.set_global_policy(config.mixed_precision)

@@ -1,13 +1,10 @@
-"""The finished runs of a study, and which of them count for its tables.
-
-Reading what finished runs hold.
-"""
+"""Where things are, the finished runs of a study, and which of them count for its tables."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +19,72 @@ from asen_tf.models import SimilarityModel, load_saved
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where a study finds its data and keeps what it makes.
+
+    Attributes:
+        data_dir: the directory of meta.json and the datasets.
+        results_dir: where the studies are kept.
+        study: the study's directory in it.
+    """
+
+    data_dir: str | Path = "data"
+    results_dir: str | Path = "results"
+    study: str = "quick"
+
+    @property
+    def study_dir(self) -> Path:
+        """The study's directory."""
+        return Path(self.results_dir) / self.study
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The three, as notebooks take them."""
+        return {name: str(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
 class Run:
-    """A finished run: its directory, and readers of what it holds.
+    """The directory of a finished run, and readers of what it holds.
 
     Attributes:
         path: the run's directory.
+        contents: what its JSON files hold, by name, as far as they have been read; given for a
+            run whose directory is gone.
     """
 
     path: Path
+    contents: dict[str, Mapping[str, Any]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The run's settings, as its `config.json` holds them."""
+        return self._json("config.json")
 
     @property
     def config(self) -> ExperimentConfig:
         """The run's configuration."""
-        return ExperimentConfig.from_dict(self._json("config.json"))
+        return ExperimentConfig.from_dict(self.settings)
 
     @property
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> Mapping[str, Any]:
         """The run's numbers, as `metrics.json` holds them."""
         return self._json("metrics.json")
 
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Mapping[str, Any]:
         """Provenance: hashes, versions, commit, machine, time, memory."""
         return self._json("manifest.json")
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Fingerprints of the code and the data; runs of one table share both."""
+        return self.manifest["code_fingerprint"], self.manifest["data_fingerprint"]
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether it is a method's run, with its numbers; what runs start from is not."""
+        return (self.path / "metrics.json").exists()
 
     def table(self, name: str) -> pd.DataFrame:
         """Return one of the run's tables: "map", "localisation" or "history"."""
@@ -64,37 +104,10 @@ class Run:
             arrays = {name: stored[name] for name in stored.files}
         return PairEmbeddings(arrays.pop("pairs"), arrays)
 
-    def _json(self, name: str) -> dict[str, Any]:
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """A finished run, as its directory describes it.
-
-    Attributes:
-        path: the run's directory.
-        settings: its `config.json`.
-        manifest: its `manifest.json`.
-    """
-
-    path: Path
-    settings: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-
-    @property
-    def origin(self) -> tuple[str, str]:
-        """Fingerprints of the code and the data; runs of one table share both."""
-        return self.manifest["code_fingerprint"], self.manifest["data_fingerprint"]
-
-    @property
-    def evaluated(self) -> bool:
-        """Whether it is a method's run, with its numbers; what runs start from is not."""
-        return (self.path / "metrics.json").exists()
-
-    def row(self, study: ExperimentConfig) -> str | None:
-        """Return the row of the matrix that it is in a study; None if it is none."""
-        return row_of(self.settings, study)
+    def _json(self, name: str) -> Mapping[str, Any]:
+        if name not in self.contents:
+            self.contents[name] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        return self.contents[name]
 
 
 @dataclass(frozen=True)
@@ -107,20 +120,15 @@ class Selection:
         left_out: the reason, by the name of the run's directory.
     """
 
-    runs: tuple[FinishedRun, ...]
+    runs: tuple[Run, ...]
     rows: tuple[str, ...]
     left_out: Mapping[str, str]
 
 
-def finished_runs(place: Path) -> list[FinishedRun]:
+def finished_runs(place: Path) -> list[Run]:
     """Return everything finished under `results/<study>/`, backbones included, by name."""
-    found = []
-    for path in sorted(place.glob("*/manifest.json")):
-        if not path.parent.name.startswith("."):
-            settings = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            found.append(FinishedRun(path.parent, settings, manifest))
-    return found
+    found = (path.parent for path in sorted(place.glob("*/manifest.json")))
+    return [Run(path) for path in found if not path.name.startswith(".")]
 
 
 def select(place: Path, config: ExperimentConfig) -> Selection:
@@ -128,15 +136,15 @@ def select(place: Path, config: ExperimentConfig) -> Selection:
 
     A run counts when its settings are those of a row of `asen_study.matrix` in a study with the
     settings `config`, whatever its seed, and when code and data are those of the newest such run;
-    runs made by the present code come before all others. So neither a variation that was tried in
-    passing nor a run from before a change gets into the table.
+    runs made by the present code come before all others. So neither a variation that somebody tried
+    nor a run from before a change gets into the table.
 
     Args:
         place: the study's directory.
         config: the study's settings.
     """
     runs = [run for run in finished_runs(place) if run.evaluated]
-    rows = {run.path.name: run.row(config) for run in runs}
+    rows = {run.path.name: row_of(run.settings, config) for run in runs}
     fitting = [run for run in runs if rows[run.path.name]]
     left_out = {
         run.path.name: _differences(run.settings, config) for run in runs if run not in fitting
@@ -164,7 +172,7 @@ def _differences(found: Mapping[str, Any], config: ExperimentConfig) -> str:
     try:
         wanted = settings(found["method"], config).to_dict()
     except (ConfigError, KeyError):
-        return f"method {found.get('method')!r} is no row of the matrix"
+        return f"method {found.get('method')!r} is not a row of the matrix"
     different = [
         f"{name} {found.get(name)!r} instead of {wanted.get(name)!r}"
         for name in {**wanted, **found}

@@ -25,7 +25,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from asen_study.experiment import starting_model
+from asen_study.experiment import pretrain, starting_model
 from asen_study.figures.style import themed
 from asen_study.matrix import settings
 from asen_study.production import open_dataset
@@ -68,10 +68,10 @@ def measure(name: str, steps: int, data_dir: str) -> tuple[pd.DataFrame, dict[st
     """Train a protocol; return its curve, and what came of it on the test split."""
     config = protocol_config(name, steps)
     dataset = open_dataset(config, data_dir)
+    start = pretrain(config, data_dir=data_dir) if config.starting_weights == "pretrain" else None
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
-    places = {"data_dir": data_dir, "results_dir": "results", "study": "quick"}
-    model = starting_model(config, dataset.attributes.names, **places)
+    model = starting_model(config, dataset.attributes.names, start)
     model.joint = False
     check = validate(dataset.split("valid"), batch=config.embed_batch)
     per_step = (

@@ -21,8 +21,9 @@ SECONDS = 0.1  # after which a results folder shows what another has got
 # the global branch's input, which is 32 px wide; what is embedded is read at 64 px.
 PROGRAM = """
 import json, os, sys
-from asen_tf import experiment, presets
-from asen_tf.data import sources
+from asen_study import experiment
+from asen_tf import presets
+from asen_tf.data import images
 
 def tell_what_is_read(kind):
     read = kind.__getitem__
@@ -33,8 +34,8 @@ def tell_what_is_read(kind):
     kind.__getitem__ = reading
 
 data, results, settings = sys.argv[1:]
-tell_what_is_read(sources.CachedImages)
-tell_what_is_read(sources.GlobalViews)  # without a cache
+tell_what_is_read(images.CachedImages)
+tell_what_is_read(images.GlobalViews)  # without a cache
 for options in json.loads(settings):
     config = presets.smoke().override(**{"starting_weights": "random", **options})
     run = experiment.run(config, data_dir=data, results_dir=results, study="tests")

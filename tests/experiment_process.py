@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DATASET = "Garments"  # of the smoke preset
 PROGRAM = (
-    "import sys; from asen_tf import experiment, presets; "
+    "import sys; from asen_study import experiment; from asen_tf import presets; "
     "experiment.run(presets.smoke(), data_dir=sys.argv[1], results_dir=sys.argv[2], study='tests')"
 )
 STAGES = ("stage1", "stage2")

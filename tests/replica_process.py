@@ -28,15 +28,14 @@ def history(config, dataset, replicas: int, directory: Path) -> list[dict[str, f
     import keras
     import tensorflow as tf
 
-    from asen_study.production import strategy
     from asen_tf.models import build_model
-    from asen_tf.training import phases, train
+    from asen_tf.training import phases, team_for, train
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
-    used = strategy(config.override(strategy="mirrored" if replicas > 1 else "none"))
-    assert used.num_replicas_in_sync == replicas
-    with used.scope():
+    team = team_for(config.override(strategy="mirrored" if replicas > 1 else "none"))
+    assert team.strategy.num_replicas_in_sync == replicas
+    with team.scope():
         model = build_model(config, dataset.attributes.names)
     (phase,) = phases(config)
     nothing = {"directory": directory, "validate": lambda network: {"val_map": 0.0}}
@@ -53,12 +52,12 @@ def main() -> None:
 
     from asen_study.production import open_dataset
     from asen_tf.presets import smoke
-    from asen_tf.training import similarity
-    from asen_tf.training import trainer as objective
+    from asen_tf.training import trainer
+    from asen_tf.training.cluster import ReplicaTeam
 
     whole = {
-        "statistics": (similarity, "share_statistics", lambda network: None),
-        "counts": (objective, "total", lambda count: count),
+        "statistics": (ReplicaTeam, "share_statistics", lambda team, network: None),
+        "counts": (trainer, "equal_share", lambda count, least: tf.maximum(count, least)),
     }
     data, folder, cases = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     for number, case in enumerate(cases):

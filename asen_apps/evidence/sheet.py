@@ -20,7 +20,7 @@ from asen_apps.evidence.catalogue import EvidenceError
 from asen_apps.evidence.examination import Examination, NearItem
 from asen_apps.evidence.pictures import AttentionPictures, Picture, attend, histograms, photograph
 from asen_study import provenance
-from asen_study.runs import FinishedRun, finished_runs
+from asen_study.runs import Run, finished_runs
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import label
 from asen_tf.embedder import Embedder
@@ -50,7 +50,7 @@ def find_model(results_dir: Path | str, study: str, config: ExperimentConfig) ->
         )
     present = provenance.code_fingerprint()
 
-    def merit(run: FinishedRun) -> tuple[bool, str, str]:
+    def merit(run: Run) -> tuple[bool, str, str]:
         return run.origin[0] == present, run.manifest["created"], run.path.name
 
     return max(fitting, key=merit).path / "model.keras"

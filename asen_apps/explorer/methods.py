@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asen_apps.explorer import ExplorerError
-from asen_study.matrix import LABELS, ROWS
-from asen_study.runs import FinishedRun, finished_runs
+from asen_study.matrix import LABELS, ROWS, row_of
+from asen_study.runs import Run, finished_runs
 from asen_tf.config import ConfigError
 from asen_tf.presets import PRESETS
 
@@ -26,7 +26,7 @@ class Method:
 
     label: str
     row: str
-    run: FinishedRun
+    run: Run
 
     @property
     def name(self) -> str:
@@ -102,11 +102,11 @@ def explain_left_out(left_out: Sequence[Method]) -> str:
     return f"Not offered, because trained on another dataset: {names}. Use one study per dataset."
 
 
-def _row(run: FinishedRun) -> str:
+def _row(run: Run) -> str:
     """Return the row that a run is in a study of any preset, on any data; or its method's name."""
     for preset in PRESETS.values():
         try:
-            row = run.row(preset().override(dataset=run.settings["dataset"]))
+            row = row_of(run.settings, preset().override(dataset=run.settings["dataset"]))
         except (ConfigError, KeyError):
             continue
         if row is not None:

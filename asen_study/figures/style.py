@@ -16,6 +16,7 @@ from PIL import Image as Pixels
 from asen_study.figures.overlays import REGION
 from asen_study.matrix import LABELS
 from asen_tf.files import replacing
+from asen_tf.training import keeps_files
 
 # Okabe and Ito's colours: readers with any kind of colour vision can tell them apart.
 COLOURS = {
@@ -63,28 +64,33 @@ def name_of(method: str) -> str:
 def keep(figure: Figure, folder: Path | str, name: str, alt: str) -> Image:
     """Save a figure as `<folder>/<name>.png` and return it for display.
 
+    Of several workers that train together, only the first saves it.
+
     Args:
         figure: what a function of this package returned.
         folder: the study's folder of figures; created.
         name: the file's name, without suffix.
         alt: what the picture shows, for readers who cannot see it.
     """
-    path = Path(folder) / f"{name}.png"
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=_DOTS, metadata={"Software": None, "Description": alt})
-    return picture(path, alt, width=round(figure.get_figwidth() * _DOTS_SHOWN))
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=_DOTS, metadata={"Software": None, "Description": alt})
+    if keeps_files():
+        with replacing(Path(folder) / f"{name}.png") as temporary:
+            temporary.write_bytes(drawn.getvalue())
+    return picture(drawn.getvalue(), alt, width=round(figure.get_figwidth() * _DOTS_SHOWN))
 
 
-def picture(path: Path | str, alt: str, *, width: int | None = None) -> Image:
-    """Return a picture file for display, in whichever of PNG and JPEG is smaller.
+def picture(source: Path | str | bytes, alt: str, *, width: int | None = None) -> Image:
+    """Return a picture for display, in whichever of PNG and JPEG is smaller.
 
     Args:
-        path: a PNG or JPEG file.
+        source: a PNG or JPEG file, or its content.
         alt: what the picture shows.
         width: px on the screen; the picture's own when None.
     """
-    with Pixels.open(path) as opened:
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    with Pixels.open(io.BytesIO(content)) as opened:
         jpeg = io.BytesIO()
         opened.convert("RGB").save(jpeg, "JPEG", quality=85, optimize=True)
-    smaller = min(Path(path).read_bytes(), jpeg.getvalue(), key=len)
+    smaller = min(content, jpeg.getvalue(), key=len)
     return Image(data=smaller, alt=alt, width=width)

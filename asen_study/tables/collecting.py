@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from asen_study.matrix import NEIGHBOURS, ROWS, images_seen
-from asen_study.runs import FinishedRun, Selection, select
+from asen_study.runs import Run, Selection, select
 from asen_tf.config import ExperimentConfig
 from asen_tf.evaluation.intervals import paired_differences
 
@@ -123,7 +123,7 @@ def _histories(selection: Selection) -> Iterable[pd.DataFrame]:
         yield pd.concat([named, history], axis=1)
 
 
-def described(run: FinishedRun, row: str, config: ExperimentConfig) -> dict[str, object]:
+def described(run: Run, row: str, config: ExperimentConfig) -> dict[str, object]:
     """Return where a run's numbers come from: its changes to the study's settings, and more."""
     study = config.to_dict()
     changes = {name: value for name, value in run.settings.items() if value != study.get(name)}

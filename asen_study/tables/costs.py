@@ -19,7 +19,7 @@ from tqdm import tqdm
 from asen_study import provenance
 from asen_study.matrix import images_seen
 from asen_study.production import open_dataset
-from asen_study.runs import FinishedRun, Run, Selection
+from asen_study.runs import Run, Selection
 from asen_study.tables.collecting import StudyTables, TableError
 from asen_study.tables.writing import as_csv, tables_to_read
 from asen_tf.config import ExperimentConfig
@@ -47,15 +47,14 @@ def measure_costs(tables: StudyTables, data_dir: Path | str) -> pd.DataFrame:
         embedding needs; milliseconds on this machine; images shown in training.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
-    for finished, row in zip(tables.selection.runs, tables.selection.rows, strict=True):
+    for run, row in zip(tables.selection.runs, tables.selection.rows, strict=True):
         if row in rows:
             continue
-        run = Run(finished.path)
         images = open_dataset(run.config, data_dir).split("test")
         model = run.load_model()
         chosen = np.resize(np.arange(len(images.sources)), _IMAGES)
         boxes = images.squares[chosen, 0] if model.needs_boxes else None
-        seen = images_seen(finished.settings)
+        seen = images_seen(run.settings)
         rows[row] = list(_costs(row, model, images.sources[chosen], boxes, seen))
     return pd.DataFrame([line for lines in rows.values() for line in lines])
 
@@ -184,7 +183,10 @@ def read_back(place: Path) -> tuple[Mapping[str, Any], Selection, pd.DataFrame]:
             )
     origin = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
     runs = tuple(
-        FinishedRun(place / run["run"], {**origin["settings"], **run["changes"]}, run)
+        Run(
+            place / run["run"],
+            {"config.json": {**origin["settings"], **run["changes"]}, "manifest.json": run},
+        )
         for run in origin["runs"]
     )
     rows = tuple(run["row"] for run in origin["runs"])

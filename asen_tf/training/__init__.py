@@ -1,13 +1,6 @@
 """Training: objectives, optimizers, resumable stages; one process, several replicas or workers."""
 
-from asen_tf.training.cluster import (
-    ClusterError,
-    agree,
-    cluster_strategy,
-    from_chief,
-    is_chief,
-    unreplicated,
-)
+from asen_tf.training.cluster import ClusterError, Team, keeps_files, team_for, team_of
 from asen_tf.training.failures import OutOfMemoryError, remedies
 from asen_tf.training.pretraining import pretrain_backbone
 from asen_tf.training.similarity import Phase, phases, train
@@ -19,13 +12,12 @@ __all__ = [
     "OutOfMemoryError",
     "Phase",
     "StageResult",
-    "agree",
-    "cluster_strategy",
-    "from_chief",
-    "is_chief",
+    "Team",
+    "keeps_files",
     "phases",
     "pretrain_backbone",
     "remedies",
+    "team_for",
+    "team_of",
     "train",
-    "unreplicated",
 ]

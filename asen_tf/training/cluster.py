@@ -1,21 +1,19 @@
-"""Several replicas of a network that train as one: the same losses, statistics and steps.
+"""Who trains a network: one process with one replica of it, or several replicas as one.
 
-Each replica sees an equal part of a step's groups. So that the step is the one that a single
-process would take:
+Each of several replicas sees an equal part of a step's groups. So that the step is the one that a
+single process would take:
 
-- losses that are means over groups are divided by the number of replicas, and the mean over active
-  triplets by the triplets of all replicas, because gradients are added up;
+- gradients of the replicas are added up, so each minimises its equal share of the step's loss; the
+  mean over active triplets is divided by the triplets of all replicas, which have not equally many;
 - batch normalisation takes its statistics over the whole step. What is left is rounding: the
   variance is computed as E(x^2) - E(x)^2, and the moving variance without Bessel's correction,
   N / (N - 1) of N positions in a step, that the fused kernel of a single process applies (1e-4 at
-  the paper's size). No loss of training depends on it.
+  the paper's size). No training loss depends on it.
 
 Networks of `keras.applications` that draw noise (drop-connect) draw other noise in each replica.
 
-Several processes that train one network: who they are, and how they agree.
-
-`TF_CONFIG` lists the workers and says which one this process is. The first is the chief: it alone
-writes. They train in step; a worker that ends takes the others with it (see
+Replicas may be in several processes, the workers that `TF_CONFIG` lists. The first is the chief: it
+alone writes. Workers train in step; one that ends takes the others with it (see
 `asen_tf.training.failures`), and all of them, started again, go on from the last finished epoch.
 """
 
@@ -25,12 +23,16 @@ import functools
 import json
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import keras
 import tensorflow as tf
 
 from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.data.sampling import Plan
 from asen_tf.models import SimilarityModel
+
+Steps = Callable[..., tf.data.Dataset]
 
 _EXAMPLE = (
     'TF_CONFIG=\'{"cluster": {"worker": ["host1:12345", "host2:12345"]}, '
@@ -40,6 +42,191 @@ _EXAMPLE = (
 
 class ClusterError(RuntimeError):
     """The workers of a cluster are not what they have to be, or one of them is gone."""
+
+
+class Team:
+    """One process that trains one replica of a network: it shares nothing and waits for nobody.
+
+    This is the trivial form; `ReplicaTeam` is that of several replicas. Code that trains calls the
+    same methods of either.
+
+    Args:
+        strategy: TensorFlow's; the network is made in its scope.
+
+    Attributes:
+        strategy: see above.
+        workers: processes that train together.
+        is_chief: whether this process is the one that writes.
+    """
+
+    workers = 1
+    is_chief = True
+
+    def __init__(self, strategy: tf.distribute.Strategy) -> None:
+        self.strategy = strategy
+
+    def scope(self) -> AbstractContextManager:
+        """Return the context in which network, optimizer and trainer are made."""
+        return self.strategy.scope()
+
+    def from_chief(self, number: int) -> int:
+        """Return the chief's number; all workers call this, and none goes on before all have.
+
+        Args:
+            number: an integer; the other workers' are ignored.
+        """
+        return number
+
+    def agree(self, number: int, what: str) -> None:
+        """Check that every worker has the chief's number; none goes on before all have called this.
+
+        Args:
+            number: an integer.
+            what: what it stands for, for the error.
+
+        Raises:
+            ClusterError: in a worker that has another number than the chief.
+        """
+        told = self.from_chief(number)
+        if told != number:
+            raise ClusterError(
+                f"all workers must have the same {what}; this one has {number}, the chief {told}; "
+                "give them the same code, settings, data and seed, and one results folder for all"
+            )
+
+    def prepare(
+        self, network: SimilarityModel, config: ExperimentConfig, plan: Callable[[int], Plan]
+    ) -> None:
+        """Make a network ready to be trained by all replicas; before its first step.
+
+        Raises:
+            ConfigError: the settings do not suit the number of replicas.
+        """
+
+    def divided(self, steps: Steps) -> Steps:
+        """Return training steps that are divided over the replicas.
+
+        Args:
+            steps: `asen_tf.data.training_steps`, but for `first_epoch`, `parts` and `of`.
+
+        Returns:
+            A function of `first_epoch`. Each worker reads the images of its own replicas alone;
+            which images are decoded is the source's affair: a cache holds all of a split from the
+            start.
+        """
+        return steps
+
+    def single(self, network: keras.Model) -> Callable[[], keras.Model]:
+        """Return what gives a network of one replica, with the network's present weights.
+
+        One process can measure and save it, while reading the statistics of a replicated network
+        takes all workers. To be called outside the strategy's scope.
+        """
+        return lambda: network
+
+
+class ReplicaTeam(Team):
+    """Several replicas of a network that train as one, in this process or in several workers."""
+
+    @property
+    def replicas(self) -> int:
+        """The number of replicas, of all workers together."""
+        return self.strategy.num_replicas_in_sync
+
+    @property
+    def workers(self) -> int:
+        """Processes that train together."""
+        resolver = self.strategy.cluster_resolver
+        return 1 if resolver is None else resolver.cluster_spec().num_tasks("worker")
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes."""
+        resolver = self.strategy.cluster_resolver
+        return resolver is None or resolver.task_id in (None, 0)
+
+    def from_chief(self, number: int) -> int:
+        """Add up everybody's number, the others' being 0: the exchange is what they wait for."""
+        if self.workers == 1:
+            return number
+
+        @tf.function
+        def added(own: tf.Tensor) -> tf.Tensor:
+            here = tf.identity(own)  # on the replica's device, which the sum is returned to
+            return tf.distribute.get_replica_context().all_reduce("SUM", here)
+
+        own = tf.constant(number if self.is_chief else 0, tf.int64)
+        everywhere = self.strategy.run(added, args=(own,))
+        total = self.strategy.experimental_local_results(everywhere)[0]
+        return int(total) // (self.replicas // self.workers)
+
+    def prepare(
+        self, network: SimilarityModel, config: ExperimentConfig, plan: Callable[[int], Plan]
+    ) -> None:
+        """Check that steps can be divided; share the statistics of batch normalisation."""
+        check_division(config, plan(0).images.shape[1], self.replicas)
+        self.share_statistics(network)
+
+    def share_statistics(self, network: keras.Model) -> None:
+        """Make batch normalisation take its statistics over all replicas."""
+        for layer in network.submodules:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized, layer.fused = True, False
+
+    def divided(self, steps: Steps) -> Steps:
+        """Give each worker the parts of its own replicas."""
+
+        def of_all_workers(first_epoch: int) -> tf.distribute.DistributedDataset:
+            def of_this_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+                here = self.replicas // context.num_input_pipelines
+                first = here * context.input_pipeline_id
+                parts = range(first, first + here)
+                return steps(first_epoch=first_epoch, parts=parts, of=self.replicas)
+
+            return self.strategy.distribute_datasets_from_function(of_this_worker)
+
+        return of_all_workers
+
+    def single(self, network: SimilarityModel) -> Callable[[], SimilarityModel]:
+        """Copy the network; each call gives the copy this worker's first replica's weights."""
+        copy = type(network).from_config(network.get_config())
+        copy.joint = network.joint
+        for target, source in zip(copy.local_layers, network.local_layers, strict=True):
+            target.trainable = source.trainable  # Keras lists weights in an order depending on it
+
+        def up_to_date() -> SimilarityModel:
+            for target, source in zip(copy.weights, network.weights, strict=True):
+                target.assign(self.strategy.experimental_local_results(source)[0])
+            return copy
+
+        return up_to_date
+
+
+# === Which team ===
+
+
+def team_of(strategy: tf.distribute.Strategy) -> Team:
+    """Return the team of a strategy; networks have theirs as `distribute_strategy`."""
+    return Team(strategy) if strategy.num_replicas_in_sync == 1 else ReplicaTeam(strategy)
+
+
+def team_for(config: ExperimentConfig) -> Team:
+    """Return the team that a configuration's `strategy` asks for.
+
+    Raises:
+        ClusterError: see `cluster_strategy`.
+    """
+    if config.strategy == "mirrored":
+        return team_of(_mirrored())
+    if config.strategy == "multi_worker":
+        return team_of(cluster_strategy())
+    return team_of(tf.distribute.get_strategy())
+
+
+@functools.cache
+def _mirrored() -> tf.distribute.Strategy:
+    """Return the process's one MirroredStrategy; several would number their exchanges alike."""
+    return tf.distribute.MirroredStrategy()
 
 
 @functools.cache
@@ -62,55 +249,10 @@ def cluster_strategy() -> tf.distribute.MultiWorkerMirroredStrategy:
         ) from error
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Return whether this process is the one that writes; true unless there are several."""
-    resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_id in (None, 0)
-
-
-def workers(strategy: tf.distribute.Strategy) -> int:
-    """Return the number of processes that train together."""
-    resolver = strategy.cluster_resolver
-    return 1 if resolver is None else resolver.cluster_spec().num_tasks("worker")
-
-
-def from_chief(strategy: tf.distribute.Strategy, number: int) -> int:
-    """Return the chief's number; all workers call this, and none goes on before all have.
-
-    Args:
-        strategy: of the run; of one worker, its number is returned.
-        number: an integer; of the other workers it does not count.
-    """
-    if workers(strategy) == 1:
-        return number
-
-    @tf.function
-    def added(own: tf.Tensor) -> tf.Tensor:
-        here = tf.identity(own)  # on the replica's device, which the sum is returned to
-        return tf.distribute.get_replica_context().all_reduce("SUM", here)
-
-    own = tf.constant(number if is_chief(strategy) else 0, tf.int64)
-    everywhere = strategy.experimental_local_results(strategy.run(added, args=(own,)))[0]
-    return int(everywhere) // (strategy.num_replicas_in_sync // workers(strategy))
-
-
-def agree(strategy: tf.distribute.Strategy, number: int, what: str) -> None:
-    """Check that every worker has the chief's number; none goes on before all have called this.
-
-    Args:
-        strategy: of the run; one worker agrees with itself.
-        number: an integer.
-        what: it stands for, for the error.
-
-    Raises:
-        ClusterError: in a worker that has another number than the chief.
-    """
-    told = from_chief(strategy, number)
-    if told != number:
-        raise ClusterError(
-            f"all workers must have the same {what}; this one has {number}, the chief {told}; "
-            "give them the same code, settings, data and seed, and one results folder for all"
-        )
+def keeps_files() -> bool:
+    """Return whether this process may write results: true but for workers beside the chief."""
+    joined = cluster_strategy.cache_info().currsize > 0
+    return not joined or team_of(cluster_strategy()).is_chief
 
 
 def _cluster(text: str) -> tuple[list[str], int]:
@@ -131,36 +273,11 @@ def _cluster(text: str) -> tuple[list[str], int]:
     )
 
 
-Steps = Callable[..., tf.data.Dataset]
-
-# === Losses, inside a step ===
-
-
-def part_of_mean(mean: tf.Tensor) -> tf.Tensor:
-    """Return this replica's part of a mean over equally many groups of every replica."""
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return mean if replicas == 1 else mean / replicas
-
-
-def times_replicas(part: tf.Tensor) -> tf.Tensor:
-    """Return what averages to the sum of all replicas' parts."""
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return part if replicas == 1 else part * replicas
-
-
-def total(count: tf.Tensor) -> tf.Tensor:
-    """Return the sum over all replicas; without a gradient, as counts have none."""
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        return count
-    everywhere = tf.distribute.get_replica_context().all_reduce("SUM", count)
-    return tf.stop_gradient(everywhere)
-
-
-# === Steps and network ===
+# === What several replicas need ===
 
 
 def check_division(config: ExperimentConfig, groups: int, replicas: int) -> None:
-    """Check that a configuration can be trained by so many replicas.
+    """Check that so many replicas can train a configuration.
 
     Args:
         config: the settings.
@@ -191,60 +308,18 @@ def check_division(config: ExperimentConfig, groups: int, replicas: int) -> None
         )
 
 
-def share_statistics(network: keras.Model) -> None:
-    """Make batch normalisation take its statistics over all replicas; before the first step."""
-    if network.distribute_strategy.num_replicas_in_sync == 1:
-        return
-    for layer in network.submodules:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized, layer.fused = True, False
-
-
-def divided(steps: Steps, strategy: tf.distribute.Strategy) -> Steps:
-    """Return training steps that are divided over the replicas of a strategy.
+def equal_share(count: tf.Tensor, *, least: float) -> tf.Tensor:
+    """Return an equal share of the sum of all replicas' counts; within a step.
 
     Args:
-        steps: `asen_tf.data.training_steps`, but for `first_epoch`, `parts` and `of`.
-        strategy: with one replica, the steps are returned as they are.
+        count: a scalar, this replica's; it gets no gradient from the others.
+        least: what the sum is at least taken to be.
 
     Returns:
-        A function of `first_epoch`. Each worker reads the images of its own replicas alone; which
-        images are decoded is the source's affair: a cache holds all of a split from the start.
+        The sum divided by the number of replicas: of a single replica, its own count.
     """
-    replicas = strategy.num_replicas_in_sync
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas == 1:
-        return steps
-
-    def of_all_workers(first_epoch: int) -> tf.distribute.DistributedDataset:
-        def of_this_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            here = replicas // context.num_input_pipelines
-            first = here * context.input_pipeline_id
-            return steps(first_epoch=first_epoch, parts=range(first, first + here), of=replicas)
-
-        return strategy.distribute_datasets_from_function(of_this_worker)
-
-    return of_all_workers
-
-
-def unreplicated(network: SimilarityModel) -> SimilarityModel:
-    """Return a network's copy of one replica, with its weights; itself if it has one replica.
-
-    Reading the statistics of a replicated network takes all workers; the copy can be measured and
-    saved by one of them. To be called outside the strategy's scope.
-    """
-    if network.distribute_strategy.num_replicas_in_sync == 1:
-        return network
-    copy = type(network).from_config(network.get_config())
-    copy.joint = network.joint
-    for target, source in zip(copy.local_layers, network.local_layers, strict=True):
-        target.trainable = source.trainable  # Keras lists weights in an order that depends on it
-    return brought_up_to_date(copy, network)
-
-
-def brought_up_to_date(copy: SimilarityModel, network: SimilarityModel) -> SimilarityModel:
-    """Return the copy, with the network's weights as they are in this worker's first replica."""
-    if copy is not network:
-        strategy = network.distribute_strategy
-        for target, source in zip(copy.weights, network.weights, strict=True):
-            target.assign(strategy.experimental_local_results(source)[0])
-    return copy
+        return tf.maximum(count, least)
+    everywhere = tf.distribute.get_replica_context().all_reduce("SUM", count)
+    return tf.maximum(tf.stop_gradient(everywhere), least) / replicas

@@ -1,4 +1,4 @@
-"""What ends a run from outside, and what can be done: no memory left, a worker that is gone."""
+"""What ends a run from outside, and its remedies: no memory left, a worker that is gone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asen_tf.config import ExperimentConfig
 from asen_tf.files import activity_of
 from asen_tf.training.cluster import ClusterError
 
-# What TensorFlow raises in a worker whose peers cannot be reached any more.
+# What TensorFlow raises in a worker that can no longer reach its peers.
 _PEER_GONE = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -27,7 +27,7 @@ class OutOfMemoryError(MemoryError):
 
 @contextmanager
 def remedies(config: ExperimentConfig) -> Iterator[None]:
-    """Say which settings to lower where memory is short, and what to do when a worker is gone.
+    """Say which settings to lower when memory runs out, and what to do when a worker is gone.
 
     Args:
         config: the settings of what is done in the block.

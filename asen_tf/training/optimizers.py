@@ -1,7 +1,7 @@
 """Adam with stepwise decay, and learning-rate groups.
 
-The only module that touches tensorflow-addons' optimizers: leaving that library means rewriting
-`grouped_optimizer` alone.
+The only module that uses tensorflow-addons' optimizers: to leave that library, rewrite
+`grouped_optimizer`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """A start for compact backbones: classification of attribute values on the training split.
 
-A classifier of attribute values, to give a compact backbone a start.
-
-The paper starts from ImageNet weights. Where none can be had, the backbone is first trained, on
+The paper starts from ImageNet weights. Where there are none, the backbone is first trained, on
 the training split alone, to name the values of every labelled attribute; the head is then thrown
 away. Every method of a study starts from the same backbone.
 """
@@ -57,7 +55,6 @@ class AttributeClassifier(keras.Model):
     def __init__(
         self, value_counts: Sequence[int], *, backbone: str, image_size: int, **kwargs: Any
     ) -> None:
-        """Create the model; see the class for the arguments."""
         super().__init__(**kwargs)
         self.value_counts = tuple(value_counts)
         self.backbone_name = backbone
@@ -80,7 +77,7 @@ class AttributeClassifier(keras.Model):
     def call(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
     ) -> dict[str, tf.Tensor]:
-        """Return the logits; see the class."""
+        """Return the logits."""
         features = self.backbone(self.normalisation(inputs["view"]), training=training)
         features = tf.cast(features, tf.float32)
         # In mixed precision a weight is read in half precision; the head computes in full.
@@ -142,11 +139,11 @@ def classification_plan(values: np.ndarray, *, batch: int, seed: int, epoch: int
 @during("pretraining")
 def pretrain_backbone(
     config: ExperimentConfig, dataset: Dataset, *, directory: Path
-) -> tuple[AttributeClassifier, StageResult]:
+) -> StageResult:
     """Train a classifier of attribute values; its backbone is every method's start.
 
-    Adam with a cosine schedule after a short linear warm-up. Nothing but the training split is
-    used to train; the validation split only tells how well it went.
+    Adam with a cosine schedule after a short linear warm-up. Only the training split is used to
+    train; the validation split only tells how well it went.
 
     Args:
         config: the `pretrain_*` settings and the seed.
@@ -154,7 +151,8 @@ def pretrain_backbone(
         directory: where the stage keeps its files.
 
     Returns:
-        The classifier at its last epoch, and the stage's history (`val_accuracy` by epoch).
+        The stage's result: an `AttributeClassifier` at its last epoch, and its `val_accuracy` by
+        epoch.
 
     Raises:
         SamplingError: the dataset lists triplets and knows no values.
@@ -184,7 +182,7 @@ def pretrain_backbone(
     optimizer.build(model.trainable_variables)
     trainer = Trainer(model, ClassificationObjective())
     trainer.compile(optimizer=optimizer, jit_compile=config.xla)
-    result = run_stage(
+    return run_stage(
         trainer,
         partial(
             training_steps,
@@ -202,12 +200,11 @@ def pretrain_backbone(
         validate=lambda network: accuracies(network, valid, config.embed_batch),
         monitor="val_accuracy",
     )
-    return model, result
 
 
 @during("embedding")
 def accuracies(model: AttributeClassifier, images: SplitImages, batch: int) -> dict[str, float]:
-    """Return the share of rightly named values per attribute and over all labels.
+    """Return the share of correctly named values per attribute and over all labels.
 
     Args:
         model: the classifier.

@@ -1,7 +1,4 @@
-"""A stage that trains a similarity model.
-
-The stages of each method's training: what is trained, how long, how fast.
-"""
+"""Training a similarity model: its stages, and what each trains, how long and how fast."""
 
 from __future__ import annotations
 
@@ -26,13 +23,7 @@ from asen_tf.data.sampling import (
 )
 from asen_tf.files import during
 from asen_tf.models import SimilarityModel
-from asen_tf.training.cluster import (
-    brought_up_to_date,
-    check_division,
-    divided,
-    share_statistics,
-    unreplicated,
-)
+from asen_tf.training.cluster import team_of
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
 from asen_tf.training.stage import StageResult, TrainingState, Validate, run_stage
 from asen_tf.training.trainer import SimilarityObjective, Trainer
@@ -46,7 +37,7 @@ class Phase:
         name: of the stage's folder and in the history.
         title: what the progress bar says.
         joint: whether the local branch is trained, too.
-        first_epoch: how many epochs the method has been trained before; its triplets go on there.
+        first_epoch: how many epochs the method has been trained before; sampling goes on there.
         epochs: of this stage.
         global_rate: learning rate of the layers that see the whole image.
         local_rate: learning rate of the local layers, if they are trained.
@@ -153,10 +144,9 @@ def train(
     directory: Path,
     validate: Validate,
 ) -> StageResult:
-    """Train a model for one stage, by the strategy under whose scope it was made.
+    """Train a model for one stage, by the strategy in whose scope it was made.
 
-    To be called outside that scope. Of several workers all take part; the first one, the chief,
-    validates after each epoch, and it alone writes.
+    To be called outside that scope.
 
     Args:
         model: with the weights that the stage starts from; left with those of the last epoch.
@@ -168,12 +158,11 @@ def train(
             `val_accuracy`) decides which epoch is best.
 
     Returns:
-        The stage's result; without history, of a worker that is not the chief.
+        The stage's result.
 
     Raises:
         ConfigError: the settings do not suit the number of replicas.
     """
-    strategy = model.distribute_strategy
     model.joint = phase.joint or not model.local_layers
     for layer in model.local_layers:
         layer.trainable = phase.joint
@@ -182,10 +171,9 @@ def train(
         groups.append(LearningRateGroup(model.local_layers, phase.local_rate))
     images = dataset.split("train")
     plan = epoch_planner(config, images.split)
-    if strategy.num_replicas_in_sync > 1:
-        check_division(config, plan(0).images.shape[1], strategy.num_replicas_in_sync)
-    share_statistics(model)
-    with strategy.scope():
+    team = team_of(model.distribute_strategy)
+    team.prepare(model, config, plan)
+    with team.scope():
         optimizer, parts = grouped_optimizer(
             groups, factor=phase.decay, every_steps=phase.decay_epochs * config.steps_per_epoch
         )
@@ -202,9 +190,8 @@ def train(
     )
     return run_stage(
         trainer,
-        divided(steps, strategy),
+        steps,
         TrainingState(directory / "state", model, parts + loss_scaling(trainer)),
-        measured=partial(brought_up_to_date, unreplicated(model), model),
         title=phase.title,
         epochs=phase.epochs,
         steps_per_epoch=config.steps_per_epoch,
@@ -215,6 +202,6 @@ def train(
 
 
 def loss_scaling(trainer: Trainer) -> list[keras.optimizers.Optimizer]:
-    """Return what scales the loss of a float16 training: its scale is part of the state."""
+    """Return what scales the loss in float16 training: its scale is part of the state."""
     scales = isinstance(trainer.optimizer, keras.mixed_precision.LossScaleOptimizer)
     return [trainer.optimizer] if scales else []

@@ -1,12 +1,8 @@
-"""One stage of training: epochs of `fit`, validated, logged, and resumable to the last digit.
-
-Saving and restoring a training run so exactly that an interruption leaves no trace.
-"""
+"""One stage of training: epochs of `fit`, validated, logged, and resumable to the last digit."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +16,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from asen_tf.files import replacing, write_json
-from asen_tf.training.cluster import agree, is_chief
+from asen_tf.training.cluster import Steps, team_of
 from asen_tf.training.trainer import Trainer
+
+BEST, LAST = "best.weights.h5", "last.weights.h5"
+
+Validate = Callable[[keras.Model], Mapping[str, float]]
 
 
 class TrainingState:
@@ -43,7 +43,6 @@ class TrainingState:
         network: keras.Model,
         optimizers: Sequence[keras.optimizers.Optimizer],
     ) -> None:
-        """Keep the parts; nothing is read or written yet."""
         self.directory = directory
         parts = {f"optimizer_{i}": optimizer for i, optimizer in enumerate(optimizers)}
         self._checkpoint = tf.train.Checkpoint(network=network, **parts)
@@ -51,26 +50,25 @@ class TrainingState:
     def save(self, epoch: int, record: dict[str, Any]) -> None:
         """Save the state after `epoch` (0-based); older states are removed afterwards."""
         final = self.directory / f"epoch-{epoch:04d}"
-        temporary = self.directory / f".{final.name}.tmp"
-        for leftover in (temporary, final):
+        for leftover in (final, *self.directory.glob(".tmp-*")):  # of a process that was killed
             shutil.rmtree(leftover, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        self._checkpoint.write(str(temporary / "state"))
-        (temporary / "record.json").write_text(json.dumps(record))
-        os.replace(temporary, final)
+        with replacing(final) as temporary:
+            temporary.mkdir()
+            self._checkpoint.write(str(temporary / "state"))
+            (temporary / "record.json").write_text(json.dumps(record))
         for older in self._complete()[:-1]:
             shutil.rmtree(older)
 
     def lend(self) -> None:
-        """Take part in a save of the chief's, from another worker, and keep nothing of it.
+        """Take part in the chief's save, as another worker, and keep nothing of it.
 
-        Statistics are held by all replicas in common; reading them takes all workers.
+        All replicas hold the statistics in common; reading them takes all workers.
         """
         with tempfile.TemporaryDirectory() as nowhere:
             self._checkpoint.write(str(Path(nowhere) / "state"))
 
     def restore(self) -> dict[str, Any] | None:
-        """Restore the newest state; return its record, or None where there is none."""
+        """Restore the newest state; return its record, or None if there is none."""
         complete = self._complete()
         if not complete:
             return None
@@ -81,11 +79,6 @@ class TrainingState:
         return sorted(self.directory.glob("epoch-*"))
 
 
-BEST, LAST = "best.weights.h5", "last.weights.h5"
-
-Validate = Callable[[keras.Model], Mapping[str, float]]
-
-
 @dataclass(frozen=True)
 class StageResult:
     """What a finished stage leaves behind.
@@ -93,11 +86,13 @@ class StageResult:
     Of several workers the chief alone has a history; the others' `best_epoch` is 0.
 
     Attributes:
+        network: with the weights of the last epoch.
         history: one record per epoch: `epoch` (1-based), losses, and what `validate` measured.
         best_epoch: the 1-based epoch with the highest monitored value; the earliest of equals.
         directory: holds the weights of the best and of the last epoch.
     """
 
+    network: keras.Model
     history: list[dict[str, float]]
     best_epoch: int
     directory: Path
@@ -110,7 +105,7 @@ class StageResult:
 
 def run_stage(
     trainer: Trainer,
-    steps: Callable[..., tf.data.Dataset],
+    steps: Steps,
     state: TrainingState,
     *,
     title: str,
@@ -119,12 +114,11 @@ def run_stage(
     directory: Path,
     validate: Validate,
     monitor: str,
-    measured: Callable[[], keras.Model] | None = None,
 ) -> StageResult:
     """Train a stage to its end, from wherever an earlier call was interrupted.
 
     Of several workers all train, and take part in saving the state; the chief alone validates,
-    writes and tells how far it is, and the others wait for it at the end of each epoch.
+    writes and says how far it is, and the others wait for it at the end of each epoch.
 
     Args:
         trainer: compiled, with the network at the stage's starting weights.
@@ -136,29 +130,24 @@ def run_stage(
         directory: where weights, history and TensorBoard logs are kept.
         validate: measures the network after each epoch.
         monitor: the measurement whose maximum makes an epoch the best.
-        measured: gives the network that is validated and whose weights are kept, with the weights
-            of now; the trainer's own by default.
 
     Returns:
-        The stage's result. The network is left with the weights of the last epoch.
+        The stage's result. The trainer's network is left with the weights of the last epoch.
 
     Raises:
         ClusterError: the workers do not see the same unfinished work.
     """
-    strategy = trainer.distribute_strategy
-    chief = is_chief(strategy)
-    measured = measured or (lambda: trainer.network)
+    team = team_of(trainer.distribute_strategy)
+    network_now = team.single(trainer.network)
     finished = directory / "history.json"
     if finished.exists():
         history = json.loads(finished.read_text())
-        with strategy.scope():
+        with team.scope():
             trainer.network.load_weights(directory / LAST)
-        agree(strategy, len(history), f"epochs finished under {directory}")
-        return StageResult(history, _best_epoch(history, monitor), directory)
-    if chief:
-        directory.mkdir(parents=True, exist_ok=True)
+        team.agree(len(history), f"epochs finished under {directory}")
+        return StageResult(network_now(), history, _best_epoch(history, monitor), directory)
     history = (state.restore() or {"history": []})["history"]
-    agree(strategy, len(history), f"epochs finished under {directory}")
+    team.agree(len(history), f"epochs finished under {directory}")
     with tqdm(
         total=epochs * steps_per_epoch,
         initial=len(history) * steps_per_epoch,
@@ -166,26 +155,31 @@ def run_stage(
         unit="step",
         mininterval=2.0,
         maxinterval=10.0,
-        disable=not chief,
+        disable=not team.is_chief,
     ) as bar:
-        epoch_end = _EpochEnd(history, state, directory, validate, monitor, bar, measured)
-        logs = keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False)
+        callbacks: list[keras.callbacks.Callback] = [_LendState(state)]
+        if team.is_chief:
+            directory.mkdir(parents=True, exist_ok=True)
+            epoch_end = _EpochEnd(history, state, directory, validate, monitor, bar, network_now)
+            logs = keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False)
+            callbacks = [_StepBar(bar), epoch_end, logs]
         trainer.fit(
-            steps(first_epoch=len(history)),
+            team.divided(steps)(first_epoch=len(history)),
             initial_epoch=len(history),
             epochs=epochs,
             steps_per_epoch=steps_per_epoch,
-            callbacks=[_Progress(bar), epoch_end, logs] if chief else [_StateOnly(state)],
+            callbacks=callbacks,
             verbose=0,
         )
-    if not chief:
-        return StageResult([], 0, directory)
-    _save_weights(measured(), directory / LAST)
+    network = network_now()
+    if not team.is_chief:
+        return StageResult(network, [], 0, directory)
+    _save_weights(network, directory / LAST)
     write_json(finished, history)
-    return StageResult(history, _best_epoch(history, monitor), directory)
+    return StageResult(network, history, _best_epoch(history, monitor), directory)
 
 
-class _Progress(keras.callbacks.Callback):
+class _StepBar(keras.callbacks.Callback):
     """Moves the bar; shows the running loss."""
 
     def __init__(self, bar: tqdm) -> None:
@@ -197,7 +191,7 @@ class _Progress(keras.callbacks.Callback):
         self.bar.update()
 
 
-class _StateOnly(keras.callbacks.Callback):
+class _LendState(keras.callbacks.Callback):
     """Takes part in saving the state, which needs all workers, and writes nothing."""
 
     def __init__(self, state: TrainingState) -> None:
@@ -223,15 +217,15 @@ class _EpochEnd(keras.callbacks.Callback):
         validate: Validate,
         monitor: str,
         bar: tqdm,
-        measured: Callable[[], keras.Model],
+        network_now: Callable[[], keras.Model],
     ) -> None:
         super().__init__()
         self.history, self.state, self.directory = history, state, directory
         self.validate, self.monitor, self.bar = validate, monitor, bar
-        self.measured = measured
+        self.network_now = network_now
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        network = self.measured()
+        network = self.network_now()
         losses = {name: float(value) for name, value in (logs or {}).items()}
         measured = {name: float(value) for name, value in self.validate(network).items()}
         # Keras hands one dictionary to all callbacks: what is added here reaches TensorBoard.

@@ -1,7 +1,4 @@
-"""A thin Keras model around a network and its objective, so that `fit` does the rest.
-
-What a training step minimises.
-"""
+"""What a training step minimises, and a thin Keras model that lets `fit` do the rest."""
 
 from __future__ import annotations
 
@@ -14,9 +11,11 @@ import tensorflow as tf
 
 from asen_tf.config import ExperimentConfig
 from asen_tf.losses import alignment_loss, batch_all_terms, metric_loss, triplet_ranking_loss
-from asen_tf.training.cluster import part_of_mean, times_replicas, total
+from asen_tf.training.cluster import equal_share
 
 Tensors = Mapping[str, tf.Tensor]
+
+# === What is minimised ===
 
 
 class Objective(Protocol):
@@ -27,7 +26,8 @@ class Objective(Protocol):
     def __call__(self, batch: Tensors, outputs: Tensors) -> dict[str, tf.Tensor]:
         """Return a scalar for each of `names`; `loss` is the one that is minimised.
 
-        Of several replicas, each returns its part: the parts of a step add up to its losses.
+        Of several replicas, each returns the losses of its groups; their mean over all replicas
+        must be the loss of the step.
         """
 
 
@@ -35,8 +35,8 @@ class Objective(Protocol):
 class SimilarityObjective:
     """The weighted sum of ranking and alignment losses that a configuration names.
 
-    `1.0 global + 0.1 local + 0.1 alignment` in the paper. Each term is there only for embeddings
-    that are trained, so stage 1 minimises the global ranking loss alone.
+    `1.0 global + 0.1 local + 0.1 alignment` in the paper. Only embeddings that are trained have
+    their terms, so stage 1 minimises the global ranking loss alone.
 
     Attributes:
         config: margin, weights and sampling.
@@ -65,35 +65,33 @@ class SimilarityObjective:
         losses = {name: self._ranking(batch, outputs[name]) for name in self.embeddings}
         weights = {"global": config.global_loss_weight, "local": config.local_loss_weight}
         if self.aligned:
-            aligned = alignment_loss(outputs["global"], outputs["local"])
-            losses["alignment"] = part_of_mean(aligned)
+            losses["alignment"] = alignment_loss(outputs["global"], outputs["local"])
             weights["alignment"] = config.alignment_loss_weight
         weighted = tf.add_n([weights[name] * loss for name, loss in losses.items()])
         return {"loss": weighted, **losses}
 
     def _ranking(self, batch: Tensors, embeddings: tf.Tensor) -> tf.Tensor:
         if self.config.loss != "triplet":
-            mean = metric_loss(
+            return metric_loss(
                 self.config.loss,
                 embeddings,
                 batch["value"],
                 margin=self.config.margin,
                 images_per_value=self.config.images_per_value,
             )
-            return part_of_mean(mean)
         if self.config.sampling == "batch_all":
-            # The mean runs over the active triplets of all replicas, who have not equally many.
+            # The mean runs over the active triplets of all replicas, which have not equally many.
             cost, active = batch_all_terms(embeddings, batch["value"], self.config.margin)
-            return cost / tf.maximum(total(active), 1.0)
-        return part_of_mean(triplet_ranking_loss(embeddings, self.config.margin))
+            return cost / equal_share(active, least=1.0)
+        return triplet_ranking_loss(embeddings, self.config.margin)
 
 
 class ClassificationObjective:
-    """Cross-entropy of each labelled attribute's value, and the share of right answers.
+    """Cross-entropy of each labelled attribute's value, and the share of correct answers.
 
     Rows of the batch carry `value` `(G, A)`: the value of each attribute, -1 where not labelled.
-    The loss is the mean over attributes of the mean over their labelled images: an attribute that
-    few images carry counts as much as another. The accuracy is over all labels.
+    The loss is the mean over attributes of the mean over their labelled images: an attribute with
+    few labelled images counts as much as any other. The accuracy is over all labels.
     """
 
     names = ("loss", "accuracy")
@@ -117,6 +115,9 @@ class ClassificationObjective:
         }
 
 
+# === What minimises it ===
+
+
 class Trainer(keras.Model):
     """Trains a network on grouped batches by a given objective.
 
@@ -133,7 +134,6 @@ class Trainer(keras.Model):
     """
 
     def __init__(self, network: keras.Model, objective: Objective, **kwargs: Any) -> None:
-        """Wrap the network; see the class."""
         super().__init__(**kwargs)
         self.network = network
         self.objective = objective
@@ -144,7 +144,7 @@ class Trainer(keras.Model):
     def call(
         self, batch: Mapping[str, tf.Tensor], training: bool | None = None
     ) -> dict[str, tf.Tensor]:
-        """Run the network on the flattened groups; see the class."""
+        """Run the network on the flattened groups."""
         groups = tf.shape(batch["value"])[:2]
         flat = {
             name: tf.reshape(tensor, tf.concat([[-1], tf.shape(tensor)[2:]], axis=0))
@@ -169,9 +169,10 @@ class Trainer(keras.Model):
         """Return the objective's `loss` and keep the means of all losses for the logs."""
         losses = self.objective(x, y_pred)
         for name, value in losses.items():
-            # A meter divides by its updates, one a replica; the parts of a loss are to add up.
-            self.meters[name].update_state(times_replicas(value))
-        return losses["loss"]
+            self.meters[name].update_state(value)
+        # Gradients of all replicas are added up: each minimises its share of the mean.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return losses["loss"] if replicas == 1 else losses["loss"] / replicas
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -16,7 +16,7 @@ from small_model import pictures
 from asen_tf.data.images import CachedImages, FileImages, ImageError
 from asen_tf.data.pipeline import training_steps
 from asen_tf.data.sampling import Plan
-from asen_tf.training.cluster import divided
+from asen_tf.training.cluster import ReplicaTeam, team_of
 
 STEPS, GROUPS, IMAGES, EPOCHS = 3, 4, 3, 2
 SHAPE = (STEPS, GROUPS, IMAGES)
@@ -54,7 +54,7 @@ def all_steps(views) -> partial:
 
 
 def of_worker(views, worker: int, *, workers: int = 2, replicas: int = 2) -> list[dict]:
-    steps = divided(all_steps(views), OneWorker(worker, workers, replicas))
+    steps = ReplicaTeam(OneWorker(worker, workers, replicas)).divided(all_steps(views))
     return list(steps(first_epoch=0).as_numpy_iterator())
 
 
@@ -85,7 +85,7 @@ def test_workers_read_disjoint_images_that_are_together_the_step(
 
 def test_one_replica_takes_steps_as_they_are() -> None:
     steps = all_steps(Memory(pictures(36, 4)))
-    assert divided(steps, tf.distribute.get_strategy()) is steps
+    assert team_of(tf.distribute.get_strategy()).divided(steps) is steps
 
 
 # === What is decoded ===

@@ -17,7 +17,7 @@ from asen_tf.data.pipeline import training_steps
 from asen_tf.data.sampling import Plan
 from asen_tf.losses import batch_all_loss, batch_all_terms
 from asen_tf.presets import smoke
-from asen_tf.training.cluster import check_division, part_of_mean, times_replicas, total
+from asen_tf.training.cluster import check_division, equal_share, team_of
 from data_prep.synthetic import make_dataset
 
 # 20 steps of both branches, at the paper's rate: faster ones let rounding grow.
@@ -88,10 +88,11 @@ def test_terms_of_parts_add_up_to_the_loss_of_the_whole() -> None:
 
 
 def test_one_replica_exchanges_nothing() -> None:
-    number = tf.constant(3.0)
-    assert part_of_mean(number) is number
-    assert times_replicas(number) is number
-    assert total(number) is number
+    network, team = object(), team_of(tf.distribute.get_strategy())
+    assert team.single(network)() is network
+    team.prepare(network, smoke(), plan=None)  # asks for nothing and leaves the network alone
+    assert float(equal_share(tf.constant(3.0), least=1.0)) == 3.0
+    assert float(equal_share(tf.constant(0.0), least=1.0)) == 1.0
 
 
 # === Their images ===

@@ -55,18 +55,23 @@ def test_interrupted_while_validating(unbroken, tmp_path: Path, epoch: int) -> N
     same(train(tmp_path, start=5.0), unbroken, tmp_path)
 
 
-def test_interrupted_between_the_best_weights_and_the_state(unbroken, tmp_path: Path) -> None:
-    # A file lies where the second epoch's state is to be written.
-    obstacle = tmp_path / "state" / ".epoch-0001.tmp"
-    obstacle.parent.mkdir()
-    obstacle.touch()
-    with pytest.raises(FileExistsError):
+def test_interrupted_between_the_best_weights_and_the_state(
+    unbroken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = TrainingState.save
+
+    def save_the_first(state: TrainingState, epoch: int, record: dict) -> None:
+        if epoch == 1:
+            raise RuntimeError("interrupted")
+        save(state, epoch, record)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="interrupted"):
+        patch.setattr(TrainingState, "save", save_the_first)
         train(tmp_path)
     best = Line(9.0)
     best.load_weights(tmp_path / BEST)
     assert parameters(best) == unbroken[2][1]  # the second epoch's, though its state is not there
-    assert states(tmp_path) == [".epoch-0001.tmp", "epoch-0000"]
-    obstacle.unlink()
+    assert states(tmp_path) == ["epoch-0000"]
     same(train(tmp_path, start=5.0), unbroken, tmp_path)
 
 
@@ -137,8 +142,9 @@ def test_half_written_state_does_not_count(tmp_path: Path) -> None:
     line = Line(1.0)
     state = TrainingState(tmp_path, line, [adam_of(line)])
     state.save(8, {"epoch": 8})
-    (tmp_path / ".epoch-0009.tmp").mkdir()
-    (tmp_path / ".epoch-0009.tmp" / "record.json").write_text('{"epoch": 9}')
+    half = tmp_path / ".tmp-0123abcd-epoch-0009"  # what a killed process leaves
+    half.mkdir()
+    (half / "record.json").write_text('{"epoch": 9}')
     assert state.restore() == {"epoch": 8}
     state.save(9, {"epoch": 9})
     assert state.restore() == {"epoch": 9}

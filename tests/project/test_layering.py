@@ -32,7 +32,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("production",),
         ("experiment", "measurement"),
         ("figures", "notebook", "pipeline", "report", "tables"),
-        ("cells", "tuning"),
+        ("schedule", "tuning"),
     ),
     "asen_apps": (
         ("search",),

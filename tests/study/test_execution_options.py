@@ -14,12 +14,12 @@ import pytest
 import tensorflow as tf
 
 from asen_study import experiment
-from asen_study.production import open_dataset, produce, strategy
+from asen_study.production import open_dataset, produce
 from asen_tf.config import ExperimentConfig
 from asen_tf.evaluation.evaluate import validate
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
-from asen_tf.training import phases, similarity, train
+from asen_tf.training import StageResult, Team, phases, similarity, train
 from asen_tf.training.similarity import loss_scaling
 from asen_tf.training.trainer import Trainer
 from data_prep.synthetic import make_dataset
@@ -62,8 +62,8 @@ def train_in_stages(config: ExperimentConfig, data: Path, folder: Path, *, stage
     """Train the first one or two stages as `experiment.run` does, but embed only once, at last."""
     dataset, tables, embedded = open_dataset(config, data), [], {}
 
-    def work(directory: Path, output: Path) -> None:
-        with strategy(config).scope():
+    def train_all(team: Team, directory: Path) -> StageResult:
+        with team.scope():
             model = build_model(config, dataset.attributes.names)
         for phase in phases(config)[:stages]:
             place = directory / phase.name
@@ -72,11 +72,12 @@ def train_in_stages(config: ExperimentConfig, data: Path, folder: Path, *, stage
             tables.append(stage.table().assign(stage=phase.name))
         if stages == 2:
             embedded.update(validate(dataset.split("valid"), batch=config.embed_batch)(model))
+        return stage
 
     Kept.trainers = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(similarity, "Trainer", Kept)
-        produce(folder / config.hash, config, dataset, work)
+        produce(folder / config.hash, config, dataset, train_all, lambda stage, output: None)
     return Steps(pd.concat(tables), embedded, Kept.trainers)
 
 

@@ -65,7 +65,7 @@ def test_failures_are_told_with_their_reasons_and_the_exit_status(folder: Path, 
         ("rerank", "asen_pp-seed0"),
         ("evidence", "asen_pp-seed0"),
     ):
-        assert f"== {name}: SKIPPED, for want of {needed}; why: " in done.stdout
+        assert f"== {name}: SKIPPED: needs {needed}; why: " in done.stdout
     failed = folder / "results/smoke/failed"
     names = ["asen_pp-seed0", "backbone-seed1", "asen_pp-seed1", "triplet-seed1"]
     names += ["evaluate", "rerank", "evidence"]

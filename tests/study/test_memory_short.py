@@ -13,7 +13,7 @@ from asen_study.production import open_dataset, produce
 from asen_tf.models.build import METHODS
 from asen_tf.models.relatives import TripletNetwork
 from asen_tf.presets import smoke
-from asen_tf.training import ClusterError, OutOfMemoryError, pretraining, remedies
+from asen_tf.training import ClusterError, OutOfMemoryError, Team, pretraining, remedies
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
 from asen_tf.training.pretraining import AttributeClassifier
 from asen_tf.training.trainer import Trainer
@@ -152,16 +152,18 @@ def test_a_run_that_needs_too_much_leaves_no_result_and_can_go_on(tmp_path: Path
     config, finished = smoke(), tmp_path / "results" / "run"
     dataset = open_dataset(config, tmp_path / "data")
 
-    def work(directory: Path, output: Path) -> None:
+    def train(team: Team, directory: Path) -> None:
         if not (directory / "tried").exists():
             (directory / "tried").touch()
             train_greedily()
+
+    def write(stage: None, output: Path) -> None:
         (output / "made").touch()
 
     with pytest.raises(OutOfMemoryError, match="memory is not enough; lower"):
-        produce(finished, config, dataset, work)
+        produce(finished, config, dataset, train, write)
     assert not finished.exists()
-    assert (produce(finished, config, dataset, work).path / "made").exists()
+    assert (produce(finished, config, dataset, train, write).path / "made").exists()
 
 
 def test_numpys_own_error_is_told_likewise_and_once() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from asen_study.runs import FinishedRun, Selection
+from asen_study.runs import Run, Selection
 from asen_study.tables import localisation_table, triplet_table
 from asen_study.tables.text import cells, source_note, summarise, to_latex, to_markdown
 from asen_tf.presets import quick
@@ -89,7 +89,8 @@ def test_the_note_shows_whether_files_differed_from_the_commit(modified: str) ->
         "code_fingerprint": "c" * 16,
         "data_fingerprint": "d" * 64,
     }
-    run = FinishedRun(Path("results/x/asen_pp-seed4-1"), {"seed": 4}, manifest)
+    contents = {"config.json": {"seed": 4}, "manifest.json": manifest}
+    run = Run(Path("results/x/asen_pp-seed4-1"), contents)
     note = source_note(Selection((run,), ("asen_pp",), {}), quick())
     assert f"commit 0123456789{modified};" in note
     assert "1 runs, seeds 4;" in note and "numpy 1.26.4" in note and "c" * 16 in note

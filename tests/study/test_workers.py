@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from asen_study import experiment
 from asen_tf.presets import smoke
-from asen_tf.training import ClusterError, agree, from_chief, is_chief
+from asen_tf.training import ClusterError, keeps_files, team_for
 from asen_tf.training.cluster import cluster_strategy
 from data_prep.synthetic import make_dataset
 
@@ -54,10 +54,10 @@ def test_a_run_of_many_workers_without_tf_config_says_so(monkeypatch, tmp_path) 
 
 
 def test_without_a_cluster_the_process_is_its_own_chief() -> None:
-    alone = tf.distribute.get_strategy()
-    assert is_chief(alone)
-    assert from_chief(alone, 7) == 7
-    agree(alone, 7, "number")
+    alone = team_for(smoke())
+    assert alone.is_chief and keeps_files()
+    assert alone.from_chief(7) == 7
+    alone.agree(7, "number")
 
 
 def test_too_late_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

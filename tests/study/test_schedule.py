@@ -1,4 +1,4 @@
-"""Cells of the matrix: a failure is kept and told, and stops nothing."""
+"""Cells of the matrix, trained side by side: a failure is reported, and stops nothing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from asen_study.cells import Attempt, Cell, Progress, Relay, failures
-from asen_study.pipeline import Step, Study
+from asen_study.pipeline import Attempt, Step, Study, failures
+from asen_study.runs import Places
+from asen_study.schedule import Cell, Countdown, Relay
 
 
 def cell(folder: Path, row: str = "csn", start: Attempt | None = None) -> Cell:
-    study = Study("smoke", "smoke", str(folder / "no data"), str(folder / "results"))
-    return Cell(study, row, 0, 1, Progress(2, 2), start)
+    study = Study("smoke", Places(folder / "no data", folder / "results", "smoke"))
+    return Cell(study, row, 0, 1, Countdown(2, 2), start)
 
 
 def test_a_failing_cell_is_told_and_kept_and_raises_nothing(
@@ -41,9 +42,9 @@ def test_without_its_backbone_a_cell_is_skipped_with_the_reason(
     start.failure.write_text("no data\n")
     waiting.attempt()
     said = capsys.readouterr().out
-    assert said == f"== csn-seed0: SKIPPED, for want of backbone-seed0; why: {start.failure}\n"
+    assert said == f"== csn-seed0: SKIPPED: needs backbone-seed0; why: {start.failure}\n"
     assert waiting.trial.failure.read_text() in said
-    assert waiting.progress.total == 1
+    assert waiting.countdown.total == 1
     assert failures([start, waiting.trial]) == [start.failure, waiting.trial.failure]
 
 
@@ -82,9 +83,9 @@ def test_the_relay_logs_everything_and_tells_of_epochs_alone(
     assert capsys.readouterr().out == "   [csn-seed0] training csn, epoch 1: loss 0.2\n"
 
 
-def test_progress_says_when_the_last_run_ends(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(total=6, jobs=2)
-    progress.tell("a", "finished", 60.0)
-    progress.tell("b", "finished", 180.0)  # 2 min on average, four left, two side by side
+def test_the_countdown_says_when_the_last_run_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    countdown = Countdown(total=6, jobs=2)
+    countdown.tell("a", "finished", 60.0)
+    countdown.tell("b", "finished", 180.0)  # 2 min on average, four left, two side by side
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "== b: finished after 3.0 min; 2 of 6 runs, about 4 min left"

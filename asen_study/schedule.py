@@ -1,0 +1,392 @@
+"""The schedule of a study: which notebooks run, after which others, and side by side.
+
+First the data; then, for each seed, the starting backbone and a training for each row of the
+matrix; then what reads the finished runs, and the report. `tasks` gives it as doit's tasks.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from asen_study import report
+from asen_study.matrix import MAIN, ROWS
+from asen_study.pipeline import Attempt, Step, Study, failures
+from asen_study.runs import Places
+
+Task = dict[str, Any]  # as doit takes it
+
+# === Profiles ===
+
+_READING = {"evaluate": 0.5, "rerank": 0.5, "evidence": 0.4, "results": 0.3}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a study renders and trains.
+
+    Attributes:
+        preset: the settings that its runs share.
+        data_dir: the directory of meta.json and the datasets.
+        images: how many images are drawn, and their side in px.
+        rows: of the matrix.
+        seeds: of each row.
+        minutes: that each step takes on two cores.
+    """
+
+    preset: str
+    data_dir: str
+    images: dict[str, int]
+    rows: Sequence[str]
+    seeds: Sequence[int]
+    minutes: dict[str, float]
+
+
+_QUICK = Profile(
+    preset="quick",
+    data_dir="data",
+    images={"images": 6000, "image_size": 320},
+    rows=MAIN,
+    seeds=(0,),
+    minutes={"data": 1.5, "backbone": 3.5, "train": 12, **_READING},
+)
+PROFILES = {
+    "quick": _QUICK,
+    "ablations": replace(
+        _QUICK,
+        rows=tuple(ROWS),
+        seeds=(0, 1, 2),
+        minutes={**_QUICK.minutes, "train": 200, "ablations": 3},
+    ),
+    "smoke": Profile(
+        preset="smoke",
+        data_dir="data/smoke",
+        images={"images": 160, "image_size": 96},
+        rows=MAIN,
+        seeds=(0,),
+        minutes={"data": 0.3, "backbone": 0.5, "train": 1, **_READING},
+    ),
+}
+
+
+# === Trainings ===
+
+
+@dataclass
+class Countdown:
+    """How many of a study's trainings are left, and for how long; reported after each one.
+
+    Attributes:
+        total: trainings that have to run.
+        jobs: trainings that run side by side.
+    """
+
+    total: int
+    jobs: int
+    _spent: list[float] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Say that a training is not tried, and why; it no longer counts."""
+        with self._lock:
+            self.total -= 1
+            print(f"== {name}: {why}", flush=True)
+
+    def tell(self, name: str, outcome: str, seconds: float) -> None:
+        """Count a training, say how it ended and when the last one will."""
+        with self._lock:
+            self._spent.append(seconds)
+            done = len(self._spent)
+            left = (self.total - done) * sum(self._spent) / done / self.jobs
+            print(
+                f"== {name}: {outcome} after {seconds / 60:.1f} min; {done} of {self.total} runs, "
+                f"about {left / 60:.0f} min left",
+                flush=True,
+            )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of the matrix with a seed, trained and evaluated by the training notebook.
+
+    Attributes:
+        study: the study it belongs to.
+        row: of `asen_study.matrix`.
+        seed: of the row's training.
+        threads: cores that it may use.
+        countdown: counts the study's cells.
+        start: makes the backbone that the run starts from.
+    """
+
+    study: Study
+    row: str
+    seed: int
+    threads: int
+    countdown: Countdown
+    start: Attempt | None = None
+
+    @property
+    def name(self) -> str:
+        """Row and seed; also a file name."""
+        return f"{self.row.replace('/', '-')}-seed{self.seed}"
+
+    @property
+    def step(self) -> Step:
+        """The notebook that it runs."""
+        chosen = {"method": self.row, "seed": self.seed, "threads": self.threads}
+        parameters = {"preset": self.study.preset, **chosen, **self.study.places.parameters}
+        return Step(self.study, "03_train", parameters, "run", f"-{self.name}")
+
+    @property
+    def trial(self) -> Attempt:
+        """The step, as one that may fail."""
+        return Attempt(self.step, self.name, self.start)
+
+    def is_current(self) -> bool:
+        """Return whether the present code has finished the run on the present data."""
+        return self.trial.settled(bool(self.step.made()) and self.step.executed.exists())
+
+    def attempt(self) -> None:
+        """Run the notebook; an error is kept and reported, and stops nothing else."""
+        if self.trial.skipped:
+            self.countdown.leave_out(self.name, self.trial.make())
+            return
+        log = self.study.places.study_dir / "logs" / f"{self.name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        print(f"== {self.row}, seed {self.seed}: starting; its output goes to {log}", flush=True)
+        with log.open("a", encoding="utf-8") as file:
+            outcome = self.trial.make(Relay(file, self.name), file)
+        self.countdown.tell(self.name, outcome, time.monotonic() - started)
+
+
+class Relay(io.TextIOBase):
+    """Writes everything into a log, and shows on the terminal how each epoch ended.
+
+    Args:
+        log: an open file.
+        name: goes before the lines on the terminal.
+    """
+
+    def __init__(self, log: TextIO, name: str) -> None:
+        self._log, self._name, self._line = log, name, ""
+
+    def write(self, text: str) -> int:
+        """Take a piece of output."""
+        self._log.write(text)
+        self._log.flush()
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            if ", epoch " in line:
+                print(f"   [{self._name}] {line}", flush=True)
+        return len(text)
+
+
+# === Tasks ===
+
+
+def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
+    """Give the tasks of a study, in the order in which they can run.
+
+    Args:
+        name: of the profile, and of the study's folder.
+        option: gives an option of the command line: `data_dir`, `results_dir`, `jobs` (trainings
+            side by side), `rows` and `seeds` (separated by commas); the second argument is what
+            holds where it is not given.
+    """
+    profile = PROFILES[name]
+    places = Places(option("data_dir", profile.data_dir), option("results_dir", "results"), name)
+    rows = option("rows", ",".join(profile.rows)).split(",")
+    seeds = option("seeds", ",".join(map(str, profile.seeds))).split(",")
+    schedule = _Schedule(
+        name,
+        profile,
+        Study(profile.preset, places),
+        rows=sorted(rows, key=lambda row: row != "asen_pp"),
+        seeds=[int(seed) for seed in seeds],
+        jobs=int(option("jobs", 1)),
+    )
+    yield schedule.data()
+    yield from schedule.trainings()
+    yield from schedule.readings()
+    yield schedule.page()
+    yield schedule.end()
+
+
+@dataclass
+class _Schedule:
+    """The tasks of a study, and what earlier ones leave for later ones.
+
+    Attributes:
+        name: of the profile, and of the study's folder.
+        profile: what the study makes.
+        study: where it makes it.
+        rows: of the matrix, in the order of their training.
+        seeds: of each row.
+        jobs: trainings side by side.
+        executed: executed notebooks that the report joins.
+        attempts: steps that may fail.
+        trained: names of the tasks that train.
+        main: the run that is evaluated on its own, if there is one.
+    """
+
+    name: str
+    profile: Profile
+    study: Study
+    rows: Sequence[str]
+    seeds: Sequence[int]
+    jobs: int
+    executed: list[Path] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
+    main: Attempt | None = None
+
+    def data(self) -> Task:
+        """Return the task that makes the data; everything needs it."""
+        parameters = {**self.profile.images, **self.study.places.parameters}
+        step = Step(self.study, "01_prepare_data", parameters)
+        self.executed.append(step.executed)
+        return self._step("data", "making and checking the data", step, step)
+
+    def trainings(self) -> Iterator[Task]:
+        """Give what runs start from, then the runs, side by side, each with its share of cores."""
+        threads = max((os.cpu_count() or 1) // self.jobs, 1)
+        countdown = Countdown(0, self.jobs)
+        for seed in self.seeds:
+            suffix = f"-seed{seed}" if len(self.seeds) > 1 else ""
+            parameters = {"preset": self.study.preset, "seed": seed, **self.study.places.parameters}
+            step = Step(self.study, "02_pretrain_backbone", parameters, "backbone", suffix)
+            start = Attempt(step, f"backbone-seed{seed}")
+            self.attempts.append(start)
+            if seed == self.seeds[0]:
+                self.executed.append(step.executed)
+            says = f"training the starting backbone, seed {seed}"
+            yield self._step("backbone", says, step, start, ["data", *self._before()])
+            for row in self.rows:
+                cell = Cell(self.study, row, seed, threads, countdown, start)
+                yield self._training(cell, f"backbone{suffix}")
+                if not cell.is_current():
+                    countdown.total += 1
+
+    def _training(self, cell: Cell, backbone: str) -> Task:
+        """Return the task that trains a cell, after its backbone."""
+        shares = cell.row.startswith("asen_pp/") and "asen_pp" in self.rows
+        first_stage = [f"train:asen_pp:{cell.seed}"] if shares else []
+        needs = [backbone, *first_stage, *self._before()]
+        if cell.row == "asen_pp" and cell.seed == self.seeds[0]:
+            self.main = cell.trial
+            self.executed.append(cell.step.executed)
+        self.attempts.append(cell.trial)
+        self.trained.append(f"train:{cell.row}:{cell.seed}")
+        return {
+            "name": self.trained[-1],
+            "doc": f"training {cell.row}, seed {cell.seed}",
+            "actions": [cell.attempt],
+            "uptodate": [cell.is_current],
+            "task_dep": self._after(needs),
+            "io": {"capture": False},
+        }
+
+    def _before(self) -> list[str]:
+        """Return the training that the next task waits for.
+
+        It is as many places before as run side by side: so one seed comes after the other, and an
+        unfinished study has whole seeds to show.
+        """
+        return self.trained[-self.jobs :][:1] if len(self.trained) >= self.jobs else []
+
+    def readings(self) -> Iterator[Task]:
+        """Give the steps that read finished runs, one after the other; the last writes tables."""
+        after = self.trained
+        for name, says, reader in self._readers():
+            yield self._step(name, says, reader.step, reader, after)
+            after = [name]
+            self.attempts.append(reader)
+            self.executed.append(reader.step.executed)
+
+    def _readers(self) -> list[tuple[str, str, Attempt]]:
+        """Return name, description and attempt of each step that reads finished runs."""
+        parameters = {"preset": self.study.preset, **self.study.places.parameters}
+        if self.name == "ablations":
+            ablations = Step(self.study, "06_ablations", parameters, "runs")
+            return [("ablations", "comparing all rows", Attempt(ablations, "ablations"))]
+        tables = Attempt(Step(self.study, "05_results", parameters, "runs"), "results")
+        written = [("results", "writing tables and figures", tables)]
+        if self.main is None:
+            return written
+        parameters["seed"] = self.main.step.parameters["seed"]
+        steps = [
+            ("evaluate", "evaluating, drawing", "04_evaluate"),
+            ("rerank", "re-ranking general results by an attribute", "07_rerank"),
+            ("evidence", "writing a sheet of design evidence", "08_design_evidence"),
+        ]
+        readings = [
+            (name, says, Attempt(Step(self.study, notebook, parameters, "run"), name, self.main))
+            for name, says, notebook in steps
+            if name != "rerank" or "triplet" in self.rows  # whose run makes the lists
+        ]
+        return [*readings, *written]
+
+    def page(self) -> Task:
+        """Return the task that writes the report, in the order of the notebooks."""
+        executed = sorted(self.executed, key=lambda path: path.name)
+        page = self.study.places.study_dir / "report.html"
+        return {
+            "name": "report",
+            "doc": "writing the HTML report (seconds)",
+            "actions": [(report.write, [executed, page])],
+            "targets": [page],
+            "uptodate": [(report.is_current, [executed, page])],
+            "task_dep": self._after([self.attempts[-1].name]),
+        }
+
+    def end(self) -> Task:
+        """Return the task that prints the results and what has failed."""
+        return {
+            "name": "show",
+            "doc": "printing the overall table and where everything is",
+            "actions": [(show, [self.attempts])],
+            "task_dep": self._after(["report"]),
+            "io": {"capture": False},
+        }
+
+    def _step(
+        self, name: str, says: str, step: Step, runs: Step | Attempt, after: Sequence[str] = ()
+    ) -> Task:
+        """Return the task of a notebook; the terminal shows when it starts."""
+        minutes = self.profile.minutes[name]
+        announcement = f"== {name}: {says}; about {minutes:g} min on two cores"
+        return {
+            "name": name + step.suffix,
+            "doc": f"{says} (about {minutes:g} min)",
+            "actions": [lambda: print(announcement, flush=True), runs.execute],
+            "targets": [step.executed],
+            "uptodate": [runs.is_current],
+            "task_dep": self._after(after),
+            "io": {"capture": False},  # steps run in threads, which share the terminal
+        }
+
+    def _after(self, names: Sequence[str]) -> list[str]:
+        return [f"{self.name}:{name}" for name in names]
+
+
+def show(attempts: Sequence[Attempt]) -> bool:
+    """Print the overall table, and which steps have failed; return whether none has.
+
+    Args:
+        attempts: of a study; the last one writes the tables.
+    """
+    if not attempts[-1].failure.exists():
+        report.show(attempts[-1].step.study.places.study_dir)
+    failed = failures(attempts)
+    for path in failed:
+        print(f"FAILED: {path.stem}; why: {path}", flush=True)
+    if failed:
+        print("Run the same command again to try these once more; nothing else is repeated.")
+    return not failed
