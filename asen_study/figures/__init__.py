@@ -8,7 +8,6 @@ from asen_study.figures.side_by_side import attention_side_by_side
 from asen_study.figures.spaces import all_spaces, attribute_spaces
 from asen_study.figures.style import keep, picture
 from asen_study.figures.sweeps import fusion_sweep, setting_sweep, training_bands
-from asen_study.figures.tuning import parallel_coordinates, setting_importance
 
 __all__ = [
     "Gallery",
@@ -24,11 +23,9 @@ __all__ = [
     "localisation_scores",
     "map_scores",
     "method_scores",
-    "parallel_coordinates",
     "picture",
     "pretraining_curves",
     "retrieval_strips",
-    "setting_importance",
     "setting_sweep",
     "training_bands",
     "value_counts",
