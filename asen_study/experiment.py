@@ -21,8 +21,7 @@ from asen_tf.data import AnnotationError
 from asen_tf.data.dataset import Dataset
 from asen_tf.evaluation.report import evaluate, validate
 from asen_tf.models import SimilarityModel, build_model, load_starting_weights
-from asen_tf.training import BEST, is_chief, pretrain_backbone, train, unreplicated
-from asen_tf.training import similarity as phases
+from asen_tf.training import BEST, is_chief, phases, pretrain_backbone, train, unreplicated
 
 # Settings that decide the pretrained backbone; runs that differ in others share it.
 _PRETRAIN_FIELDS = (

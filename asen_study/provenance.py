@@ -74,7 +74,8 @@ class _Source:
             if isinstance(node, ast.ImportFrom) and node.module and _file(root, node.module):
                 for alias in node.names:
                     inner = f"{node.module}.{alias.name}"
-                    place = (inner, "") if _file(root, inner) else (node.module, alias.name)
+                    is_module = _file(root, inner) and alias.name not in _bound(root, node.module)
+                    place = (inner, "") if is_module else (node.module, alias.name)
                     self.imports[alias.asname or alias.name] = place
 
     def named_in(self, node: ast.AST) -> Iterator[tuple[str, str]]:
@@ -99,6 +100,16 @@ class _Source:
             elif isinstance(part, ast.Name) and self.imports.get(part.id, ("", "unknown"))[1] == "":
                 part.id = "module"
         return ast.dump(node)
+
+
+@functools.cache
+def _bound(root: Path, module: str) -> frozenset[str]:
+    """Return the names that a module binds at its top; there they hide submodules of that name."""
+    path = _file(root, module)
+    body = ast.parse(path.read_text(encoding="utf-8")).body if path else []
+    imports = [node for node in body if isinstance(node, ast.ImportFrom)]
+    passed_on = [alias.asname or alias.name for node in imports for alias in node.names]
+    return frozenset([*passed_on, *(name for statement in body for name in _defined(statement))])
 
 
 def _file(root: Path, module: str) -> Path | None:

@@ -34,8 +34,7 @@ from asen_tf.config import ExperimentConfig
 from asen_tf.evaluation.report import validate
 from asen_tf.files import replacing, write_json
 from asen_tf.presets import quick
-from asen_tf.training import BEST, train
-from asen_tf.training import similarity as phases
+from asen_tf.training import BEST, phases, train
 
 EVERY = 20  # steps between validations
 STEPS, LONGER = 800, 2400  # of the other protocols, and of random triplets

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from small_model import NAMES, VIEW
 
-from asen_tf.layers import pixels as global_view
+from asen_tf.layers import global_view
 from asen_tf.models import AsenPlusPlus, SimilarityModel, build_model
 from asen_tf.presets import smoke
 

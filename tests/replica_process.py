@@ -30,8 +30,7 @@ def history(config, dataset, replicas: int, directory: Path) -> list[dict[str, f
 
     from asen_study.production import strategy
     from asen_tf.models import build_model
-    from asen_tf.training import similarity as phases
-    from asen_tf.training import train
+    from asen_tf.training import phases, train
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)

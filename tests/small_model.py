@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from asen_tf.layers import pixels as global_view
+from asen_tf.layers import global_view
 from asen_tf.models import AsenPlusPlus, build_model
 from asen_tf.presets import smoke
 

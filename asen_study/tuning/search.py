@@ -144,8 +144,8 @@ class Search:
             told = [f"{len(failed)} of {len(ended)} trials failed:", *map(self._reason, failed)]
             stopped = self._state().get("stopped") and len(ended) < self.make_oracle().expected
             if stopped or len(failed) == len(ended):
-                told += ["The search has stopped. Fix the cause and run it again to try them once"]
-                told += [f"more. The output of its processes is in {self.place / 'logs'}"]
+                advice = "Fix the cause and run the search again: failed trials are tried once more"
+                told += [f"The search has stopped. {advice}. See also {self.place / 'logs'}"]
                 raise SearchError("\n".join(told))
             print(*told, "Run the search again to try them once more.", sep="\n", flush=True)
 

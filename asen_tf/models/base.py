@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from asen_tf.layers import pixels as global_view
+from asen_tf.layers import global_view
 
 
 class PairInputs(NamedTuple):

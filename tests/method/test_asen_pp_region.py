@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 from small_model import THRESHOLD, VIEW, pictures, small_model, training_batch
 
-from asen_tf.layers import pixels as global_view
-from asen_tf.layers import region_boxes
+from asen_tf.layers import global_view, region_boxes
 from asen_tf.models import AsenPlusPlus, PairInputs
 
 

@@ -18,8 +18,7 @@ from small_model import pictures  # noqa: E402
 from torch_models import Asen2020, AsenPP, AsenV22020, Csn2020, Wrapped  # noqa: E402
 
 from asen_tf.backbones.checkpoints import CheckpointError  # noqa: E402
-from asen_tf.layers import crop_regions  # noqa: E402
-from asen_tf.layers import pixels as global_view  # noqa: E402
+from asen_tf.layers import crop_regions, global_view  # noqa: E402
 from asen_tf.models import build_model  # noqa: E402
 from asen_tf.presets import paper  # noqa: E402
 from asen_tf.weights import load_authors_checkpoint  # noqa: E402

@@ -19,8 +19,7 @@ from asen_tf.config import ExperimentConfig
 from asen_tf.evaluation.report import validate
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
-from asen_tf.training import similarity, train
-from asen_tf.training import similarity as phases
+from asen_tf.training import phases, similarity, train
 from asen_tf.training.similarity import loss_scaling
 from asen_tf.training.trainer import Trainer
 from data_prep.synthetic import make_dataset

@@ -9,7 +9,7 @@ from naive_models import attended, build, compare, features, gated, projected, z
 from naive_regions import Box, naive_box, naive_crop
 from small_model import NAMES, THRESHOLD, VIEW, pictures, training_batch
 
-from asen_tf.layers import pixels as global_view
+from asen_tf.layers import global_view
 from asen_tf.models import AsenPlusPlus, PairInputs
 
 MIDDLE = (VIEW // 4, VIEW // 4, 3 * VIEW // 4, 3 * VIEW // 4)  # the middle half of each side

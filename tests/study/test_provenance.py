@@ -51,6 +51,21 @@ def test_moving_merging_and_renaming_modules_keeps_it(tmp_path: Path) -> None:
     assert there == package(tmp_path / "before")
 
 
+def test_a_function_hides_the_module_of_its_name(tmp_path: Path) -> None:
+    entry = "from package.loss import loss\n\ndef run(x):\n    return loss(x)\n"
+
+    def made(root: Path, factor: int) -> str:
+        files = {
+            "package/__init__.py": "",
+            "package/experiment.py": entry,
+            "package/loss/__init__.py": "from package.loss.loss import loss\n",
+            "package/loss/loss.py": f"def loss(x):\n    return {factor} * x\n",
+        }
+        return fingerprint(root, files)
+
+    assert made(tmp_path / "a", 2) != made(tmp_path / "b", 3)
+
+
 def test_comments_docstrings_and_unreached_code_do_not_count(tmp_path: Path) -> None:
     said = _LOSSES.replace("    return", '    """Hinge."""\n    # as published\n    return')
     said = said.replace("    pass", "    return 1")
@@ -69,7 +84,8 @@ def test_a_change_of_a_constant_or_of_a_class_that_a_package_passes_on_counts(
 def test_the_own_fingerprint_covers_the_layers_and_not_the_presets(tmp_path: Path) -> None:
     def changed(folder: str, path: str, old: str, new: str) -> str:
         copy = tmp_path / folder
-        shutil.copytree(ROOT / "asen_tf", copy / "asen_tf")
+        for floor in ("asen_tf", "asen_study"):
+            shutil.copytree(ROOT / floor, copy / floor)
         text = (copy / path).read_text(encoding="utf-8")
         assert old in text
         (copy / path).write_text(text.replace(old, new), encoding="utf-8")

@@ -166,5 +166,5 @@ def test_a_shared_search_whose_trials_all_fail_ends_with_the_reason(folder: Path
     assert re.search(
         r"(\d) of \1 trials failed:\n  trial 1: \w+Error: .*\.work.*trial-1\.txt", said
     )
-    assert "Fix the cause and run it again" in said
+    assert "Fix the cause and run the search again" in said
     assert 3 <= len(search.ended_trials()) <= 4  # the other worker's, too

@@ -127,7 +127,7 @@ def test_a_search_that_has_stopped_says_why_and_where_more_is(tmp_path: Path) ->
     file = tmp_path / "failures" / "trial-2.txt"
     assert said[1] == f"  trial 2: OSError: No space left on device ({file})"
     assert said[3] == "  trial 4: no reason is known"
-    assert "stopped. Fix the cause" in said[4] and str(search.place / "logs") in said[5]
+    assert "stopped. Fix the cause" in said[4] and str(search.place / "logs") in said[4]
 
 
 def test_failed_trials_of_a_search_that_ended_are_told(tmp_path: Path, capsys) -> None:
