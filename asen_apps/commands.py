@@ -1,103 +1,206 @@
-"""The command line: `python -m asen_tf embed`, `index` or `search`; `--help` says more."""
+"""The command line: `asen embed`, `index`, `search`, `explore` and `weights`.
+
+Exit codes: 0 if all went well and every image was used; 2 if the user's input cannot be used, or
+part of it (an image, a model, a path, a name); 1 for a fault of this program; 130 after Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from asen_tf.files import replacing
 
+USED, FAULT, INPUT, INTERRUPTED = 0, 1, 2, 130
+
+Command = Callable[[argparse.Namespace], int]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0 when every image was used, else 1."""
-    parser = argparse.ArgumentParser(prog="asen")
-    commands = parser.add_subparsers(dest="command", required=True)
-    _add_embed(commands)
-    _add_index(commands)
-    _add_search(commands)
-    options = parser.parse_args(arguments)
-    if options.command == "embed" and options.out.suffix != ".npz":
-        parser.error(f"the vectors' file must end in .npz; got {options.out}")
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="asen",
+        description="Use a trained model: embed images, search them by attribute, explore a study.",
+        epilog="`asen COMMAND --help` says more about a command.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_embed, _add_index, _add_search, _add_explore, _add_weights):
+        add(commands)
+    options, rest = parser.parse_known_args(arguments)
+    if options.command == "explore":
+        options.rest = rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     try:
-        return {"embed": _embed, "index": _index, "search": _search}[options.command](options)
-    except ValueError as error:  # of a model, an image, an index, a name: each says what to do
-        print(error, file=sys.stderr)
-        return 1
+        return options.run(options)
+    except KeyboardInterrupt:
+        return _told("interrupted", INTERRUPTED)
     except OSError as error:
-        print(f"cannot read or write: {error}; give another path", file=sys.stderr)
-        return 1
+        return _told(f"cannot read or write: {error}; give another path", INPUT)
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        if isinstance(error, ValueError) and _is_ours(Path(frame.filename)):
+            return _told(str(error), INPUT)  # each of our own errors says what to do
+        place = f"{Path(frame.filename).name}, line {frame.lineno}"
+        what = f"{type(error).__name__} in {place}: {error}"
+        return _told(f"a fault of this program, not of your input; please report it: {what}", FAULT)
+
+
+def _is_ours(file: Path) -> bool:
+    project = Path(__file__).parents[1]
+    return any(file.is_relative_to(project / floor) for floor in ("asen_tf", "asen_apps"))
+
+
+def _told(sentence: str, code: int) -> int:
+    print(sentence, file=sys.stderr)
+    return code
+
+
+# === The commands and their options ===
+
+
+def _add(
+    commands: argparse._SubParsersAction, run: Command, name: str, summary: str, description: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=description)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def _add_embed(commands: argparse._SubParsersAction) -> None:
-    embed = commands.add_parser(
-        "embed",
-        help="embed image files",
-        description="Embed image files with a saved model. The archive holds `vectors`, one "
-        "row per image and attribute, length 1; `paths`; and `attributes`.",
+    description = (
+        "Embed image files with a saved model. The archive holds `vectors`, one row per image and "
+        "attribute, of length 1; `paths`; and `attributes`."
     )
-    _add_model(embed)
-    embed.add_argument("images", type=Path, nargs="+", help="image files")
-    _add_choices(embed)
-    embed.add_argument("--out", type=Path, required=True, help="the .npz file to write")
+    embed = _add(commands, _embed, "embed", "write the vectors of image files", description)
+    _add_images(embed)
+    embed.add_argument(
+        "--out", type=_ending(".npz"), required=True, metavar="FILE", help="the .npz file to write"
+    )
 
 
 def _add_index(commands: argparse._SubParsersAction) -> None:
-    index = commands.add_parser(
-        "index",
-        help="make a catalogue of image files that can be searched",
-        description="Embed image files with a saved model, and write an index of them to a "
-        "folder. An index that is there is replaced as a whole.",
+    description = (
+        "Embed image files with a saved model, and write an index of them to a folder. An index "
+        "that is there already is replaced as a whole."
     )
-    _add_model(index)
-    index.add_argument("images", type=Path, nargs="+", help="image files")
-    _add_choices(index)
+    index = _add(commands, _index, "index", "make a searchable catalogue of images", description)
+    _add_images(index)
     index.add_argument(
-        "--backend", default="auto", help="auto, exact, hnsw, or a Milvus address; default auto"
+        "--backend",
+        default="auto",
+        help="auto, exact, hnsw, or a Milvus address (default: %(default)s)",
     )
     index.add_argument(
-        "--dtype", default="float32", help="float16 halves the size; default float32"
+        "--dtype",
+        default="float32",
+        help="float16 halves the size (default: %(default)s)",
     )
-    index.add_argument("--out", type=Path, required=True, help="the folder to write")
+    index.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="the folder to write"
+    )
 
 
 def _add_search(commands: argparse._SubParsersAction) -> None:
-    search = commands.add_parser(
-        "search",
-        help="find the images of an index that are most alike a given one",
-        description="Print one line per hit, best first, separated by tabs: score, id, image, "
-        "and the cosine of each attribute.",
+    description = (
+        "Print one line per hit, best first, separated by tabs: score, id, image, and the cosine "
+        "of each attribute."
     )
-    search.add_argument("index", type=Path, help="a folder that `index` wrote")
+    search = _add(commands, _search, "search", "find the images most like a given one", description)
+    search.add_argument("index", type=Path, metavar="INDEX", help="a folder that `index` wrote")
     _add_model(search)
-    search.add_argument("image", type=Path, help="the image to compare with")
+    search.add_argument("image", type=Path, metavar="IMAGE", help="the image to compare with")
     search.add_argument(
         "--attribute",
         action="append",
         required=True,
         metavar="NAME[=WEIGHT]",
-        help="repeat for a weighted sum; weight 1 if none is given",
+        help="what to compare; repeat it for a weighted sum (default weight: 1)",
     )
-    search.add_argument("-k", type=int, default=10, help="how many; default 10")
-    search.add_argument("--root", type=Path, help="the images' folder, if it has moved")
+    search.add_argument("-k", type=int, default=10, help="how many hits (default: %(default)s)")
+    search.add_argument(
+        "--root", type=Path, metavar="FOLDER", help="where the images are, if they have moved"
+    )
+
+
+def _add_explore(commands: argparse._SubParsersAction) -> None:
+    explore = commands.add_parser(
+        "explore", help="search a study's test images in the browser", add_help=False
+    )
+    explore.set_defaults(run=_explore)  # it parses its own options
+
+
+def _add_weights(commands: argparse._SubParsersAction) -> None:
+    description = "Put the weights of an authors' PyTorch checkpoint into a model of this package."
+    weights = _add(commands, _weights, "weights", "convert an authors' checkpoint", description)
+    weights.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="the authors' .pth.tar file"
+    )
+    weights.add_argument(
+        "out", type=_ending(".keras"), metavar="OUT", help="the .keras file to write"
+    )
+    weights.add_argument(
+        "--method",
+        choices=("asen_pp", "asen", "asen_v2", "csn"),
+        default="asen_pp",
+        help="the method of the checkpoint (default: %(default)s)",
+    )
+    weights.add_argument(
+        "--dataset",
+        default="FashionAI",
+        help="the dataset's name in meta.json (default: %(default)s)",
+    )
+    weights.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        metavar="FOLDER",
+        help="where meta.json is (default: %(default)s)",
+    )
+    weights.add_argument(
+        "--attributes",
+        nargs="+",
+        metavar="NAME",
+        help="the attributes in the order of training, if there is no meta.json",
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a .keras file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
 
 
-def _add_choices(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--attribute", action="append", help="repeat for several; all by default")
-    parser.add_argument("--embedding", help="global, local or fused; the best one by default")
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files")
+    parser.add_argument(
+        "--attribute", action="append", metavar="NAME", help="repeat it for several (default: all)"
+    )
+    parser.add_argument(
+        "--embedding", help="global, local or fused (default: the best that the model has)"
+    )
+
+
+def _ending(suffix: str) -> Callable[[str], Path]:
+    def path(text: str) -> Path:
+        if not text.endswith(suffix):
+            raise argparse.ArgumentTypeError(f"the file's name must end in {suffix}; got {text}")
+        return Path(text)
+
+    return path
+
+
+# === What they do ===
 
 
 class _Broken(list):
-    """Counts the images that cannot be used, and tells of each."""
+    """The errors of images that cannot be used; each is printed as it arrives."""
 
     def __call__(self, error: Exception) -> None:
         self.append(error)
@@ -106,7 +209,7 @@ class _Broken(list):
     def end(self, line: str) -> int:
         """Print the last line; return the exit code."""
         print(line + (f"; {len(self)} images left out" if self else ""))
-        return int(bool(self))
+        return INPUT if self else USED
 
 
 def _embed(options: argparse.Namespace) -> int:
@@ -152,7 +255,7 @@ def _index(options: argparse.Namespace) -> int:
     try:
         index.save(options.out)
     finally:
-        index.drop_unsaved()  # of Milvus, which a failed saving would leave there
+        index.drop_unsaved()  # from Milvus, where a failed save would leave them
     names = options.attribute or index.attribute_names
     return broken.end(f"{options.out}: {len(index)} images, {len(names)} attributes")
 
@@ -162,12 +265,12 @@ def _search(options: argparse.Namespace) -> int:
     from asen_tf.embedder import Embedder
 
     weights = {}
-    for asked in options.attribute:
-        name, _, weight = asked.partition("=")
+    for argument in options.attribute:
+        name, _, weight = argument.partition("=")
         try:
             weights[name] = float(weight) if weight else 1.0
         except ValueError:
-            raise ValueError(f"--attribute is NAME or NAME=WEIGHT; got {asked!r}") from None
+            raise ValueError(f"--attribute is NAME or NAME=WEIGHT; got {argument!r}") from None
     index = AttributeIndex.load(options.index, Embedder.load(options.model), root=options.root)
     try:
         for hit in index.search(options.image, weights, options.k):
@@ -175,7 +278,40 @@ def _search(options: argparse.Namespace) -> int:
             print(f"{hit.score:.4f}\t{hit.id}\t{hit.image}\t{parts}")
     finally:
         index.drop_unsaved()  # vectors of an attribute that was not embedded before
-    return 0
+    return USED
+
+
+def _explore(options: argparse.Namespace) -> int:
+    from asen_apps.explorer.__main__ import main as explore
+
+    return INPUT if explore(options.rest) else USED  # it fails only if there is nothing to show
+
+
+def _weights(options: argparse.Namespace) -> int:
+    from asen_tf.data import AnnotationError, read_meta
+    from asen_tf.models import build_model
+    from asen_tf.presets import preset
+    from asen_tf.weights import load_authors_checkpoint
+
+    attributes = options.attributes
+    if not attributes:
+        if not (options.data / "meta.json").exists():
+            raise AnnotationError(
+                "the model needs its attributes' names, which are in meta.json",
+                path=options.data / "meta.json",
+                got="no such file",
+                remedy="give its folder by --data, or the names in their order by --attributes",
+            )
+        attributes = read_meta(options.data, options.dataset).names
+    config = preset("paper").override(method=options.method, dataset=options.dataset)
+    model = build_model(config, attributes)
+    unused = load_authors_checkpoint(options.checkpoint, model)
+    with replacing(options.out) as temporary:
+        model.save(temporary)
+    print(f"{options.out}: {options.method}, {', '.join(attributes)}")
+    if unused:
+        print(f"not used by the method ({len(unused)} arrays): {', '.join(unused)}")
+    return USED
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from asen_study.runs import Run
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import AnnotationError
 from asen_tf.data.dataset import Dataset
-from asen_tf.evaluation.report import evaluate, validate
+from asen_tf.evaluation.evaluate import evaluate, validate
 from asen_tf.models import SimilarityModel, build_model, load_starting_weights
 from asen_tf.training import BEST, is_chief, phases, pretrain_backbone, train, unreplicated
 

@@ -20,7 +20,7 @@ from asen_study.production import open_dataset
 from asen_study.runs import Run
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
-from asen_tf.evaluation.report import evaluate
+from asen_tf.evaluation.evaluate import evaluate
 from asen_tf.files import file_digest, replacing, write_json
 from asen_tf.models import SimilarityModel, load_saved
 from asen_tf.models.build import METHODS
@@ -42,7 +42,7 @@ def measure(
     trained with its settings, leave it out.
 
     Args:
-        model_file: a `.keras` file, of `python -m asen_tf.weights`, for example.
+        model_file: a `.keras` file, of `asen weights`, for example.
         config: names the dataset, and how to read and measure it. What the model is, and the sizes
             that it wants, are the file's; settings of training play no part.
         data_dir: the directory of meta.json and the datasets.

@@ -1,14 +1,13 @@
-"""What a notebook needs around its prose: quiet libraries, and parameters that are checked.
+"""The setup of a notebook: its working directory, less logging, and checked parameters.
 
-Papermill sets any name it is given, known or not, and only warns; and a notebook in JupyterLab
-starts in the folder it lies in. Both are put right here, so that `-p marign 0.3` fails and a
-relative path means the same from everywhere.
+Papermill sets any name that it is given and only warns about unknown ones, and JupyterLab starts a
+notebook in the notebook's own folder. Here `-p marign 0.3` becomes an error, and relative paths
+always start at the project's root.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asen_study import matrix
-from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.config import ConfigError, ExperimentConfig, did_you_mean
 from asen_tf.presets import preset
 
 ROOT = Path(__file__).parents[1]
@@ -27,12 +26,12 @@ _KNOWN_WARNINGS = (
 
 
 def prepare(*, threads: int | None = None) -> None:
-    """Take relative paths from the project's root, and hide warnings that ask nothing of anybody.
+    """Change to the project's root if in `notebooks`, and hide warnings users cannot act on.
 
-    To be called first: TensorFlow reads its log level and its threads when it is imported.
+    Call this first: TensorFlow reads its log level and number of threads when it is imported.
 
     Args:
-        threads: cores that TensorFlow may use; None leaves it all of them.
+        threads: cores that TensorFlow may use; all of them when None.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if threads is not None:
@@ -48,24 +47,23 @@ def parameters(namespace: Mapping[str, Any], *, also: Iterable[str] = ()) -> dic
     """Return a notebook's parameters by name.
 
     Args:
-        namespace: the notebook's `globals()`, after the cell of parameters, whose lines read
+        namespace: the notebook's `globals()`, after the parameters cell, whose lines read
             `name: type = value`.
-        also: names that papermill may set although the cell does not list them.
+        also: further names that papermill may set although the cell does not list them.
 
     Returns:
-        The values of all names listed, and of those set among `also`.
+        The values of all names in the cell, and of those in `also` that papermill has set.
 
     Raises:
-        ConfigError: papermill set a name that is neither listed nor among `also`, or a listed one
-            to a value of another type.
+        ConfigError: papermill has set a name that is neither in the cell nor in `also`, or a value
+            of the wrong type.
     """
     listed = dict(namespace.get("__annotations__", {}))
     injected = _injected_names(namespace.get("In", ()))
     known = [*listed, *also]
     for name in injected:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            hint = did_you_mean(name, known)
             raise ConfigError(f"{name!r} is not a parameter of this notebook; {hint}")
     for name, kind in listed.items():
         value = namespace[name]
@@ -79,18 +77,18 @@ def parameters(namespace: Mapping[str, Any], *, also: Iterable[str] = ()) -> dic
 
 
 def configuration(namespace: Mapping[str, Any]) -> ExperimentConfig:
-    """Return the configuration that a notebook's parameters ask for.
+    """Return the configuration that a notebook's parameters describe.
 
-    The parameter `preset` names the start; `method` a row of `asen_study.matrix`, such as "csn" or
-    "asen_pp/no_asa"; every other one that is a setting of `ExperimentConfig`, and is not None,
-    overrides both. Papermill may set all settings, also those that the cell of parameters does not
-    list.
+    It starts from the parameter `preset`. `method` names a row of `asen_study.matrix`, such as
+    "csn" or "asen_pp/no_asa". Every other parameter that is a setting of `ExperimentConfig`, and is
+    not None, overrides both. Papermill may set any setting, even if the parameters cell does not
+    list it.
 
     Args:
         namespace: the notebook's `globals()`.
 
     Raises:
-        ConfigError: for an unknown name, or a value that breaks its setting's rule.
+        ConfigError: a name is unknown, or a value breaks its setting's rule.
     """
     settings = ExperimentConfig().to_dict()
     values = parameters(namespace, also=settings)
@@ -102,7 +100,7 @@ def configuration(namespace: Mapping[str, Any]) -> ExperimentConfig:
 
 
 def _injected_names(inputs: Iterable[str]) -> list[str]:
-    """Return the names that papermill's cell assigns, from the sources of the cells run so far."""
+    """Return the names assigned in papermill's cell, given the source of all cells run so far."""
     sources = [source for source in inputs if source.startswith(_INJECTED)]
     body = ast.parse(sources[-1]).body if sources else []
     return [

@@ -1,4 +1,4 @@
-"""The HTML report of a study, and what the terminal says at its end."""
+"""The HTML report of a study, and its summary in the terminal."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from nbconvert import HTMLExporter
 from asen_tf.files import write_text
 
 _PREPROCESSORS = ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]
-# The template of JupyterLab without the scripts that it takes from the internet: nothing here needs
-# them, and the page forbids itself all others. Its pictures get the alternative texts of their own.
+# JupyterLab's template without the scripts that it loads from the internet: nothing here needs
+# them, and the page's own policy forbids any others. Pictures get their alternative texts.
 _TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}
@@ -35,24 +35,24 @@ content="default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-in
 
 
 def write(executed: Sequence[Path], page: Path) -> None:
-    """Join executed notebooks into one HTML page; code and progress bars are left out.
+    """Join executed notebooks into one HTML page, without code and progress bars.
 
-    The page needs nothing else: pictures are in it, with the alternative texts that their outputs
-    have, and it loads and runs nothing.
+    The page is self-contained: it holds the pictures with their alternative texts, and it loads
+    and runs nothing.
 
     Args:
-        executed: the notebooks, in the order in which they are read. Of one that is not there,
-            because its step failed, the page says so.
+        executed: the notebooks, in reading order. If one is missing because its step failed, the
+            page says so.
         page: the HTML file.
     """
     report = nbformat.v4.new_notebook(metadata={"title": f"Study {page.parent.name}"})
     for path in executed:
         if not path.exists():
-            failed = f"**{path.stem} failed in this study: there is nothing to show of it.**"
+            failed = f"**{path.stem} failed in this study: there is nothing to show.**"
             report.cells.append(nbformat.v4.new_markdown_cell(failed))
             continue
         for cell in nbformat.read(path, as_version=4).cells:
-            cell["id"] = f"cell-{len(report.cells)}"  # every notebook counts its own
+            cell["id"] = f"cell-{len(report.cells)}"  # notebooks count from 0, each on its own
             if cell.cell_type == "markdown":
                 cell.source = _with_formulas(cell.source)
             elif cell.cell_type == "code":  # progress bars and TensorFlow's messages
@@ -69,12 +69,12 @@ def write(executed: Sequence[Path], page: Path) -> None:
 
 
 def _described(picture: str, alt: str | None) -> str:
-    """Give the one `<img>` of a piece of HTML its alternative text, where there is one."""
+    """Give the one `<img>` in a piece of HTML its alternative text, if there is one."""
     return picture if alt is None else picture.replace("<img ", f'<img alt="{escape(alt)}" ', 1)
 
 
 def _with_formulas(markdown: str) -> str:
-    """Replace LaTeX formulas by MathML: MathJax, nbconvert's way, would come from the internet."""
+    """Replace LaTeX by MathML: nbconvert's MathJax would be loaded from the internet."""
 
     def formula(found: re.Match[str]) -> str:
         display = "block" if found["block"] else "inline"
@@ -90,7 +90,7 @@ def is_current(executed: Sequence[Path], page: Path) -> bool:
 
 
 def show(place: Path) -> None:
-    """Print a study's overall MAP by method and embedding, where everything is, and what is next.
+    """Print a study's overall MAP by method and embedding, where its files are, and what is next.
 
     Args:
         place: the study's directory.

@@ -8,7 +8,7 @@ import importlib
 import sys
 from typing import Any
 
-from asen_tf.compatibility import check_versions, installed_version
+from asen_tf.compatibility import check_versions, installed_version, name_new_places
 
 __version__ = "0.1.0"
 
@@ -17,6 +17,7 @@ check_versions(
     keras=installed_version("keras"),
     tensorflow=installed_version("tensorflow"),
 )
+name_new_places()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
-"""The old door of the command line: `python -m asen_tf embed ...` is `asen embed ...` now."""
+"""The old name of the command line: `python -m asen_tf embed ...` is now `asen embed ...`."""
 
 import importlib
 import sys
 
 if __name__ == "__main__":
-    print("python -m asen_tf is now: asen (see `asen --help`)", file=sys.stderr)
+    print("`python -m asen_tf` is now called `asen`; see `asen --help`", file=sys.stderr)
     sys.exit(importlib.import_module("asen_apps.commands").main())  # a floor above this one

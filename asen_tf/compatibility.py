@@ -1,4 +1,4 @@
-"""The versions that the package is written for, and the check of them.
+"""The versions that the package is written for, and what its modules were called before.
 
 Keras 3 changed what custom layers, training loops and saved files look like, and TensorFlow Addons
 ends with TensorFlow 2.15: under other versions the code would fail late and obscurely, or give
@@ -8,7 +8,10 @@ importing TensorFlow to learn its version would take seconds.
 
 from __future__ import annotations
 
+import importlib.abc
 import importlib.metadata
+import sys
+from typing import Any
 
 PYTHON = (3, 11)
 KERAS = "2.15"
@@ -59,3 +62,50 @@ def check_versions(
 
 def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(str(number) for number in version)
+
+
+# Where modules of version 0.1 are now; a package's modules are looked for in the new package.
+MOVED = {
+    "annotations": "asen_tf.data",
+    **dict.fromkeys(("comparison", "intervals"), "asen_tf.evaluation.intervals"),
+    "activity": "asen_tf.files",
+    "branches": "asen_tf.models",
+    "checkpoints": "asen_tf.backbones.checkpoints",
+    "metric_losses": "asen_tf.losses",
+    "ranking": "asen_tf.evaluation",
+    **dict.fromkeys(("experiment", "production", "starts"), "asen_study.experiment"),
+    **dict.fromkeys(("results", "studies"), "asen_study.runs"),
+    **dict.fromkeys(("cells", "pipeline"), "asen_study.pipeline"),
+    **{
+        name: f"asen_study.{name}"
+        for name in (
+            *("figures", "matrix", "measurement", "notebook", "provenance", "report", "tables"),
+            "tuning",
+        )
+    },
+    "overlays": "asen_study.figures",
+    "evidence": "asen_apps.evidence",
+    "explorer": "asen_apps.explorer",
+    "reranking": "asen_apps.rerank",
+    "retrieval": "asen_apps.search",
+}
+
+
+class _MovedModules(importlib.abc.MetaPathFinder):
+    """Says where a module is now, when its old name is imported and nothing else has been found."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        package, _, rest = fullname.partition(".")
+        old = rest.split(".")[0]
+        if package == "asen_tf" and old in MOVED:
+            # No ModuleNotFoundError: `from asen_tf import experiment` would hide it.
+            raise ImportError(
+                f"{fullname} has moved: import {MOVED[old]} (ARCHITECTURE.md says what is where)",
+                name=fullname,
+            )
+
+
+def name_new_places() -> None:
+    """Let imports of modules that have moved fail with the new place; called once."""
+    if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
+        sys.meta_path.append(_MovedModules())

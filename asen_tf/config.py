@@ -2,9 +2,8 @@
 
 Flat, because ``papermill -p name value`` and KerasTuner's ``hp.values`` are flat; frozen, because a
 run is identified by its configuration. The defaults are the settings of the ASEN++ paper as its
-authors released them; `asen_tf.presets` overrides them by name. An unknown name is an error.
-
-The values that settings may take.
+authors released them; `asen_tf.presets` overrides them by name. An unknown name is an error, and so
+is a value that breaks its setting's rule: the rules are below the settings.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class ConfigError(ValueError):
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return a hint for a misspelt name: "did you mean 'margin'?", or the names that there are."""
+    """Return a hint for a misspelt name: "did you mean 'margin'?", or all known names."""
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=1)
     if near:
@@ -33,105 +32,19 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f"there are {', '.join(names)}" if names else "there are none"
 
 
-# Methods that are trained. A random ranking is known exactly and needs no run.
-METHODS = ("triplet", "csn", "asen", "asen_v2", "asen_pp")
-
-# Backbones that the package builds itself; "keras:<Name>" takes one of keras.applications.
-BACKBONES = ("resnet50", "resnet34", "compact")
-
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "method": METHODS,
-    "missing_images": ("error", "skip"),
-    "csn_masks": ("learned", "disjoint"),
-    "attribute_tables": ("shared", "separate"),
-    "region": ("attended", "true", "centre"),
-    "stages": (1, 2),
-    "starting_weights": ("imagenet", "pretrain", "random"),
-    "loss": ("triplet", "semi_hard", "hard", "npairs", "lifted_struct", "contrastive"),
-    "sampling": ("random_triplets", "batch_all", "listed_triplets"),
-    "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
-    "strategy": ("none", "mirrored", "multi_worker"),
-}
-
-_MANY, _PIXELS, _RATE = (1, 10**6), (8, 8192), (0.0, 10.0)
-_RANGES: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**31 - 1),
-    "source_size": _PIXELS,
-    "global_size": _PIXELS,
-    "local_size": _PIXELS,
-    "roi_threshold": (0.0, 0.99),
-    "fusion_weight": (0.0, 1.0),
-    "margin": (0.0, 2.0),
-    "values_per_attribute": (2, 1_000),
-    "images_per_value": (2, 1_000),
-    "pretrain_epochs": (0, 10**6),
-    "stage1_epochs": _MANY,
-    "stage2_epochs": _MANY,
-    "bootstrap_resamples": (0, 10**6),
-    "stage1_decay": (0.0, 1.0),
-    "stage2_decay": (0.0, 1.0),
-}
-
-# Rules of names that end so, for those without a rule of their own.
-_ENDINGS = {
-    ("learning_rate", "loss_weight"): _RATE,
-    ("_dim", "_batch", "_reduction", "_per_step", "_per_epoch", "_decay_epochs"): _MANY,
-}
-
-
-def check(values: Mapping[str, Any]) -> None:
-    """Check every value against its rule.
-
-    Args:
-        values: all settings by name, each of its own type.
-
-    Raises:
-        ConfigError: for the first value that breaks its rule.
-    """
-    for name, value in values.items():
-        if name in _CHOICES and value not in _CHOICES[name]:
-            choices = ", ".join(map(str, _CHOICES[name]))
-            exact = "; random is exact and needs no run: every table holds its row"
-            note = exact if (name, value) == ("method", "random") else ""
-            raise ConfigError(f"{name} must be one of {choices}; got {value!r}{note}")
-        low, high = _range(name)
-        if low is not None and not low <= value <= high:  # not a number is refused too
-            raise ConfigError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}")
-        if name in ("global_backbone", "local_backbone", "pretrain_backbone"):
-            if value not in BACKBONES and not value.startswith("keras:"):
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
-                    f"keras.applications>; got {value!r}"
-                )
-    if values["loss"] != "triplet" and values["sampling"] != "batch_all":
-        raise ConfigError(
-            f"loss {values['loss']!r} compares the images of whole groups and needs "
-            f"sampling='batch_all'; got sampling={values['sampling']!r}"
-        )
-
-
-def _range(name: str) -> tuple[float, float] | tuple[None, None]:
-    if name in _RANGES:
-        return _RANGES[name]
-    for endings, limits in _ENDINGS.items():
-        if name.endswith(endings):
-            return limits
-    return None, None
-
-
 @dataclass(frozen=True)
 class ExperimentConfig:
     """Every setting that decides a run's numbers.
 
     Sources: "paper" is Dong et al., IEEE TIP 2021 (arXiv 2104.02429), with the authors' released
-    value where the two might differ; "ours" marks settings that the paper does not have.
+    value where the two may differ; "ours" marks settings that the paper does not have.
     """
 
     # --- What is run ---------------------------------------------------------------------------
     method: str = "asen_pp"  # which model; ours: the name in the result tables
     seed: int = 0  # all random choices of the run follow from it; ours
     dataset: str = "FashionAI"  # folder under the data directory, and key of meta.json
-    missing_images: str = "error"  # "error", or "skip" to leave rows without an image out; ours
+    missing_images: str = "error"  # "error", or "skip" to leave out rows without an image; ours
 
     # --- Images --------------------------------------------------------------------------------
     source_size: int = 640  # px, side of the square that regions are cut from; ours (bounds memory)
@@ -152,7 +65,7 @@ class ExperimentConfig:
     roi_threshold: float = 0.1  # share of the attention map's range that is kept; paper
     fusion_weight: float = 0.6  # b, weight of the global cosine in the fused embedding; paper
 
-    # --- What the relatives and the ablations vary ------------------------------------------------
+    # --- What relatives and ablations vary -----------------------------------------------------
     csn_masks: str = "learned"  # of method csn: "learned" or "disjoint"; Veit et al., CVPR 2017
     spatial_attention: bool = True  # False: a plain mean over positions instead of ASA
     channel_attention: bool = True  # False: no ACA
@@ -218,13 +131,12 @@ class ExperimentConfig:
         """Return a copy with some fields changed.
 
         Raises:
-            ConfigError: for a name that is no field (with the nearest one that is), or a value
-                that breaks its field's rule.
+            ConfigError: for an unknown name (with a hint at the nearest known one), or for a value
+                that breaks its setting's rule.
         """
         for name in changes:
             if name not in _FIELD_TYPES:
-                near = difflib.get_close_matches(name, _FIELD_TYPES, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else "see asen_tf.config"
+                hint = did_you_mean(name, _FIELD_TYPES)
                 raise ConfigError(f"{name!r} is not a setting of ExperimentConfig; {hint}")
         return dataclasses.replace(self, **changes)
 
@@ -242,6 +154,97 @@ class ExperimentConfig:
         """Sixteen hexadecimal digits that identify the configuration's content."""
         text = json.dumps(self.to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# === Rules ===
+
+# Methods that are trained. What a random ranking scores is known exactly and needs no run.
+METHODS = ("triplet", "csn", "asen", "asen_v2", "asen_pp")
+
+# Backbones that the package builds itself; "keras:<Name>" takes one of keras.applications.
+BACKBONES = (
+    *("resnet50", "resnet34", "compact"),
+    *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+)
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "method": METHODS,
+    "missing_images": ("error", "skip"),
+    "csn_masks": ("learned", "disjoint"),
+    "attribute_tables": ("shared", "separate"),
+    "region": ("attended", "true", "centre"),
+    "stages": (1, 2),
+    "starting_weights": ("imagenet", "pretrain", "random"),
+    "loss": ("triplet", "semi_hard", "hard", "npairs", "lifted_struct", "contrastive"),
+    "sampling": ("random_triplets", "batch_all", "listed_triplets"),
+    "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+    "strategy": ("none", "mirrored", "multi_worker"),
+}
+
+_MANY, _PIXELS, _RATE = (1, 10**6), (8, 8192), (0.0, 10.0)
+_RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "source_size": _PIXELS,
+    "global_size": _PIXELS,
+    "local_size": _PIXELS,
+    "roi_threshold": (0.0, 0.99),
+    "fusion_weight": (0.0, 1.0),
+    "margin": (0.0, 2.0),
+    "values_per_attribute": (2, 1_000),
+    "images_per_value": (2, 1_000),
+    "pretrain_epochs": (0, 10**6),
+    "stage1_epochs": _MANY,
+    "stage2_epochs": _MANY,
+    "bootstrap_resamples": (0, 10**6),
+    "stage1_decay": (0.0, 1.0),
+    "stage2_decay": (0.0, 1.0),
+}
+
+# Rules by the ending of the name, for settings without a rule of their own.
+_ENDINGS = {
+    ("learning_rate", "loss_weight"): _RATE,
+    ("_dim", "_batch", "_reduction", "_per_step", "_per_epoch", "_decay_epochs"): _MANY,
+}
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Check every value against its rule.
+
+    Args:
+        values: all settings by name, each of its own type.
+
+    Raises:
+        ConfigError: for the first value that breaks its rule.
+    """
+    for name, value in values.items():
+        if name in _CHOICES and value not in _CHOICES[name]:
+            choices = ", ".join(map(str, _CHOICES[name]))
+            exact = "; random is exact and needs no run: every table holds its row"
+            note = exact if (name, value) == ("method", "random") else ""
+            raise ConfigError(f"{name} must be one of {choices}; got {value!r}{note}")
+        low, high = _range(name)
+        if low is not None and not low <= value <= high:  # this way round, NaN is refused too
+            raise ConfigError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}")
+        if name in ("global_backbone", "local_backbone", "pretrain_backbone"):
+            if value not in BACKBONES and not value.startswith("keras:"):
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
+                    f"keras.applications>; got {value!r}"
+                )
+    if values["loss"] != "triplet" and values["sampling"] != "batch_all":
+        raise ConfigError(
+            f"loss {values['loss']!r} compares the images of whole groups and needs "
+            f"sampling='batch_all'; got sampling={values['sampling']!r}"
+        )
+
+
+def _range(name: str) -> tuple[float, float] | tuple[None, None]:
+    if name in _RANGES:
+        return _RANGES[name]
+    for endings, limits in _ENDINGS.items():
+        if name.endswith(endings):
+            return limits
+    return None, None
 
 
 def _plain_type(annotation: Any) -> type:

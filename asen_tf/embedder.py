@@ -1,4 +1,4 @@
-"""One's own images: from a saved model and files to embeddings, maps and regions."""
+"""Your own images: from a saved model and image files to embeddings, maps and regions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from asen_tf.data.images import ImageError, load_image, upright
 from asen_tf.models import ModelFileError, SimilarityModel, load_saved
 from asen_tf.models.base import attribute_index, chosen_embedding
 
-_BATCH = 32  # images that are embedded together
+_BATCH = 32  # images embedded together
 
-ImageFile = Path | str | BinaryIO  # a path, or a file that can be sought in, opened for reading
+ImageFile = Path | str | BinaryIO  # a path, or a seekable file opened for reading
 
 
 class EmbedderError(ValueError):
-    """A model's file cannot be used."""
+    """A model file cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Attention:
 
 
 class Embedder:
-    """Embeds image files with a saved model, which brings attributes and preprocessing along.
+    """Embeds image files with a saved model, which knows its attributes and image size.
 
     Args:
         model: any method of this package.
@@ -52,12 +52,11 @@ class Embedder:
     """
 
     def __init__(self, model: SimilarityModel) -> None:
-        """Keep the model."""
         self.model = model
 
     @classmethod
     def load(cls, path: Path | str) -> Embedder:
-        """Load a model that `experiment.run`, `python -m asen_tf.weights` or `save` wrote.
+        """Load a model that a run, `asen weights` or `save` wrote.
 
         No code from the file is run; see `asen_tf.models.load_saved`.
 
@@ -71,7 +70,7 @@ class Embedder:
 
     @property
     def attribute_names(self) -> tuple[str, ...]:
-        """The attributes that the model knows, in the order of `embed_all`."""
+        """The attributes that the model knows, in the order in which `embed_all` returns them."""
         return self.model.attribute_names
 
     def embed(self, path: ImageFile, attribute: str, *, embedding: str | None = None) -> np.ndarray:
@@ -105,14 +104,14 @@ class Embedder:
 
         Args:
             paths: N image files.
-            attributes: A names; all that the model knows when None.
+            attributes: A names; None means all that the model knows.
             embedding: as for `embed`.
             progress: show a progress bar.
-            skip: called with the error of each file that cannot be used, whose vectors are then
-                NaN; when None, the first such file raises.
+            skip: called with the error of each file that cannot be used; its vectors are NaN. If
+                None, the first such file raises.
 
         Returns:
-            `(N, A, D)` float32, vectors of length 1; D is 0 when no file can be used.
+            `(N, A, D)` float32, vectors of length 1; D is 0 if no file can be used.
 
         Raises:
             asen_tf.data.ImageError: a file cannot be used, and `skip` is None.
@@ -122,7 +121,9 @@ class Embedder:
         indices = np.array([attribute_index(self.attribute_names, name) for name in names])
         chosen = chosen_embedding(self.model.embedding_names, embedding)
         paths = list(paths)
-        found = np.zeros((len(paths), len(names), 0), np.float32)  # D is known with a vector
+        found = np.zeros(
+            (len(paths), len(names), 0), np.float32
+        )  # D is unknown until the first vector
         steps = range(0, len(paths), _BATCH)
         for first in tqdm(steps, desc="embedding", unit="batch", disable=not progress):
             batch = paths[first : first + _BATCH]
@@ -165,7 +166,7 @@ class Embedder:
     def _load(
         self, paths: Sequence[ImageFile], skip: Callable[[ImageError], None] | None
     ) -> tuple[np.ndarray, list[int]]:
-        """Return the images that can be used, and their places among the paths."""
+        """Return the images that can be used, and their positions among the paths."""
         side = self.model.source_size
         images, usable = [np.zeros((0, side, side, 3), np.uint8)], []
         for place, path in enumerate(paths):

@@ -1,7 +1,4 @@
-"""Files that are there in full or not at all, and what is in them.
-
-What was being done when an error was raised.
-"""
+"""Files that are there in full or not at all, and notes on errors of what was being done."""
 
 from __future__ import annotations
 
@@ -18,10 +15,10 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; rename it to `path` when the block ends well.
+    """Yield a temporary path to write to; rename it to `path` unless the block raises.
 
-    The temporary path has the final suffix (some writers choose their format by it), and works
-    for a file or a directory. Nothing is left behind if the block raises.
+    The temporary path has the final suffix (some writers choose their format by it), and may become
+    a file or a directory. Nothing is left behind if the block raises.
 
     Args:
         path: the final place; its directory is created. An existing file is replaced, an existing
@@ -44,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text with LF line ends: all of it, or, if killed, nothing at all."""
+    """Write a UTF-8 text with LF line ends: all of it, or nothing at all if killed."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
@@ -55,7 +52,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def file_digest(path: Path | str) -> str:
-    """Return the SHA-256 of a file, in hexadecimal; it is read piece by piece."""
+    """Return the SHA-256 of a file, in hexadecimal; the file is read in pieces."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -67,7 +64,7 @@ _NOTE = "_asen_tf_activity"
 def during(activity: str) -> Iterator[None]:
     """Note on an error that leaves the block what was being done; the innermost note counts.
 
-    It also decorates a function, whose calls are then the block.
+    As a decorator, it treats each call of the function as the block.
     """
     try:
         yield
@@ -78,5 +75,5 @@ def during(activity: str) -> Iterator[None]:
 
 
 def activity_of(error: BaseException) -> str | None:
-    """Return what `during` has noted on an error; None where it has not."""
+    """Return what `during` noted on an error; None if it noted nothing."""
     return getattr(error, _NOTE, None)

@@ -1,12 +1,11 @@
-"""The losses of ASEN++: pure functions of embeddings.
+"""The losses: pure functions of embeddings.
 
-All similarities are cosines, so embeddings need not be normalised. Training batches are *grouped*:
-axis 0 runs over groups (triplets, or attributes), axis 1 over the images of a group.
+Those of ASEN++ come first; then `metric_loss`, losses of metric learning for comparison. All
+similarities are cosines, so embeddings need not be normalised. Training batches are *grouped*: axis
+0 runs over groups (triplets, or attributes), axis 1 over the images of a group.
 
-Losses of metric learning from tensorflow-addons, for the triplet network.
-
-The only module that touches tensorflow-addons' losses: leaving that library means rewriting the
-functions of this module alone.
+No other module uses tensorflow-addons' losses: leaving that library means rewriting `_group_loss`
+alone.
 """
 
 from __future__ import annotations
@@ -14,6 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import tensorflow as tf
+
+LOSSES = ("semi_hard", "hard", "npairs", "lifted_struct", "contrastive")
+
+_MARGIN = 1.0  # Euclidean, between embeddings of length 1: the default of tensorflow-addons
+_NPAIRS_SCALE = 10.0  # of the cosines in the N-pairs loss
 
 
 def cosine_similarity(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
@@ -51,8 +55,8 @@ def batch_all_loss(embeddings: tf.Tensor, values: tf.Tensor, margin: float) -> t
     """Triplet ranking loss over every valid triplet of each group.
 
     A triplet (i, j, k) of one group is valid when i and j are different rows with the same value
-    and k has another value. The mean runs over the triplets that break the margin: triplets that
-    are already ranked rightly would only dilute the gradient as training goes on.
+    and k has another value. The mean runs over the triplets that break the margin: those that are
+    already ranked correctly would only dilute the gradient as training goes on.
 
     Args:
         embeddings: `(G, M, D)`: G groups of M images, each group embedded for one attribute.
@@ -76,8 +80,8 @@ def batch_all_terms(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return what `batch_all_loss` divides: the sum over its triplets, and how many are active.
 
-    Groups that are spread over several places have their mean in common only when the sums, and
-    the counts, of all places are added before they are divided.
+    When groups are spread over several replicas, their common mean is the sum of all sums divided
+    by the sum of all counts.
 
     Args: as for `batch_all_loss`.
 
@@ -96,10 +100,10 @@ def batch_all_terms(
 
 
 def alignment_loss(global_embeddings: tf.Tensor, local_embeddings: tf.Tensor) -> tf.Tensor:
-    """Alignment loss: pulls both branches' embeddings of one image together.
+    """Alignment loss: pulls the two branches' embeddings of an image together.
 
-    `3 * mean(1 - cos(g, l))`. On triplets this is the paper's sum over anchor, positive and
-    negative of their means; groups of any other size keep the same scale. The gradient flows into
+    `3 * mean(1 - cos(g, l))`. On triplets this is the paper's sum of the means over anchors,
+    positives and negatives; groups of any other size keep the same scale. The gradient flows into
     both branches.
 
     Args:
@@ -115,27 +119,16 @@ def alignment_loss(global_embeddings: tf.Tensor, local_embeddings: tf.Tensor) ->
     return 3.0 * tf.reduce_mean(1.0 - cosine_similarity(global_embeddings, local_embeddings))
 
 
-def _unit(vectors: tf.Tensor) -> tf.Tensor:
-    # Float32 under mixed precision too; the epsilon keeps zero vectors at zero, without NaN.
-    return tf.math.l2_normalize(tf.cast(vectors, tf.float32), axis=-1, epsilon=1e-12)
-
-
-LOSSES = ("semi_hard", "hard", "npairs", "lifted_struct", "contrastive")
-
-_MARGIN = 1.0  # Euclidean, between embeddings of length 1: tensorflow-addons' default
-_NPAIRS_SCALE = 10.0  # length that embeddings are given for the N-pairs loss
-
-
 def metric_loss(
     name: str, embeddings: tf.Tensor, values: tf.Tensor, *, margin: float, images_per_value: int
 ) -> tf.Tensor:
-    """Return the mean over groups of a loss of metric learning.
+    """Return a loss of metric learning, its mean over groups.
 
     Embeddings are scaled to length 1 first, because cosines are what retrieval compares; then
 
     - "semi_hard", "hard": triplets by mining inside the group, distance 1 - cosine, `margin`;
     - "npairs": cross-entropy of each anchor's cosines with all positives, times 10. The source has
-      unscaled embeddings and a penalty on their length; a fixed length stands for both;
+      unscaled embeddings and a penalty on their length; a fixed scale replaces both;
     - "lifted_struct": every positive pair against all negatives of both its ends, Euclidean
       distance, margin 1;
     - "contrastive": the mean over all pairs, Euclidean distance, margin 1.
@@ -162,15 +155,14 @@ def metric_loss(
     """
     if name not in LOSSES:
         raise ValueError(f"the loss must be one of {', '.join(LOSSES)}; got {name!r}")
-    # Float32 under mixed precision too; the epsilon keeps zero vectors at zero, without NaN.
-    unit = tf.math.l2_normalize(tf.cast(embeddings, tf.float32), axis=-1, epsilon=1e-12)
+    unit = _unit(embeddings)
     losses = []
     for group, held in zip(tf.unstack(unit), tf.unstack(values), strict=True):
         same = tf.equal(held[:, None], held[None, :])
         pairs = tf.reduce_sum(tf.cast(same, tf.int32)) - tf.size(held)
         possible = tf.reduce_any(~same) & (pairs > 0)
         compute = _group_loss(name, group, held, margin, images_per_value)
-        # Not tf.where: where the losses divide by no pair at all, its gradient would be NaN.
+        # Not tf.where: without any pair the losses divide by zero, and its gradient would be NaN.
         losses.append(tf.cond(possible, compute, lambda: tf.constant(0.0)))
     return tf.add_n(losses) / len(losses)
 
@@ -179,7 +171,7 @@ def _group_loss(
     name: str, unit: tf.Tensor, values: tf.Tensor, margin: float, images_per_value: int
 ) -> Callable[[], tf.Tensor]:
     """Return the loss of one group, `(M, D)` of length 1, as a function without arguments."""
-    # Imported late: tensorflow-addons warns of its retirement when it is imported.
+    # Imported late: tensorflow-addons announces its end of life when it is imported.
     from tensorflow_addons import losses
 
     if name == "semi_hard":
@@ -199,7 +191,7 @@ def _group_loss(
         upper = upper[upper[:, 0] < upper[:, 1]]
         left, right = tf.gather(unit, upper[:, 0]), tf.gather(unit, upper[:, 1])
         squares = tf.reduce_sum((left - right) ** 2, axis=-1)
-        # The square root has no finite slope at 0, where equal images are.
+        # The square root has no finite slope at 0, the distance of equal images.
         distances = tf.sqrt(tf.maximum(squares, 1e-12))
         same = tf.gather(values, upper[:, 0]) == tf.gather(values, upper[:, 1])
         return tf.reduce_mean(losses.contrastive_loss(same, distances, _MARGIN))
@@ -216,3 +208,8 @@ def _halves(rows: tf.Tensor, images_per_value: int) -> tuple[tf.Tensor, tf.Tenso
         tf.reshape(blocks[:, :half], (-1, width)),
         tf.reshape(blocks[:, half : 2 * half], (-1, width)),
     )
+
+
+def _unit(vectors: tf.Tensor) -> tf.Tensor:
+    # Float32 under mixed precision too; the epsilon keeps zero vectors at zero, without NaN.
+    return tf.math.l2_normalize(tf.cast(vectors, tf.float32), axis=-1, epsilon=1e-12)

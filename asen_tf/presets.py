@@ -1,7 +1,7 @@
 """Named configurations; each overrides one default and repeats nothing.
 
 `ExperimentConfig()` itself is the paper's setting on FashionAI. A file may name a preset and
-override it in turn: that is what a search for better settings ends with.
+override it in turn: a search for better settings ends by writing such a file.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def fashionai() -> ExperimentConfig:
 def darn() -> ExperimentConfig:
     """ASEN++ on DARN, both stages.
 
-    Published: MAP 55.94 (Dong et al., IEEE TIP 2021, arXiv 2104.02429). Many of its images are
-    gone: with fewer, the number is another one.
+    Published: MAP 55.94 (Dong et al., IEEE TIP 2021, arXiv 2104.02429). Many of its images are no
+    longer online; with fewer images the number differs.
     Command, with ImageNet files in `weights/` and `make install-torch` (see data_prep/README.md),
     after `python -m data_prep.darn --raw RAW_DIR --out data`:
     `papermill notebooks/03_train.ipynb out.ipynb -p preset darn -p study darn`
@@ -50,8 +50,8 @@ def darn() -> ExperimentConfig:
 def deepfashion() -> ExperimentConfig:
     """ASEN++ on the attributes of DeepFashion, both stages.
 
-    Published: MAP 9.64 (Dong et al., IEEE TIP 2021, arXiv 2104.02429), by the protocol that asks
-    for one value at a time; `map_any_value.csv` counts any shared value.
+    Published: MAP 9.64 (Dong et al., IEEE TIP 2021, arXiv 2104.02429), by the protocol that queries
+    one value at a time; `map_any_value.csv` counts any shared value.
     Command, with ImageNet files in `weights/` and `make install-torch` (see data_prep/README.md),
     after `python -m data_prep.deepfashion --raw RAW_DIR --out data`:
     `papermill notebooks/03_train.ipynb out.ipynb -p preset deepfashion -p study deepfashion`
@@ -72,9 +72,9 @@ def zappos50k() -> ExperimentConfig:
 
 
 def quick() -> ExperimentConfig:
-    """The study of `make study`: the embedded garments, compact backbones, minutes on two cores.
+    """The runs of `make study`: drawn garments, compact backbones, minutes on two cores.
 
-    Sampling is batch-all: at the same number of images, far more triplets than random ones.
+    Sampling is batch-all: the same number of images gives far more triplets than random sampling.
     """
     return ExperimentConfig().override(
         dataset="Garments",
@@ -132,7 +132,7 @@ def tune() -> ExperimentConfig:
     """A trial of `make tune`: `quick` with fewer images, and a shorter warm-up.
 
     One run sees 10,800 images (3 + 2 epochs of 30 steps of 72) instead of 57,600, so its numbers
-    are lower than those of `quick`, and settings that win here need not win there.
+    are lower than those of `quick`, and the settings that win here need not win there.
     """
     return quick().override(
         pretrain_epochs=3,
@@ -147,7 +147,7 @@ PRESETS: dict[str, Callable[[], ExperimentConfig]] = {
     function.__name__: function
     for function in (paper, fashionai, darn, deepfashion, zappos50k, tune, quick, smoke)
 }
-_KEYS = ("preset", "overrides", "note")  # of a preset file; the note may be left out
+_KEYS = ("preset", "overrides", "note")  # of a preset file; the note is optional
 
 
 def preset(name: str) -> ExperimentConfig:
@@ -155,11 +155,11 @@ def preset(name: str) -> ExperimentConfig:
 
     Args:
         name: a key of `PRESETS`; or the path of a JSON file, ending in `.json`, that holds
-            `{"preset": <key of PRESETS>, "overrides": {<setting>: <value>, ...}}` and, for the
-            reader, perhaps a `"note"`.
+            `{"preset": <key of PRESETS>, "overrides": {<setting>: <value>, ...}}` and optionally a
+            `"note"` for the reader.
 
     Raises:
-        ConfigError: for an unknown name, a file that cannot be read or holds anything else, an
+        ConfigError: for an unknown name, a file that cannot be read or has another form, an
             unknown setting in it, or a value that breaks its setting's rule.
     """
     if name.endswith(".json"):
@@ -184,14 +184,16 @@ def _from_file(path: Path) -> ExperimentConfig:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ConfigError(f"a name is there twice, keep one; got {[name for name, _ in pairs]}")
+        raise ConfigError(f"a name occurs twice, keep one; got {[name for name, _ in pairs]}")
     return found
 
 
 def _parts(content: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(content, dict) or not {"preset", "overrides"} <= set(content) <= set(_KEYS):
         found = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise ConfigError(f"must be an object with preset and overrides, perhaps note; got {found}")
+        raise ConfigError(
+            f"must be an object with preset and overrides, optionally note; got {found}"
+        )
     base, overrides = content["preset"], content["overrides"]
     if not isinstance(base, str) or base not in PRESETS:
         raise ConfigError(f"preset must be one of {', '.join(PRESETS)}; got {base!r}")

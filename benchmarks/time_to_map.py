@@ -31,7 +31,7 @@ from asen_study.matrix import settings
 from asen_study.production import open_dataset
 from asen_study.provenance import describe
 from asen_tf.config import ExperimentConfig
-from asen_tf.evaluation.report import validate
+from asen_tf.evaluation.evaluate import validate
 from asen_tf.files import replacing, write_json
 from asen_tf.presets import quick
 from asen_tf.training import BEST, phases, train

@@ -1,1 +1,1 @@
-"""Turn raw or rendered images into split files (see ``asen_tf.data``)."""
+"""Turn raw or rendered images into split files (see `asen_tf.data`)."""

@@ -1,8 +1,7 @@
-"""Unpacking zip files of which nothing is trusted: neither names, nor sizes, nor completeness."""
+"""Unpacking zip files without trusting their names, their sizes, or that they are complete."""
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import zipfile
@@ -18,36 +17,39 @@ from asen_tf.files import write_text
 
 MAX_BYTES = 200 * 2**30  # unpacked, of one archive; FashionAI's larger part has some 10 GB
 MAX_FILES = 2_000_000
-MAX_RATIO = 1000  # unpacked to packed, of a file of more than a megabyte: JPEG hardly shrinks
+MAX_RATIO = 1000  # unpacked to packed size, of a file above a megabyte: JPEG hardly shrinks
 _CHUNK = 2**20
-_LONGEST_NAME = 255 - len("..part")  # bytes that file systems take, of the temporary name
+_LONGEST_NAME = 255 - len("..part")  # bytes: file systems take 255, also for a temporary name
 _UNSAFE = re.compile(r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\\|[\x00-\x1f]")
 
 
 def unpack(
     archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES
 ) -> None:
-    """Unpack a zip file; again after an interruption, only what is missing.
+    """Unpack a zip file; after an interruption, a repeated call unpacks only what is missing.
 
-    A member is written under a temporary name and renamed when its checksum is right; one that is
-    there already is kept when size and checksum are right. When all are there, a stamp is left,
-    `.<archive>.unpacked`; unless the archive has changed since, the next call unpacks only members
-    that are gone or of another size. What macOS adds to archives, `__MACOSX/`, is left out.
+    A member is written under a temporary name and renamed once its checksum is verified; an
+    existing file is kept if size and checksum are right. When all members are there, a stamp is
+    left, `.<archive>.unpacked`; unless the archive has changed since, the next call unpacks only
+    members that are gone or of another size. What macOS adds, `__MACOSX/`, is left out.
 
     Args:
         archive: the zip file.
         folder: where to unpack to; made when absent.
-        max_bytes: what all members may take when unpacked.
-        max_files: how many there may be.
+        max_bytes: limit for all members together when unpacked.
+        max_files: limit for their number.
 
     Raises:
-        AnnotationError: no zip file, damaged or encrypted, a member that would leave the folder or
-            is a link, more than the limits allow, or names that this disk cannot hold.
+        AnnotationError: the file is not a zip file, is damaged or encrypted, has a member that
+            would leave the folder or is a link, exceeds the limits, or has names that this disk
+            cannot hold.
     """
     try:
         identity = f"{archive.stat().st_size} {archive.stat().st_mtime_ns}\n"
     except OSError as error:
-        raise AnnotationError("cannot be read", path=archive, got=str(error)) from None
+        raise AnnotationError(
+            "cannot be read", path=archive, got=str(error), remedy="check the path and permissions"
+        ) from None
     stamp = folder / f".{archive.name}.unpacked"
     stamped = stamp.is_file() and stamp.read_text(errors="replace") == identity
     with _opened(archive, folder) as opened:
@@ -64,7 +66,7 @@ def members_of(archive: Path) -> list[str]:
     """Return the names of the files that `unpack` would unpack.
 
     Raises:
-        AnnotationError: no complete zip file.
+        AnnotationError: the file is not a complete zip file.
     """
     with _opened(archive, archive.parent) as opened:
         return [member.filename for member in _files(opened)]
@@ -80,17 +82,17 @@ def _opened(archive: Path, folder: Path) -> Iterator[zipfile.ZipFile]:
         raise
     except OSError as error:
         raise AnnotationError(
-            f"the archive must be readable, and its members be written to {folder}",
+            f"the archive must be readable and {folder} writable",
             path=archive,
             got=str(error),
-            remedy="look whether the disk is full, or a name is taken by something else",
+            remedy="check whether the disk is full, or a name is taken by something else",
         ) from None
-    except Exception as error:  # a damaged file lets errors of many kinds through
+    except Exception as error:  # a damaged file raises errors of many kinds
         raise AnnotationError(
             "the archive must be a complete zip file",
             path=archive,
             got=str(error),
-            remedy="compare its size with the source and fetch it again",
+            remedy="compare its size with the source and download it again",
         ) from None
 
 
@@ -102,7 +104,7 @@ def _files(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 def _check(archive: Path, members: list[zipfile.ZipInfo], max_bytes: int, max_files: int) -> None:
     def refuse(rule: str, got: object) -> None:
         raise AnnotationError(
-            rule, path=archive, got=got, remedy="do not use this archive unless you know why"
+            rule, path=archive, got=got, remedy="do not use this archive; get a trusted copy"
         )
 
     total = sum(member.file_size for member in members)
@@ -139,14 +141,14 @@ def _unpack_member(
     temporary = target.with_name(f".{target.name}.part")
     written = 0
     with opened.open(member) as source, open(temporary, "wb") as sink:
-        while chunk := source.read(_CHUNK):  # checks the sum when the end is reached
+        while chunk := source.read(_CHUNK):  # verifies the checksum at the end
             written += len(chunk)
-            if written > member.file_size:  # the directory of the archive has lied
+            if written > member.file_size:  # the archive's directory lied
                 raise zipfile.BadZipFile(f"{member.filename} is longer than it says")
             sink.write(chunk)
     if written < member.file_size:
         raise zipfile.BadZipFile(f"{member.filename} is shorter than it says")
-    os.replace(temporary, target)
+    temporary.replace(target)  # its fixed name lets the next call overwrite what a kill has left
 
 
 def _checksum(path: Path) -> int:

@@ -2,7 +2,7 @@
 
 `python -m data_prep.catalog --raw IMAGE_FOLDER --out DATA_DIR --csv FILE --dataset NAME`. The CSV
 has a column `image` (path inside the folder) and one per attribute; an empty cell is not labelled.
-A column `split` (train, valid or test), where there is one, takes the place of the random division.
+A column `split` (train, valid or test), if there is one, is used instead of a random division.
 """
 
 from __future__ import annotations
@@ -14,10 +14,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asen_tf.data import SPLITS, AnnotationError, AttributeTable, dataset_root
-from data_prep.catalog_csv import read_catalogue
+from data_prep.catalog_table import (
+    LONGEST,
+    MOST_VALUES,
+    OTHER,
+    Item,
+    alike,
+    choose_columns,
+    fold_rare,
+    read_catalogue,
+)
 from data_prep.command import Report, run_command
-from data_prep.image_files import place_image
-from data_prep.releases import Sample, divide, write_dataset
+from data_prep.image_files import Folder, equal_contents, place_image
+from data_prep.releases import Sample, divide, paths_of, write_dataset
 
 
 def prepare(
@@ -28,12 +37,15 @@ def prepare(
     dataset: str,
     seed: int = 0,
     broken: str = "error",
+    attributes: str | None = None,
+    max_values: int = MOST_VALUES,
+    fold: bool = False,
 ) -> Report:
     """Read a catalogue, check its images and write split files with names of values.
 
     Columns become attributes in their order, under names in lower case with underscores; their
-    values are sorted, numbers in texts by size, so that "2" comes before "10". A column of fewer
-    than two values tells nothing apart and is left out.
+    values are sorted, numbers in texts by size, so "2" comes before "10". Columns that tell nothing
+    apart, or that name or describe single images, are left out and listed.
 
     Args:
         raw: the folder of the images.
@@ -42,6 +54,9 @@ def prepare(
         dataset: the dataset's name, that of a folder.
         seed: of the division of the images, 8:1:1, and of the rows into queries and candidates.
         broken: "error" or "skip", for images that cannot be used.
+        attributes: the columns to use, separated by commas, in this order; None chooses.
+        max_values: how many values an attribute may have.
+        fold: fold the rarest values beyond that number into "other", instead of refusing them.
 
     Returns:
         What there is, what was left out, and what cannot be measured with so few images.
@@ -50,43 +65,81 @@ def prepare(
         AnnotationError: the CSV breaks a rule, or an image cannot be used.
     """
     root = dataset_root(out, dataset)
-    rows = list(read_catalogue(table))
+    rows, notes = read_catalogue(table)
     if not rows:
-        raise AnnotationError("the catalogue must list images", path=table, got="no rows")
-    columns = list(rows[0].cells)
-    names = _attribute_names(columns, table)
-    values = {
-        column: sorted({row.cells[column] for row in rows} - {""}, key=_natural)
-        for column in columns
-    }
-    used = [column for column in columns if len(values[column]) >= 2]
-    if not used:
+        remedy = "add a row for each image"
         raise AnnotationError(
-            "an attribute needs two values at least", path=table, got=f"columns {columns}"
+            "the catalogue must list images", path=table, got="no rows", remedy=remedy
         )
+    wanted = None if attributes is None else [name.strip() for name in attributes.split(",")]
+    used, reasons = choose_columns(rows, table, wanted)
+    names = _attribute_names(used, table)
+    notes += [f"column {column!r} is left out: {why}" for column, why in reasons.items()]
+    folded = {column: _folded(rows, column, table, max_values, fold) for column in used}
+    values = {column: sorted(set(folded[column].values()), key=_natural) for column in used}
     places = {column: {v: at for at, v in enumerate(values[column])} for column in used}
-    samples = []
+    samples, folder = [], Folder(raw)
     for row in rows:
-        held = [(at, places[c][row.cells[c]]) for at, c in enumerate(used) if row.cells[c]]
+        held = [
+            (at, places[c][folded[c][row.cells[c]]]) for at, c in enumerate(used) if row.cells[c]
+        ]
         samples.append(Sample(row.image, tuple(held)))
-        if (raw / row.image).is_file():
-            place_image(raw / row.image, root / row.image)
-    divided = divide(samples, seed=seed)
+        source = folder.find(row.image)
+        if source is not None:
+            place_image(source, root / row.image)
+    equal = equal_contents({row.image: root / row.image for row in rows})
+    divided = divide(samples, seed=seed, equal=equal)
     if rows[0].split:
         pairs = list(zip(samples, rows, strict=True))
         divided = {split: [s for s, row in pairs if row.split == split] for split in SPLITS}
-    attributes = AttributeTable(
+    scheme = AttributeTable(
         tuple(names[column] for column in used), tuple(len(values[column]) for column in used)
     )
     named = {names[column]: values[column] for column in used}
     left_out = write_dataset(
-        out, dataset, attributes, divided, value_names=named, seed=seed, broken=broken
+        out, dataset, scheme, divided, value_names=named, seed=seed, broken=broken
     )
-    notes = [f"attribute {names[c]!r} is column {c!r}" for c in used if names[c] != c]
-    single = [column for column in columns if column not in used]
-    notes += [f"column {c!r} is left out: it has fewer than two values" for c in single]
-    notes += _too_few(divided, attributes)
-    return Report({name: len(part) for name, part in divided.items()}, left_out, tuple(notes))
+    if equal and not rows[0].split:
+        notes.append(f"{len(equal):,} images equal another one; equal images are in one split")
+    for column in used:
+        if names[column] != column:
+            notes.append(f"attribute {names[column]!r} is column {column!r}")
+        rare = sum(folded[column][value] != value for value in folded[column])
+        if rare:
+            notes.append(f"{names[column]}: the {rare:,} rarest values are folded into {OTHER!r}")
+        notes += [
+            f"{names[column]} has values that look alike: {group}"
+            for group in alike(values[column])
+        ]
+    kept = {name: [s for s in part if s.path not in left_out] for name, part in divided.items()}
+    notes += _too_few(kept, scheme)
+    return Report.from_paths(paths_of(kept), left_out, notes)
+
+
+def _folded(
+    rows: Sequence[Item], column: str, table: Path, most: int, fold: bool
+) -> dict[str, str]:
+    """Return the value of the attribute for each value of its column, after checking them."""
+    for row in rows:
+        if len(row.cells[column]) > LONGEST:
+            raise AnnotationError(
+                f"a value must be printable text of at most {LONGEST} characters",
+                path=table,
+                line=row.line,
+                got=f"{column}: {row.cells[column]}",
+                remedy="shorten it, or choose other columns with --attributes",
+            )
+    cells = [row.cells[column] for row in rows]
+    distinct = len(set(cells) - {""})
+    if most < 2 or (distinct > most and not fold):
+        raise AnnotationError(
+            f"an attribute may have {most} values, and needs two",
+            path=table,
+            got=f"{column}: {distinct}",
+            remedy="choose other columns with --attributes, raise --max-values, or fold the rarest "
+            f"values into {OTHER!r} with --fold-rare",
+        )
+    return fold_rare(cells, most)
 
 
 def _attribute_names(columns: Sequence[str], table: Path) -> dict[str, str]:
@@ -99,6 +152,7 @@ def _attribute_names(columns: Sequence[str], table: Path) -> dict[str, str]:
             path=table,
             line=1,
             got=[column for column in columns if names[column] in twice],
+            remedy="rename a column, or choose others with --attributes",
         )
     return names
 
@@ -133,6 +187,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = {
         "csv": {"type": Path, "required": True, "dest": "table", "help": "the catalogue"},
         "dataset": {"required": True, "help": "the dataset's name"},
+        "attributes": {
+            "help": "the columns to use, separated by commas; by default, all that look like "
+            "attributes"
+        },
+        "max-values": {
+            "type": int,
+            "default": MOST_VALUES,
+            "help": "how many values an attribute may have",
+        },
+        "fold-rare": {
+            "action": "store_true",
+            "dest": "fold",
+            "help": "fold the rarest values beyond that number into 'other'",
+        },
     }
     return run_command("catalog", __doc__, prepare, arguments, options=options)
 

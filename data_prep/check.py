@@ -1,9 +1,9 @@
 """Check a dataset: `python -m data_prep.check DATA_DIR --dataset NAME [--json]`.
 
-It counts rows per split, attribute and value and the image files that are there, gives the exact
-MAP of a random ranking, and lists every problem. Split files without images, or without
-filenames_train.txt, are enough for all but the images. Counts and random MAP are those of the
-split files, whether an image is there or not. The exit status is 0 when no problem stops training.
+It counts image files, and rows per split, attribute and value; gives the exact MAP of a random
+ranking; and lists every problem. Split files alone, even without filenames_train.txt, are enough
+for everything except the images. Counts and random MAP are those of the split files, whether an
+image is there or not. The exit status is 0 when no problem stops training.
 """
 
 from __future__ import annotations
@@ -31,11 +31,20 @@ from asen_tf.data import (
     read_value_names,
 )
 from asen_tf.evaluation.metrics import random_maps
-from data_prep.check_text import render
+from data_prep.image_files import equal_contents
+
+_COLUMNS = {
+    "files": "images listed",
+    "missing": "missing",
+    "labels": "labels",
+    "queries": "queries",
+    "candidates": "candidates",
+    "triplets": "triplets",
+}  # columns of the table of splits
 
 
 def check(data_dir: Path | str, dataset: str) -> dict[str, Any]:
-    """Return what there is to say about a dataset, ready for JSON.
+    """Return the facts and problems of a dataset, ready for JSON.
 
     Returns:
         `splits`: see `describe`, by split name; a split that cannot be read is left out.
@@ -63,7 +72,7 @@ def check(data_dir: Path | str, dataset: str) -> dict[str, Any]:
         if split is not None:
             splits.append(split)
             report["splits"][name] = describe(split, missing)
-    add(None, _shared_images(splits))
+    add(None, _shared_images(splits) + _equal_images(splits))
     return report
 
 
@@ -72,9 +81,9 @@ def check_split(
 ) -> tuple[Split | None, tuple[int, ...] | None, list[Problem]]:
     """Return a split with all its rows, the indices of missing images, and the problems.
 
-    The split is None when its rows cannot be read, the indices when the images cannot be looked
-    for. Problems are those of the rows whose images are there, since training uses these; when
-    no image is there, those of all rows.
+    The split is None when its rows cannot be read; the indices are None when the images cannot be
+    looked for. Problems are those of the rows whose images are there, since training uses these;
+    if no image is there, those of all rows.
     """
     needed = name != "test"
     problems: list[Problem] = []
@@ -102,11 +111,11 @@ def describe(split: Split, missing: tuple[int, ...] | None) -> dict[str, Any]:
 
     Returns:
         `files` and `missing`, how many image files are listed and absent (null without a list);
-        `missing_files`, the paths of the absent ones; the numbers of `labels`, or of `queries` and
-        `candidates`; `values`, by these names and by attribute, the rows of each value in index
+        `missing_files`, the paths of the absent ones; the number of `labels`, or of `queries` and
+        `candidates`; `values`, for each of these and each attribute, the rows per value in index
         order; and for valid and test `random_map` in percent, by attribute, `overall` and `macro`
-        (null where there is no query). Of a dataset that lists triplets: `triplets`, how many, and
-        for labels the images of each attribute.
+        (null where there is no query). For a dataset that lists triplets: `triplets`, how many;
+        its labels count the images of each attribute.
     """
     labelled = split.name == "train" or split.triplets is not None
     kinds = ("labels",) if labelled else ("queries", "candidates")
@@ -140,7 +149,7 @@ def _unreadable(error: AnnotationError, *, stops_training: bool) -> Problem:
 
 
 def _shared_images(splits: list[Split]) -> list[Problem]:
-    """An image in two splits leaks from one into the other: reported, it does not stop."""
+    """Report images that leak from one split into another; they do not stop training."""
     problems = []
     for first, second in combinations(splits, 2):
         shared = len(set(first.files) & set(second.files))
@@ -148,6 +157,103 @@ def _shared_images(splits: list[Split]) -> list[Problem]:
             message = f"{shared} images are in both {first.name} and {second.name}"
             problems.append(Problem("images in two splits", message, False, shared))
     return problems
+
+
+def _equal_images(splits: list[Split]) -> list[Problem]:
+    """Report pictures that are in two splits under different names."""
+    owners: dict[str, list[str]] = {}
+    for split in splits:
+        for name in dict.fromkeys(split.files):
+            owners.setdefault(name, []).append(split.name)
+    root = splits[0].root if splits else Path()
+    groups: dict[str, list[str]] = {}
+    for name, first in equal_contents({name: root / name for name in owners}).items():
+        groups.setdefault(first, [first]).append(name)
+    leaks = [
+        group
+        for group in groups.values()
+        if len({split for name in group for split in owners[name]}) > 1
+    ]
+    if not leaks:
+        return []
+    shown = "; ".join(" = ".join(group[:3]) for group in leaks[:3])
+    message = f"{len(leaks)} pictures are in two splits under different names: {shown}"
+    return [Problem("equal images in two splits", message, False, len(leaks))]
+
+
+def render(dataset: str, report: dict[str, Any]) -> str:
+    """Return the report of `check` as tables for people."""
+    parts = []
+    if report["splits"]:
+        parts = [
+            f"{dataset}: splits",
+            _align(_split_rows(report["splits"])),
+            *_chance(report["splits"]),
+            "Rows per value",
+            _align(_value_rows(report["splits"], report["value_names"] or {})),
+        ]
+    problems = report["problems"]
+    stopping = sum(problem["stops_training"] for problem in problems)
+    parts.append(f"Problems: {len(problems)}, of which {stopping} stop training")
+    parts += [
+        f"- {'STOPS TRAINING ' if problem['stops_training'] else ''}"
+        f"[{problem['split'] or dataset}] {problem['kind']}: {problem['message']}"
+        for problem in problems
+    ]
+    return "\n".join(parts)
+
+
+def _split_rows(splits: dict[str, Any]) -> list[list[str]]:
+    keys = [key for key in _COLUMNS if any(key in split for split in splits.values())]
+    rows = [["split", *(_COLUMNS[key] for key in keys)]]
+    for name, split in splits.items():
+        rows.append([name, *(_text(split.get(key)) for key in keys)])
+    return rows
+
+
+def _chance(splits: dict[str, Any]) -> list[str]:
+    ranked = {name: split["random_map"] for name, split in splits.items() if "random_map" in split}
+    if not ranked:
+        return []
+    rows = [["attribute", *ranked]] + [
+        [name, *(_text(chance[name]) for chance in ranked.values())]
+        for name in next(iter(ranked.values()))
+    ]
+    return ["MAP of a random ranking, exact, in percent", _align(rows)]
+
+
+def _value_rows(splits: dict[str, Any], value_names: dict[str, list[str]]) -> list[list[str]]:
+    columns = {
+        f"{split} {kind}": counts
+        for split, described in splits.items()
+        for kind, counts in described["values"].items()
+    }
+    rows = [["attribute", "value", *columns]]
+    for attribute, first in next(iter(columns.values())).items():
+        names = value_names.get(attribute) or [""] * len(first)
+        for value, name in enumerate(names):
+            counts = [str(column[attribute][value]) for column in columns.values()]
+            rows.append([attribute, f"{value} {name}".strip(), *counts])
+    return rows
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _align(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        words = [row[0].ljust(widths[0])]
+        words += [
+            cell.ljust(width) if title == "value" else cell.rjust(width)
+            for cell, width, title in zip(row[1:], widths[1:], rows[0][1:], strict=True)
+        ]
+        lines.append("  " + "  ".join(words).rstrip())
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,18 +1,18 @@
-"""What the commands that turn raw releases into split files have in common."""
+"""The command line and the report that all preparations of raw releases share."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asen_tf.data import AnnotationError
 from data_prep.releases import BROKEN
 
-_SHOWN = 10  # images left out that are named
+_SHOWN = 10  # names shown of the images left out
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,30 @@ class Report:
     """What a preparation found.
 
     Attributes:
-        listed: images by split, those that were left out among them.
+        images: how many images each split has, without those that were left out.
         left_out: why an image cannot be used, by path.
-        notes: what else a person should know, a sentence each.
+        notes: what else a reader should know, one sentence each.
     """
 
-    listed: Mapping[str, int]
+    images: Mapping[str, int]
     left_out: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def from_paths(
+        cls,
+        paths: Mapping[str, Iterable[str]],
+        left_out: Mapping[str, str],
+        notes: Iterable[str] = (),
+    ) -> Report:
+        """Count the images of each split that were not left out, given the paths of all."""
+        counts = {name: sum(path not in left_out for path in part) for name, part in paths.items()}
+        return cls(counts, left_out, tuple(notes))
+
     def __str__(self) -> str:
         """Return the report as lines."""
-        total = sum(self.listed.values())
-        counts = ", ".join(f"{name} {count:,}" for name, count in self.listed.items())
+        total = sum(self.images.values())
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.images.items())
         lines = [f"{total:,} images: {counts}"]
         if self.left_out:
             reasons = Counter(why.split(" (")[0] for why in self.left_out.values())
@@ -51,15 +62,15 @@ def run_command(
     broken: str = "error",
     options: Mapping[str, Mapping[str, object]] | None = None,
 ) -> int:
-    """Read a command line, prepare a dataset, and say what came out.
+    """Parse a command line, prepare a dataset, and print the report.
 
     Args:
         name: of the module.
         description: of the command.
         prepare: called with `raw`, `out`, `seed`, `broken` and the further options.
         arguments: the command line; None takes that of the process.
-        broken: what happens with unusable images by default.
-        options: further options, and what `add_argument` is to be told of each.
+        broken: the default for unusable images.
+        options: further options, with the keyword arguments of `add_argument` for each.
 
     Returns:
         The exit status: 0, or 1 after an error, which is printed.
@@ -71,8 +82,8 @@ def run_command(
     parser.add_argument(
         "--broken", choices=BROKEN, default=broken, help="what to do about unusable images"
     )
-    for option, told in (options or {}).items():
-        parser.add_argument(f"--{option}", **told)
+    for option, details in (options or {}).items():
+        parser.add_argument(f"--{option}", **details)
     values = vars(parser.parse_args(arguments))
     try:
         print(prepare(values.pop("raw"), values.pop("out"), **values))

@@ -1,9 +1,9 @@
-"""Contact sheets: one JPEG per attribute, a row per value, random examples side by side."""
+"""Contact sheets: JPEG images per attribute, a row per value, random examples side by side."""
 
 from __future__ import annotations
 
 import argparse
-import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,17 @@ from PIL import Image, ImageDraw, ImageFont
 from asen_tf.data import (
     SPLITS,
     AnnotationError,
+    load_upright,
     read_meta,
     read_regions,
     read_split,
     read_value_names,
 )
+from asen_tf.files import replacing
 
 LABEL_WIDTH = 150
-OUTLINED = 2  # the last columns carry the outline of the part's true box
+OUTLINED = 2  # the last columns show the outline of the part's true box
+TALLEST = 32_000  # px; JPEG ends at 65,535, and many viewers before that
 
 Example = tuple[Path, tuple[float, float, float, float] | None]
 
@@ -38,8 +41,7 @@ def _examples(data_dir: Path, dataset: str) -> dict[tuple[int, int], list[Exampl
 
 def _thumbnail(example: Example, cell: int, *, outlined: bool) -> Image.Image:
     path, box = example
-    with Image.open(path) as stored:
-        image = stored.convert("RGB")
+    image = load_upright(path)
     scale = cell / max(image.size)
     image = image.resize([max(1, round(side * scale)) for side in image.size], Image.LANCZOS)
     if outlined and box is not None:
@@ -56,11 +58,14 @@ def contact_sheets(
     cell: int = 160,
     seed: int = 0,
 ) -> list[Path]:
-    """Write ``<attribute>.jpg`` into ``out_dir`` for every attribute of a data set.
+    """Write `<attribute>.jpg` into `out_dir` for every attribute of a dataset.
+
+    The pictures come from the loader that training uses, only not cropped. An attribute with more
+    values than fit one sheet goes on in `<attribute>.2.jpg`, `<attribute>.3.jpg` and so on.
 
     Args:
-        data_dir: folder that holds meta.json and the data set.
-        dataset: name of the data set; any data set with split files and images will do.
+        data_dir: folder that holds meta.json and the dataset.
+        dataset: name of the dataset; any dataset with split files and images will do.
         out_dir: folder of the sheets, made when missing.
         columns: examples per value.
         cell: longer side of an example in pixels.
@@ -71,45 +76,56 @@ def contact_sheets(
         index when the names are unknown. Missing images are left out.
 
     Raises:
-        AnnotationError: the data set's files break a rule, or no labelled image is on disk.
+        AnnotationError: the dataset's files break a rule, or no labelled image is on disk.
+        ImageError: an image cannot be read.
+        ValueError: no columns or no pixels, or a row wider than a JPEG can be.
     """
+    width, step = LABEL_WIDTH + columns * (cell + 4), cell + 4
+    if columns < 1 or cell < 1 or max(width, step) > TALLEST:
+        raise ValueError(
+            f"a sheet needs columns and cells, and may be {TALLEST} px wide and high; got "
+            f"{columns} columns of {cell} px; choose other columns and cell"
+        )
     data_dir, out_dir = Path(data_dir), Path(out_dir)
     table = read_meta(data_dir, dataset)
     names = read_value_names(data_dir, dataset) or {}
     examples = _examples(data_dir, dataset)
     if not examples:
         raise AnnotationError(
-            f"{data_dir / dataset}: no labelled image was found on disk; put the images at the "
-            "paths that the filenames files give"
+            "some labelled images must be on disk",
+            path=data_dir / dataset,
+            got="none",
+            remedy="put the images at the paths that the filenames files give",
         )
     out_dir.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     font = ImageFont.load_default(size=14)
     sheets = []
+    per_sheet = TALLEST // step
     for attribute, (name, size) in enumerate(zip(table.names, table.sizes, strict=True)):
-        width, step = LABEL_WIDTH + columns * (cell + 4), cell + 4
-        sheet = Image.new("RGB", (width, size * step), "white")
-        draw = ImageDraw.Draw(sheet)
-        for value in range(size):
-            found = examples.get((attribute, value), [])
-            title = names[name][value] if name in names else f"value {value}"
-            text = f"{title}\n({len(found)})".replace(" Semi-High", "\nSemi-High")
-            draw.text((6, value * step + cell // 2 - 16), text, fill="black", font=font)
-            chosen = rng.permutation(len(found))[:columns]
-            for column, k in enumerate(chosen):
-                outlined = column >= columns - OUTLINED
-                picture = _thumbnail(found[k], cell, outlined=outlined)
-                sheet.paste(picture, (LABEL_WIDTH + column * step, value * step))
-        path = out_dir / f"{name.replace('/', '_').replace(' ', '_')}.jpg"
-        temporary = path.with_name(f".{path.name}.tmp")
-        sheet.save(temporary, "JPEG", quality=88, optimize=True)
-        os.replace(temporary, path)
-        sheets.append(path)
+        stem = name.replace("/", "_").replace(" ", "_")
+        for number, first in enumerate(range(0, size, per_sheet), start=1):
+            values = range(first, min(first + per_sheet, size))
+            sheet = Image.new("RGB", (width, len(values) * step), "white")
+            draw = ImageDraw.Draw(sheet)
+            for row, value in enumerate(values):
+                found = examples.get((attribute, value), [])
+                title = names[name][value] if name in names else f"value {value}"
+                text = f"{title}\n({len(found)})".replace(" Semi-High", "\nSemi-High")
+                draw.text((6, row * step + cell // 2 - 16), text, fill="black", font=font)
+                for column, k in enumerate(rng.permutation(len(found))[:columns]):
+                    outlined = column >= columns - OUTLINED
+                    picture = _thumbnail(found[k], cell, outlined=outlined)
+                    sheet.paste(picture, (LABEL_WIDTH + column * step, row * step))
+            path = out_dir / (f"{stem}.jpg" if number == 1 else f"{stem}.{number}.jpg")
+            with replacing(path) as temporary:
+                sheet.save(temporary, "JPEG", quality=88, optimize=True)
+            sheets.append(path)
     return sheets
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return 0, or 1 after an error."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.contact_sheet", description=__doc__)
     parser.add_argument("data_dir", type=Path, help="folder that holds meta.json")
     parser.add_argument("--dataset", default="Garments")
@@ -117,11 +133,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--cell", type=int, default=160, help="longer side of an example, px")
     options = parser.parse_args(arguments)
-    for path in contact_sheets(
-        options.data_dir, options.dataset, options.out, columns=options.columns, cell=options.cell
-    ):
-        print(path)
+    try:
+        sheets = contact_sheets(
+            options.data_dir,
+            options.dataset,
+            options.out,
+            columns=options.columns,
+            cell=options.cell,
+        )
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # of options, split files or images: each says what to do
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(*sheets, sep="\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

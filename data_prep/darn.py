@@ -2,7 +2,7 @@
 
 `python -m data_prep.darn --raw RAW_DIR --out DATA_DIR [--download [FILE]]`, with the authors'
 filenames_*.txt, label_train.txt, query_*.txt and candidate_*.txt, and pic/, in RAW_DIR. Many of its
-images are gone from the web: missing ones are left out and counted.
+images are gone from the web; missing ones are left out and counted.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 from asen_tf.data import AnnotationError, AttributeTable, check_image_name, read_text
 from asen_tf.files import write_text
-from data_prep.authors_splits import ReleasedSplit, apply_released, read_released
 from data_prep.command import Report, run_command
 from data_prep.download import download as fetch_images
 from data_prep.image_files import place_image
+from data_prep.releases import ReleasedSplit, apply_released, read_released
 
 DATASET = "DARN"
-# Names and numbers of values are the authors'; what the values are called is not known.
+# Names and numbers of values are the authors'; the names of the values are not known.
 SIZES = {
     "clothes category": 20,
     "clothes button": 13,
@@ -44,17 +44,17 @@ def prepare(
     Args:
         raw: the folder of the split files and of `pic`.
         out: the folder of all datasets.
-        seed: plays no part: the division is the authors'.
+        seed: has no effect: the division is the authors'.
         broken: "skip" (many images are gone), or "error".
-        download: lines `<image path> <URL>`: images that are missing are fetched into `raw` first;
-            a relative path that is not there is looked for in `raw`.
+        download: a file of lines `<image path> <URL>`, by which missing images are first fetched
+            into `raw`; if there is no such file here, it is looked for in `raw`.
 
     Returns:
-        What there is; the coverage of each split and attribute, which `coverage.csv` holds, too.
+        What there is; `coverage.csv` also holds the coverage of each split and attribute.
 
     Raises:
-        AnnotationError: a list is missing or breaks a rule, no image is there at all, or one
-            cannot be used and `broken` is "error".
+        AnnotationError: a list is missing or breaks a rule, no image is there at all, or an
+            image cannot be used and `broken` is "error".
     """
     released = read_released(raw, TABLE)
     names = list(dict.fromkeys(name for split in released.values() for name in split.files))
@@ -66,10 +66,10 @@ def prepare(
     there = [name for name in names if (raw / name).is_file()]
     if not there:
         raise AnnotationError(
-            "some of the listed images must be there",
+            "at least some of the listed images must be there",
             path=raw,
             got=f"none of {len(names):,}, such as {names[0] if names else '-'}",
-            remedy="pass the folder that holds pic/, or fetch them by --download",
+            remedy="pass the folder that holds pic/, or fetch them with --download",
         )
     for name in there:
         place_image(raw / name, out / DATASET / name)
@@ -78,11 +78,11 @@ def prepare(
     text = "".join(f"{split},{name},{kept},{total}\n" for split, name, kept, total in rows)
     write_text(out / DATASET / "coverage.csv", f"split,attribute,kept,listed\n{text}")
     notes += [
-        f"{split}: {kept:,} of {total:,} images there ({100 * kept / max(total, 1):.1f} %)"
+        f"{split}: {kept:,} of {total:,} images present ({100 * kept / max(total, 1):.1f} %)"
         for split, name, kept, total in rows
         if name == "images"
     ]
-    return Report({name: len(split.files) for name, split in released.items()}, reasons, (*notes,))
+    return Report.from_paths({name: part.files for name, part in released.items()}, reasons, notes)
 
 
 def coverage(
@@ -103,7 +103,7 @@ def coverage(
 def read_urls(path: Path) -> dict[str, str]:
     """Return URL by image path, from lines `<image path> <URL>`; the path may hold blanks.
 
-    Blanks or tabs are between the two. The URLs are not looked at: `downloads.csv` says what became
+    Blanks or tabs separate the two. The URLs are not checked: `downloads.csv` will say what became
     of each.
 
     Raises:
@@ -120,6 +120,7 @@ def read_urls(path: Path) -> dict[str, str]:
                 path=path,
                 line=line,
                 got=text,
+                remedy="complete or remove the line",
             )
         check_image_name(name, path, line)
         found[name] = url
@@ -128,13 +129,14 @@ def read_urls(path: Path) -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 1 after an error."""
-    told = {
+    details = {
         "type": Path,
         "nargs": "?",
         "const": Path("urls.txt"),
-        "help": "fetch what is missing, by lines <image path> <URL>; RAW_DIR/urls.txt by default",
+        "help": "fetch missing images by a file of lines <image path> <URL>; the default is "
+        "RAW_DIR/urls.txt",
     }
-    options = {"download": told}
+    options = {"download": details}
     return run_command("darn", __doc__, prepare, arguments, broken="skip", options=options)
 
 

@@ -1,7 +1,8 @@
 """DeepFashion, category and attribute benchmark: from the released lists to split files.
 
 `python -m data_prep.deepfashion --raw RAW_DIR --out DATA_DIR [--splits DIR] [--broken skip]`, with
-Anno/list_attr_cloth.txt, Anno/list_attr_img.txt and img/ in RAW_DIR.
+list_attr_cloth.txt and list_attr_img.txt in RAW_DIR/Anno or RAW_DIR/Anno_coarse, and the images in
+RAW_DIR/img or RAW_DIR/Img/img.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from asen_tf.data import AnnotationError, AttributeTable, check_image_name
-from data_prep.authors_splits import apply_released, read_released
 from data_prep.command import SPLITS_OPTION, Report, run_command
 from data_prep.image_files import place_image
-from data_prep.releases import Sample, divide, write_dataset
+from data_prep.releases import (
+    Sample,
+    apply_released,
+    divide,
+    paths_of,
+    read_released,
+    write_dataset,
+)
 
 DATASET = "DeepFashion"
 # Types 1 to 5 of the released list, by the names that the authors of ASEN++ gave them.
@@ -31,39 +38,41 @@ def prepare(
     """Read DeepFashion's lists, check its images and write split files.
 
     An attribute is a type of the released list, a value the 0-based rank of a released attribute
-    inside its type, in file order. An image holds every value that is marked 1, so that it may hold
+    inside its type, in file order. An image holds every value that is marked 1, so it may hold
     several of an attribute; images that hold none are left out of the division.
 
     Args:
-        raw: the folder of `Anno` and `img`.
+        raw: the folder of `Anno` or `Anno_coarse`, with the lists, and of `img` or `Img/img`.
         out: the folder of all datasets.
         seed: of the division of the images, 8:1:1, and of the rows into queries and candidates.
         broken: "error" or "skip", for images that cannot be used.
-        splits: the authors' split files (theirs are not list_eval_partition.txt); they take the
-            place of the division.
+        splits: the authors' split files (theirs are not list_eval_partition.txt), used
+            instead of a random division.
 
     Returns:
         What there is, and what was left out.
 
     Raises:
-        AnnotationError: a list is missing or breaks a rule, or an image cannot be used.
+        AnnotationError: a list or the folder of images is missing, a list breaks a rule, or an
+            image cannot be used.
     """
+    images = _image_folder(raw, out / DATASET)
     columns, names = read_values(_find(raw, "list_attr_cloth.txt"))
     table = AttributeTable(ATTRIBUTES, tuple(len(names[attribute]) for attribute in ATTRIBUTES))
     samples = list(read_images(_find(raw, "list_attr_img.txt"), columns))
     for sample in samples:
-        if (raw / sample.path).is_file():
-            place_image(raw / sample.path, out / DATASET / sample.path)
+        if (images / sample.path).is_file():
+            place_image(images / sample.path, out / DATASET / sample.path)
     shared = {"value_names": names, "broken": broken}
     if splits is not None:
         released = read_released(splits, table, DATASET)
         left_out = apply_released(out, DATASET, table, released, **shared)
-        return Report({name: len(part.files) for name, part in released.items()}, left_out)
+        return Report.from_paths({name: part.files for name, part in released.items()}, left_out)
     labelled = [sample for sample in samples if sample.labels]
     divided = divide(labelled, seed=seed)
     left_out = write_dataset(out, DATASET, table, divided, seed=seed, **shared)
     note = f"{len(samples) - len(labelled):,} images hold no value and are not used"
-    return Report({name: len(part) for name, part in divided.items()}, left_out, (note,))
+    return Report.from_paths(paths_of(divided), left_out, [note])
 
 
 def read_values(path: Path) -> tuple[list[tuple[int, int]], dict[str, list[str]]]:
@@ -80,7 +89,11 @@ def read_values(path: Path) -> tuple[list[tuple[int, int]], dict[str, list[str]]
         name, _, kind = text.rstrip().rpartition(" ")
         if not name.strip() or kind not in {"1", "2", "3", "4", "5"}:
             raise AnnotationError(
-                "a line must be <name> <type>, the type 1 to 5", path=path, line=line, got=text
+                "a line must be <name> <type>, the type 1 to 5",
+                path=path,
+                line=line,
+                got=text,
+                remedy="use the file as it was released",
             )
         attribute = int(kind) - 1
         held = names[ATTRIBUTES[attribute]]
@@ -88,7 +101,12 @@ def read_values(path: Path) -> tuple[list[tuple[int, int]], dict[str, list[str]]
         held.append(name.strip())
     empty = [attribute for attribute, held in names.items() if not held]
     if empty:
-        raise AnnotationError("every type must have values", path=path, got=f"none of {empty}")
+        raise AnnotationError(
+            "every type must have values",
+            path=path,
+            got=f"none of {empty}",
+            remedy="use the file as it was released",
+        )
     return columns, names
 
 
@@ -119,6 +137,7 @@ def read_images(path: Path, columns: Sequence[tuple[int, int]]) -> Iterator[Samp
                 path=path,
                 line=line,
                 got=name,
+                remedy="use the file as it was released",
             )
         seen[name] = line
         held = (column for column, mark in zip(columns, marks, strict=True) if mark == "1")
@@ -128,7 +147,7 @@ def read_images(path: Path, columns: Sequence[tuple[int, int]]) -> Iterator[Samp
 def _listed(path: Path) -> Iterator[tuple[int, str]]:
     """Yield number and text of the lines after count and header, and check their count.
 
-    Line by line: the larger list has more than a gigabyte when it is text in memory.
+    Line by line, since the larger list would take more than a gigabyte of memory as text.
     """
     count, found, line, texts = None, -1, 0, _lines(path)
     for line, text in texts:
@@ -154,7 +173,7 @@ def _listed(path: Path) -> Iterator[tuple[int, str]]:
             path=path,
             line=line,
             got=found,
-            remedy="fetch the file again: it may have been cut",
+            remedy="download the file again: it may have been cut short",
         )
 
 
@@ -168,11 +187,32 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 if text.strip():
                     yield line, text
     except UnicodeDecodeError:
+        remedy = "use the file as it was released"
         raise AnnotationError(
-            "the text must be UTF-8", path=path, line=line, got=data[:40]
+            "the text must be UTF-8", path=path, line=line, got=data[:40], remedy=remedy
         ) from None
     except OSError as error:
-        raise AnnotationError("cannot be read", path=path, got=str(error)) from None
+        remedy = "check its permissions"
+        raise AnnotationError("cannot be read", path=path, got=str(error), remedy=remedy) from None
+
+
+def _image_folder(raw: Path, placed: Path) -> Path:
+    """Return the folder that the paths in the lists, `img/...`, start from."""
+    # The inner one first: where case does not matter, `img` is also the name of `Img`.
+    for folder in (raw / "Img", raw / "img", raw, placed):  # `placed`, if an earlier call was here
+        if (folder / "img").is_dir():
+            return folder
+    archive = next(
+        (path for path in (raw / "Img" / "img.zip", raw / "img.zip") if path.is_file()), ""
+    )
+    raise AnnotationError(
+        "the images must be in img/ or Img/img/",
+        path=raw,
+        got=f"only the archive {archive}" if archive else "no such folder",
+        remedy=f"unpack it in {archive.parent}"
+        if archive
+        else "pass the folder that holds it as --raw",
+    )
 
 
 def _find(raw: Path, name: str) -> Path:
@@ -181,7 +221,10 @@ def _find(raw: Path, name: str) -> Path:
         if place.is_file():
             return place
     raise AnnotationError(
-        f"the release must hold Anno/{name}", path=raw, got="no such file", remedy="see --help"
+        f"the release must hold {name} in Anno/ or Anno_coarse/",
+        path=raw,
+        got="no such file",
+        remedy="pass the folder that holds Anno/ or Anno_coarse/ as --raw",
     )
 
 

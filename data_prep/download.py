@@ -1,4 +1,4 @@
-"""Fetching images from a list of URLs, politely, and keeping account of what is gone."""
+"""Downloading images from a list of URLs, politely, with a journal of what is gone."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError, LocationValueError
 from urllib3.util import Retry
 
+from asen_tf.files import replacing
 from data_prep.image_files import broken_images
 
 JOURNAL = "downloads.csv"
@@ -31,15 +32,15 @@ _CHUNK = 2**16
 
 @dataclass(frozen=True)
 class Politeness:
-    """How hard servers are asked, and when to give up.
+    """How much to ask of servers, and when to give up.
 
     Attributes:
         workers: downloads at a time.
         per_host: of these, from one server.
         timeout: seconds without an answer, or without another byte.
-        deadline: seconds for one image, and of the longest pause that a server may ask for.
-        retries: of a refused or broken attempt; the pause doubles each time, and is the server's
-            own where it names one (Retry-After).
+        deadline: seconds for one image, and the longest pause that a server may ask for.
+        retries: of a refused or broken attempt; the pause doubles each time, unless the server
+            names one (Retry-After).
         pause: seconds before the second retry.
         largest: bytes of one image.
     """
@@ -55,7 +56,7 @@ class Politeness:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many images were fetched, were there, are gone, were rejected, or failed."""
+    """How many images were fetched, were there already, are gone, were rejected, or failed."""
 
     counts: Mapping[str, int]
 
@@ -70,18 +71,16 @@ def download(
 ) -> Outcome:
     """Fetch images that are not there yet.
 
-    An image is written under a temporary name, decoded, and only then renamed. What became of each
-    is appended to `downloads.csv` at once: `file,url,status,reason,bytes`, the status `fetched`,
-    `gone` (the server says so), `rejected` (no URL, no image, or too large) or `failed` (no answer,
-    a broken one, or no permission; tried again by the next call, the others are not).
+    An image is written under a temporary name, decoded, and only then renamed. The outcome of each
+    is appended to `downloads.csv` at once: `file,url,status,reason,bytes`, where status is
+    `fetched`, `gone` (the server says so), `rejected` (not a URL, not an image, or too large) or
+    `failed` (no answer, a broken one, or no permission). Only what failed is tried again by the
+    next call.
 
     Args:
         sources: URL by image path relative to the folder; the paths are safe already.
         folder: where images and journal go.
         politeness: limits.
-
-    Returns:
-        How it went.
     """
     folder.mkdir(parents=True, exist_ok=True)
     journal = _Journal(folder / JOURNAL)
@@ -114,7 +113,7 @@ def download(
 def _host(url: str) -> str:
     try:
         return urlsplit(url).netloc
-    except ValueError:  # no URL at all: nobody is asked
+    except ValueError:  # not a URL: no server is asked
         return ""
 
 
@@ -135,46 +134,52 @@ def _session(politeness: Politeness) -> requests.Session:
     return session
 
 
+class _Refused(Exception):
+    """A download that is not kept, with its status, reason and size."""
+
+
 def _fetch(
     session: requests.Session, url: str, folder: Path, name: str, politeness: Politeness
 ) -> tuple[str, str, int]:
     """Return status, reason and size of one download."""
-    target = folder / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.part")
+    try:
+        with replacing(folder / name) as temporary:
+            size = _receive(session, url, temporary, politeness)
+            wrong = broken_images(temporary.parent, [temporary.name], workers=1, progress=False)
+            if wrong:
+                raise _Refused("rejected", wrong[temporary.name], size)
+        return "fetched", "", size
+    except _Refused as refused:
+        status, reason, size = refused.args
+        return status, reason, size
+
+
+def _receive(session: requests.Session, url: str, path: Path, politeness: Politeness) -> int:
+    """Write what a URL answers into a file; return its size in bytes."""
     began, size = time.monotonic(), 0
     try:
         with session.get(url, stream=True, timeout=politeness.timeout) as answer:
             if answer.status_code != 200:
                 gone = answer.status_code in _GONE
-                return "gone" if gone else "failed", f"HTTP {answer.status_code}", 0
-            with open(temporary, "wb") as sink:
-                # What has come by now, so that a server that drips is noticed, too.
+                raise _Refused("gone" if gone else "failed", f"HTTP {answer.status_code}", 0)
+            with open(path, "wb") as sink:
+                # Whatever has arrived so far, so that a server that trickles is noticed, too.
                 while chunk := answer.raw.read1(_CHUNK, decode_content=True):
                     size += len(chunk)
                     if size > politeness.largest:
-                        return "rejected", f"more than {politeness.largest} bytes", size
+                        raise _Refused("rejected", f"more than {politeness.largest} bytes", size)
                     if time.monotonic() - began > politeness.deadline:
-                        return "failed", f"not done after {politeness.deadline:g} s", size
+                        raise _Refused("failed", f"not done after {politeness.deadline:g} s", size)
                     sink.write(chunk)
-        wrong = broken_images(temporary.parent, [temporary.name], workers=1, progress=False)
-        if wrong:
-            return "rejected", wrong[temporary.name], size
-        os.replace(temporary, target)
-        return "fetched", "", size
-    except requests.exceptions.InvalidURL as error:
-        return "rejected", type(error).__name__, size
-    except (OSError, HTTPError) as error:  # those of requests are OSErrors
-        address = isinstance(error, LocationValueError)
-        return "rejected" if address else "failed", type(error).__name__, size
-    except ValueError as error:  # a host that no name can be
-        return "rejected", type(error).__name__, size
-    finally:
-        temporary.unlink(missing_ok=True)
+        return size
+    except (OSError, HTTPError, ValueError) as error:  # errors of requests are OSErrors
+        no_address = isinstance(error, (requests.exceptions.InvalidURL, LocationValueError))
+        rejected = no_address or not isinstance(error, (OSError, HTTPError))
+        raise _Refused("rejected" if rejected else "failed", type(error).__name__, size) from None
 
 
 class _Journal:
-    """A CSV file that is only appended to; a line cut by a kill is passed over."""
+    """A CSV file that is only appended to; a line cut short by a kill is ignored."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, threading.Lock()

@@ -14,11 +14,17 @@ from pathlib import Path
 
 from asen_tf.data import AnnotationError, AttributeTable, check_image_name, read_text
 from data_prep.archives import members_of, unpack
-from data_prep.authors_splits import apply_released, read_released
 from data_prep.command import SPLITS_OPTION, Report, run_command
 from data_prep.garments.values import ATTRIBUTES, VALUES
 from data_prep.image_files import place_image
-from data_prep.releases import Sample, divide, write_dataset
+from data_prep.releases import (
+    Sample,
+    apply_released,
+    divide,
+    paths_of,
+    read_released,
+    write_dataset,
+)
 
 DATASET = "FashionAI"
 PARTS = ("fashionAI_attributes_train1", "fashionAI_attributes_train2")
@@ -42,8 +48,8 @@ def prepare(
         out: the folder of all datasets.
         seed: of the division of the images, 8:1:1, and of the rows into queries and candidates.
         broken: "error" or "skip", for images that cannot be used.
-        splits: the authors' split files, or the folder that holds them as FashionAI/; they take
-            the place of the division.
+        splits: the folder of the authors' split files, or the one that holds it as FashionAI/;
+            used instead of a random division.
 
     Returns:
         What there is, and what was left out.
@@ -62,20 +68,20 @@ def prepare(
     if splits is not None:
         released = read_released(splits, TABLE, DATASET)
         left_out = apply_released(out, DATASET, TABLE, released, value_names=VALUES, broken=broken)
-        return Report({name: len(part.files) for name, part in released.items()}, left_out)
+        return Report.from_paths({name: part.files for name, part in released.items()}, left_out)
     samples = [Sample(path, tuple(dict.fromkeys(held))) for path, held in labels.items()]
     divided = divide(samples, seed=seed)
     left_out = write_dataset(
         out, DATASET, TABLE, divided, value_names=VALUES, seed=seed, broken=broken
     )
-    return Report({name: len(part) for name, part in divided.items()}, left_out)
+    return Report.from_paths(paths_of(divided), left_out)
 
 
 def read_labels(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield image path and (attribute, value) of each line of a label.csv.
 
-    A line is `<image>,<attribute>_labels,<marks>`, a mark per value: `y` at the image's value, `m`
-    ("maybe", which says nothing) or `n` at the others. A line that repeats another one counts once.
+    A line is `<image>,<attribute>_labels,<marks>`, one mark per value: `y` at the image's value,
+    `m` ("maybe", which is ignored) or `n` at the others. A repeated line counts once.
 
     Raises:
         AnnotationError: a line breaks the format, or contradicts another one, with its number.
@@ -129,12 +135,12 @@ def _source(raw: Path, root: Path, part: str) -> Path:
         for name in members_of(archive)
         if name == suffix or name.endswith(f"/{suffix}")
     ]
-    if len(tops) != 1:  # found out before gigabytes are unpacked
+    if len(tops) != 1:  # noticed before gigabytes are unpacked
         raise AnnotationError(
             f"the archive must hold one {suffix}, at its top or in a folder",
             path=archive,
             got=f"{len(tops)} of them",
-            remedy="fetch the archive again from where the other part is from",
+            remedy="download the archive again from where the other part is from",
         )
     target = root if tops[0] == f"{part}/" else root / part
     unpack(archive, target)

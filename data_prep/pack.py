@@ -1,7 +1,7 @@
 """Optional TFRecord shards of a dataset, for network disks and GPUs.
 
-`python -m data_prep.pack DATA_DIR --dataset NAME [--source-size 640] [--quality 95]`; a training
-takes them with `packed=True` and the same source size.
+`python -m data_prep.pack DATA_DIR --dataset NAME [--source-size 640] [--quality 95]`; train with
+`packed=True` and the same source size to use them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset", required=True, help="the dataset's name in meta.json")
     parser.add_argument("--source-size", type=int, default=640, help="px, side of the images")
     parser.add_argument("--quality", type=int, default=95, help="of the JPEG, 1 to 100")
-    parser.add_argument("--shard-mib", type=float, default=128, help="about how large a shard is")
+    parser.add_argument("--shard-mib", type=float, default=128, help="approximate size of a shard")
     options = vars(parser.parse_args(arguments))
     try:
         path = pack(options.pop("data_dir"), options.pop("dataset"), **options)
-    except ValueError as error:  # of an option, a split file, an image: each says what to do
+    except ValueError as error:  # about an option, a split file or an image: each says what to do
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{path.parent}: {len(list(path.parent.glob('*.tfrecord')))} shards")
+    print(f"{path.parent}: {len(list(path.parent.glob('[!.]*.tfrecord')))} shards")
     return 0
 
 

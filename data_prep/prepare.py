@@ -1,16 +1,18 @@
-"""One call for every dataset: what notebook `01_prepare_data` does with a raw release."""
+"""One function for every raw release: what notebook `01_prepare_data` calls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+from asen_tf.config import did_you_mean
 from asen_tf.data import AnnotationError
-from data_prep import catalog, darn, deepfashion, fashionai, zappos50k
+from data_prep import catalog, clothing_attributes, darn, deepfashion, fashionai, zappos50k
 from data_prep.command import Report
 
 RELEASES: dict[str, Callable[..., Report]] = {
-    module.DATASET: module.prepare for module in (fashionai, darn, deepfashion, zappos50k)
+    module.DATASET: module.prepare
+    for module in (fashionai, darn, deepfashion, zappos50k, clothing_attributes)
 }
 
 
@@ -24,8 +26,9 @@ def prepare(
     splits: Path | str | None = None,
     table: Path | str | None = None,
     download: Path | str | None = None,
+    attributes: str | None = None,
 ) -> Report:
-    """Turn a raw release, or one's own catalogue, into split files.
+    """Turn a raw release, or your own catalogue, into split files.
 
     Args:
         dataset: FashionAI, DARN, DeepFashion or Zappos50k; with a table, any name.
@@ -34,29 +37,41 @@ def prepare(
         seed: of the random division.
         broken: "error" or "skip"; None does what the dataset's own command does.
         splits: the authors' split files, for FashionAI and DeepFashion.
-        table: the CSV file of one's own catalogue.
-        download: for DARN: lines `<image path> <URL>`, by which missing images are fetched first.
+        table: the CSV file of your own catalogue.
+        attributes: the columns of your own catalogue to use, separated by commas.
+        download: for DARN: a file of lines `<image path> <URL>`, by which missing images are
+            fetched first.
 
     Returns:
         What there is, and what was left out.
 
     Raises:
-        AnnotationError: for an unknown dataset, and whatever is wrong with the release.
+        AnnotationError: the dataset is unknown, or something is wrong with the release.
     """
     options = {"splits": splits, "table": table, "download": download}
     given = {name: Path(value) for name, value in options.items() if value is not None}
     if broken is not None:
         given["broken"] = broken
     if download is not None and (dataset != "DARN" or table is not None):
-        raise AnnotationError("only DARN's images are downloaded, by its list of URLs", got=dataset)
+        raise AnnotationError(
+            "only DARN's images are downloaded, by its list of URLs",
+            got=dataset,
+            remedy="leave download out, and put the images into the raw folder",
+        )
     if table is not None:
-        return catalog.prepare(Path(raw), Path(out), dataset=dataset, seed=seed, **given)
+        chosen = {} if attributes is None else {"attributes": attributes}
+        return catalog.prepare(Path(raw), Path(out), dataset=dataset, seed=seed, **given, **chosen)
     if dataset not in RELEASES:
         raise AnnotationError(
             f"a raw release must be one of {', '.join(RELEASES)}",
             got=dataset,
-            remedy="for your own catalogue give its CSV file, too: table",
+            remedy=f"{did_you_mean(dataset, RELEASES)}; for your own catalogue, also give its CSV "
+            "file as table",
         )
     if splits is not None and dataset not in ("FashionAI", "DeepFashion"):
-        raise AnnotationError("split files go with FashionAI and DeepFashion alone", got=dataset)
+        raise AnnotationError(
+            "split files are used for FashionAI and DeepFashion only",
+            got=dataset,
+            remedy="leave splits out",
+        )
     return RELEASES[dataset](Path(raw), Path(out), seed=seed, **given)

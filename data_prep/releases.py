@@ -1,4 +1,7 @@
-"""From labelled images, however released, to a dataset in split files."""
+"""From labelled images, however they were released, to a dataset in split files.
+
+The division is random and seeded, or the one that the authors of a method released.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,28 @@ from pathlib import Path
 
 import numpy as np
 
-from asen_tf.data import SPLITS, AnnotationError, AttributeTable, write_meta, write_split
+from asen_tf.config import did_you_mean
+from asen_tf.data import (
+    SPLITS,
+    AnnotationError,
+    AttributeTable,
+    parse_names,
+    parse_rows,
+    roles,
+    rows_filename,
+    write_meta,
+    write_split,
+)
 from asen_tf.files import write_text
-from data_prep.image_files import broken_images
-from data_prep.partition import split_images, split_rows
+from data_prep.image_files import MISSING, broken_images
 
 BROKEN = ("error", "skip")
-_SHOWN = 5  # broken images that an error names
+_SHOWN = 5  # broken images named in an error
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An image and what is known of it.
+    """An image and its labels.
 
     Attributes:
         path: of the image, relative to the dataset's folder, with forward slashes.
@@ -30,11 +43,68 @@ class Sample:
     labels: tuple[tuple[int, int], ...]
 
 
-def divide(samples: Iterable[Sample], *, seed: int) -> dict[str, list[Sample]]:
-    """Divide samples into train, valid and test, 8:1:1, by a random permutation of the seed."""
-    everything = list(samples)
+def split_images(count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return the sorted image numbers of train, valid and test, 8:1:1 by a random permutation."""
+    order = rng.permutation(count)
+    tenth = count // 10
+    return {
+        "train": np.sort(order[2 * tenth :]),
+        "valid": np.sort(order[:tenth]),
+        "test": np.sort(order[tenth : 2 * tenth]),
+    }
+
+
+def split_rows(rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return queries and candidates, 1:4 per attribute and, as far as numbers permit, per value.
+
+    Args:
+        rows: (n, 3) int64: file index, attribute index, value index.
+        rng: the source of the random choice.
+
+    Each attribute gets a fifth of its rows as queries, rounded. The fifth is spread over the values
+    by largest remainder. A value with a single row gives no query, so every query has a relevant
+    candidate.
+    """
+    is_query = np.zeros(len(rows), bool)
+    for attribute in np.unique(rows[:, 1]):
+        members = [
+            np.flatnonzero((rows[:, 1] == attribute) & (rows[:, 2] == value))
+            for value in np.unique(rows[rows[:, 1] == attribute, 2])
+        ]
+        sizes = np.array([len(m) for m in members])
+        share = sizes / 5.0
+        take = np.floor(share).astype(int)
+        spare = round(sizes.sum() / 5.0) - take.sum()
+        remainder = np.where(sizes > 1, share - take, -1.0)
+        for k in np.argsort(-remainder, kind="stable")[: max(spare, 0)]:
+            take[k] += sizes[k] > take[k] + 1
+        for chosen, count in zip(members, take, strict=True):
+            is_query[rng.permutation(chosen)[:count]] = True
+    return rows[is_query], rows[~is_query]
+
+
+def divide(
+    samples: Iterable[Sample], *, seed: int, equal: Mapping[str, str] | None = None
+) -> dict[str, list[Sample]]:
+    """Divide samples into train, valid and test, 8:1:1, by a random permutation of the seed.
+
+    Args:
+        samples: the images.
+        seed: of the permutation.
+        equal: of images that equal an earlier one, the earlier one's path; they go into its split.
+    """
+    everything, equal = list(samples), equal or {}
     numbers = split_images(len(everything), np.random.default_rng(seed))
-    return {split: [everything[at] for at in numbers[split]] for split in SPLITS}
+    drawn = {everything[at].path: split for split in SPLITS for at in numbers[split]}
+    divided: dict[str, list[Sample]] = {split: [] for split in SPLITS}
+    for sample in everything:
+        divided[drawn[equal.get(sample.path, sample.path)]].append(sample)
+    return divided
+
+
+def paths_of(divided: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:
+    """Return the paths of each split's samples."""
+    return {name: [sample.path for sample in part] for name, part in divided.items()}
 
 
 def write_dataset(
@@ -60,7 +130,7 @@ def write_dataset(
         value_names: names of the values by attribute, where they are known.
         seed: of the choice of queries.
         broken: "error" refuses the dataset if an image cannot be used; "skip" leaves such images
-            out and lists them in `broken_images.csv` of the dataset's folder.
+            out and lists them in `broken_images.csv` in the dataset's folder.
 
     Returns:
         Why an image was left out, by path.
@@ -89,6 +159,105 @@ def write_dataset(
     return reasons
 
 
+# === Splits that were released ===
+
+
+@dataclass(frozen=True)
+class ReleasedSplit:
+    """A split as it was released, whether its images are there or not.
+
+    Attributes:
+        files: image paths.
+        rows: (n, 3) rows of file, attribute and value index, by role: "label", or "query" and
+            "candidate".
+    """
+
+    files: tuple[str, ...]
+    rows: Mapping[str, np.ndarray]
+
+
+def read_released(
+    folder: Path, attributes: AttributeTable, dataset: str | None = None
+) -> dict[str, ReleasedSplit]:
+    """Read the split files in a folder.
+
+    Args:
+        folder: holds the split files, or a folder of the dataset's name that does.
+        attributes: names and numbers of values.
+        dataset: the dataset's name; None takes the folder as it is.
+
+    Raises:
+        AnnotationError: one is missing, or breaks a rule; the message names file and line.
+    """
+    found = {}
+    if dataset is not None and not list(folder.glob("filenames_*.txt")):
+        folder = folder / dataset if (folder / dataset).is_dir() else folder
+    for split in SPLITS:
+        listing = folder / f"filenames_{split}.txt"
+        if not listing.exists():
+            raise AnnotationError(
+                "the released splits must name their images",
+                path=listing,
+                got="no such file",
+                remedy="get it from where the other split files are from, or omit --splits to "
+                "divide the images at random",
+            )
+        files, _ = parse_names(listing)
+        rows = {
+            role: parse_rows(folder / rows_filename(split, role), attributes, len(files))
+            for role in roles(split)
+        }
+        found[split] = ReleasedSplit(files, rows)
+    return found
+
+
+def apply_released(
+    data_dir: Path,
+    dataset: str,
+    attributes: AttributeTable,
+    released: Mapping[str, ReleasedSplit],
+    *,
+    value_names: Mapping[str, Sequence[str]] | None = None,
+    broken: str = "error",
+) -> dict[str, str]:
+    """Check the images of released splits and write the split files of what can be used.
+
+    Args:
+        data_dir: folder of all datasets.
+        dataset: its name; the images are in its folder.
+        attributes: names and numbers of values.
+        released: what `read_released` returned.
+        value_names: names of the values by attribute, where they are known.
+        broken: "error", or "skip" to leave out unusable images with their rows; the others keep
+            their order and are renumbered.
+
+    Returns:
+        Why an image was left out, by path.
+
+    Raises:
+        AnnotationError: an image cannot be used, and `broken` is "error".
+    """
+    names = [name for split in released.values() for name in split.files]
+    reasons = find_broken(data_dir / dataset, names, broken)
+    for split, parts in released.items():
+        usable = np.array([name not in reasons for name in parts.files], bool)
+        numbers = np.cumsum(usable) - 1
+        kept = {}
+        for role, rows in parts.rows.items():
+            rows = rows[usable[rows[:, 0]]] if len(rows) else rows
+            kept[role] = np.concatenate([numbers[rows[:, :1]], rows[:, 1:]], axis=1)
+        given = {"label": "labels", "query": "queries", "candidate": "candidates"}
+        files = [name for name, there in zip(parts.files, usable, strict=True) if there]
+        write_split(
+            data_dir, dataset, split, files=files, **{given[role]: kept[role] for role in kept}
+        )
+    write_meta(data_dir, dataset, attributes, value_names)
+    return reasons
+
+
+# === What both need ===
+
+
 def find_broken(root: Path, names: Iterable[str], broken: str) -> dict[str, str]:
     """Return why images of a dataset cannot be used, by path; list them in `broken_images.csv`.
 
@@ -98,19 +267,26 @@ def find_broken(root: Path, names: Iterable[str], broken: str) -> dict[str, str]
         broken: "error" or "skip".
 
     Raises:
-        AnnotationError: there are some, and `broken` is "error".
+        AnnotationError: some cannot, and `broken` is "error".
     """
     if broken not in BROKEN:
-        raise AnnotationError(f"broken must be one of {', '.join(BROKEN)}", got=broken)
+        raise AnnotationError(
+            f"broken must be one of {', '.join(BROKEN)}",
+            got=broken,
+            remedy=did_you_mean(broken, BROKEN),
+        )
     names = list(dict.fromkeys(names))
     reasons = broken_images(root, names)
     if reasons and broken == "error":
         shown = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:_SHOWN])
+        remedy = "repair or remove them, or leave them out with --broken skip"
+        if len(reasons) == len(names) and set(reasons.values()) == {MISSING}:
+            remedy = "check that --raw is the folder that these paths start from"
         raise AnnotationError(
             "every image must be readable",
             path=root,
             got=f"{len(reasons)} of {len(names)} that are not: {shown}",
-            remedy="repair or remove them, or leave them out: --broken skip",
+            remedy=remedy,
         )
     listing = root / "broken_images.csv"
     if reasons:

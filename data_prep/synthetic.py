@@ -1,7 +1,7 @@
-"""Write the embedded data set: rendered garments with FashionAI's attributes and values.
+"""Write the embedded dataset: rendered garments with FashionAI's attributes and values.
 
-A controlled test bed, and no evidence about photographs. Run it with
-``python -m data_prep.synthetic --out data --images 6000 --size 320 --seed 0``.
+A controlled test bed, not evidence about photographs. Run it with
+`python -m data_prep.synthetic --out data --images 6000 --size 320 --seed 0`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from asen_tf.data import AttributeTable, write_meta, write_regions, write_split
 from asen_tf.files import write_text
 from data_prep.garments.files import image_path, make_image
 from data_prep.garments.values import ATTRIBUTES, VALUES
-from data_prep.partition import split_images, split_rows
+from data_prep.releases import split_images, split_rows
 
 RENDERER_VERSION = 8  # raise it with every change that alters an image, a label or a box
 MARKER = "renderer.json"
@@ -30,11 +30,11 @@ PARTITION_KEY = 2**32 - 1  # spawn key of the partition's random stream: no imag
 
 
 class ParameterMismatch(ValueError):
-    """The folder holds a data set that was made with other parameters."""
+    """The folder holds a dataset that was made with other parameters."""
 
 
 def _check_marker(root: Path, parameters: dict[str, int], overwrite: bool) -> bool:
-    """Return whether the data set is finished; raise when it was made with other parameters."""
+    """Return whether the dataset is finished; raise when it was made with other parameters."""
     done, begun = root / MARKER, root / f"unfinished_{MARKER}"
     for path in (done, begun):
         if not path.exists():
@@ -44,14 +44,14 @@ def _check_marker(root: Path, parameters: dict[str, int], overwrite: bool) -> bo
             return path == done
         if not overwrite:
             raise ParameterMismatch(
-                f"{path}: a data set must be continued with the parameters it was begun with; got "
-                f"{parameters}, there {found}; choose another --out, or --overwrite it"
+                f"{path}: a dataset must be continued with the parameters it was begun with; got "
+                f"{parameters}, found {found}; choose another --out, or --overwrite it"
             )
     return False
 
 
 def _clear(root: Path) -> None:
-    for pattern in ("images/*/*.jpg", "images/*/*.json", "images/*/*.tmp", "*.txt", "*.csv"):
+    for pattern in ("images/*/*.jpg", "images/*/*.json", "images/*/.tmp-*", "*.txt", "*.csv"):
         for path in root.glob(pattern):
             path.unlink()
     for name in (MARKER, f"unfinished_{MARKER}"):
@@ -91,22 +91,22 @@ def make_dataset(
     dataset: str = "Garments",
     overwrite: bool = False,
 ) -> Path:
-    """Render the data set into ``data_dir/dataset`` and return that folder.
+    """Render the dataset into `data_dir/dataset` and return that folder.
 
-    Image i depends on ``seed`` and i alone, so the number of worker processes changes nothing. A
-    run that was killed goes on where it stopped; a finished data set is left as it is.
+    Image i depends only on `seed` and i, so the number of worker processes changes nothing. A
+    killed run resumes where it stopped; a finished dataset is left as it is.
 
     Args:
-        data_dir: folder of all data sets; holds meta.json.
+        data_dir: folder of all datasets; holds meta.json.
         images: number of images, split 8:1:1.
         size: side of an image in pixels.
         seed: of everything random.
         workers: processes; all cores when None.
-        dataset: name of the data set.
-        overwrite: replace a data set that was made with other parameters.
+        dataset: name of the dataset.
+        overwrite: replace a dataset that was made with other parameters.
 
     Raises:
-        ParameterMismatch: the folder holds a data set made with other parameters.
+        ParameterMismatch: the folder holds a dataset made with other parameters.
         ValueError: fewer than 10 images, or a side below 32 pixels.
     """
     if images < 10 or size < 32:
@@ -130,8 +130,8 @@ def make_dataset(
     )
     started = time.perf_counter()
     tasks = [(str(root), seed, number, size) for number in range(images)]
-    # Where worker processes cannot start, such as under `python -`, an executor says so; a
-    # multiprocessing.Pool would start them anew for ever.
+    # Where worker processes cannot start, such as under `python -`, an executor raises; a
+    # multiprocessing.Pool would restart them forever.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
         made = list(tqdm(pool.map(make_image, tasks, chunksize=16), total=images, unit="image"))
@@ -144,7 +144,7 @@ def make_dataset(
     _write_splits(data_dir, dataset, made, seed)
     for note in root.glob("images/*/*.json"):
         note.unlink()
-    os.replace(begun, root / MARKER)
+    begun.replace(root / MARKER)
     print(f"{root}: done in {time.perf_counter() - started:.0f} s")
     return root
 
@@ -152,13 +152,13 @@ def make_dataset(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.synthetic", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("data"), help="folder of the data sets")
+    parser.add_argument("--out", type=Path, default=Path("data"), help="folder of the datasets")
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--size", type=int, default=320, help="side of an image in pixels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=None, help="processes (default: all cores)")
-    parser.add_argument("--dataset", default="Garments", help="name of the data set")
-    parser.add_argument("--overwrite", action="store_true", help="replace another data set")
+    parser.add_argument("--dataset", default="Garments", help="name of the dataset")
+    parser.add_argument("--overwrite", action="store_true", help="replace another dataset")
     options = parser.parse_args(arguments)
     try:
         make_dataset(

@@ -1,7 +1,7 @@
 """Zappos50k: from the triplet lists of Conditional Similarity Networks to split files.
 
 `python -m data_prep.zappos50k --raw RAW_DIR --out DATA_DIR [--broken skip]`, with filenames.json
-(plain text, a path per line), tripletlists/{class,closure,gender,heel}_tripletlist_{train,val,
+(plain text, one path per line), tripletlists/{class,closure,gender,heel}_tripletlist_{train,val,
 test}.txt, and the images, in RAW_DIR or in RAW_DIR/ut-zap50k-images.
 """
 
@@ -20,7 +20,6 @@ from asen_tf.data import (
     check_range,
     parse_integers,
     parse_names,
-    read_bytes,
     write_listed_split,
     write_meta,
 )
@@ -44,7 +43,7 @@ def prepare(raw: Path, out: Path, *, seed: int = 0, broken: str = "error") -> Re
     Args:
         raw: the folder of `filenames.json`, `tripletlists` and the images.
         out: the folder of all datasets.
-        seed: plays no part: the division is the released one.
+        seed: has no effect: the division is the released one.
         broken: "error" or "skip", for images that cannot be used; their triplets are left out.
 
     Returns:
@@ -69,10 +68,10 @@ def prepare(raw: Path, out: Path, *, seed: int = 0, broken: str = "error") -> Re
         triplets = np.concatenate([good[:, :1], numbers.reshape(-1, 3)], axis=1)
         files = [names[index] for index in images.tolist()]
         write_listed_split(out, DATASET, split, files=files, triplets=triplets)
-        listed[split], kept = len(np.unique(rows[:, 1:])), kept + len(good)
+        listed[split], kept = len(files), kept + len(good)
     write_meta(out, DATASET, TABLE)
     total = sum(len(rows) for rows in lists.values())
-    note = f"{kept:,} of {total:,} triplets kept; images are counted in every split that shows them"
+    note = f"{kept:,} of {total:,} triplets kept; an image is counted in every split that uses it"
     return Report(listed, reasons, (note,))
 
 
@@ -81,23 +80,20 @@ def _read(folder: Path, part: str, files: int) -> np.ndarray:
     parts = []
     for condition, name in enumerate(CONDITIONS):
         path = folder / f"{name}_tripletlist_{part}.txt"
-        integers, lines = parse_integers(read_bytes(path), path)
-        counts = np.bincount(lines)
-        wrong = np.flatnonzero((counts > 0) & (counts != 3))
-        if len(wrong):
-            raise AnnotationError(
-                "a line must be three indices: anchor, far, close",
-                path=path,
-                line=int(wrong[0]) + 1,
-                got=f"{counts[wrong[0]]} fields",
-                remedy="use the lists as they were released",
-            )
-        check_range(path, lines, integers, files, "file index")
-        anchor, far, close = integers.reshape(-1, 3).T
+        rule = "a line must be three indices: anchor, far, close"
+        rows = [(line, *row) for line, row in parse_integers(path, lambda count: count == 3, rule)]
+        line, anchor, far, close = np.array(rows, np.int64).reshape(-1, 4).T
+        for images in (anchor, far, close):
+            check_range(path, line, images, files, "file index")
         parts.append(np.stack([np.full_like(anchor, condition), anchor, close, far], axis=1))
     found = np.concatenate(parts)
     if not len(found):
-        raise AnnotationError("the lists must hold triplets", path=folder, got=f"none of {part}")
+        raise AnnotationError(
+            "the lists must hold triplets",
+            path=folder,
+            got=f"none of {part}",
+            remedy="use the lists as they were released",
+        )
     return found
 
 

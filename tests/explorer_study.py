@@ -1,4 +1,4 @@
-"""A study of three methods in seconds, untrained, for the tests of the explorer."""
+"""A study of three untrained methods, made in seconds, for the tests of the explorer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS = ("triplet", "asen_pp", "asen_pp/true_region")
 def make(folder: Path, *, images: int = 240) -> tuple[Path, Path]:
     """Draw data and save models into a folder; return the study's directory and the data's.
 
-    The models have random weights: a search by them is as exact as by any other.
+    The models have random weights, which is enough: a search is just as exact with them.
     """
     data, place = folder / "data", folder / "results" / "smoke"
     make_dataset(data, images=images, size=96)
@@ -34,9 +34,9 @@ def make(folder: Path, *, images: int = 240) -> tuple[Path, Path]:
 
 
 def describe_run(run: Path, config: ExperimentConfig) -> Path:
-    """Write what the directory of a finished run says of itself, and an empty file for its model.
+    """Write the files that describe a finished run, with an empty one for its model.
 
-    That is enough where no model is loaded: for lists of methods.
+    That is enough to list methods: no model is loaded.
     """
     run.mkdir(parents=True)
     (run / "model.keras").touch()

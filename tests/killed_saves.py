@@ -1,4 +1,4 @@
-"""Saves an index over and over, and is killed in the middle: run by test_retrieval_kills.py.
+"""Saves an index over and over, and is killed in the middle: run by test_search_kills.py.
 
     python killed_saves.py FOLDER first        kill the n-th access to a file, for n = 1, 2, ...
     python killed_saves.py FOLDER later        the same of a graph; one save is let through before
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from known_vectors import KnownEmbedder, paths, random_vectors
 
-from asen_apps.search import AttributeIndex, RetrievalError
+from asen_apps.search import AttributeIndex, SearchIndexError
 
 WATCHED = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir")
 FEW, MANY, DIMENSION = 20, 4000, 256
@@ -55,7 +55,7 @@ def save(folder: Path, embedder: KnownEmbedder, start: int, kind: str, kill_at: 
     """Load the index, or make one of `start` items, change it as said above, and save."""
     try:
         index = AttributeIndex.load(folder, embedder)
-    except RetrievalError:
+    except SearchIndexError:
         index = AttributeIndex.build(embedder, paths(start), backend=kind)
         index.prepare(progress=False)
     oldest, newest = int(index.ids.min()), int(index.ids.max())
@@ -78,7 +78,7 @@ def report(folder: Path, embedder: KnownEmbedder, start: int, code: int) -> None
     """Print what a reader finds."""
     try:
         index = AttributeIndex.load(folder, embedder)
-    except RetrievalError as error:
+    except SearchIndexError as error:
         assert "no saved index here" in str(error), error
         count, whole = 0, True
     else:

@@ -1,4 +1,4 @@
-"""Where processes accept connections, as Linux' kernel says; for the tests of the explorer."""
+"""Where processes accept connections, as Linux reports it; for the tests of the explorer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LISTEN = "0A"
 
 
 def listening(pid: int) -> list[tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]]:
-    """Return address and port of each TCP socket on which a process or its children listen."""
+    """Return the address and port of each TCP socket on which a process or its children listen."""
     own = _sockets(pid)
     found = []
     for table in TABLES:
@@ -35,12 +35,12 @@ def _address(digits: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _sockets(pid: int) -> set[str]:
-    """Return the inode numbers of the sockets of a process and of all that it has started."""
+    """Return the inode numbers of the sockets of a process and its descendants."""
     found = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         try:
             socket = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(entry))
-        except FileNotFoundError:  # closed meanwhile
+        except FileNotFoundError:  # closed in the meantime
             continue
         if socket:
             found.add(socket[1])
@@ -48,6 +48,6 @@ def _sockets(pid: int) -> set[str]:
         for child in children.read_text().split():
             try:
                 found |= _sockets(int(child))
-            except (FileNotFoundError, ProcessLookupError, PermissionError):  # ended meanwhile
+            except (FileNotFoundError, ProcessLookupError, PermissionError):  # has ended
                 continue
     return found

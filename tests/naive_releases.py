@@ -67,33 +67,52 @@ def fashionai(data: bytes) -> Labels | int:
     return [(name, (ATTRIBUTES.index(a), value)) for (name, a), value in found.items()]
 
 
+def clean(cell: str) -> str:
+    """Take invisible characters out of a cell, and make each run of blanks one blank."""
+    cell = "".join(c for c in cell if c not in "\u200b\u2060\ufeff")
+    for odd in "\t\xa0\u2007\u202f":
+        cell = cell.replace(odd, " ")
+    while "  " in cell:
+        cell = cell.replace("  ", " ")
+    return cell.strip()
+
+
 def catalogue(data: bytes) -> list[tuple[str, str, dict[str, str]]] | int:
-    """Read a CSV file that holds no quotation mark."""
+    """Read a CSV file that holds no quotation mark, and no line `sep=`."""
     lines = lines_of(data)
     if isinstance(lines, int):
         return lines
     counts = [lines[0].count(mark) for mark in ",;\t|"]
     separator = ",;\t|"[counts.index(max(counts))]
-    columns = [cell.strip() for cell in lines[0].split(separator)]
-    if columns.count("image") != 1 or any(columns.count(name) > 1 for name in columns):
+    columns = [clean(cell) for cell in lines[0].split(separator)]
+    named = [column for column in columns if column]
+    if named.count("image") != 1 or any(named.count(name) > 1 for name in named):
         return 1
-    found, seen = [], set()
+    found, unnamed, seen = [], [], set()
     for number, line in enumerate(lines[1:], 2):
-        cells = [cell.strip() for cell in line.split(separator)]
+        cells = [clean(cell) for cell in line.split(separator)]
         if cells == [""] * len(cells):
             continue
-        if len(cells) != len(columns):
+        if len(cells) < len(columns) or "".join(cells[len(columns) :]):
             return number
-        row = dict(zip(columns, cells, strict=True))
+        pairs = list(zip(columns, cells[: len(columns)], strict=True))
+        row = {column: cell for column, cell in pairs if column}
         image, split = row.pop("image"), row.pop("split", "")
         if not good_name(image) or image in seen:
             return number
-        if any(len(cell) > 1000 or not cell.isprintable() for cell in row.values()):
-            return number
         if "split" in columns and split not in ("train", "valid", "test"):
             return number
+        if any(not cell.isprintable() for cell in cells):
+            return number
         seen.add(image)
-        found.append((image, split, row))
+        unnamed.append([cell for column, cell in pairs if not column])
+        gaps = {"nan", "none", "null", "n/a", "#n/a", "-", "–", "—"}
+        gone = {c for c, cell in row.items() if cell.lower() in gaps or cell == "NA"}
+        found.append((image, split, {c: "" if c in gone else cell for c, cell in row.items()}))
+    for cells in zip(*unnamed, strict=True):
+        numbers = all(re.fullmatch(r"\d+", cell) for cell in cells)
+        if any(cells) and not (numbers and len(set(cells)) == len(cells)):
+            return 1
     return found
 
 

@@ -1,4 +1,4 @@
-"""The explorer's page without a browser: reading its widgets, and using them as a reader would."""
+"""The explorer's page without a browser: read its widgets, and use them as a visitor would."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asen_apps.explorer import App
 
 
 def texts(app: App) -> tuple[BeautifulSoup, str]:
-    """Return the result as a page, and the status line's words."""
+    """Return the result as parsed HTML, and the text of the status line."""
     status = BeautifulSoup(app._status.value, "html.parser").get_text(" ", strip=True)
     return BeautifulSoup(app._result.value, "html.parser"), status
 

@@ -5,30 +5,24 @@ page and a file of numbers. A sheet is a statement about a model's similarity on
 is no legal judgement and no proof of copying.
 """
 
-from asen_apps.evidence.catalogue import Catalogue, Design, EvidenceError, first_design
-from asen_apps.evidence.examining import check, examine
-from asen_apps.evidence.page import as_html, as_json, part, write
-from asen_apps.evidence.records import TOGETHER, Examination, Tail, tail
+from asen_apps.evidence.catalogue import CatalogueFiles, Design, EvidenceError, first_design
+from asen_apps.evidence.examination import TOGETHER, Examination, check, empirical_p, examine
+from asen_apps.evidence.page import as_html, write
 from asen_apps.evidence.sheet import Sheet, find_model, make
-from asen_apps.evidence.statements import in_words
 
 __all__ = [
-    "Catalogue",
+    "CatalogueFiles",
     "Design",
     "EvidenceError",
     "Examination",
     "Sheet",
     "TOGETHER",
-    "Tail",
     "as_html",
-    "as_json",
     "check",
+    "empirical_p",
     "examine",
     "find_model",
     "first_design",
-    "in_words",
     "make",
-    "part",
-    "tail",
     "write",
 ]

@@ -1,9 +1,4 @@
-"""The catalogue that a design is compared with: its files, and what identifies them.
-
-The one error of the evidence sheet.
-
-The design image that a sheet is about.
-"""
+"""What is compared: a design image, and a catalogue of image files, as they are on the disk."""
 
 from __future__ import annotations
 
@@ -21,9 +16,11 @@ from asen_tf.data import read_split
 from asen_tf.data.images import ImageError, load_image, upright
 from asen_tf.files import file_digest
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
 
 class EvidenceError(ValueError):
-    """A design, a catalogue or a wish that no sheet can be made from."""
+    """No sheet can be made from this design, catalogue or argument."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +42,13 @@ class Design:
 
     @classmethod
     def read(cls, path: Path | str) -> Design:
-        """Look at an image file.
-
-        Raises:
-            EvidenceError: it is missing or no readable image.
-        """
+        """Read an image file; EvidenceError if it is missing or unreadable."""
         path = Path(path)
         try:
-            load_image(path, 8)  # px: what counts is that all of the file can be decoded
+            digest = _digest(path)
             with Image.open(path) as opened:
                 width, height = upright(opened).size
-            return cls(path, file_digest(path), path.stat().st_size, width, height)
+            return cls(path, digest, path.stat().st_size, width, height)
         except (ImageError, OSError) as error:
             raise EvidenceError(f"the design image cannot be used: {error}") from error
 
@@ -70,7 +63,7 @@ def first_design(
     Args:
         data_dir: the folder of meta.json and the datasets.
         dataset: its name.
-        attributes: names; those that the dataset does not know count for nothing.
+        attributes: names; those that the dataset does not have are ignored.
         split: "train", "valid" or "test".
 
     Raises:
@@ -81,7 +74,7 @@ def first_design(
     usable = np.ones(len(listed.files), bool)
     usable[list(listed.missing)] = False
     if not usable.any():
-        raise EvidenceError(f"the {split} split of {dataset} holds no image; name a design")
+        raise EvidenceError(f"the {split} split of {dataset} has no images; name a design")
     names = listed.attributes.names
     wanted = [names.index(name) for name in dict.fromkeys(attributes) if name in names]
     rows = np.unique(listed.labels[np.isin(listed.labels[:, 1], wanted)][:, :2], axis=0)
@@ -89,12 +82,9 @@ def first_design(
     return listed.path(int(np.where(usable, labelled, -1).argmax()))
 
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-
-
 @dataclass(frozen=True)
-class Catalogue:
-    """Image files that can be used, in a fixed order.
+class CatalogueFiles:
+    """The usable image files of a catalogue, in a fixed order.
 
     Attributes:
         root: their folder.
@@ -109,31 +99,28 @@ class Catalogue:
     left_out: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of_folder(cls, folder: Path | str, *, progress: bool = False) -> Catalogue:
-        """Take all images of a folder and the folders in it, by name; hidden ones do not count.
+    def from_folder(cls, folder: Path | str, *, progress: bool = False) -> CatalogueFiles:
+        """Take all images in a folder and its subfolders, sorted by name, hidden ones excluded.
 
         Raises:
-            EvidenceError: there is no such folder, or no image in it that can be used.
+            EvidenceError: there is no such folder, or it has no usable image.
         """
         root = Path(folder)
         if not root.is_dir():
             raise EvidenceError(f"the catalogue must be a folder of images; got {root}")
         found = []
         for place, folders, files in os.walk(root):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            inside = Path(place).relative_to(root)
-            found += [
-                (inside / name).as_posix()
-                for name in files
-                if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-            ]
-        return cls.of_files(root, sorted(found), progress=progress)
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            images = [name for name in files if name.lower().endswith(SUFFIXES)]
+            visible = [Path(place, name) for name in images if not name.startswith(".")]
+            found += [path.relative_to(root).as_posix() for path in visible]
+        return cls.from_files(root, sorted(found), progress=progress)
 
     @classmethod
-    def of_split(
+    def from_split(
         cls, data_dir: Path | str, dataset: str, split: str = "test", *, progress: bool = False
-    ) -> Catalogue:
-        """Take the images of one split of a dataset, in the order of its list; each one once.
+    ) -> CatalogueFiles:
+        """Take the images of one split of a dataset, in the order of its list, each one once.
 
         Raises:
             asen_tf.data.AnnotationError: a file of the split breaks a rule.
@@ -142,13 +129,13 @@ class Catalogue:
         listed = read_split(data_dir, dataset, split, missing="skip")
         absent = set(listed.missing)
         names = [name for row, name in enumerate(listed.files) if row not in absent]
-        return cls.of_files(listed.root, dict.fromkeys(names), progress=progress)
+        return cls.from_files(listed.root, dict.fromkeys(names), progress=progress)
 
     @classmethod
-    def of_files(
+    def from_files(
         cls, root: Path | str, names: Iterable[str], *, progress: bool = False
-    ) -> Catalogue:
-        """Take files by name; those that are no readable image are left out, with the reason.
+    ) -> CatalogueFiles:
+        """Take files by name; unreadable ones are left out, with the reason.
 
         Raises:
             EvidenceError: no image can be used.
@@ -161,21 +148,19 @@ class Catalogue:
                 left_out[name] = "leads out of the catalogue's folder; copy the file into it"
                 continue
             try:
-                load_image(path, 8)  # px: what counts is that all of the file can be decoded
-                used[name] = file_digest(path)
+                used[name] = _digest(path)
             except (ImageError, OSError) as error:
                 left_out[name] = str(error).removeprefix(f"{path}: ")
         if not used:
-            kinds = ", ".join(SUFFIXES)
-            why = f"; {next(iter(left_out.values()))}" if left_out else ""
+            first = "".join(f"; {name}: {why}" for name, why in [*left_out.items()][:1])
             raise EvidenceError(
-                f"the catalogue must hold images ({kinds}); got {len(left_out)} files in {root}, "
-                f"none that can be used{why}"
+                f"the catalogue must hold images ({', '.join(SUFFIXES)}); of {len(left_out)} files "
+                f"in {root}, none can be used{first}"
             )
         return cls(root, tuple(used), tuple(used.values()), left_out)
 
     def __len__(self) -> int:
-        """Return the number of files that can be used."""
+        """Return the number of usable files."""
         return len(self.names)
 
     @property
@@ -192,8 +177,14 @@ class Catalogue:
     def fingerprint(self) -> str:
         """SHA-256 over the files' contents, whatever their names and their order.
 
-        It is the digest of all files' digests, sorted, a line each: what a shell gives by
+        It is the digest of all files' digests, sorted, one a line: the output of
         `sha256sum FILES | cut -c 1-64 | sort | sha256sum`.
         """
         lines = "".join(f"{digest}\n" for digest in sorted(self.digests))
         return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of an image file, once all of it could be decoded."""
+    load_image(path, 8)  # px: small, for only whether it can be decoded matters
+    return file_digest(path)

@@ -1,7 +1,4 @@
-"""Pictures of a sheet: photographs, where the model looks in them, and the regions from near.
-
-The distributions that similarities are compared with, drawn with the found items marked.
-"""
+"""Pictures of a sheet: photographs, where the model looks in them, and histograms."""
 
 from __future__ import annotations
 
@@ -17,14 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from asen_apps.evidence.records import View
+from asen_apps.evidence.examination import View
 from asen_study.figures.overlays import with_attention
 from asen_study.figures.style import COLOURS, WIDTH, themed
 from asen_tf.data import label
 from asen_tf.data.images import eight_bits, rgb, upright
 from asen_tf.embedder import Attention, Embedder
 
-PHOTOGRAPH, DETAIL = 480, 280  # px, the longest side of a photograph, and the side of the others
+BINS = 80
+HIDDEN = 0.02  # share of the random pairs, the least similar ones, left out of the histograms
+_DOTS = 200  # per inch: sharp in print
+_PHOTOGRAPH, _DETAIL = 480, 280  # px, the longest side of a photograph, and the side of the others
 _OPACITY = (0.15, 0.7)  # of the map over the image, where it is weakest and strongest
 
 
@@ -49,28 +49,28 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What one attribute makes of one image.
+class AttentionPictures:
+    """Where the model looks in one image for one attribute.
 
     Attributes:
-        attention: the centre square in grey, the attention map in colours, the region framed.
-        region: the region, from near.
+        map: the centre square in grey, the attention map in colours, the region framed.
+        region: the region, close up.
         box: left, top, right, bottom of the region in pixels of the upright image.
     """
 
-    attention: Picture
+    map: Picture
     region: Picture
     box: tuple[float, float, float, float]
 
 
 def photograph(path: Path, alt: str) -> Picture:
-    """Return the whole upright image, made smaller where it is larger than needed."""
+    """Return the whole upright image, reduced if it is larger than needed."""
     image = _upright(path)
-    image.thumbnail((PHOTOGRAPH, PHOTOGRAPH), Image.Resampling.LANCZOS)
+    image.thumbnail((_PHOTOGRAPH, _PHOTOGRAPH), Image.Resampling.LANCZOS)
     return Picture(_jpeg(image), alt)
 
 
-def look(embedder: Embedder, path: Path, attribute: str, who: str) -> Seen | None:
+def attend(embedder: Embedder, path: Path, attribute: str, who: str) -> AttentionPictures | None:
     """Return where the model looks in an image; None for a model without attention.
 
     Args:
@@ -88,31 +88,28 @@ def look(embedder: Embedder, path: Path, attribute: str, who: str) -> Seen | Non
     image = _upright(path)
     left, top, right, bottom = attention.region
     box = (max(left, 0.0), max(top, 0.0), min(right, image.width), min(bottom, image.height))
-    region = image.resize((DETAIL, DETAIL), Image.Resampling.BICUBIC, box=box)
-    what = f"{who}, {label(attribute)}"
-    return Seen(
-        Picture(
-            _jpeg(_overlaid(attention, image.size)), f"{what}: attention map, {_where(attention)}"
-        ),
-        Picture(_jpeg(region), f"{what}: the region that the map marks, from near"),
+    region = image.resize((_DETAIL, _DETAIL), Image.Resampling.BICUBIC, box=box)
+    what, overlaid = f"{who}, {label(attribute)}", _overlaid(attention, image.size)
+    return AttentionPictures(
+        Picture(_jpeg(overlaid), f"{what}: attention map, {_where(attention)}"),
+        Picture(_jpeg(region), f"{what}: the region that the map marks, close up"),
         attention.region,
     )
 
 
 def _overlaid(attention: Attention, size: tuple[int, int]) -> Image.Image:
     """Return the centre square in grey under the map in colours, with the region framed."""
-    square = (DETAIL, DETAIL)
-    grey = Image.fromarray(attention.crop).convert("L").convert("RGB").resize(square)
+    crop = Image.fromarray(attention.crop).convert("L")
+    grey = crop.convert("RGB").resize((_DETAIL, _DETAIL))
     side = min(size)
     x, y = (size[0] - side) // 2, (size[1] - side) // 2
     region = tuple(np.subtract(attention.region, (x, y, x, y)) / side)
-    return Image.fromarray(
-        with_attention(np.asarray(grey), attention.map, region, opacity=_OPACITY)
-    )
+    laid = with_attention(np.asarray(grey), attention.map, region, opacity=_OPACITY)
+    return Image.fromarray(laid)
 
 
 def _where(attention: Attention) -> str:
-    """Say where the map is strongest, for those who cannot see it."""
+    """Say where the map is strongest, for readers who cannot see it."""
     if np.ptp(attention.map) == 0:
         return "the same everywhere"
     row, column = np.unravel_index(attention.map.argmax(), attention.map.shape)
@@ -131,11 +128,6 @@ def _jpeg(image: Image.Image) -> bytes:
     written = io.BytesIO()
     image.save(written, "JPEG", quality=88, optimize=True)
     return written.getvalue()
-
-
-BINS = 80
-HIDDEN = 0.02  # share of the random pairs, the least similar ones, that the panels leave out
-_DOTS = 200  # per inch: sharp in print
 
 
 def edges(view: View) -> np.ndarray:
@@ -165,22 +157,21 @@ def draw(views: Sequence[View]) -> Figure:
         left = min(np.quantile(view.random, HIDDEN), view.nearest.min(), *marks)
         right = bins[-1] + 0.02 * (bins[-1] - left)
         _ranks(axes, marks, top, (right - left) / 50)
-        axes.set(ylim=(0, top), xlim=(left, right), ylabel="percent of each")
+        axes.set(ylim=(0, top), xlim=(left, right), ylabel="percent of each", xlabel="similarity")
         axes.set_title(label(view.name), fontsize="medium")
         axes.grid(visible=False, axis="x")
-        axes.set_xlabel("similarity")
     names = [
         f"random pairs of the catalogue ({len(views[0].random):,})",
         f"its items' nearest neighbours ({len(views[0].nearest):,})",
         "items found, by rank",
     ]
-    grey, blue = panels[0].patches[0], panels[0].patches[-1]
-    handles = [grey, blue, panels[0].collections[0]]
+    first = panels[0]
+    handles = [first.patches[0], first.patches[-1], first.collections[0]]
     figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize="medium")
     return figure
 
 
-def picture(views: Sequence[View]) -> Picture:
+def histograms(views: Sequence[View]) -> Picture:
     """Return `draw` as a PNG."""
     written = io.BytesIO()
     draw(views).savefig(written, format="png", dpi=_DOTS, metadata={"Software": None})
@@ -194,19 +185,13 @@ def picture(views: Sequence[View]) -> Picture:
 
 
 def _ranks(axes: Axes, marks: Sequence[float], top: float, gap: float) -> None:
-    """Write the ranks over their marks, side by side where these are too near to each other."""
+    """Write the ranks over their marks, side by side if these are too close together."""
     places = np.array(marks)
-    for _ in range(200):  # neighbours push each other apart; few passes would do
+    for _ in range(200):  # neighbours push each other apart; a few passes usually do
         lacking = np.maximum(gap - (places[:-1] - places[1:]), 0.0) / 2
         places[:-1] += lacking
         places[1:] -= lacking
+    line = {"arrowstyle": "-", "color": COLOURS["wrong"], "lw": 0.6, "shrinkA": 5}
+    style = {"ha": "center", "va": "center", "color": COLOURS["wrong"], "arrowprops": line}
     for rank, (mark, place) in enumerate(zip(marks, places, strict=True), start=1):
-        axes.annotate(
-            str(rank),
-            (mark, top * 0.8),
-            (place, top * 0.92),
-            ha="center",
-            va="center",
-            color=COLOURS["wrong"],
-            arrowprops={"arrowstyle": "-", "color": COLOURS["wrong"], "lw": 0.6, "shrinkA": 5},
-        )
+        axes.annotate(str(rank), (mark, top * 0.8), (place, top * 0.92), **style)

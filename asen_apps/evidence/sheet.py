@@ -1,7 +1,4 @@
-"""The sheet: an examination, its pictures, and where everything in it comes from.
-
-Where a model comes from: its file, and what its run wrote beside it.
-"""
+"""The sheet: an examination, its pictures, and where everything in it comes from."""
 
 from __future__ import annotations
 
@@ -19,15 +16,13 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from asen_apps.evidence import pictures as histograms
-from asen_apps.evidence import statements
 from asen_apps.evidence.catalogue import EvidenceError
-from asen_apps.evidence.pictures import Picture, Seen, look, photograph
-from asen_apps.evidence.records import Examination
+from asen_apps.evidence.examination import Examination, NearItem
+from asen_apps.evidence.pictures import AttentionPictures, Picture, attend, histograms, photograph
 from asen_study import provenance
-from asen_study.provenance import code_fingerprint
-from asen_study.runs import finished_runs
+from asen_study.runs import FinishedRun, finished_runs
 from asen_tf.config import ExperimentConfig
+from asen_tf.data import label
 from asen_tf.embedder import Embedder
 from asen_tf.files import file_digest
 
@@ -53,16 +48,16 @@ def find_model(results_dir: Path | str, study: str, config: ExperimentConfig) ->
             f"settings; finished: {there}; train it by `make study` or notebook 03_train, or name "
             "the file of a model"
         )
-    present = code_fingerprint()
-    newest = max(
-        fitting,
-        key=lambda run: (run.origin[0] == present, run.manifest["created"], run.path.name),
-    )
-    return newest.path / "model.keras"
+    present = provenance.code_fingerprint()
+
+    def merit(run: FinishedRun) -> tuple[bool, str, str]:
+        return run.origin[0] == present, run.manifest["created"], run.path.name
+
+    return max(fitting, key=merit).path / "model.keras"
 
 
 def model_origin(path: Path | str, attributes: Sequence[str], embedding: str) -> dict[str, Any]:
-    """Describe a model's file, and its run where the file lies in the folder of one.
+    """Describe a model's file, and its run if the file lies in a run's folder.
 
     Args:
         path: of the model.
@@ -72,16 +67,15 @@ def model_origin(path: Path | str, attributes: Sequence[str], embedding: str) ->
     Returns:
         `file`, `sha256`, `bytes`; from the run's manifest and settings `run` and what decided
         the training; `map`: by attribute, MAP on the test split and that of a random ranking
-        where known, in percent. What is not known is not there.
+        if known, in percent. What is not known is absent.
     """
     path = Path(path)
-    origin: dict[str, Any] = {
-        "file": path.name,
-        "sha256": file_digest(path),
-        "bytes": path.stat().st_size,
-    }
-    manifest, settings = (_json(path.parent / f"{name}.json") for name in ("manifest", "config"))
-    if manifest is None or settings is None:
+    origin: dict[str, Any] = {"file": path.name, "sha256": file_digest(path)}
+    origin["bytes"] = path.stat().st_size
+    files = [path.parent / name for name in ("manifest.json", "config.json")]
+    try:
+        manifest, settings = (dict(json.loads(file.read_text("utf-8"))) for file in files)
+    except (OSError, TypeError, ValueError):  # not the folder of a run
         return origin
     origin["run"] = path.parent.name
     origin |= {name: settings[name] for name in _OF_SETTINGS if name in settings}
@@ -94,21 +88,12 @@ def model_origin(path: Path | str, attributes: Sequence[str], embedding: str) ->
 
 
 def _quality(table: pd.DataFrame, attribute: str, embedding: str) -> dict[str, float]:
-    """Return MAP of the model and of a random ranking in one attribute, where known."""
+    """Return MAP of the model and of a random ranking in one attribute, if known."""
     rows = table[table["attribute"] == attribute]
     random = rows["method"] == "random"
     kinds = {"model": rows[~random & (rows["embedding"] == embedding)], "random": rows[random]}
     found = {kind: float(chosen["map"].iloc[0]) for kind, chosen in kinds.items() if len(chosen)}
     return {kind: round(value, 2) for kind, value in found.items() if math.isfinite(value)}
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    """Return a file's object; None where there is no file, or none of that kind."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 @dataclass(frozen=True)
@@ -118,7 +103,7 @@ class Sheet:
     Attributes:
         examination: what was found.
         photographs: by path.
-        seen: by path and attribute; empty for a model without attention.
+        attention: by path and attribute; empty for a model without attention.
         histogram: the distributions, with the found items.
         origin: of the model, see `asen_apps.evidence.sheet.model_origin`.
         software: what made the sheet: commit, code fingerprint, versions.
@@ -127,7 +112,7 @@ class Sheet:
 
     examination: Examination
     photographs: Mapping[Path, Picture]
-    seen: Mapping[tuple[Path, str], Seen]
+    attention: Mapping[tuple[Path, str], AttentionPictures]
     histogram: Picture
     origin: Mapping[str, Any]
     software: Mapping[str, Any]
@@ -150,10 +135,62 @@ class Sheet:
         plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._-")[:60] or "design"
         return f"{plain}-{asked.design.sha256[:8]}-{digest[:8]}"
 
+    @property
+    def shown(self) -> list[NearItem]:
+        """The items that it shows in any view, each once, by name."""
+        items = {item.path: item for view in self.examination.views for item in view.found}
+        return sorted(items.values(), key=lambda item: item.name)
+
     @cached_property
     def notes(self) -> list[str]:
-        """What a reader must know besides; see `asen_apps.evidence.statements.notes`."""
-        return statements.notes(self.examination, self.origin, attention=bool(self.seen))
+        """What a reader has to know about this sheet in particular."""
+        examination, catalogue = self.examination, self.examination.catalogue
+        said = []
+        if examination.same_files:
+            left = examination.settings["leave_out_same"]
+            said.append(
+                "The same file: the catalogue holds the design's own content as "
+                f"{', '.join(examination.same_files)}; "
+                f"{'left out of the comparison' if left else 'compared, and marked'}."
+            )
+        if catalogue.repeated:
+            said.append(
+                f"Of {len(catalogue):,} files in the catalogue, {catalogue.repeated:,} repeat the "
+                "content of another one: such copies are each other's nearest neighbours, with "
+                "similarity 1."
+            )
+        if catalogue.left_out:
+            listed = "; ".join(f"{name}: {why}" for name, why in catalogue.left_out.items())
+            said.append(f"Files that could not be compared: {len(catalogue.left_out)}. {listed}.")
+        if not examination.tells_attributes_apart:
+            said.append(
+                "This model ignores attributes: it compares images as a whole, so the numbers are "
+                "the same for all attributes."
+            )
+        if not self.attention:
+            said.append("This model has no attention: maps and regions are left out.")
+        if examination.design.width != examination.design.height:
+            said.append(
+                "The model sees the centre square of an image: it does not see all of the design."
+            )
+        if "run" not in self.origin:
+            said.append("There is no record beside the model's file of how it was trained.")
+        reached = [
+            f"{label(name)} {found['model']:.0f} (a random order: {found['random']:.0f})"
+            for name, found in self.origin.get("map", {}).items()
+            if {"model", "random"} <= set(found)
+        ]
+        if reached:
+            said.append(
+                "How well the model tells values of the attributes apart, as mean average "
+                f"precision on its own test images, out of 100: {', '.join(reached)}."
+            )
+        if self.origin.get("dataset") == "Garments":
+            said.append(
+                "The model was trained on drawn garments (the dataset Garments): how well it works "
+                "on photographs has not been measured."
+            )
+        return said
 
 
 def make(
@@ -177,34 +214,32 @@ def make(
     Raises:
         EvidenceError: a file was changed or lost since it was compared.
     """
-    design = examination.design
-    shown = {found.path: found for view in examination.views for found in view.found}
-    digests = {design.path: design.sha256}
-    digests |= {path: found.sha256 for path, found in shown.items()}
-    for path, digest in digests.items():
+    design, views = examination.design, examination.views
+    items = [item for view in views for item in view.found]
+    files = {item.path: (item.sha256, f"Catalogue item {item.name}") for item in items}
+    files[design.path] = design.sha256, "The design"
+    photographs = {}
+    for path, (digest, title) in files.items():
         if not path.is_file() or file_digest(path) != digest:
             raise EvidenceError(f"{path} was changed since it was compared; compare again")
-    photographs = {design.path: photograph(design.path, f"The design: {design.path.name}")}
-    for path, found in shown.items():
-        photographs.setdefault(path, photograph(path, f"Catalogue item {found.name}"))
-    wanted = {(design.path, name): "The design" for name in examination.weights}
-    for view in examination.views:
-        for found in view.found:
-            for attribute in view.attributes:
-                wanted.setdefault((found.path, attribute), f"Catalogue item {found.name}")
-    seen = {}
-    for (path, attribute), who in tqdm(wanted.items(), desc="attention", disable=not progress):
-        looked = look(embedder, path, attribute, who)
-        if looked is None:
+        named = f"{title}: {path.name}" if path == design.path else title
+        photographs[path] = photograph(path, named)
+    wanted = [(design.path, name) for name in examination.weights]
+    wanted += [
+        (item.path, name) for view in views for item in view.found for name in view.attributes
+    ]
+    attention = {}
+    for path, name in tqdm(dict.fromkeys(wanted), desc="attention", disable=not progress):
+        pictures = attend(embedder, path, name, files[path][1])
+        if pictures is None:
             break
-        seen[path, attribute] = looked
-    when = datetime.now(UTC) if made is None else made
+        attention[path, name] = pictures
     return Sheet(
         examination=examination,
         photographs=photographs,
-        seen=seen,
-        histogram=histograms.picture(examination.views),
+        attention=attention,
+        histogram=histograms(views),
         origin=model_origin(model, list(examination.weights), examination.settings["embedding"]),
         software={name: v for name, v in provenance.describe().items() if name != "created"},
-        made=when.isoformat(timespec="seconds"),
+        made=(made or datetime.now(UTC)).isoformat(timespec="seconds"),
     )

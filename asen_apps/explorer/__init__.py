@@ -1,23 +1,28 @@
 """The explorer: a page in the browser that searches a study's test images by attribute.
 
-`Explorer` is all that it can do, without a widget; `show` is the notebook's one call; and
-`python -m asen_apps.explorer` serves the notebook as a page, on this machine alone. They are
-imported when asked for: they need TensorFlow, and the server of the page does not.
+`Explorer` does all of it without a widget, `App` puts widgets around it, `show` is the notebook's
+one call, and `python -m asen_apps.explorer` serves the notebook as a page, to this machine alone.
 """
 
 import importlib
 from typing import Any
 
-_PLACES = {
+LARGEST_BYTES = 10 * 2**20  # of an uploaded file: the browser, the server and Python keep to it
+
+
+class ExplorerError(ValueError):
+    """The explorer cannot do what it was asked; the message is a sentence for the page."""
+
+
+# Imported on first use: they load TensorFlow, and the command line answers before that.
+_MODULES = {
     "App": "asen_apps.explorer.app",
     "Explorer": "asen_apps.explorer.explorer",
-    "ExplorerError": "asen_apps.explorer.errors",
-    "show": "asen_apps.explorer.show",
+    "show": "asen_apps.explorer.app",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Give a name of the package when it is asked for."""
-    if name in _PLACES:
-        return getattr(importlib.import_module(_PLACES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,45 +3,53 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from asen_apps.explorer import ExplorerError
+
 PORT = 8866
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0 after Ctrl-C, 1 if there is nothing to show."""
+    """Serve the page until Ctrl-C.
+
+    Args:
+        arguments: of the command line; `sys.argv[1:]` when None.
+
+    Returns:
+        0 after Ctrl-C, 1 if there is nothing to show.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m asen_apps.explorer",
         description="Search a study's test images by attribute, in the browser. The page is "
-        "served to this machine alone; Ctrl-C ends it.",
+        "served to this machine only; press Ctrl-C to stop.",
     )
-    parser.add_argument("--study", default="quick", help="folder of the study; quick by default")
+    parser.add_argument("--study", default="quick", help="folder of the study; default quick")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument("--count", type=int, default=12, help="images that a search returns")
-    parser.add_argument("--port", type=int, default=PORT, help=f"{PORT} by default, or a free one")
-    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    parser.add_argument(
+        "--port", type=int, default=PORT, help=f"default {PORT}, or the next one that is free"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
     options = parser.parse_args(arguments)
     if options.count < 1:
         parser.error(f"--count must be at least 1; got {options.count}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel from elsewhere has other packages
-    from asen_apps.explorer import errors as quiet
     from asen_apps.explorer import server
-    from asen_apps.explorer.errors import ExplorerError
-    from asen_apps.explorer.methods import methods_of, offered, sentence_on
+    from asen_apps.explorer.methods import explain_left_out, methods_of, of_one_dataset
 
     try:
-        methods, left_out = offered(methods_of(options.results_dir / options.study))
+        methods, left_out = of_one_dataset(methods_of(options.results_dir / options.study))
     except ExplorerError as error:
         print(error, file=sys.stderr)
         return 1
     names = ", ".join(method.label for method in methods)
-    said = f"The study {options.study!r} has {names}. {sentence_on(left_out)}"
+    said = f"Methods in the study {options.study!r}: {names}. {explain_left_out(left_out)}"
     print(said.strip(), flush=True)
     parameters = {
         "data_dir": str(options.data_dir.resolve()),
@@ -49,12 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "study": options.study,
         "count": options.count,
     }
-    quiet.hush()
-    app = server.ExplorerServer.instance(config=server.configuration(parameters, port=options.port))
-    app.show_browser = not options.no_browser
-    app.initialize([str(server.NOTEBOOK)])
-    logging.getLogger("tornado.access").setLevel(logging.ERROR)  # a refused file is no news
-    app.start()
+    server.serve(parameters, port=options.port, show_browser=not options.no_browser)
     return 0
 
 

@@ -1,48 +1,97 @@
-"""The page: controls on the left, what they find on the right.
-
-One thread that does the latest thing asked of it.
-
-The controls of the attributes: which ones, and how much each counts.
-
-The choice among the test images: a page of pictures, each of them a button.
-"""
+"""The page: controls on the left, what they find on the right."""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from html import escape
+from pathlib import Path
 
 import ipywidgets as widgets
+from IPython.display import HTML, display
+from tqdm import tqdm
 
-from asen_apps.explorer import errors as limits
-from asen_apps.explorer import rendering
-from asen_apps.explorer.answers import Answer
-from asen_apps.explorer.errors import ExplorerError
-from asen_apps.explorer.explorer import Explorer
-from asen_apps.explorer.methods import sentence_on
-from asen_apps.search import RetrievalError
-from asen_tf.data import label
+from asen_apps.explorer import LARGEST_BYTES, ExplorerError, rendering
+from asen_apps.explorer.controls import AttributeRows, Thumbnails
+from asen_apps.explorer.explorer import Answer, Explorer
+from asen_apps.explorer.methods import explain_left_out
+from asen_apps.explorer.queries import FORMATS
+from asen_apps.search import SearchIndexError
 from asen_tf.data.images import ImageError
 from asen_tf.embedder import EmbedderError
 
+_EXPECTED = (ExplorerError, ImageError, EmbedderError, SearchIndexError)  # messages for the reader
+_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def show(place: Path | str, data_dir: Path | str, *, count: int = 12) -> None:
+    """Display the explorer of a study: the notebook's one call.
+
+    As a page (under Voila) it appears at once and searches in the background. In a notebook the
+    first search is made beforehand, and its result is also kept as plain HTML, for readers of the
+    executed notebook who have no Python running behind it.
+
+    Args:
+        place: the study's directory, `results/<study>`.
+        data_dir: the directory of meta.json and the datasets.
+        count: how many images a search returns.
+    """
+    try:
+        explorer = Explorer(place, data_dir, count=count)
+        app = App(explorer)
+    except ExplorerError as error:
+        display(HTML(_static(rendering.error(str(error)))))
+        return
+    if "VOILA_REQUEST_URL" in os.environ:
+        app.start()
+        display(app.widget)
+        return
+    view = {"version_major": 2, "version_minor": 0, "model_id": app.widget.model_id}
+    still = snapshot(explorer)
+    app.start()
+    display({_VIEW: view, "text/html": still, "text/plain": rendering.TITLE}, raw=True)
+
+
+def snapshot(explorer: Explorer) -> str:
+    """Return an explorer's first result as HTML that needs neither Python nor JavaScript."""
+    chosen, query = explorer.first_question()
+    bar = tqdm(desc="embedding the test images", unit="image", leave=False)
+
+    def on_progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    try:
+        weights = dict.fromkeys(chosen, 1.0)
+        answer = explorer.search(explorer.first, query, weights, on_progress=on_progress)
+        shown = rendering.answer(answer, explorer.picture)
+        return _static(rendering.paragraph(rendering.summary(answer)) + shown)
+    except ExplorerError as error:
+        return _static(rendering.error(str(error)))
+    finally:
+        bar.close()
+
+
+def _static(body: str) -> str:
+    return f'<div class="ax">{rendering.style()}{rendering.heading()}{body}</div>'
+
 
 class Worker:
-    """Does jobs one at a time; of those that arrive meanwhile, only the last.
+    """Does one job at a time in the background; of those that arrive meanwhile, only the last.
 
-    So a page stays responsive while a slow job runs, and quick changes do not pile up.
+    So the page stays responsive during a slow job, and quick changes do not pile up.
     """
 
     def __init__(self) -> None:
-        """Start idle."""
         self._lock = threading.Lock()
         self._next: Callable[[], None] | None = None
         self._thread: threading.Thread | None = None
 
     def ask(self, job: Callable[[], None]) -> None:
-        """Do a job as soon as the one that runs has ended; return at once."""
+        """Do a job as soon as the running one has ended; return at once."""
         with self._lock:
             self._next = job
             if self._thread is None:
@@ -65,174 +114,25 @@ class Worker:
             job()
 
 
-class AttributeRows:
-    """A box to tick and a weight per attribute.
-
-    Args:
-        names: the attributes.
-        chosen: those that are ticked at first.
-        changed: called after every change.
-
-    Attributes:
-        widget: what is shown.
-    """
-
-    def __init__(
-        self, names: Iterable[str], chosen: Iterable[str], changed: Callable[[], None]
-    ) -> None:
-        """Make the controls."""
-        chosen = set(chosen)
-        self._rows = {name: self._row(name, name in chosen, changed) for name in names}
-        rows = [widgets.Box(list(pair)).add_class("ax-row") for pair in self._rows.values()]
-        self.widget = widgets.VBox(rows)
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """The weight of every ticked attribute."""
-        return {name: weight.value for name, (tick, weight) in self._rows.items() if tick.value}
-
-    def _row(
-        self, name: str, ticked: bool, changed: Callable[[], None]
-    ) -> tuple[widgets.Checkbox, widgets.FloatSlider]:
-        tick = widgets.Checkbox(value=ticked, description=label(name), indent=False)
-        weight = widgets.FloatSlider(
-            value=1.0,
-            min=0.1,
-            max=1.0,
-            step=0.1,
-            readout_format=".1f",
-            disabled=not ticked,
-            continuous_update=False,
-        )
-        weight.tooltip = f"weight of {label(name)}"
-
-        def ticks(change: dict) -> None:
-            weight.disabled = not change["new"]
-            changed()
-
-        tick.observe(ticks, "value")
-        weight.observe(lambda change: changed(), "value")
-        return tick, weight
-
-
-PER_PAGE = 8
-
-
-class Thumbnails:
-    """Buttons with pictures, and two that turn the page.
-
-    Args:
-        picture: test image number -> its picture, as `data:` URI; "" where it cannot be read.
-        pick: called with the number of the image that was chosen.
-
-    Attributes:
-        widget: what is shown.
-    """
-
-    def __init__(self, picture: Callable[[int], str], pick: Callable[[int], None]) -> None:
-        """Make the controls; `show` fills them."""
-        self._picture, self._pick = picture, pick
-        self._images: tuple[int, ...] = ()
-        self._page, self._chosen = 0, None
-        self._style, self._where = widgets.HTML(), widgets.HTML()
-        self._buttons = [widgets.Button() for _ in range(PER_PAGE)]
-        for place, button in enumerate(self._buttons):
-            button.add_class(f"ax-thumb-{place}")
-            button.on_click(lambda _, place=place: self._clicked(place))
-        self._back = widgets.Button(description="Previous")
-        self._on = widgets.Button(description="Next")
-        self._back.on_click(lambda _: self._turn(-1))
-        self._on.on_click(lambda _: self._turn(1))
-        turning = widgets.Box([self._back, self._on]).add_class("ax-buttons")
-        pictures = widgets.Box(self._buttons).add_class("ax-thumbs")
-        self.widget = widgets.VBox([self._style, self._where, pictures, turning])
-
-    def show(self, images: Sequence[int], chosen: int | None) -> None:
-        """Offer images, and mark the chosen one; the page stays where it is if they are the same.
-
-        Args:
-            images: test image numbers.
-            chosen: one of them, or another one, or None.
-        """
-        if tuple(images) != self._images:
-            self._images = tuple(images)
-            place = self._images.index(chosen) if chosen in self._images else 0
-            self._page = place // PER_PAGE
-        self._chosen = chosen
-        self._draw()
-
-    def _draw(self) -> None:
-        first = self._page * PER_PAGE
-        shown = self._images[first : first + PER_PAGE]
-        rules, lost = [], []
-        for place, button in enumerate(self._buttons):
-            button.layout.display = None if place < len(shown) else "none"
-            if place < len(shown):
-                uri = self._picture(shown[place])
-                self._dress(button, shown[place], bool(uri))
-                if uri:
-                    rule = f".ax .ax-thumbs .ax-thumb-{place} {{ background-image: url({uri}); }}"
-                    rules.append(rule)
-                else:
-                    lost.append(shown[place])
-        self._style.value = f"<style>{''.join(rules)}</style>"
-        last = first + len(shown)
-        self._where.value = (
-            f'<p class="ax-quiet">Test images with labels for the chosen attributes: '
-            f"{first + 1} to {last} of {len(self._images)}</p>{_sentence(lost)}"
-        )
-        self._back.disabled, self._on.disabled = first == 0, last >= len(self._images)
-
-    def _dress(self, button: widgets.Button, image: int, readable: bool) -> None:
-        chosen = image == self._chosen
-        mark, words = ("✓ ", ", chosen") if chosen else ("", "")
-        if not readable:
-            mark, words = "✗ ", ", cannot be read"
-        button.description = f"{mark}{image}"
-        button.tooltip = f"Test image {image}{words}"
-        button.disabled = not readable
-        (button.add_class if chosen else button.remove_class)("ax-chosen")
-
-    def _clicked(self, place: int) -> None:
-        self._pick(self._images[self._page * PER_PAGE + place])
-
-    def _turn(self, pages: int) -> None:
-        last = max(len(self._images) - 1, 0) // PER_PAGE
-        self._page = min(max(self._page + pages, 0), last)  # a second click may come too late
-        self._draw()
-
-
-def _sentence(lost: Sequence[int]) -> str:
-    if not lost:
-        return ""
-    numbers = ", ".join(map(str, lost))
-    what = f"image {numbers}" if len(lost) == 1 else f"images {numbers}"
-    return f'<p class="ax-error">Test {what} cannot be read (&#10007;).</p>'
-
-
-_SPOKEN = (ExplorerError, ImageError, EmbedderError, RetrievalError)  # errors that are sentences
-
-
 class App:
-    """An explorer's page.
+    """An explorer's page; `start` searches for the first time.
 
     Args:
         explorer: what it shows.
 
     Attributes:
         widget: to be displayed.
-        answer: of the last search; None before the first, or if the last was not possible.
+        answer: of the last search; None before the first, or if the last one failed.
     """
 
     def __init__(self, explorer: Explorer) -> None:
-        """Make the controls; `start` searches for the first time."""
-        self.explorer, self.answer = explorer, None
+        self.explorer = explorer
+        self.answer: Answer | None = None
         self._worker, self._refusal = Worker(), ""
         self._method = explorer.first
-        catalogue = explorer.catalogue(self._method)
         chosen, self._query = explorer.first_question()
-        self._attributes = AttributeRows(catalogue.attributes, chosen, self.start)
-        self._thumbnails = Thumbnails(self._picture, self._pick)
+        self._attributes = AttributeRows(explorer.gallery.attributes, chosen, self.start)
+        self._thumbnails = Thumbnails(explorer.picture, self._pick)
         self._methods = widgets.Dropdown(
             options=[(method.label, method) for method in explorer.methods], value=self._method
         )
@@ -240,7 +140,7 @@ class App:
             value=True, description="only images labelled for these", indent=False
         )
         self._upload = widgets.FileUpload(description="Upload a picture", icon="", multiple=False)
-        self._upload.accept = ",".join(f".{kind.lower()}" for kind in ("jpg", *limits.FORMATS))
+        self._upload.accept = ",".join(f".{kind.lower()}" for kind in ("jpg", *FORMATS))
         self._status = widgets.HTML().add_class("ax-status")
         self._result = widgets.HTML()
         self._methods.observe(self._switch, "value")
@@ -249,17 +149,17 @@ class App:
         self.widget = self._arrange()
 
     def start(self) -> None:
-        """Search with what is chosen now, in the background."""
+        """Search with the current choices, in the background."""
         self._refusal = ""
         self._worker.ask(self.update)
 
     def update(self) -> None:
-        """Search with what is chosen now, and show it; errors become sentences."""
+        """Search with the current choices and show the result; errors become sentences."""
         try:
             self._update()
         except Exception as error:  # a page must not fall silent
             self.answer = None
-            self._say(_sentence_app(error))
+            self._say(_error(error))
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait for the search in the background."""
@@ -267,30 +167,31 @@ class App:
 
     def _update(self) -> None:
         weights, method, query = self._attributes.weights, self._method, self._query
-        catalogue = self.explorer.catalogue(method)
-        self._thumbnails.show(catalogue.labelled(tuple(weights)) or catalogue.ids, query.image)
+        gallery = self.explorer.gallery
+        if labelled := gallery.labelled(tuple(weights)):
+            title = "Test images labelled for these attributes"
+            self._thumbnails.show(title, labelled, query.image)
+        else:
+            self._thumbnails.show("All test images", gallery.ids, query.image)
         if not self.explorer.ready(method, weights):
-            self._say(rendering.says(f"Loading {method.label} ..."))
+            self._say(rendering.paragraph(f"Loading {method.label} ..."))
 
-        def report(done: int, total: int) -> None:
-            text = f"First use of {method.label}: looking at the test images."
+        def on_progress(done: int, total: int) -> None:
+            text = f"Preparing the test images for {method.label}, on first use only:"
             self._say(rendering.progress(text, done, total))
 
         answer = self.explorer.search(
-            method, query, weights, labelled_only=self._labelled.value, report=report
+            method, query, weights, labelled_only=self._labelled.value, on_progress=on_progress
         )
-        self._result.value = rendering.answer(answer, self._picture)
-        self._say(rendering.says(rendering.summary(answer)))
-        self.answer: Answer | None = answer
+        self._result.value = rendering.answer(answer, self.explorer.picture)
+        self._say(rendering.paragraph(rendering.summary(answer)))
+        self.answer = answer
 
     def _say(self, status: str) -> None:
-        """Show a status; why an upload was refused stays above it until the reader goes on."""
+        """Show a status; why an upload was refused stays above it until the next action."""
         self._status.value = self._refusal + status
 
-    def _picture(self, image: int) -> str:
-        return self.explorer.picture(self._method, image)
-
-    # === What the reader does ===
+    # === What the visitor does ===
 
     def _pick(self, image: int) -> None:
         self._query = self.explorer.test_image(image)
@@ -305,11 +206,11 @@ class App:
             return
         file = change["new"][0]
         self._upload.value = ()  # so that the same file can be chosen again
-        # Taken at once: of what the worker is asked while it searches, it does the last alone.
+        # Checked here: the worker, while it searches, forgets all but the last of its jobs.
         try:
             query = self.explorer.upload(file["name"], bytes(file["content"]), file["size"])
         except Exception as error:
-            self._refusal = _sentence_app(error)
+            self._refusal = _error(error)
             self._say("")
         else:
             self._query = query
@@ -318,39 +219,34 @@ class App:
     # === Layout ===
 
     def _arrange(self) -> widgets.Widget:
-        promise = (
-            f'<p class="ax-quiet">Up to {limits.LARGEST_BYTES // 2**20} MB; it stays on this '
-            "machine, in memory.</p>"
-        )
-        method = [self._methods]
-        if self.explorer.left_out:
-            said = escape(sentence_on(self.explorer.left_out))
-            method.append(widgets.HTML(f'<p class="ax-quiet">{said}</p>'))
+        limit = f"Up to {LARGEST_BYTES // 2**20} MB. It stays in this machine's memory."
+        left_out = explain_left_out(self.explorer.left_out)
         panel = widgets.VBox(
             [
                 _part("Attributes and weights", self._attributes.widget, self._labelled),
-                _part("Method", *method),
-                _part("Picture", self._thumbnails.widget, self._upload, widgets.HTML(promise)),
+                _part("Method", self._methods, *([_hint(left_out)] if left_out else [])),
+                _part("Picture", self._thumbnails.widget, self._upload, _hint(limit)),
             ]
         ).add_class("ax-panel")
         result = widgets.VBox([self._status, self._result]).add_class("ax-result")
-        return widgets.VBox(
-            [
-                widgets.HTML(rendering.style() + rendering.heading()),
-                widgets.Box([panel, result]).add_class("ax-columns"),
-            ]
-        ).add_class("ax")
+        heading = widgets.HTML(rendering.style() + rendering.heading())
+        columns = widgets.Box([panel, result]).add_class("ax-columns")
+        return widgets.VBox([heading, columns]).add_class("ax")
 
 
-def _sentence_app(error: Exception) -> str:
-    """Return what the page says of an error; the terminal has an unexpected one's whole story."""
-    if isinstance(error, _SPOKEN):
+def _error(error: Exception) -> str:
+    """Return what the page says of an error; the traceback of an unexpected one is printed."""
+    if isinstance(error, _EXPECTED):
         return rendering.error(str(error))
     traceback.print_exception(error, file=sys.__stderr__)
     return rendering.error(
-        "something unexpected went wrong; the terminal of `make explore` says what."
+        "Something unexpected went wrong. See the terminal of `make explore` for details."
     )
 
 
 def _part(title: str, *controls: widgets.Widget) -> widgets.Widget:
     return widgets.VBox([widgets.HTML(f"<h2>{title}</h2>"), *controls])
+
+
+def _hint(text: str) -> widgets.Widget:
+    return widgets.HTML(f'<p class="ax-quiet">{escape(text)}</p>')

@@ -1,27 +1,102 @@
-"""All that the explorer can do, without a widget: choose, search, look."""
+"""All that the explorer can do, without a widget: choose, search, show where a model looks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from asen_apps.explorer import uploads
-from asen_apps.explorer.answers import Answer, Found, Query, looks, pool_of
-from asen_apps.explorer.catalogue import Catalogue
-from asen_apps.explorer.errors import ExplorerError
-from asen_apps.explorer.indexes import Indexes, Progress, ReportingEmbedder
-from asen_apps.explorer.methods import Method, first_of, methods_of, offered
+from asen_apps.explorer import ExplorerError, queries
+from asen_apps.explorer.gallery import Gallery, Verdict
+from asen_apps.explorer.indexes import Indexes, ProgressCallback, ReportingEmbedder
+from asen_apps.explorer.methods import Method, default_method, methods_of, of_one_dataset
+from asen_apps.explorer.queries import Query
 from asen_apps.search import AttributeIndex
+from asen_study.figures.overlays import Box
 from asen_study.runs import Run
+from asen_tf.models import SimilarityModel
 from asen_tf.models.base import attribute_index
+
+_LISTED = 5  # numbers of unreadable images in a sentence
+
+# === What a search returns ===
+
+
+@dataclass(frozen=True)
+class QueryAttention:
+    """Where the model looks in the query for one attribute.
+
+    Attributes:
+        attribute: the attribute's name.
+        weight: its share of the score, in (0, 1].
+        value: the names of the query's values; "" where they are not known.
+        map: `(h, w)` float32; None for a method without attention.
+        region: the square that the local branch sees or would see; None likewise.
+    """
+
+    attribute: str
+    weight: float
+    value: str
+    map: np.ndarray | None
+    region: Box | None
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One of the most similar images.
+
+    Attributes:
+        image: its file index in the test split.
+        score: the sum of weight times cosine.
+        parts: cosine by attribute, in the order of the answer's attention.
+        verdicts: its values by attribute, and whether they are the query's.
+    """
+
+    image: int
+    score: float
+    parts: dict[str, float]
+    verdicts: dict[str, Verdict]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The result of a search.
+
+    Attributes:
+        method: the method's name on the page.
+        query: what was searched with.
+        pixels: `(S, S, 3)` uint8, the query's centre square.
+        attention: where the model looks for each attribute, in the order of the attributes.
+        neighbours: the most similar images, best first.
+        searched: the number of images that were compared.
+        notes: sentences that the reader has to know.
+        seconds: how long the search took.
+    """
+
+    method: str
+    query: Query
+    pixels: np.ndarray
+    attention: tuple[QueryAttention, ...]
+    neighbours: tuple[Neighbour, ...]
+    searched: int
+    notes: tuple[str, ...]
+    seconds: float
+
+    def shared(self, attribute: str) -> tuple[int, int]:
+        """Return how many neighbours share the query's value, and for how many that is known."""
+        known = [one.verdicts[attribute].right for one in self.neighbours]
+        return sum(right is True for right in known), sum(right is not None for right in known)
+
+
+# === The explorer ===
 
 
 class Explorer:
-    """Searches the test images of a study with its methods.
+    """Searches the test images of a study with its methods; models load when first used.
 
     Args:
         place: the study's directory, `results/<study>`.
@@ -30,7 +105,7 @@ class Explorer:
 
     Attributes:
         methods: what can be chosen, in the order of the tables; all of one dataset.
-        left_out: methods of other datasets, whose attributes and images are others.
+        left_out: methods of other datasets, which have other attributes and images.
 
     Raises:
         ExplorerError: no such study, no finished method, or no data.
@@ -42,29 +117,21 @@ class Explorer:
     """
 
     def __init__(self, place: Path | str, data_dir: Path | str, *, count: int = 12) -> None:
-        """Read what there is; models are loaded when they are chosen."""
         self.place, self.data_dir, self.count = Path(place), Path(data_dir), count
-        self.methods, self.left_out = offered(methods_of(self.place))
+        self.methods, self.left_out = of_one_dataset(methods_of(self.place))
         self._indexes = Indexes(self.place, self.data_dir)
         self._embedders: dict[str, ReportingEmbedder] = {}
-        self._catalogues: dict[str, Catalogue] = {}
-        self.catalogue(self.first)  # without data there is nothing to show
+        self.gallery = Gallery(self.data_dir, self.first.dataset)
 
     @property
     def first(self) -> Method:
         """The method that the page begins with."""
-        return first_of(self.methods)
+        return default_method(self.methods)
 
-    def catalogue(self, method: Method) -> Catalogue:
-        """Return the images that a method searches."""
-        if method.dataset not in self._catalogues:
-            self._catalogues[method.dataset] = Catalogue(self.data_dir, method.dataset)
-        return self._catalogues[method.dataset]
-
-    def picture(self, method: Method, image: int) -> str:
+    def picture(self, image: int) -> str:
         """Return a test image as `data:` URI; "" where its file cannot be read."""
         try:
-            return self.catalogue(method).picture(image)
+            return self.gallery.picture(image)
         except ExplorerError:
             return ""
 
@@ -76,50 +143,40 @@ class Explorer:
         return self._embedders[method.name]
 
     def ready(self, method: Method, attributes: Mapping[str, float]) -> bool:
-        """Return whether a search answers at once, without embedding the catalogue first."""
+        """Return whether a search answers at once, without embedding the gallery first."""
         return self._indexes.ready(method, attributes)
 
     def first_question(self) -> tuple[tuple[str, ...], Query]:
-        """Return attributes and a query for a page to begin with.
+        """Return attributes and a query for the page to begin with.
 
         They are the two attributes that the first method ranks best (by its own MAP), among the
-        pairs that enough images have labels for.
+        pairs for which enough images are labelled.
         """
-        catalogue, run = self.catalogue(self.first), Run(self.first.run.path)
+        gallery, run = self.gallery, Run(self.first.run.path)
         known = run.table("map").groupby("attribute")["map"].max() if run.has("map") else {}
-        pairs = list(combinations(catalogue.attributes, 2)) or [catalogue.attributes[:1]]
+        pairs = list(combinations(gallery.attributes, 2)) or [gallery.attributes[:1]]
 
         def merit(pair: tuple[str, ...]) -> tuple[int, float]:
-            enough = min(len(catalogue.labelled(pair)), 4 * self.count)
+            enough = min(len(gallery.labelled(pair)), 4 * self.count)
             return enough, sum(known.get(name, 0.0) for name in pair)
 
         chosen = max(pairs, key=merit)
-        images = [catalogue.first_image(chosen), *catalogue.labelled(chosen), *catalogue.ids]
-        readable = (image for image in images if self.picture(self.first, image))
+        images = [gallery.first_image(chosen), *gallery.labelled(chosen), *gallery.ids]
+        readable = (image for image in images if self.picture(image))
         return chosen, self.test_image(next(readable, images[0]))
-
-    # === Queries ===
 
     def test_image(self, image: int) -> Query:
         """Return a test image as a query."""
         return Query(f"test image {image}", image)
 
     def upload(self, name: str, content: bytes, size: int | None = None) -> Query:
-        """Return an uploaded file as a query.
+        """Return an uploaded file as a query; arguments and errors as for `queries.check`.
 
-        Args:
-            name: what the reader's machine calls the file; only shown.
-            content: its bytes.
-            size: its length as the browser gives it.
-
-        Raises:
-            ExplorerError: it is no image, or beyond the limits of `asen_apps.explorer.uploads`.
+        A damaged file is refused here, not at the search.
         """
-        uploads.check(name, content, size)
-        uploads.decode(name, content, 64)  # a damaged one is refused now, not at the search
+        queries.check(name, content, size)
+        queries.decode(name, content, 64)
         return Query(f"your picture {name}", None, content)
-
-    # === Searching ===
 
     def search(
         self,
@@ -128,66 +185,105 @@ class Explorer:
         weights: Mapping[str, float],
         *,
         labelled_only: bool = True,
-        report: Progress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Answer:
-        """Find the nearest test images; the query itself is never among them.
+        """Find the most similar test images; the query itself is never among them.
 
         Args:
             method: one of `methods`.
-            query: of `test_image` or `upload`.
+            query: from `test_image` or `upload`.
             weights: positive weight by attribute; they are scaled to the sum 1.
-            labelled_only: search the images with a label for every chosen attribute, if there
-                are any: only there is known what is right.
-            report: called with images done and images in all while the catalogue is embedded.
+            labelled_only: search only images that are labelled for every chosen attribute, if
+                there are any: only for these can the page say what is right.
+            on_progress: called while the gallery is embedded.
 
         Raises:
             ExplorerError: no attribute is chosen, the query cannot be used, or none of the test
-                images can be read; some that cannot are left out, and the answer's notes say so.
+                images can be read. If only some cannot, the answer's notes say so.
         """
         chosen = {name: float(weight) for name, weight in weights.items() if weight > 0}
         if not chosen:
             raise ExplorerError("Choose at least one attribute, with a weight above zero.")
-        catalogue, embedder = self.catalogue(method), self.embedder(method)
+        gallery, embedder = self.gallery, self.embedder(method)
         names = sorted(chosen, key=lambda name: attribute_index(embedder.attribute_names, name))
         shares = {name: chosen[name] / sum(chosen.values()) for name in names}
-        index = self._indexes.get(method, embedder, catalogue, names, report)
+        index = self._indexes.get(method, embedder, gallery, names, on_progress)
         started = time.perf_counter()
-        pixels = self.pixels(method, query, embedder.model.source_size)
-        pool = pool_of(catalogue, index.ids.tolist(), query, names, labelled_only=labelled_only)
-        found = self._found(index, catalogue, query, pixels, shares, pool.filters)
+        pixels = self._pixels(query, embedder.model.source_size)
+        searched, filters, notes = _candidates(gallery, index, query, names, labelled_only)
+        hits = index.search(pixels, shares, k=self.count + 1, filters=filters)
+        neighbours = [
+            Neighbour(
+                image=hit.id,
+                score=hit.score,
+                parts={name: hit.parts[name] for name in names},
+                verdicts={name: gallery.compare(query.image, hit.id, name) for name in names},
+            )
+            for hit in hits
+            if hit.id != query.image
+        ]
         return Answer(
             method=method.label,
             query=query,
             pixels=pixels,
-            looks=looks(embedder.model, catalogue, query, pixels, shares),
-            found=found,
-            searched=pool.size,
-            notes=pool.notes,
+            attention=_attend(embedder.model, gallery, query, pixels, shares),
+            neighbours=tuple(neighbours[: self.count]),
+            searched=searched,
+            notes=tuple(notes),
             seconds=time.perf_counter() - started,
         )
 
-    def _found(
-        self,
-        index: AttributeIndex,
-        catalogue: Catalogue,
-        query: Query,
-        pixels: np.ndarray,
-        shares: dict[str, float],
-        filters: dict[str, bool] | None,
-    ) -> tuple[Found, ...]:
-        hits = index.search(pixels, shares, k=self.count + 1, filters=filters)
-        return tuple(
-            Found(
-                image=hit.id,
-                score=hit.score,
-                parts={name: hit.parts[name] for name in shares},
-                verdicts={name: catalogue.compare(query.image, hit.id, name) for name in shares},
-            )
-            for hit in [hit for hit in hits if hit.id != query.image][: self.count]
-        )
-
-    def pixels(self, method: Method, query: Query, side: int) -> np.ndarray:
-        """Return a query's centre square, `(side, side, 3)` uint8."""
+    def _pixels(self, query: Query, side: int) -> np.ndarray:
         if query.image is None:
-            return uploads.decode(query.title, query.content, side)
-        return self.catalogue(method).pixels(query.image, side)
+            return queries.decode(query.title, query.content, side)
+        return self.gallery.pixels(query.image, side)
+
+
+def _candidates(
+    gallery: Gallery, index: AttributeIndex, query: Query, names: list[str], labelled_only: bool
+) -> tuple[int, dict[str, bool] | None, list[str]]:
+    """Choose the images of an index that are compared with a query.
+
+    Returns:
+        How many they are without the query; filters that find them in the index, None when all
+        of it is compared; and notes for the reader.
+    """
+    indexed, notes = set(index.ids.tolist()), []
+    pool = indexed & set(gallery.labelled(tuple(names))) if labelled_only else indexed
+    if labelled_only and not pool - {query.image}:
+        notes.append(
+            "No other image is labelled for every chosen attribute, so all images are searched."
+        )
+        pool = indexed
+    lost = [image for image in gallery.ids if image not in indexed]
+    if lost:
+        numbers = ", ".join(map(str, lost[:_LISTED])) + (", ..." if len(lost) > _LISTED else "")
+        notes.append(
+            f"1 test image cannot be read and is left out (number {numbers})."
+            if len(lost) == 1
+            else f"{len(lost)} test images cannot be read and are left out (numbers {numbers})."
+        )
+    filters = dict.fromkeys(names, True) if len(pool) < len(indexed) else None
+    return len(pool - {query.image}), filters, notes
+
+
+def _attend(
+    model: SimilarityModel,
+    gallery: Gallery,
+    query: Query,
+    pixels: np.ndarray,
+    shares: Mapping[str, float],
+) -> tuple[QueryAttention, ...]:
+    """Return where a model looks in the query's pixels, for each attribute of `shares`."""
+    indices = [attribute_index(model.attribute_names, name) for name in shares]
+    outputs = model.embed_pairs(pixels[None], np.zeros(len(indices), int), np.array(indices))
+    found = []
+    for row, (name, share) in enumerate(shares.items()):
+        value = "" if query.image is None else gallery.value(query.image, name)
+        attention = region = None
+        if "attention" in outputs:
+            attention = outputs["attention"][row]
+            top, left, bottom, right = (outputs["boxes"][row] / model.global_size).tolist()
+            region = (left, top, right, bottom)
+        found.append(QueryAttention(name, share, value, attention, region))
+    return tuple(found)

@@ -9,29 +9,29 @@ from pathlib import Path
 
 import numpy as np
 
-from asen_apps.explorer.catalogue import Catalogue
-from asen_apps.explorer.errors import ExplorerError
+from asen_apps.explorer import ExplorerError
+from asen_apps.explorer.gallery import Gallery
 from asen_apps.explorer.methods import Method
-from asen_apps.search import AttributeIndex, RetrievalError
+from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_tf.data import AnnotationError, fingerprint
 from asen_tf.data.images import ImageError
 from asen_tf.embedder import Embedder
 
 FOLDER = ".explorer"  # in the study's folder
-_AT_ONCE = 2000  # images; of larger catalogues only the attributes that are asked for are embedded
+_AT_ONCE = 2000  # images; larger galleries are only embedded for the attributes in use
 _CHUNK = 32  # images between two reports of progress
 
-Progress = Callable[[int, int], None]  # images done, images in all
+ProgressCallback = Callable[[int, int], None]  # called with images done and images in all
 
 
 class ReportingEmbedder(Embedder):
-    """An embedder that says how far it is.
+    """An embedder that reports its progress.
 
     Attributes:
-        report: called with the numbers of images done and in all, after every few images.
+        on_progress: called after every few images.
     """
 
-    report: Progress | None = None
+    on_progress: ProgressCallback | None = None
 
     def embed_all(
         self,
@@ -49,9 +49,9 @@ class ReportingEmbedder(Embedder):
             parts.append(
                 super().embed_all(chunk, attributes=attributes, embedding=embedding, skip=skip)
             )
-            if self.report is not None:
-                self.report(first + len(chunk), len(paths))
-        width = max(part.shape[2] for part in parts)  # 0 where no file of a chunk could be used
+            if self.on_progress is not None:
+                self.on_progress(first + len(chunk), len(paths))
+        width = max(part.shape[2] for part in parts)  # 0 for a chunk of unreadable files alone
         return np.concatenate(
             [
                 part if part.shape[2] else np.full((*part.shape[:2], width), np.nan, np.float32)
@@ -69,43 +69,41 @@ class Indexes:
     """
 
     def __init__(self, place: Path, data_dir: str | Path) -> None:
-        """Remember the places; nothing is made yet."""
         self._place, self._data_dir = place, data_dir
         self._open: dict[str, AttributeIndex] = {}
         self._ready: dict[str, set[str]] = {}
 
     def ready(self, method: Method, attributes: Iterable[str]) -> bool:
-        """Return whether a search needs no embedding of the catalogue."""
+        """Return whether the gallery is already embedded for these attributes."""
         return set(attributes) <= self._ready.get(method.name, set())
 
     def get(
         self,
         method: Method,
         embedder: ReportingEmbedder,
-        catalogue: Catalogue,
+        gallery: Gallery,
         attributes: Iterable[str],
-        report: Progress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> AttributeIndex:
-        """Return a method's index, with the attributes embedded.
+        """Return a method's index, with the gallery embedded for some attributes.
 
-        Images that cannot be read are not in it; each start tries them again.
+        Images that cannot be read are left out of it; each start tries them again.
 
         Args:
             method: whose embeddings it holds.
             embedder: of the same method.
-            catalogue: what it searches.
+            gallery: the images that are indexed.
             attributes: names that are about to be searched.
-            report: called with images done and images in all while the catalogue is embedded.
+            on_progress: called while the gallery is embedded.
 
         Raises:
-            ExplorerError: no image of the catalogue can be read, or the data broke a rule since.
+            ExplorerError: no image of the gallery can be read, or the data is no longer valid.
         """
         if method.name not in self._open:
-            kept = _load(self._folder(method), embedder, catalogue)
-            self._open[method.name] = kept or _build(embedder, catalogue)
+            self._open[method.name] = _load_or_build(self._folder(method), embedder, gallery)
         index, ready = self._open[method.name], self._ready.setdefault(method.name, set())
         wanted = set(attributes)
-        if len(catalogue.ids) <= _AT_ONCE:
+        if len(gallery.ids) <= _AT_ONCE:
             wanted |= set(embedder.attribute_names)
         if wanted <= ready:
             return index
@@ -114,19 +112,19 @@ class Indexes:
         def note(done: int, total: int) -> None:
             nonlocal embedded
             embedded = True
-            if report is not None:
-                report(done, total)
+            if on_progress is not None:
+                on_progress(done, total)
 
-        embedder.report = note
+        embedder.on_progress = note
         try:
             names = [name for name in embedder.attribute_names if name in wanted]
             index.prepare(names, progress=False)
         finally:
-            embedder.report = None
+            embedder.on_progress = None
         if not len(index):
-            del self._open[method.name]  # tried again at the next search
+            del self._open[method.name]  # the next search tries again
             raise ExplorerError(
-                f"None of the {len(catalogue.ids)} test images of {method.dataset} can be read. "
+                f"None of the {len(gallery.ids)} test images of {method.dataset} can be read. "
                 f"Put readable files into {self._data_dir}, or run `make study` again."
             )
         ready |= wanted
@@ -138,48 +136,43 @@ class Indexes:
         try:
             data = fingerprint(self._data_dir, method.dataset)[:10]
         except AnnotationError as error:
-            raise ExplorerError(f"The data cannot be read any more. {error}") from error
+            raise ExplorerError(f"The data can no longer be read. {error}") from error
         return self._place / FOLDER / f"{method.name}-{data}"
 
 
-def _load(folder: Path, embedder: Embedder, catalogue: Catalogue) -> AttributeIndex | None:
-    """Return the index that an earlier start has kept; None if there is none to be used."""
-    if not folder.exists():
-        return None
-    try:
-        index = AttributeIndex.load(folder, embedder, skip=_tell)
-        images, known, ids = _items(catalogue, set(catalogue.ids) - set(index.ids.tolist()))
-        if ids and len(index.add(images, known, ids)):  # once unreadable, and repaired since
-            _save(index, folder)
-        return index
-    except RetrievalError as error:  # truncated, foreign, or of another version: made anew
-        _tell(f"{folder}: not used, a new index is made ({error})")
-        return None
-
-
-def _build(embedder: Embedder, catalogue: Catalogue) -> AttributeIndex:
-    images, known, ids = _items(catalogue, catalogue.ids)
-    return AttributeIndex.build(embedder, images, known, ids=ids, skip=_tell)
+def _load_or_build(folder: Path, embedder: Embedder, gallery: Gallery) -> AttributeIndex:
+    """Return the index that an earlier start has kept, or a new one if there is no usable one."""
+    if folder.exists():
+        try:
+            index = AttributeIndex.load(folder, embedder, skip=_warn)
+            images, labelled, ids = _items(gallery, set(gallery.ids) - set(index.ids.tolist()))
+            if ids and len(index.add(images, labelled, ids)):  # unreadable then, repaired since
+                _save(index, folder)
+            return index
+        except SearchIndexError as error:  # truncated, foreign or of another version
+            _warn(f"{folder}: cannot be used, so a new index is made ({error})")
+    images, labelled, ids = _items(gallery, gallery.ids)
+    return AttributeIndex.build(embedder, images, labelled, ids=ids, skip=_warn)
 
 
 def _items(
-    catalogue: Catalogue, wanted: Iterable[int]
+    gallery: Gallery, wanted: Iterable[int]
 ) -> tuple[list[Path], list[dict[str, bool]], list[int]]:
-    """Return files, metadata and ids of images, as an index takes them."""
-    ids = sorted(wanted)
-    known = [{name: catalogue.knows(image, name) for name in catalogue.attributes} for image in ids]
-    return [catalogue.path(image) for image in ids], known, ids
+    """Return files, metadata (which attributes are labelled) and ids, as an index takes them."""
+    ids, names = sorted(wanted), gallery.attributes
+    labelled = [{name: gallery.is_labelled(image, name) for name in names} for image in ids]
+    return [gallery.path(image) for image in ids], labelled, ids
 
 
 def _save(index: AttributeIndex, folder: Path) -> None:
     try:
         index.save(folder)
-    except (OSError, RetrievalError) as error:
-        # A full or read-only disk, or a file that is not ours: the page works all the same, and
-        # the next start is slower.
-        _tell(f"{folder}: the index cannot be kept ({error})")
+    except (OSError, SearchIndexError) as error:
+        # The disk is full or read-only, or the folder holds someone else's file: the page works
+        # all the same, and the next start is slower.
+        _warn(f"{folder}: the index cannot be kept ({error})")
 
 
-def _tell(what: object) -> None:
-    with suppress(OSError):  # it may go to a file on the disk that is full
+def _warn(what: object) -> None:
+    with suppress(OSError):  # the output may go to a file on the disk that is full
         print(what, file=sys.__stderr__)  # the terminal's: a page has replaced sys.stderr

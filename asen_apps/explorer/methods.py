@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asen_apps.explorer.errors import ExplorerError
+from asen_apps.explorer import ExplorerError
 from asen_study.matrix import LABELS, ROWS
 from asen_study.runs import FinishedRun, finished_runs
 from asen_tf.config import ConfigError
 from asen_tf.presets import PRESETS
-
-_FIRST = "asen_pp"  # what the page begins with
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +20,8 @@ class Method:
 
     Attributes:
         label: its name on the page.
-        row: the row of the matrix that it is, or its method's name.
-        run: where it is and what it says of itself.
+        row: its row of the matrix, or its method's name if it is in no row.
+        run: where it is, and its settings.
     """
 
     label: str
@@ -37,7 +35,7 @@ class Method:
 
     @property
     def dataset(self) -> str:
-        """The dataset that it was trained on, and that it searches."""
+        """The dataset that it was trained on and searches."""
         return self.run.settings["dataset"]
 
     @property
@@ -49,67 +47,66 @@ class Method:
 def methods_of(place: Path) -> list[Method]:
     """Return the methods of a study, in the order of the matrix, then by seed.
 
-    Labels are distinct within a dataset: a page shows one, see `offered`. Runs whose model needs
-    the true boxes of the parts are left out: no uploaded image has them.
+    Labels are distinct within a dataset, and a page shows only one; see `of_one_dataset`. Runs
+    whose model needs the true boxes of the parts are left out: uploaded images have none.
 
     Raises:
-        ExplorerError: there is none; the message says how to make one.
+        ExplorerError: there are no methods; the message says how to train some.
     """
-    runs = [run for run in finished_runs(place) if (run.path / "model.keras").exists()]
-    usable = [run for run in runs if run.evaluated and run.settings.get("region") != "true"]
-    if not usable:
+    methods, seeds = [], defaultdict(set)
+    for run in finished_runs(place):
+        usable = run.evaluated and (run.path / "model.keras").exists()
+        if usable and run.settings.get("region") != "true":
+            row = _row(run)
+            methods.append(Method(LABELS.get(row, row), row, run))
+            seeds[methods[-1].dataset].add(methods[-1].seed)
+    if not methods:
         raise ExplorerError(
             f"There is no finished method in {place} yet. Run `make study` first (about 20 "
             "minutes on two cores), then `make explore` again."
         )
-    rows, seeds = [_row(run) for run in usable], defaultdict(set)
-    for run in usable:
-        seeds[run.settings["dataset"]].add(run.settings["seed"])
-    titles = []
-    for run, row in zip(usable, rows, strict=True):
-        several = len(seeds[run.settings["dataset"]]) > 1
-        titles.append(LABELS.get(row, row) + (f", seed {run.settings['seed']}" if several else ""))
-    names = [(run.settings["dataset"], title) for run, title in zip(usable, titles, strict=True)]
-    often = Counter(names)
-    methods = [
-        Method(name[1] if often[name] == 1 else f"{name[1]} ({run.path.name})", row, run)
-        for run, row, name in zip(usable, rows, names, strict=True)
-    ]
+    for at, one in enumerate(methods):
+        if len(seeds[one.dataset]) > 1:
+            methods[at] = replace(one, label=f"{one.label}, seed {one.seed}")
+    often = Counter((one.dataset, one.label) for one in methods)
+    for at, one in enumerate(methods):
+        if often[one.dataset, one.label] > 1:
+            methods[at] = replace(one, label=f"{one.label} ({one.name})")
     order = {row: position for position, row in enumerate(ROWS)}
     return sorted(methods, key=lambda one: (order.get(one.row, len(order)), one.seed, one.name))
 
 
-def first_of(methods: list[Method]) -> Method:
-    """Return the method that the page begins with: ASEN++, or else the last one."""
-    return next((method for method in methods if method.row == _FIRST), methods[-1])
+def default_method(methods: Sequence[Method]) -> Method:
+    """Return the method that the page begins with: ASEN++, or the last one without it."""
+    return next((method for method in methods if method.row == "asen_pp"), methods[-1])
 
 
-def offered(methods: Sequence[Method]) -> tuple[list[Method], list[Method]]:
+def of_one_dataset(methods: Sequence[Method]) -> tuple[list[Method], list[Method]]:
     """Split methods into those of one dataset, which one page can offer, and the others.
 
-    It is the dataset that most of them were trained on; among equals, that of `first_of`.
+    It is the dataset of most methods; in a tie, that of `default_method`.
     """
-    often, first = Counter(method.dataset for method in methods), first_of(list(methods)).dataset
-    chosen = max(often, key=lambda dataset: (often[dataset], dataset == first))
+    often, preferred = Counter(one.dataset for one in methods), default_method(methods).dataset
+    chosen = max(often, key=lambda dataset: (often[dataset], dataset == preferred))
     return (
         [method for method in methods if method.dataset == chosen],
         [method for method in methods if method.dataset != chosen],
     )
 
 
-def sentence_on(left_out: Sequence[Method]) -> str:
-    """Say which methods a page does not offer, and why; "" if there is none."""
+def explain_left_out(left_out: Sequence[Method]) -> str:
+    """Return a sentence on the methods that a page does not offer; "" if it offers all."""
     if not left_out:
         return ""
     names = ", ".join(f"{method.label} ({method.dataset})" for method in left_out)
-    return f"Not offered here, as trained on another dataset: {names}. Use one study per dataset."
+    return f"Not offered, because trained on another dataset: {names}. Use one study per dataset."
 
 
 def _row(run: FinishedRun) -> str:
     """Return the row that a run is in a study of any preset, on any data; or its method's name."""
-    for start in PRESETS.values():
+    for preset in PRESETS.values():
         try:
-            row = run.row(start().override(dataset=run.settings["dataset"]))
+            row = run.row(preset().override(dataset=run.settings["dataset"]))
         except (ConfigError, KeyError):
             continue
         if row is not None:

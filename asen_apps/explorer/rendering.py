@@ -1,68 +1,80 @@
-"""An answer as HTML: pictures with words for those who do not see them, marks beside colours."""
+"""An answer as HTML: every picture has a text alternative, and marks accompany the colours."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
-from asen_apps.explorer import page, palette
-from asen_apps.explorer.answers import Answer, Found, Look
-from asen_apps.explorer.pictures import cut, data_uri, words
-from asen_study.figures.overlays import with_attention
+from asen_apps.explorer.explorer import Answer, Neighbour, QueryAttention
+from asen_apps.explorer.gallery import PICTURE_SIDE, data_uri
+from asen_study.figures.overlays import Box, with_attention
 from asen_tf.data import label
 
-_SIDE = 192  # px, of every picture in its file; the page scales it
+_PAGE = Path(__file__).parent / "page"
 TITLE = "Garment explorer"
-EXPLANATION = (
-    "Which garments are alike, and in what? Pick a picture, say which attributes matter, and see "
-    "the nearest test images of the study and where the model looks."
+_EXPLANATION = (
+    "Which garments are alike, and in what way? Pick a picture and the attributes that matter, and "
+    "see the most similar test images of the study and where the model looks."
 )
+# A comparison's mark, its class in the style sheet, and what a screen reader says of it.
+_MARKS = {
+    True: ("&#10003;", "ax-right", "same value"),
+    False: ("&#10007;", "ax-wrong", "different value"),
+    None: ("&ndash;", "", "not compared"),
+}
+
+# === Parts around the answer ===
 
 
 def style() -> str:
     """Return the page's style sheet, in its element."""
-    return f"<style>{palette.variables()}\n{page.read('explorer.css')}</style>"
+    return f"<style>{(_PAGE / 'explorer.css').read_text(encoding='utf-8')}</style>"
 
 
 def heading() -> str:
     """Return title and explanation."""
-    skip = '<a class="ax-skip" href="#ax-result">To the results</a>'
-    return f"<h1>{TITLE}</h1><p>{EXPLANATION} {skip}</p>"
+    skip = '<a class="ax-skip" href="#ax-result">Skip to the results</a>'
+    return f"<h1>{TITLE}</h1><p>{_EXPLANATION} {skip}</p>"
 
 
-def says(text: str) -> str:
+def paragraph(text: str) -> str:
     """Return a sentence of the status line."""
     return f"<p>{escape(text)}</p>"
 
 
 def error(text: str) -> str:
     """Return a sentence on what went wrong."""
-    return f'<p class="ax-error"><strong>Not possible:</strong> {escape(text)}</p>'
+    return f'<p class="ax-error"><strong>Problem:</strong> {escape(text)}</p>'
 
 
 def progress(text: str, done: int, total: int) -> str:
     """Return a sentence on what takes time, with a bar."""
     bar = f'<progress aria-label="Progress" max="{max(total, 1)}" value="{done}"></progress>'
-    return f"<p>{escape(text)} {bar} {done} of {total}</p>" if total else says(text)
+    return f"<p>{escape(text)} {bar} {done} of {total}</p>" if total else paragraph(text)
 
 
 def summary(answer: Answer) -> str:
-    """Say in one or two sentences what a search found."""
+    """Return, as plain text, what a search found."""
     parts = []
-    for look in answer.looks:
-        right, known = answer.shared(look.attribute)
+    for one in answer.attention:
+        right, known = answer.shared(one.attribute)
         if known:
-            value = f" ({look.value})" if look.value else ""
+            value = f" ({one.value})" if one.value else ""
             verb = "shares" if right == 1 else "share"
-            of = "" if known == len(answer.found) else f" of {known}"
-            parts.append(f"{right}{of} {verb} its {label(look.attribute)}{value}")
-    title = answer.query.title
-    sentences = [f"{answer.method} compared {title} with {answer.searched} test images."]
+            of = "" if known == len(answer.neighbours) else f" of {known} labelled"
+            parts.append(f"{right}{of} {verb} its {label(one.attribute)}{value}")
+    images = "test image" if answer.searched == 1 else "test images"
+    sentences = [f"{answer.method} compared {answer.query.title} with {answer.searched} {images}."]
     if parts:
-        sentences.append(f"Among the {len(answer.found)} nearest, {' and '.join(parts)}.")
+        count = len(answer.neighbours)
+        sentences.append(f"Of the {count} most similar, {' and '.join(parts)}.")
     return " ".join([*sentences, *answer.notes])
+
+
+# === The answer ===
 
 
 def answer(found: Answer, picture: Callable[[int], str]) -> str:
@@ -72,80 +84,105 @@ def answer(found: Answer, picture: Callable[[int], str]) -> str:
         found: the answer.
         picture: test image number -> its picture, as `data:` URI; "" where it cannot be read.
     """
-    looks = "".join(_look(found, look) for look in found.looks)
-    own = _figure(
-        found.pixels, f"The query, {found.query.title}", escape(found.query.title).capitalize()
-    )
+    title = escape(found.query.title)
+    own = _figure(found.pixels, f"The query, {found.query.title}", title[:1].upper() + title[1:])
+    maps = "".join(_attention(found.pixels, one) for one in found.attention)
     cards = "".join(
-        _card(rank, one, found, picture(one.image)) for rank, one in enumerate(found.found, 1)
+        _card(rank, one, picture(one.image)) for rank, one in enumerate(found.neighbours, 1)
     )
-    blind = found.looks[0].attention is None
-    why = "sees the whole picture and has no attention map." if blind else "looks"
-    head = f"{escape(found.method)} {why}" if blind else f"Where {escape(found.method)} {why}"
+    method = escape(found.method)
+    head = f"Where {method} looks"
+    if found.attention[0].map is None:
+        head = f"{method} sees the whole picture and has no attention map."
     return (
         f'<section id="ax-result" aria-label="Where the model looks"><h2>{head}</h2>'
-        f'<div class="ax-looks">{own}{looks}</div></section>'
-        f'<section aria-label="Nearest images"><h2>Nearest test images</h2>'
+        f'<div class="ax-attention">{own}{maps}</div></section>'
+        f'<section aria-label="Most similar images"><h2>Most similar test images</h2>'
         f'<p class="ax-quiet">{_legend(found)}</p><ol class="ax-found">{cards}</ol></section>'
     )
 
 
 def _legend(found: Answer) -> str:
-    marks = "&#10003; same value as the query, &#10007; another value, &ndash; no label known."
-    if len(found.looks) == 1:
-        return f"Score: cosine similarity, 1 at most. {marks}"
-    sums = " + ".join(f"{look.weight:.2f} {escape(label(look.attribute))}" for look in found.looks)
-    return f"Score: {sums} (cosine similarities, 1 at most). {marks}"
+    marks = "&#10003; same value as the query, &#10007; different value, &ndash; not labelled."
+    if len(found.attention) == 1:
+        return f"Score: cosine similarity, at most 1. {marks}"
+    terms = [f"{one.weight:.2f} {escape(label(one.attribute))}" for one in found.attention]
+    return f"Score: {' + '.join(terms)} (cosine similarities, at most 1). {marks}"
 
 
-def _look(found: Answer, look: Look) -> str:
-    name = escape(label(look.attribute))
-    value = f": {escape(look.value)}" if look.value else ""
-    if look.attention is None or look.region is None:
+def _attention(pixels: np.ndarray, one: QueryAttention) -> str:
+    if one.map is None or one.region is None:
         return ""
-    side = min(len(found.pixels), _SIDE)
-    seen = with_attention(found.pixels, look.attention, look.region)
-    alt = f"Attention map for {label(look.attribute)}: {words(look.region, look.attention)}"
-    zoomed = f"The region for {label(look.attribute)}, enlarged"
-    left = _figure(seen, alt, f"<strong>{name}</strong>{value}", side)
-    right = _figure(_square(cut(found.pixels, look.region)), zoomed, "its region, enlarged", side)
+    name = label(one.attribute)
+    value = f": {escape(one.value)}" if one.value else ""
+    side = min(len(pixels), PICTURE_SIDE)
+    alt = f"Attention map for {name}: {describe(one.region, one.map)}"
+    left = _figure(
+        with_attention(pixels, one.map, one.region),
+        alt,
+        f"<strong>{escape(name)}</strong>{value}",
+        side,
+    )
+    zoomed = _square(cut(pixels, one.region))
+    right = _figure(zoomed, f"The region for {name}, enlarged", "its region, enlarged", side)
     return f'<div class="ax-pair">{left}{right}</div>'
 
 
-def _figure(image: np.ndarray, alt: str, caption: str, side: int = _SIDE) -> str:
+def _figure(image: np.ndarray, alt: str, caption: str, side: int = PICTURE_SIDE) -> str:
     return (
         f'<figure><img src="{data_uri(image, side)}" alt="{escape(alt, quote=True)}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
-def _square(image: np.ndarray) -> np.ndarray:
-    """Cut rounding's odd row or column off."""
-    side = min(image.shape[:2])
-    return image[:side, :side]
-
-
-def _card(rank: int, one: Found, found: Answer, picture: str) -> str:
+def _card(rank: int, one: Neighbour, picture: str) -> str:
     lines = []
-    for look in found.looks:
-        verdict = one.verdicts[look.attribute]
-        mark, kind, heard = {
-            True: ("&#10003;", "ax-right", "same value"),
-            False: ("&#10007;", "ax-wrong", "another value"),
-            None: ("&ndash;", "", "not compared"),
-        }[verdict.right]
+    for name, verdict in one.verdicts.items():
+        mark, kind, spoken = _MARKS[verdict.right]
         value = escape(verdict.value) or "no label"
         lines.append(
-            f'<div class="ax-name"><span>{escape(label(look.attribute))}</span>'
-            f"<span>{one.parts[look.attribute]:.2f}</span></div>"
-            f'<div class="ax-value {kind}"><span role="img" aria-label="{heard}">{mark}</span> '
+            f'<div class="ax-name"><span>{escape(label(name))}</span>'
+            f"<span>{one.parts[name]:.2f}</span></div>"
+            f'<div class="ax-value {kind}"><span role="img" aria-label="{spoken}">{mark}</span> '
             f"{value}</div>"
         )
     alt = f"Test image {one.image}, rank {rank}"
-    lost = f'<p class="ax-error">Test image {one.image} cannot be read any more.</p>'
+    lost = f'<p class="ax-error">Test image {one.image} can no longer be read.</p>'
     shown = f'<img src="{picture}" alt="{alt}">' if picture else lost
     return (
         f'<li class="ax-card">{shown}'
         f'<div class="ax-head"><strong>{rank}</strong><span>score {one.score:.3f}</span></div>'
         f"{''.join(lines)}</li>"
     )
+
+
+# === Regions ===
+
+
+def cut(image: np.ndarray, region: Box) -> np.ndarray:
+    """Return the part of a `(S, S, 3)` picture inside a region, at least one pixel of it."""
+    side = len(image)
+    left, top, right, bottom = (round(edge * side) for edge in region)
+    left, top = min(max(left, 0), side - 1), min(max(top, 0), side - 1)
+    return image[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+def _square(image: np.ndarray) -> np.ndarray:
+    """Drop the odd row or column that rounding leaves."""
+    side = min(image.shape[:2])
+    return image[:side, :side]
+
+
+def describe(region: Box, attention: np.ndarray) -> str:
+    """Describe a region and the highest cell of a map, for screen readers."""
+    row, column = np.unravel_index(int(np.argmax(attention)), attention.shape)
+    vertical = _third((row + 0.5) / attention.shape[0], ("top", "middle", "bottom"))
+    horizontal = _third((column + 0.5) / attention.shape[1], ("left", "centre", "right"))
+    share = 100 * (region[2] - region[0]) * (region[3] - region[1])
+    return (
+        f"brightest at the {vertical} {horizontal}; the region covers {share:.0f}% of the picture"
+    )
+
+
+def _third(share: float, names: tuple[str, str, str]) -> str:
+    return names[min(int(3 * share), 2)]

@@ -1,7 +1,11 @@
-"""The explorer as a page: Voila, for this machine alone, with nothing else to be had from it."""
+"""The server of the page: Voila, for this machine only, and it serves nothing but the page."""
 
 from __future__ import annotations
 
+import logging
+import os
+import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,19 +15,35 @@ from nbformat.v4 import new_code_cell
 from traitlets.config import Config
 from voila.app import Voila
 
-from asen_apps.explorer import page as page_files
-from asen_apps.explorer.errors import LARGEST_BYTES
+from asen_apps.explorer import LARGEST_BYTES
 
 ADDRESS = "127.0.0.1"
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "09_explore.ipynb"
+_PAGE = Path(__file__).parent / "page"
 _LARGEST_MESSAGE = LARGEST_BYTES + 2**20  # bytes, from the page to Python
-_IDLE = 600  # seconds after which a page that was left gives its memory back
-# Nothing from other machines, and nobody may frame the page. The widgets need inline scripts.
+_IDLE = 600  # seconds after which an abandoned page gives its memory back
+# Nothing comes from other machines, and nobody may frame the page. The widgets need inline scripts.
 _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "connect-src 'self' ws: data: blob:; frame-ancestors 'none'; "
     "form-action 'none'; base-uri 'self'"
 )
+
+
+def serve(parameters: Mapping[str, Any], *, port: int, show_browser: bool) -> None:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        parameters: of the notebook, by name.
+        port: the first to try, then up to 50 more.
+        show_browser: open the page in the user's browser.
+    """
+    filter_log()
+    app = ExplorerServer.instance(config=configuration(parameters, port=port))
+    app.show_browser = show_browser
+    app.initialize([str(NOTEBOOK)])
+    logging.getLogger("tornado.access").setLevel(logging.ERROR)  # not every refused request
+    app.start()
 
 
 class ExplorerServer(Voila):
@@ -33,43 +53,39 @@ class ExplorerServer(Voila):
     show_browser = True
 
     def launch_browser(self) -> None:
-        """Say where the page is, and open it if that is wanted."""
-        print(f"The explorer is at {self.connection_url} (Ctrl-C ends it).", flush=True)
+        """Print where the page is, and open it if asked to."""
+        print(f"The explorer is at {self.connection_url} (Ctrl-C to stop)", flush=True)
         if self.show_browser:
             super().launch_browser()
 
     def setup_template_dirs(self) -> None:
-        """Find the page of this package before Voila's own."""
+        """Put this package's page before Voila's own."""
         super().setup_template_dirs()
-        self.template_paths = [str(page_files.FOLDER), *self.template_paths]
+        self.template_paths = [str(_PAGE), *self.template_paths]
 
     def load_config_file(self, *arguments: Any, **options: Any) -> None:
-        """Read no configuration of the user or the machine: it could open what is closed here."""
+        """Ignore configuration files of the user and machine, which could open what is closed."""
 
 
 def configuration(parameters: Mapping[str, Any], *, port: int) -> Config:
-    """Return the server's settings.
-
-    Args:
-        parameters: of the notebook, by name.
-        port: the first one that is tried; 50 more if it is taken.
-    """
+    """Return the server's settings; arguments as for `serve`."""
 
     def with_parameters(request: Any, notebook: NotebookNode, cwd: str) -> NotebookNode:
         lines = ["# Parameters", *(f"{name} = {value!r}" for name, value in parameters.items())]
-        # The prose is for those who open the notebook; the page has a heading of its own.
+        # The prose is for readers of the notebook; the page has a heading of its own.
         notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         tags = [cell.get("metadata", {}).get("tags", []) for cell in notebook.cells]
         after = next(at for at, found in enumerate(tags) if "parameters" in found) + 1
         notebook.cells.insert(after, new_code_cell("\n".join(lines)))
         return notebook
 
-    server = Config()
-    server.ExplorerServer.ip = ADDRESS
-    server.ExplorerServer.port = port
-    server.ExplorerServer.open_browser = True  # see launch_browser
-    server.ExplorerServer.log_level = "ERROR"
-    server.ExplorerServer.tornado_settings = {
+    config = Config()
+    server = config.ExplorerServer
+    server.ip = ADDRESS
+    server.port = port
+    server.open_browser = True  # calls launch_browser, which decides
+    server.log_level = "ERROR"
+    server.tornado_settings = {
         "allow_remote_access": False,  # another name in the request's Host is refused
         "local_hostnames": ["localhost"],
         "websocket_max_message_size": _LARGEST_MESSAGE,
@@ -80,7 +96,7 @@ def configuration(parameters: Mapping[str, Any], *, port: int) -> Config:
             "Referrer-Policy": "no-referrer",
         },
     }
-    page = server.VoilaConfiguration
+    page = config.VoilaConfiguration
     page.strip_sources = True
     page.show_tracebacks = False
     page.file_allowlist = []  # no file is served: pictures are part of the page
@@ -89,8 +105,40 @@ def configuration(parameters: Mapping[str, Any], *, port: int) -> Config:
     page.allow_theme_override = "NO"
     page.resources = {"upload_limit": LARGEST_BYTES}
     page.prelaunch_hook = with_parameters
-    kernels = server.MappingKernelManager
+    kernels = config.MappingKernelManager
     kernels.cull_idle_timeout = _IDLE
     kernels.cull_interval = 60
     kernels.cull_connected = False
-    return server
+    return config
+
+
+# === The log in the terminal ===
+
+_NOISE = re.compile(
+    r"W0000 .*PredictCost\(\)"  # of TensorFlow's graph optimiser; no setting turns it off
+    r"|WARNING: All log messages before absl"
+    r"|.*Kernel is running over TCP without encryption"  # on this machine's loopback address
+    r"|(?:The |Setting )websocket_ping_timeout"
+)
+
+
+def filter_log(descriptor: int = 2) -> None:
+    """Drop warnings that users cannot act on from what this process and its children print.
+
+    Everything else passes, line by line.
+
+    Args:
+        descriptor: the file that is filtered; standard error by default.
+    """
+    terminal = os.dup(descriptor)
+    source, sink = os.pipe()
+    os.dup2(sink, descriptor)
+    os.close(sink)
+    threading.Thread(target=_pass_on, args=(source, terminal), daemon=True).start()
+
+
+def _pass_on(source: int, terminal: int) -> None:
+    with open(source, errors="replace") as lines, open(terminal, "w", buffering=1) as shown:
+        for line in lines:
+            if not _NOISE.match(line):
+                shown.write(line)

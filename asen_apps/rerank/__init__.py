@@ -1,13 +1,8 @@
 """Re-ranking: a general retrieval whose first candidates are re-sorted by one attribute."""
 
-from asen_apps.rerank.figures import (
-    reranking_blend,
-    reranking_changes,
-    reranking_depth,
-    reranking_precision,
-)
+from asen_apps.rerank.figures import blend, changes, depth, examples, precision, strips
 from asen_apps.rerank.measures import (
-    Items,
+    LabelledImages,
     Shortlists,
     by_label,
     expected_at_random,
@@ -15,35 +10,37 @@ from asen_apps.rerank.measures import (
     reorder,
     shortlist,
 )
-from asen_apps.rerank.runs import Reranking
-from asen_apps.rerank.strips import reranking_examples, reranking_strips
-from asen_apps.rerank.tables import RANKS, WEIGHTS, check, rerank_table
-from asen_apps.rerank.text import chosen, in_words, precision_table, similarity_table, write
-from asen_tf.data import label
+from asen_apps.rerank.runs import Reranking, check, write
+from asen_apps.rerank.tables import (
+    RANKS,
+    WEIGHTS,
+    in_words,
+    precision_table,
+    result_table,
+    similarity_table,
+)
 
 __all__ = [
-    "label",
-    "reranking_blend",
-    "reranking_changes",
-    "reranking_depth",
-    "reranking_examples",
-    "reranking_precision",
-    "reranking_strips",
-    "Items",
+    "LabelledImages",
     "RANKS",
     "Reranking",
     "Shortlists",
     "WEIGHTS",
+    "blend",
     "by_label",
+    "changes",
     "check",
-    "chosen",
+    "depth",
+    "examples",
     "expected_at_random",
     "in_words",
     "measure",
+    "precision",
     "precision_table",
     "reorder",
-    "rerank_table",
+    "result_table",
     "shortlist",
     "similarity_table",
+    "strips",
     "write",
 ]

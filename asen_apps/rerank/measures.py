@@ -1,4 +1,4 @@
-"""What a re-sorted list is worth: arrays in, numbers out, with both ends of what is possible.
+"""Lists of candidates, re-sorted and measured: arrays in, numbers out.
 
 The candidates of a query never change. Only the first K of its list, here `top`, are put into
 another order; everything behind them stays where it is. So precision@k for k above K cannot change.
@@ -17,13 +17,13 @@ _BLOCK = 64  # queries ranked together
 
 
 @dataclass(frozen=True)
-class Items:
+class LabelledImages:
     """Images labelled for one attribute, as queries or as candidates.
 
     Attributes:
         images: `(n,)` int, image indices, distinct.
         holds: `(n, V)` bool, which of the attribute's values an image holds.
-        general: `(n, D)` float, embeddings that know no attribute, of unit length.
+        general: `(n, D)` float, embeddings that ignore attributes, of unit length.
         specific: `(n, E)` float, embeddings for the attribute, of unit length.
     """
 
@@ -33,17 +33,17 @@ class Items:
     specific: np.ndarray
 
     def __post_init__(self) -> None:
-        """Check the shapes once, so that everybody may rely on them."""
+        """Check the shapes once, so that all users can rely on them."""
         shapes = {name: np.shape(getattr(self, name)) for name in self.__dataclass_fields__}
         count = len(self.images)
         fits = shapes.pop("images") == (count,)
         if not fits or any(len(shape) != 2 or shape[0] != count for shape in shapes.values()):
             raise ValueError(
-                "items need images of shape (n,), and holds, general and specific of shape "
+                "there must be images of shape (n,), and holds, general and specific of shape "
                 f"(n, width); got {np.shape(self.images)} and {shapes}"
             )
         if len(np.unique(self.images)) < count:
-            raise ValueError("the images of items must be distinct; got one of them twice")
+            raise ValueError("images must be distinct; got one of them twice")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Shortlists:
     Attributes:
         places: `(Q, M)` int64, rows of the candidates.
         listed: `(Q, M)` bool; False behind the end of a list that is shorter than M, because the
-            query's own image is no candidate of it. What the others say there means nothing.
+            query's own image is not a candidate for it. The other arrays mean nothing there.
         relevant: `(Q, M)` bool, whether a candidate shares a value with the query.
         general: `(Q, M)` float, cosine by the general embedding, falling.
         specific: `(Q, M)` float, cosine by the attribute's embedding.
@@ -79,11 +79,13 @@ class Shortlists:
         return self.listed.sum(axis=1)
 
 
-def shortlist(queries: Items, candidates: Items, *, depth: int, block: int = _BLOCK) -> Shortlists:
+def shortlist(
+    queries: LabelledImages, candidates: LabelledImages, *, depth: int, block: int = _BLOCK
+) -> Shortlists:
     """Rank all candidates of one attribute by the general embedding and keep the first ones.
 
-    A candidate is relevant when it shares any of the query's values; the query's own image is no
-    candidate of it. Candidates with equal cosines keep their order.
+    A candidate is relevant when it shares any of the query's values; the query's own image is not
+    a candidate for it. Candidates with equal cosines keep their order.
 
     Args:
         queries: Q images.
@@ -97,11 +99,10 @@ def shortlist(queries: Items, candidates: Items, *, depth: int, block: int = _BL
             or cosines that are not finite.
     """
     for name in ("holds", "general", "specific"):
-        widths = [getattr(items, name).shape[1] for items in (queries, candidates)]
-        if widths[0] != widths[1]:
+        wide, other = (getattr(images, name).shape[1] for images in (queries, candidates))
+        if wide != other:
             raise ValueError(
-                f"{name} of queries and candidates must have one width; got {widths[0]} and "
-                f"{widths[1]}"
+                f"{name} of queries and candidates must have one width; got {wide} and {other}"
             )
     if depth < 1 or block < 1:
         raise ValueError(f"depth and block must be 1 or more; got {depth} and {block}")
@@ -109,8 +110,6 @@ def shortlist(queries: Items, candidates: Items, *, depth: int, block: int = _BL
     def first(start: int) -> tuple[np.ndarray, ...]:
         part = slice(start, start + block)
         scores = queries.general[part] @ candidates.general.T
-        if not np.isfinite(scores).all():
-            raise ValueError("embeddings must give finite cosines; got NaN or infinity")
         others = queries.images[part, None] != candidates.images
         total = scores.sum(axis=1, where=others, dtype=np.float64)
         anywhere = total / np.maximum(others.sum(axis=1), 1)
@@ -119,7 +118,7 @@ def shortlist(queries: Items, candidates: Items, *, depth: int, block: int = _BL
         listed = np.take_along_axis(others, places, axis=1)
         general = np.take_along_axis(scores, places, axis=1)
         specific = np.einsum("qe,qme->qm", queries.specific[part], candidates.specific[places])
-        if not np.isfinite(specific).all():
+        if not (np.isfinite(scores).all() and np.isfinite(specific).all()):
             raise ValueError("embeddings must give finite cosines; got NaN or infinity")
         shared = (queries.holds[part, None] & candidates.holds[places]).any(axis=2)
         return places, listed, shared & listed, general, specific, anywhere
@@ -174,8 +173,7 @@ def measure(lists: Shortlists, order: np.ndarray, ks: Iterable[int]) -> Measures
     Args:
         lists: Q lists of M candidates.
         order: `(Q, M)` places of the initial list, as `reorder` returns them.
-        ks: each 1 or more; for k above M nothing is known but what the M first hold, so M has to
-            be at least the largest k, or all candidates.
+        ks: each 1 or more; M has to be at least the largest k, or all candidates.
 
     Returns:
         `(Q,)` float64 by name, for each k: "precision@k", the share of relevant ones among the
@@ -218,7 +216,7 @@ def expected_at_random(lists: Shortlists, *, top: int, ks: Iterable[int]) -> Mea
     """
     ks = list(ks)
     found = measure(lists, _unchanged(lists), ks)
-    size = np.minimum(_check_top(top), lists.lengths)
+    size = np.minimum(top, lists.lengths)
     head = measure(lists, _unchanged(lists), [top])
     share = head[f"precision@{top}"] * top / np.maximum(size, 1)
     for k in ks:
@@ -233,8 +231,10 @@ def expected_at_random(lists: Shortlists, *, top: int, ks: Iterable[int]) -> Mea
 
 
 def _sorted_head(lists: Shortlists, scores: np.ndarray, top: int) -> np.ndarray:
+    if top < 1:
+        raise ValueError(f"top, the number of re-sorted candidates, must be >= 1; got {top}")
     order = _unchanged(lists)
-    head = np.where(lists.listed, -scores, np.inf)[:, : _check_top(top)]
+    head = np.where(lists.listed, -scores, np.inf)[:, :top]
     order[:, :top] = np.argsort(head, axis=1, kind="stable")
     return order
 
@@ -245,9 +245,3 @@ def _unchanged(lists: Shortlists) -> np.ndarray:
 
 def _along(array: np.ndarray, order: np.ndarray) -> np.ndarray:
     return np.take_along_axis(array, order, axis=1)
-
-
-def _check_top(top: int) -> int:
-    if top < 1:
-        raise ValueError(f"at least the first candidate must be re-sorted: top >= 1; got {top}")
-    return top

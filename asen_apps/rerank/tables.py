@@ -1,13 +1,8 @@
-"""What re-ranking gains and costs, as rows of `rerank.csv`, with intervals.
-
-What a re-ranking can be asked for, to be known before anything is trained.
-"""
+"""What re-ranking gains and costs: the rows of `rerank.csv`, and tables and sentences to read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,8 +16,7 @@ from asen_apps.rerank.measures import (
     measure,
     reorder,
 )
-from asen_tf.config import ConfigError, ExperimentConfig
-from asen_tf.data import read_split
+from asen_tf.data import label
 from asen_tf.evaluation import summarise
 from asen_tf.evaluation.intervals import bootstrap_interval, macro_interval
 
@@ -32,7 +26,7 @@ WEIGHTS = tuple(step / 10 for step in range(11))  # t of the blend
 _ByAttribute = dict[str, Measures]
 
 
-def rerank_table(
+def result_table(
     lists: dict[str, Shortlists],
     *,
     settings: Sequence[tuple[int, float]],
@@ -45,8 +39,7 @@ def rerank_table(
 
     A query is compared with itself, so its gain is a number of its own, and the interval comes
     from drawing queries with replacement: a paired bootstrap (`asen_tf.evaluation.intervals`). It
-    says
-    nothing of other training seeds.
+    says nothing about other training seeds.
 
     Args:
         lists: by attribute; at least as deep as the largest `top` and k.
@@ -85,52 +78,33 @@ def rerank_table(
                 f"{found.places.shape[1]} of {found.candidates}"
             )
     bar = tqdm(list(settings), desc="re-ranking", unit="setting", disable=not progress)
-    return pd.concat(
-        [
-            pd.DataFrame(_rows(lists, top, weight, ks, resamples=resamples, seed=seed))
-            for top, weight in bar
-        ],
-        ignore_index=True,
-    )
+    rows = [row for top, weight in bar for row in _rows(lists, top, weight, ks, resamples, seed)]
+    return pd.DataFrame(rows)
 
 
 def _rows(
-    lists: dict[str, Shortlists],
-    top: int,
-    weight: float,
-    ks: list[int],
-    *,
-    resamples: int,
-    seed: int,
+    lists: dict[str, Shortlists], top: int, weight: float, ks: list[int], resamples: int, seed: int
 ) -> Iterable[dict[str, object]]:
-    unchanged = {name: reorder(part, top=top, weight=0.0) for name, part in lists.items()}
-    before = {name: measure(part, unchanged[name], ks) for name, part in lists.items()}
-    after = {
-        name: measure(part, reorder(part, top=top, weight=weight), ks)
-        for name, part in lists.items()
+    def measured(order: Callable[[Shortlists], np.ndarray]) -> _ByAttribute:
+        return {name: measure(part, order(part), ks) for name, part in lists.items()}
+
+    orders: dict[str, _ByAttribute] = {
+        "before": measured(lambda part: reorder(part, top=top, weight=0.0)),
+        "after": measured(lambda part: reorder(part, top=top, weight=weight)),
+        "random": {name: expected_at_random(part, top=top, ks=ks) for name, part in lists.items()},
+        "oracle": measured(lambda part: by_label(part, top=top)),
     }
-    random = {name: expected_at_random(part, top=top, ks=ks) for name, part in lists.items()}
-    oracle = {name: measure(part, by_label(part, top=top), ks) for name, part in lists.items()}
+    before, after = orders["before"], orders["after"]
     anywhere = summarise({name: part.anywhere for name, part in lists.items()})
     queries = {name: len(part) for name, part in lists.items()}
     candidates = {name: part.candidates for name, part in lists.items()}
     for k in ks:
-        precision, similarity = f"precision@{k}", f"similarity@{k}"
-        means = {
-            f"{measured.split('@')[0]}_{when}": _means(values, measured)
-            for measured in (precision, similarity)
-            for when, values in (
-                ("before", before),
-                ("after", after),
-                ("random", random),
-                ("oracle", oracle),
-            )
-        }
+        precision = {when: _means(values, f"precision@{k}") for when, values in orders.items()}
+        similarity = {when: _means(values, f"similarity@{k}") for when, values in orders.items()}
         kept = _means(after, f"kept@{k}")
-        gains = _changes(before, after, precision, resamples, seed)
-        losses = _changes(after, before, similarity, resamples, seed)
+        gains = _changes(before, after, f"precision@{k}", resamples, seed)
+        losses = _changes(after, before, f"similarity@{k}", resamples, seed)
         for name in anywhere:
-            row = {column: values[name] for column, values in means.items()}
             yield {
                 "top": top,
                 "weight": weight,
@@ -138,16 +112,13 @@ def _rows(
                 "k": k,
                 "queries": queries.get(name, sum(queries.values())),
                 "candidates": candidates.get(name, sum(candidates.values())),
-                **{f"precision_{when}": 100.0 * row[f"precision_{when}"] for when in _WHEN},
+                **{f"precision_{when}": 100.0 * mean[name] for when, mean in precision.items()},
                 **{f"gain{end}": 100.0 * value for end, value in gains[name].items()},
-                **{f"similarity_{when}": row[f"similarity_{when}"] for when in _WHEN},
+                **{f"similarity_{when}": mean[name] for when, mean in similarity.items()},
                 "similarity_any": anywhere[name],
                 **{f"loss{end}": value for end, value in losses[name].items()},
                 "kept": 100.0 * kept[name],
             }
-
-
-_WHEN = ("before", "after", "random", "oracle")
 
 
 def _means(values: _ByAttribute, measured: str) -> dict[str, float]:
@@ -171,53 +142,91 @@ def _changes(
     return found
 
 
-def check(
-    general: ExperimentConfig,
-    data_dir: str | Path,
-    *,
-    top: int = 1,
-    tops: Sequence[int] = (),
-    blend: float = 1.0,
-    rank: int = RANKS[0],
-    strips: int = 1,
-) -> None:
-    """Raise unless a re-ranking can be made as it is asked for.
+def precision_table(table: pd.DataFrame, *, top: int, weight: float, k: int) -> pd.DataFrame:
+    """Lay precision@k out: a row per attribute, texts inside.
 
     Args:
-        general: the settings of the run that makes the initial lists.
-        data_dir: the directory of meta.json and the datasets.
-        top: K, how many are sorted anew.
-        tops: other K.
-        blend: t, the weight of the attribute.
-        rank: the k that is shown alone.
-        strips: queries shown of each attribute.
+        table: of `result_table`.
+        top: how many were re-sorted.
+        weight: of the blend.
+        k: of precision@k.
+    """
+    rows = chosen(table, top=top, weight=weight, k=k)
+    columns = {
+        "queries": rows["queries"].to_numpy(),
+        "candidates": rows["candidates"].to_numpy(),
+        f"precision@{k} before, %": _numbers(rows["precision_before"], ".1f"),
+        "after, %": _numbers(rows["precision_after"], ".1f"),
+        "gain, points": _with_interval(rows, "gain", "+.1f"),
+        "random order, %": _numbers(rows["precision_random"], ".1f"),
+        "best order, %": _numbers(rows["precision_oracle"], ".1f"),
+    }
+    return pd.DataFrame(columns, index=[*map(label, rows["attribute"])])
+
+
+def similarity_table(table: pd.DataFrame, *, top: int, weight: float, k: int) -> pd.DataFrame:
+    """Lay out the mean general cosine of the first k; arguments as for `precision_table`."""
+    rows = chosen(table, top=top, weight=weight, k=k)
+    before = rows["similarity_before"]
+    columns = {
+        f"first {k} before": _numbers(before, ".3f"),
+        "after": _numbers(rows["similarity_after"], ".3f"),
+        "loss": _with_interval(rows, "loss", ".3f"),
+        "loss by a random order": _numbers(before - rows["similarity_random"], ".3f"),
+        "loss by any candidates": _numbers(before - rows["similarity_any"], ".3f"),
+        f"first {k} kept, %": _numbers(rows["kept"], ".0f"),
+    }
+    return pd.DataFrame(columns, index=[*map(label, rows["attribute"])])
+
+
+def in_words(table: pd.DataFrame, *, top: int, weight: float) -> list[str]:
+    """Say for each k what is gained and lost overall, and which attributes change significantly.
+
+    A change is significant if its interval leaves out zero.
+    """
+    lines = []
+    for k in table["k"].unique():
+        rows = chosen(table, top=top, weight=weight, k=k).set_index("attribute")
+        whole, parts = rows.loc["overall"], rows.drop(["overall", "macro"])
+        better, worse = parts[parts["gain_low"] > 0], parts[parts["gain_high"] < 0]
+        (gain,) = _with_interval(rows.loc[["overall"]], "gain", "+.1f")
+        (loss,) = _with_interval(rows.loc[["overall"]], "loss", ".3f")
+        lines += [
+            f"precision@{k}: {whole['precision_before']:.1f} % before, "
+            f"{whole['precision_after']:.1f} % after, gain {gain} points; "
+            f"at best {whole['precision_oracle']:.1f} %",
+            f"  overall similarity {whole['similarity_before']:.3f} before, loss {loss}",
+            f"  significantly better: {', '.join(map(label, better.index)) or 'none'}; "
+            f"worse: {', '.join(map(label, worse.index)) or 'none'}",
+        ]
+    return lines
+
+
+def chosen(table: pd.DataFrame, *, top: int, weight: float, k: int) -> pd.DataFrame:
+    """Return the rows of one setting and one k.
 
     Raises:
-        ConfigError: a number out of range, a method that is told the attribute, or a dataset
-            without queries.
-        asen_tf.data.AnnotationError: a file of the dataset breaks a rule.
+        ValueError: there are none.
     """
-    counts = [("top", top), *(("tops", size) for size in tops), ("strips", strips)]
-    for name, value in counts:
-        if not _is_number(value, int) or value < 1:
-            raise ConfigError(f"{name} must be whole numbers of 1 or more; got {value!r}")
-    if not _is_number(blend, (int, float)) or not 0.0 <= blend <= 1.0:
-        raise ConfigError(f"blend must lie between 0 and 1; got {blend!r}")
-    if not _is_number(rank, int) or rank not in RANKS:
-        known = ", ".join(map(str, RANKS))
-        raise ConfigError(f"rank must be one of the k of the table, {known}; got {rank!r}")
-    if general.method != "triplet":
-        raise ConfigError(
-            "the initial list must know no attribute: a row of method triplet, such as triplet or "
-            f"triplet/npairs, makes it; got {general.method!r}"
+    fits = (table["top"] == top) & (table["weight"] == weight) & (table["k"] == k)
+    if not fits.any():
+        raise ValueError(
+            f"the table must hold top {top}, weight {weight:g} and k {k}; it has top "
+            f"{_all(table['top'])}, weight {_all(table['weight'])}, k {_all(table['k'])}"
         )
-    split = read_split(data_dir, general.dataset, "test", missing="ignore")
-    if split.triplets is not None or not len(split.queries):
-        raise ConfigError(
-            f"re-ranking is measured on queries with values; the test split of {split.dataset} has "
-            "none: it lists triplets, or its query file is empty"
-        )
+    return table[fits]
 
 
-def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _all(column: pd.Series) -> str:
+    return ", ".join(f"{value:g}" for value in column.unique())
+
+
+def _numbers(values: Iterable[float], form: str) -> list[str]:
+    """Format numbers; what rounds to zero has no minus sign."""
+    texts = [format(value, form) for value in values]
+    return [text if text.strip("-0.") else format(0.0, form) for text in texts]
+
+
+def _with_interval(rows: pd.DataFrame, name: str, form: str) -> list[str]:
+    columns = [_numbers(rows[f"{name}{end}"], form) for end in ("", "_low", "_high")]
+    return [f"{mean} ({low} to {high})" for mean, low, high in zip(*columns, strict=True)]

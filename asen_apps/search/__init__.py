@@ -1,17 +1,17 @@
 """Search a catalogue of images by attribute: exact, approximate, or beyond one machine."""
 
-from asen_apps.search.backends import HNSW_FROM, Backend
-from asen_apps.search.errors import RetrievalError
-from asen_apps.search.index import AttributeIndex, Hit
-from asen_apps.search.manifest import model_fingerprint
-from asen_apps.search.vectors import query_file
+from asen_apps.search.backend import Backend, SearchIndexError
+from asen_apps.search.index import AttributeIndex, Hit, query_file
+from asen_apps.search.storage import model_fingerprint
+from asen_apps.search.vectors import HNSW_FROM, check_weights
 
 __all__ = [
     "AttributeIndex",
     "Backend",
     "HNSW_FROM",
     "Hit",
-    "RetrievalError",
+    "SearchIndexError",
+    "check_weights",
     "model_fingerprint",
     "query_file",
 ]

@@ -1,25 +1,29 @@
-"""A catalogue of images that can be searched by attribute.
-
-What a search returns.
-
-One search: from an image, weights and filters to hits.
-"""
+"""A catalogue of images that can be searched by attribute."""
 
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
+from PIL import Image
 
-from asen_apps.search.errors import RetrievalError, check_k
-from asen_apps.search.items import Items
-from asen_apps.search.scoring import check_weights, matching, nearest_items
-from asen_apps.search.stored import load_index, save_index
-from asen_apps.search.vectors import LazyVectors, QueryImage, Skip
+from asen_apps.search.backend import Backend, SearchIndexError, best_first, check_k, exact_scores
+from asen_apps.search.items import Items, matching
+from asen_apps.search.storage import load_index, save_index
+from asen_apps.search.vectors import LazyVectors, Skip, check_weights
+
+if TYPE_CHECKING:
+    from asen_tf.embedder import Embedder
+
+QueryImage = Path | str | BinaryIO | np.ndarray
+
+# Proposals that an inexact backend is asked for: this many times k, and at least this many.
+PROPOSALS_PER_HIT, FEWEST_PROPOSALS = 4, 64
 
 
 @dataclass(frozen=True)
@@ -41,44 +45,8 @@ class Hit:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def search_items(
-    items: Items,
-    store: LazyVectors,
-    image: QueryImage,
-    attribute: str | Mapping[str, float],
-    k: int,
-    filters: Mapping[str, Any] | None,
-) -> list[Hit]:
-    """Return the hits; arguments and errors as for `AttributeIndex.search`."""
-    check_k(k)
-    weights = check_weights(attribute)
-    store.check(list(weights))
-    # The query first: when it cannot be read, nobody should wait for the catalogue.
-    queries = store.query(image, list(weights))
-    store.prepare(items, list(weights), progress=True)
-    passed = matching(items.metadata, filters or {})
-    if not passed.any():
-        return []
-    allowed = None if passed.all() else items.ids[passed]
-    scores, ids, parts = nearest_items(store.backends, queries, weights, k, allowed)
-    return [
-        Hit(
-            id=int(ids[at]),
-            image=items.images[row],
-            score=float(scores[at]),
-            parts={name: float(part[at]) for name, part in parts.items()},
-            metadata=copy.deepcopy(items.metadata[row]),
-        )
-        for at, row in enumerate(items.rows(ids))
-    ]
-
-
-if TYPE_CHECKING:
-    from asen_tf.embedder import Embedder
-
-
 class AttributeIndex:
-    """Finds the images of a catalogue that are most alike a given one in chosen attributes.
+    """Finds the images of a catalogue that are most like a given one in chosen attributes.
 
     Nothing is embedded before an attribute is asked for: by `search`, `vectors` or `prepare`.
 
@@ -93,7 +61,6 @@ class AttributeIndex:
     """
 
     def __init__(self, items: Items, store: LazyVectors) -> None:
-        """Keep the parts; `build` and `load` make them."""
         self.items, self.store, self.embedder = items, store, store.embedder
 
     @classmethod
@@ -126,9 +93,10 @@ class AttributeIndex:
                 index; when None, the first such image raises.
 
         Raises:
-            RetrievalError: an argument is unfit.
+            SearchIndexError: an argument is invalid.
         """
-        store = LazyVectors(embedder, embedding, backend, dtype, skip)
+        store = LazyVectors(embedder, embedding, backend, dtype)
+        store.skip = skip
         return cls(Items().plan(images, metadata, ids), store)
 
     def __len__(self) -> int:
@@ -156,7 +124,7 @@ class AttributeIndex:
         return self.embedder.attribute_names
 
     def prepare(self, attributes: Iterable[str] | None = None, *, progress: bool = True) -> None:
-        """Embed all images for attributes, at once: the backbone sees each image one time.
+        """Embed all images for attributes in one pass: the backbone sees each image once.
 
         Args:
             attributes: names; all that the model knows when None. Those that are there already
@@ -165,10 +133,10 @@ class AttributeIndex:
 
         Raises:
             asen_tf.data.ImageError: an image cannot be read, and `skip` is None; nothing changes.
-            RetrievalError: the model does not know an attribute.
+            SearchIndexError: the model does not know an attribute.
         """
         if isinstance(attributes, str):
-            raise RetrievalError(f"attributes must be a sequence; write [{attributes!r}]")
+            raise SearchIndexError(f"attributes must be a sequence; write [{attributes!r}]")
         names = self.attribute_names if attributes is None else tuple(attributes)
         self.store.prepare(self.items, names, progress=progress)
 
@@ -186,25 +154,44 @@ class AttributeIndex:
         k: int = 10,
         filters: Mapping[str, Any] | None = None,
     ) -> list[Hit]:
-        """Find the items most alike an image in an attribute, or in several that are weighed.
+        """Find the items most like an image in one attribute, or in several with weights.
 
         Args:
             image: a path, a binary file opened for reading, or `(H, W, 3)` uint8 pixels.
-            attribute: a name, or name -> weight. A negative weight asks for unlike items.
+            attribute: a name, or name -> weight. A negative weight asks for dissimilar items.
             k: how many.
-            filters: field of the metadata -> a value that it must equal, or a collection of values
-                of which it must be one; all of them must be met.
+            filters: metadata field -> a value that it must equal, or a collection of values of
+                which it must be one. An item must pass all of them.
 
         Returns:
-            At most k hits, best first, the lower id first among equals; all that pass the filters
-            if those are fewer. With exact backends, truly the best; with HNSW, some may be
+            At most k hits, best first, the lower id first among equals; fewer if fewer items pass
+            the filters. With exact backends they are truly the best; with HNSW, some may be
             missed, but scores and order are exact.
 
         Raises:
             asen_tf.data.ImageError: the image cannot be read.
-            RetrievalError: an attribute, weight, k, field or image is none.
+            SearchIndexError: an attribute, weight, k, field or image is invalid.
         """
-        return search_items(self.items, self.store, image, attribute, k, filters)
+        check_k(k)
+        weights = check_weights(attribute, self.attribute_names)
+        # The query first: if it cannot be read, nobody should wait for the catalogue.
+        queries = self.store.query(query_file(image), list(weights))
+        self.store.prepare(self.items, list(weights), progress=True)
+        passed = matching(self.items.metadata, filters or {})
+        if not passed.any():
+            return []
+        allowed = None if passed.all() else self.items.ids[passed]
+        scores, ids, parts = nearest_items(self.store.backends, queries, weights, k, allowed)
+        return [
+            Hit(
+                id=int(ids[place]),
+                image=self.items.images[row],
+                score=float(scores[place]),
+                parts={name: float(part[place]) for name, part in parts.items()},
+                metadata=copy.deepcopy(self.items.metadata[row]),
+            )
+            for place, row in enumerate(self.items.rows(ids))
+        ]
 
     def add(
         self,
@@ -218,7 +205,8 @@ class AttributeIndex:
             `(n,)` int64 ids of the new items; without `ids`, numbers that were never given before.
 
         Raises:
-            asen_tf.data.ImageError, RetrievalError: as for `build` and `prepare`; nothing is added.
+            asen_tf.data.ImageError: as for `prepare`; nothing is added.
+            SearchIndexError: as for `build`; nothing is added.
         """
         new = self.items.plan(images, metadata, ids)
         self.store.add(new, progress=len(new) > 1)
@@ -226,19 +214,29 @@ class AttributeIndex:
         return new.ids.copy()
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Remove items; RetrievalError, and nothing is removed, if an id is not there."""
+        """Remove items; SearchIndexError, and nothing is removed, if an id is not there."""
         rows = np.ones(len(self), bool)
         rows[self.items.rows(ids)] = False
         self.store.remove(self.items.ids[~rows])
         self.items.keep(rows)
 
     def save(self, folder: Path | str) -> None:
-        """See `asen_apps.search.stored.save_index`."""
-        save_index(Path(folder), self.items, self.store)
+        """Write the index to a folder: if killed at any point, the old or the new one is there.
 
-    def drop_unsaved(self) -> None:
-        """Remove from Milvus what no saved index has; those attributes are lazy again."""
-        self.store.drop_unsaved()
+        The folder holds JSON, FAISS' files and `.npy` arrays, with checksums, and the fingerprint
+        of the model. Attributes that nobody has asked for yet stay lazy.
+
+        Vectors in Milvus that only the replaced index used are removed from there: anyone who has
+        it open can no longer search it. They stay, with a warning, if their address is no longer
+        trusted or Milvus refuses, and without one after a kill in between.
+
+        Args:
+            folder: created if need be; an index that is there is replaced.
+
+        Raises:
+            SearchIndexError: the folder holds other things than an index.
+        """
+        save_index(Path(folder), self.items, self.store)
 
     @classmethod
     def load(
@@ -251,7 +249,119 @@ class AttributeIndex:
         verify: bool = True,
         skip: Skip | None = None,
     ) -> Self:
-        """See `asen_apps.search.stored.load_index` for arguments and errors."""
-        return cls(
-            *load_index(Path(folder), embedder, root=root, mapped=mapped, verify=verify, skip=skip)
+        """Open an index that `save` wrote; no code from the folder is run.
+
+        Args:
+            folder: of the index.
+            embedder: with the model that made the index.
+            root: the folder of the images, if it has moved since the index was saved.
+            mapped: leave vectors on disk and read them as they are needed; the operating system
+                keeps in memory what is used. False reads them all at once.
+            verify: compare checksums of all files, which reads them once. Without it only sizes
+                are compared: for indexes that nobody else can write to, as FAISS trusts what it
+                reads.
+            skip: as for `build`.
+
+        Raises:
+            SearchIndexError: there is no index, it is truncated, changed or foreign, a path leads
+                out of its folder, an address is not trusted, or another model made it.
+        """
+        items, store = load_index(Path(folder), embedder, root=root, mapped=mapped, verify=verify)
+        store.skip = skip
+        return cls(items, store)
+
+    def drop_unsaved(self) -> None:
+        """Remove from Milvus what no saved index has; those attributes are lazy again."""
+        self.store.drop_unsaved()
+
+
+def nearest_items(
+    backends: Mapping[str, Backend],
+    queries: Mapping[str, np.ndarray],
+    weights: Mapping[str, float],
+    k: int,
+    allowed: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return the k items with the highest sum of weight times cosine over attributes.
+
+    With exact backends the result is the true one, ties by lower id, by the threshold algorithm
+    (Fagin, Lotem, Naor, PODS 2001): Each attribute proposes its best; an item that none proposed
+    scores at most the weighted sum of the last proposals' cosines. As long as that could reach
+    the k-th score found, four times as many are asked for. For a negative weight the proposals
+    are the least similar items: those nearest to the opposite of the query.
+
+    Inexact backends propose once, generously; what they propose is scored exactly.
+
+    Args:
+        backends: attribute -> its backend; all hold the same ids.
+        queries: attribute -> `(D,)` float32, of length 1.
+        weights: attribute -> finite weight, not all 0.
+        k: how many, at least 1.
+        allowed: `(n,)` int64 ids to choose among; all when None.
+
+    Returns:
+        `(m,)` float64 scores, best first, `(m,)` int64 ids, and attribute -> `(m,)` float64
+        cosines, for every attribute of the weights; m is k, or fewer where fewer are allowed.
+    """
+    used = {name: weight for name, weight in weights.items() if weight}
+    exact = all(backends[name].exact for name in used)
+    signed = {name: np.sign(used[name]).astype(np.float32) * queries[name] for name in used}
+    total = len(backends[next(iter(used))])
+    fetch = k if exact else max(PROPOSALS_PER_HIT * k, FEWEST_PROPOSALS)
+    while True:
+        proposals, bound, complete = [], 0.0, False
+        for name, weight in used.items():
+            scores, ids = backends[name].search(signed[name][None], min(fetch, total), allowed)
+            proposals.append(ids[0][ids[0] >= 0])
+            bound += abs(weight) * scores[0, -1]
+            complete |= len(proposals[-1]) < fetch  # then these are all that are allowed
+        ids = np.unique(np.concatenate(proposals))
+        parts = {name: exact_scores(backends[name].vectors(ids), queries[name]) for name in weights}
+        totals = np.zeros(len(ids))
+        for name, weight in used.items():
+            totals += weight * parts[name]
+        best = best_first(totals, ids, k)
+        certain = len(best) == k and (len(used) == 1 or totals[best[-1]] > bound)
+        if complete or certain or not exact:
+            return totals[best], ids[best], {name: part[best] for name, part in parts.items()}
+        fetch *= 4
+
+
+class _InMemory(io.BytesIO):
+    """Bytes of an image, which messages call by a name that users understand."""
+
+    def __repr__(self) -> str:
+        return "the query image"
+
+    __str__ = __repr__
+
+
+def query_file(image: QueryImage) -> Path | BinaryIO:
+    """Return a query as a path or an open file, for `Embedder.embed` and `Embedder.attend`.
+
+    Args:
+        image: path of an image file; a binary file opened for reading, which is read to its end
+            and left open; or pixels, `(H, W, 3)` or grey `(H, W)`, uint8.
+
+    Raises:
+        SearchIndexError: it is something else.
+    """
+    if isinstance(image, str | Path):
+        return Path(image)
+    if isinstance(image, np.ndarray):
+        grey, colour = image.ndim == 2, image.ndim == 3 and image.shape[2] == 3
+        if image.dtype != np.uint8 or not (grey or colour) or 0 in image.shape:
+            raise SearchIndexError(
+                "pixels must be (height, width, 3), 8-bit, dtype uint8; "
+                f"got shape {image.shape}, {image.dtype}"
+            )
+        stored = _InMemory()
+        Image.fromarray(np.ascontiguousarray(image)).save(stored, "PPM")  # lossless
+        return stored
+    content = image.read() if hasattr(image, "read") else None
+    if not isinstance(content, bytes):
+        raise SearchIndexError(
+            "a query must be the path of an image, a file opened with mode 'rb', or an array of "
+            f"pixels; got {type(image).__name__}"
         )
+    return _InMemory(content)

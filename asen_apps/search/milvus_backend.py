@@ -1,10 +1,7 @@
 """Vectors in Milvus, for catalogues beyond one machine: Milvus Lite on disk, or a server.
 
-The vectors live in Milvus, not in the saved index: that keeps the collection's name and address, so
-that many machines search the same vectors. `asen_apps.search.backends` says which addresses in a
-file are trusted.
-
-One collection of a Milvus: vectors of length 1 under ids, and requests about them.
+The vectors live in Milvus, not in the saved index, which keeps the collection's name and address:
+many machines search the same vectors. `check_trusted` says which addresses in a file are opened.
 """
 
 from __future__ import annotations
@@ -20,25 +17,25 @@ from typing import Any, Self
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from asen_apps.search.errors import (
-    RetrievalError,
+from asen_apps.search.backend import (
+    MORE,
+    Backend,
+    SearchIndexError,
     absolute,
-    best_first,
-    check_ids,
-    check_new,
-    check_queries,
     check_trusted,
-    exact_scores,
+    find_ids,
 )
 
 _BLOCK = 1000  # rows of one message
 MOST = 16_384  # neighbours that Milvus gives at once
-# Milvus Lite has no clock: pymilvus says so whenever ids are listed, and there is nothing to do.
+# Milvus Lite has no clock. pymilvus warns of that whenever ids are listed; users cannot act on it.
 logging.getLogger("pymilvus.orm.iterator").addFilter(lambda record: "mvccTs" not in record.msg)
 
 
 class Collection:
-    """Asks Milvus, whose refusals become errors that say where.
+    """One collection of a Milvus: vectors of length 1 under ids.
+
+    What Milvus refuses becomes a SearchIndexError that names the address.
 
     Attributes:
         address: `http://host:19530` of a server, or the path of a Milvus Lite database, which ends
@@ -47,20 +44,19 @@ class Collection:
     """
 
     def __init__(self, address: str, name: str) -> None:
-        """Connect; RetrievalError if nothing answers there."""
         self.address, self.name = address, name
         try:
             self._client = MilvusClient(address, timeout=10)
         except Exception as error:  # Milvus, gRPC and the operating system raise their own kinds
-            raise RetrievalError(
+            raise SearchIndexError(
                 f"{address}: no Milvus answers there ({error}); start the server, or name a Milvus "
                 "Lite database, a path that ends in .db"
             ) from error
 
     def create(self, dimension: int) -> None:
-        """Make it, empty, for vectors of that dimension; if that fails, nothing is left of it.
+        """Create it, empty, for vectors of that dimension; if that fails, nothing is left of it.
 
-        Its consistency is strong: a server's answers know of all that was written before. By
+        Its consistency is strong: a server's answers include all that was written before. By
         default they may be some seconds old, and then a search is not exact.
         """
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -72,21 +68,21 @@ class Collection:
         try:
             self._ask("create_collection", **options)
         except BaseException:
-            with contextlib.suppress(MilvusException, RetrievalError):  # the first error counts
+            with contextlib.suppress(MilvusException, SearchIndexError):  # the first error counts
                 if self._client.has_collection(self.name):
                     self.drop()
             raise
 
     def check_there(self) -> None:
-        """Check that nobody has dropped it."""
+        """Raise SearchIndexError if someone has dropped it."""
         if not self._ask("has_collection"):
-            raise RetrievalError(
+            raise SearchIndexError(
                 f"{self.address}: the collection {self.name} is gone, as another index was saved "
                 "in this one's place; load that one, or build this one again"
             )
 
     def open(self) -> np.ndarray:
-        """Have Milvus load it, as one that another process made may rest; return its ids.
+        """Have Milvus load it (it may be released if another process made it); return its ids.
 
         Returns:
             `(N,)` int64, ascending.
@@ -103,19 +99,19 @@ class Collection:
         return np.sort(np.array(found, np.int64))
 
     def write(self, ids: np.ndarray, vectors: np.ndarray, *, again: bool = False) -> None:
-        """Store `(n, D)` float32 under new ids; `again`: ids that may be there are replaced."""
+        """Store `(n, D)` float32 under new ids; with `again`, replace those that are there."""
         for block in _blocks(len(ids)):
             pairs = zip(ids[block].tolist(), vectors[block], strict=True)
             rows = [{"id": i, "vector": vector} for i, vector in pairs]
             self._ask("upsert" if again else "insert", data=rows)
 
     def delete(self, ids: np.ndarray) -> None:
-        """Forget ids; those that are not there count for nothing."""
+        """Forget ids; those that are not there are ignored."""
         for block in _blocks(len(ids)):
             self._ask("delete", ids=ids[block].tolist())
 
     def vectors(self, ids: np.ndarray, dimension: int) -> np.ndarray:
-        """Return `(n, D)` float32 in the order of ids; RetrievalError if one is gone."""
+        """Return `(n, D)` float32 in the order of ids; SearchIndexError if one is gone."""
         found = np.empty((len(ids), dimension), np.float32)
         for block in _blocks(len(ids)):
             rows = self._ask("get", ids=ids[block].tolist(), output_fields=["id", "vector"])
@@ -123,7 +119,7 @@ class Collection:
             missing = set(ids[block].tolist()) - set(by_id)
             if missing:
                 what = f"id {min(missing)} is gone from {self.name}"
-                raise RetrievalError(f"{self.address}: {what}; build the index again")
+                raise SearchIndexError(f"{self.address}: {what}; build the index again")
             found[block] = [by_id[i] for i in ids[block].tolist()]
         return found
 
@@ -145,20 +141,17 @@ class Collection:
         except MilvusException as error:
             raise self._refusal(call, error) from error
 
-    def _refusal(self, call: str, error: MilvusException) -> RetrievalError:
+    def _refusal(self, call: str, error: MilvusException) -> SearchIndexError:
         why = f"Milvus refused {call} of {self.name} ({error.message})"
-        return RetrievalError(f"{self.address}: {why}; is it the right database?")
+        return SearchIndexError(f"{self.address}: {why}; is it the right database?")
 
 
 def _blocks(count: int) -> Iterator[slice]:
     return (slice(first, first + _BLOCK) for first in range(0, count, _BLOCK))
 
 
-_MORE = 32  # neighbours fetched beyond k, so that ties at the cut rarely ask for a second search
-
-
-class MilvusBackend:
-    """See `asen_apps.search.backends.Backend` for the methods.
+class MilvusBackend(Backend):
+    """Vectors in a collection of Milvus; see `Backend` for the methods.
 
     Milvus compares all vectors (index type FLAT) in float32 and proposes; scores are computed again
     in float64 from the stored vectors, and more is asked for until rounding cannot have hidden a
@@ -178,14 +171,14 @@ class MilvusBackend:
 
     def __init__(self, collection: Collection, dimension: int, ids: np.ndarray) -> None:
         """Take a collection and the `(N,)` int64 ids in it, ascending."""
-        self.collection, self.dimension, self._sorted = collection, dimension, ids
+        self.collection, self.dimension, self.ids = collection, dimension, ids
 
     @classmethod
     def create(cls, address: str, *, attribute: str, dimension: int) -> Self:
-        """Make an empty collection under a name of its own.
+        """Create an empty collection under a name of its own.
 
         Args:
-            address: as for `asen_apps.search.milvus_backend.Collection`.
+            address: as for `Collection`.
             attribute: goes into the collection's name.
             dimension: D.
         """
@@ -194,60 +187,24 @@ class MilvusBackend:
         collection.create(dimension)
         return cls(collection, dimension, np.zeros(0, np.int64))
 
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self._sorted)
-
-    @property
-    def ids(self) -> np.ndarray:
-        """See `Backend.ids`."""
-        return self._sorted
-
-    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """See `Backend.add`."""
-        ids, vectors = check_new(ids, vectors, self.dimension, taken=self._sorted)
-        try:
-            self.collection.write(ids, vectors)
-        except BaseException:
-            self.collection.delete(ids)
-            raise
-        self._sorted = np.sort(np.concatenate([self._sorted, ids]))
-
     def remove(self, ids: np.ndarray) -> None:
-        """See `Backend.remove`."""
-        ids = self._known(ids)
-        vectors = self.vectors(ids)
+        places = find_ids(ids, self.ids)
+        ids, vectors = self.ids[places], self.vectors(ids)
         try:
             self.collection.delete(ids)
         except BaseException:
             self.collection.write(ids, vectors, again=True)
             raise
-        self._sorted = np.setdiff1d(self._sorted, ids, assume_unique=True)
-
-    def search(
-        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See `Backend.search`."""
-        queries = check_queries(queries, k, self.dimension)
-        among = self._sorted if allowed is None else np.intersect1d(self._sorted, allowed)
-        scores = np.full((len(queries), k), -np.inf)
-        ids = np.full((len(queries), k), -1, np.int64)
-        for row, query in enumerate(queries):
-            candidates, vectors = self._candidates(query, k, among)
-            found = exact_scores(vectors, query)
-            best = best_first(found, candidates, k)
-            scores[row, : len(best)], ids[row, : len(best)] = found[best], candidates[best]
-        return scores, ids
+        self.ids = np.delete(self.ids, places)
 
     def vectors(self, ids: np.ndarray) -> np.ndarray:
-        """See `Backend.vectors`."""
-        return self.collection.vectors(self._known(ids), self.dimension)
+        return self.collection.vectors(self.ids[find_ids(ids, self.ids)], self.dimension)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
-        """See `Backend.save`; writes no file.
+        """Return the settings; no file is written.
 
         Raises:
-            RetrievalError: another index was saved in its place since: its vectors are gone.
+            SearchIndexError: another index was saved in its place since: its vectors are gone.
         """
         self.collection.check_there()
         return {
@@ -258,18 +215,18 @@ class MilvusBackend:
 
     @classmethod
     def load(cls, folder: Path, stem: str, settings: dict[str, Any], *, mapped: bool) -> Self:
-        """See `Backend.load`; addresses are checked by `check_trusted`."""
         address, name, dimension = _checked(settings, folder)
         check_trusted(address, folder)
         if "://" not in address and not Path(address).exists():
-            raise RetrievalError(f"{address}: no such Milvus Lite database; build the index again")
+            raise SearchIndexError(
+                f"{address}: no such Milvus Lite database; build the index again"
+            )
         collection = Collection(address, name)
         return cls(collection, dimension, collection.open())
 
     def drop(self) -> None:
-        """See `Backend.drop`; removes the collection."""
         self.collection.drop()
-        self._sorted = np.zeros(0, np.int64)
+        self.ids = np.zeros(0, np.int64)
 
     @staticmethod
     def drop_saved(folder: Path, settings: dict[str, Any], *, trusted: str) -> None:
@@ -277,8 +234,11 @@ class MilvusBackend:
 
         Args:
             folder: of the saved index's version, as for `load`.
-            settings: what `save` returned, from a file: values are to be checked.
-            trusted: an address that needs no check: the user named it.
+            settings: what `save` returned, read from a file: the values are checked.
+            trusted: an address that needs no check, because the user named it.
+
+        Raises:
+            SearchIndexError: the settings are unusable or not trusted, or Milvus refuses.
         """
         address, name, _ = _checked(settings, folder)
         if address != trusted:
@@ -286,32 +246,38 @@ class MilvusBackend:
         if "://" in address or Path(address).exists():
             Collection(address, name).drop()
 
-    def _known(self, ids: np.ndarray) -> np.ndarray:
-        ids = check_ids(ids)
-        unknown = ids[~np.isin(ids, self._sorted)]
-        if len(unknown):
-            raise RetrievalError(f"id {unknown[0]} is not in the index; `ids` lists those")
-        return ids
+    def _add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+        try:
+            self.collection.write(ids, vectors)
+        except BaseException:
+            self.collection.delete(ids)
+            raise
+        self.ids = np.sort(np.concatenate([self.ids, ids]))
 
     def _candidates(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        among = self.ids if allowed is None else np.intersect1d(self.ids, allowed)
+        return (self._proposed(query, k, among) for query in queries)
+
+    def _proposed(
         self, query: np.ndarray, k: int, among: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return ids, and their vectors, that hold the k best of those among which to choose."""
-        fetch, slack = k + _MORE, 2 * self.dimension * 2.0**-23
+        fetch = k + MORE
         while fetch < min(len(self), MOST) and fetch < len(among):
             scores, ids, vectors = self.collection.search(query, fetch)
             usable = np.isin(ids, among)
             # What was not fetched scores at most as the last, but for rounding in float32.
-            if usable.sum() >= k and scores[-1] < scores[usable][k - 1] - slack:
+            if usable.sum() >= k and scores[-1] < scores[usable][k - 1] - self._slack:
                 return ids[usable], vectors[usable]
             fetch *= 4
         return among, self.vectors(among)
 
 
 def _checked(settings: dict[str, Any], folder: Path) -> tuple[str, str, int]:
-    """Return address, collection and dimension of a saved backend, or raise RetrievalError."""
+    """Return address, collection and dimension of a saved backend, or raise SearchIndexError."""
     address, name, dimension = (settings.get(key) for key in ("address", "collection", "dimension"))
     fit = isinstance(address, str) and isinstance(name, str) and re.fullmatch(r"a_\w{1,200}", name)
     if not fit or type(dimension) is not int:
-        raise RetrievalError(f"{folder}: unusable Milvus settings; build the index again")
+        raise SearchIndexError(f"{folder}: unusable Milvus settings; build the index again")
     return address, name, dimension

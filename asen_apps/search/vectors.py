@@ -1,71 +1,24 @@
-"""The vectors of items, embedded when an attribute is first asked for, and kept in step since.
+"""The vectors of items: embedded when an attribute is first asked for, and kept in step since.
 
-A query image in whatever form it comes, as something that image files are read from.
+Which backend holds them is decided here, by name, size or address; so is which attributes and
+weights may be asked for.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import Image
 
-from asen_apps.search.backends import (
-    OUTSIDE,
-    Backend,
-    check_choice,
-    new_backend,
-    outgrown,
-)
-from asen_apps.search.errors import RetrievalError, absolute, is_address, nearest
+from asen_apps.search.backend import Backend, SearchIndexError, absolute, is_address
+from asen_apps.search.faiss_backend import DTYPES, KINDS, FaissBackend
 from asen_apps.search.items import Items
-
-QueryImage = Path | str | BinaryIO | np.ndarray
-
-
-class _InMemory(io.BytesIO):
-    """Bytes of an image; messages about it name it as what it is."""
-
-    def __repr__(self) -> str:
-        return "the query image"
-
-    __str__ = __repr__
-
-
-def query_file(image: QueryImage) -> Path | BinaryIO:
-    """Return a query as a path or an open file, for `Embedder.embed` and `Embedder.attend`.
-
-    Args:
-        image: path of an image file; a binary file opened for reading, which is read to its end
-            and left open; or pixels, `(H, W, 3)` or grey `(H, W)`, uint8.
-
-    Raises:
-        RetrievalError: it is something else.
-    """
-    if isinstance(image, str | Path):
-        return Path(image)
-    if isinstance(image, np.ndarray):
-        grey, colour = image.ndim == 2, image.ndim == 3 and image.shape[2] == 3
-        if image.dtype != np.uint8 or not (grey or colour) or 0 in image.shape:
-            raise RetrievalError(
-                "pixels must be (height, width, 3), 8-bit, dtype uint8; "
-                f"got shape {image.shape}, {image.dtype}"
-            )
-        stored = _InMemory()
-        Image.fromarray(np.ascontiguousarray(image)).save(stored, "PPM")  # lossless
-        return stored
-    content = image.read() if hasattr(image, "read") else None
-    if not isinstance(content, bytes):
-        raise RetrievalError(
-            "a query must be the path of an image, a file opened with mode 'rb', or an array of "
-            f"pixels; got {type(image).__name__}"
-        )
-    return _InMemory(content)
-
+from asen_tf.config import did_you_mean
 
 if TYPE_CHECKING:
     from asen_tf.data.images import ImageError
@@ -73,9 +26,104 @@ if TYPE_CHECKING:
 
 Skip = Callable[["ImageError"], None]
 
+# === Attributes and weights ===
+
+
+def check_attributes(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise SearchIndexError for an attribute that the model does not know."""
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, sorted(known))
+            raise SearchIndexError(f"the model does not know the attribute {name!r}; {hint}")
+
+
+def check_weights(
+    attributes: str | Mapping[str, float], known: Sequence[str], *, positive: bool = False
+) -> dict[str, float]:
+    """Return attribute -> weight as given, in the given order; 1 for a single name.
+
+    Args:
+        attributes: a name, or name -> weight.
+        known: the attributes that the model knows.
+        positive: refuse weights of 0 and below; without it, they must not all be 0.
+
+    Raises:
+        SearchIndexError: no attribute, an unknown one, or an invalid weight.
+    """
+    if isinstance(attributes, str):
+        attributes = {attributes: 1.0}
+    if not isinstance(attributes, Mapping) or not attributes:
+        raise SearchIndexError(
+            "ask for an attribute by its name, or for several as {name: weight}; "
+            f"got {attributes!r}"
+        )
+    wanted = "a finite number above 0" if positive else "a finite number"
+    for name, weight in attributes.items():
+        number = isinstance(weight, Real) and not isinstance(weight, bool)
+        if not number or not math.isfinite(weight) or (positive and weight <= 0):
+            raise SearchIndexError(f"a weight must be {wanted}; got {weight!r} for {name!r}")
+    if not any(attributes.values()):
+        raise SearchIndexError(f"at least one weight must not be 0; got {dict(attributes)!r}")
+    check_attributes(list(attributes), known)
+    return {name: float(weight) for name, weight in attributes.items()}
+
+
+# === The choice of a backend ===
+
+# From this many items on, "auto" takes HNSW instead of exact search, whose time grows with them.
+HNSW_FROM = 50_000
+BACKENDS = ("auto", *KINDS)
+OUTSIDE = ("milvus",)  # kinds whose vectors lie outside the saved index
+
+
+def new_backend(backend: str, *, attribute: str, dimension: int, count: int, dtype: str) -> Backend:
+    """Return an empty backend.
+
+    Args:
+        backend: "auto", "exact", "hnsw" or an address, as for `AttributeIndex.build`.
+        attribute: whose vectors it will hold.
+        dimension: of the vectors.
+        count: how many it will take at first, which is what "auto" decides by.
+        dtype: "float32" or "float16".
+    """
+    if is_address(backend):
+        return milvus().create(backend, attribute=attribute, dimension=dimension)
+    if backend == "auto":
+        backend = "hnsw" if count >= HNSW_FROM else "exact"
+    return FaissBackend(dimension, kind=backend, dtype=dtype)
+
+
+def load_backend(
+    kind: str, folder: Path, stem: str, settings: dict[str, Any], *, mapped: bool
+) -> Backend:
+    """Return a saved backend; arguments as for `Backend.load`, and the `kind` that was saved."""
+    if kind in KINDS:
+        return FaissBackend.load(folder, stem, settings, mapped=mapped)
+    if kind in OUTSIDE:
+        return milvus().load(folder, stem, settings, mapped=mapped)
+    raise SearchIndexError(f"{folder}: unknown kind of backend {kind!r}; build the index again")
+
+
+def milvus() -> Any:
+    """Return `MilvusBackend`; SearchIndexError if the optional extra is not installed."""
+    try:
+        from asen_apps.search.milvus_backend import MilvusBackend
+    except ImportError as error:
+        raise SearchIndexError(
+            "this index needs the optional extra milvus; in the project's folder, run "
+            f".venv/bin/pip install -e '.[milvus]' ({error})"
+        ) from error
+    return MilvusBackend
+
+
+# === Vectors ===
+
 
 class LazyVectors:
     """One backend per attribute that was asked for.
+
+    Where a method raises, it has changed nothing. Vectors in Milvus may differ if Milvus went away
+    in the middle; an index that was saved before is then refused.
 
     Attributes:
         embedder: embeds images and queries.
@@ -85,54 +133,45 @@ class LazyVectors:
         skip: called with the error of each image that cannot be read; when None, it raises.
         backends: attribute -> its vectors; all hold the same ids.
         owners: attribute -> the folder of the first index that was saved with its vectors, "" if
-            that is unknown; for saved vectors in Milvus.
-
-    Where a method raises, it has changed nothing; vectors in Milvus may differ if Milvus went away
-    in the middle, and an index that was saved before is then refused.
+            that is unknown; only for saved vectors in Milvus.
     """
 
-    def __init__(
-        self, embedder: Embedder, embedding: str | None, backend: str, dtype: str, skip: Skip | None
-    ) -> None:
-        """Start without vectors; RetrievalError for a choice that there is not."""
-        check_choice(backend, dtype)
+    def __init__(self, embedder: Embedder, embedding: str | None, backend: str, dtype: str) -> None:
+        if backend not in BACKENDS and not is_address(backend):
+            raise SearchIndexError(
+                f"backend must be one of {', '.join(BACKENDS)}, a Milvus address (http://...) or "
+                f"a Milvus Lite file (....db); got {backend!r}"
+            )
+        if dtype not in DTYPES:
+            raise SearchIndexError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
         names = embedder.model.embedding_names
         if embedding is not None and embedding not in names:
-            raise RetrievalError(f"embedding must be one of {', '.join(names)}; got {embedding!r}")
+            raise SearchIndexError(
+                f"embedding must be one of {', '.join(names)}; got {embedding!r}"
+            )
         self.embedder, self.embedding = embedder, embedding or names[-1]
         self.backend = absolute(backend) if is_address(backend) else backend
-        self.dtype, self.skip = dtype, skip
+        self.dtype = dtype
+        self.skip: Skip | None = None
         self.backends: dict[str, Backend] = {}
         self.owners: dict[str, str] = {}
-
-    def check(self, attributes: Sequence[str]) -> None:
-        """Raise RetrievalError for an attribute that the model does not know."""
-        known = self.embedder.attribute_names
-        for name in attributes:
-            if name not in known:
-                raise RetrievalError(
-                    f"the model knows no attribute {name!r}; {nearest(name, known)}"
-                )
 
     def prepare(self, items: Items, attributes: Sequence[str], *, progress: bool) -> None:
         """Embed all items for those attributes that are missing; drop unreadable ones if skipping.
 
-        Either all of it happens or, when something raises, nothing: then what was made is dropped.
+        Either all of it happens or, when something raises, nothing: what was made is dropped.
         """
-        self.check(attributes)
+        check_attributes(attributes, self.embedder.attribute_names)
         missing = [name for name in dict.fromkeys(attributes) if name not in self.backends]
         if not missing or not len(items):
             return
         usable, vectors = self._embed(items.images, missing, progress)
-        if not usable.any():
-            self.remove(items.ids)
-            items.keep(usable)
-            return
         made = {}
         with ExitStack() as undo:
-            for place, name in enumerate(missing):
-                made[name] = self._filled(name, items.ids[usable], vectors[usable, place])
-                undo.callback(made[name].drop)
+            if usable.any():
+                for place, name in enumerate(missing):
+                    made[name] = self._filled(name, items.ids[usable], vectors[usable, place])
+                    undo.callback(made[name].drop)
             if not usable.all():
                 self.remove(items.ids[~usable])
                 items.keep(usable)
@@ -141,22 +180,21 @@ class LazyVectors:
 
     def add(self, new: Items, *, progress: bool) -> None:
         """Embed new items for every attribute that is there; drop unreadable ones from `new`."""
-        names = list(self.backends)
-        if not names or not len(new):
+        if not self.backends or not len(new):
             return
-        usable, vectors = self._embed(new.images, names, progress)
+        usable, vectors = self._embed(new.images, list(self.backends), progress)
         new.keep(usable)
         if not len(new):
             return
         with ExitStack() as undo:
-            for place, name in enumerate(names):
-                self.backends[name].add(new.ids, vectors[usable, place])
-                undo.callback(self.backends[name].remove, new.ids)
+            for place, backend in enumerate(self.backends.values()):
+                backend.add(new.ids, vectors[usable, place])
+                undo.callback(backend.remove, new.ids)
             undo.pop_all()
         for name, backend in self.backends.items():
-            if outgrown(self.backend, backend):
-                ids = backend.ids
-                self.backends[name] = self._filled(name, ids, backend.vectors(ids))
+            if self.backend == "auto" and backend.kind == "exact" and len(backend) >= HNSW_FROM:
+                vectors = backend.vectors(backend.ids)
+                self.backends[name] = self._filled(name, backend.ids, vectors)
 
     def remove(self, ids: np.ndarray) -> None:
         """Forget the vectors of ids."""
@@ -168,16 +206,14 @@ class LazyVectors:
             undo.pop_all()
 
     def drop_unsaved(self) -> None:
-        """Drop vectors outside this process that were never saved: nobody would find them again."""
+        """Drop vectors outside this process that were never saved: no one would find them again."""
         for name, backend in list(self.backends.items()):
             if backend.kind in OUTSIDE and name not in self.owners:
                 self.backends.pop(name).drop()
 
-    def query(self, image: QueryImage, attributes: Sequence[str]) -> dict[str, np.ndarray]:
+    def query(self, image: Path | BinaryIO, attributes: Sequence[str]) -> dict[str, np.ndarray]:
         """Return attribute -> `(D,)` float32 of one image; the backbone sees it once."""
-        vectors = self.embedder.embed_all(
-            [query_file(image)], attributes=attributes, embedding=self.embedding
-        )
+        vectors = self.embedder.embed_all([image], attributes=attributes, embedding=self.embedding)
         return dict(zip(attributes, vectors[0], strict=True))
 
     def _embed(
@@ -196,12 +232,9 @@ class LazyVectors:
         return np.isfinite(vectors).all(axis=(1, 2)), vectors
 
     def _filled(self, attribute: str, ids: np.ndarray, vectors: np.ndarray) -> Backend:
+        dimension, count = vectors.shape[1], len(ids)
         backend = new_backend(
-            self.backend,
-            attribute=attribute,
-            dimension=vectors.shape[1],
-            count=len(ids),
-            dtype=self.dtype,
+            self.backend, attribute=attribute, dimension=dimension, count=count, dtype=self.dtype
         )
         with ExitStack() as undo:
             undo.callback(backend.drop)

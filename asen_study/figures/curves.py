@@ -1,4 +1,4 @@
-"""What happened during training, epoch by epoch."""
+"""Curves: one run epoch by epoch, many runs over the images seen, results over a setting."""
 
 from __future__ import annotations
 
@@ -7,20 +7,30 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
-from asen_study.figures.style import COLOURS, WIDTH, themed
+from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
 from asen_tf.data import label
 
 _EMBEDDINGS = ("global", "local", "fused")
 _PREFIX = "val_accuracy_"
+# Colours for readers with any kind of colour vision; line styles tell the same lines apart.
+_COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999999")
+_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)), (0, (1, 1)))
+_GREY = "#4D4D4D"
+_OUTSIDE = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+_APART = 5.0  # points, between marks at the same value
+
+
+# === One run ===
 
 
 @themed
 def pretraining_curves(history: pd.DataFrame) -> Figure:
-    """Draw the classification's loss, and the accuracy per attribute on the validation split.
+    """Draw the loss of the classification and the validation accuracy of each attribute.
 
     Args:
-        history: of a backbone's run: `epoch`, `loss`, `val_accuracy`, `val_accuracy_<attribute>`.
+        history: of a pretraining run: `epoch`, `loss`, `val_accuracy`, `val_accuracy_<attribute>`.
     """
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     losses, accuracies = figure.subplots(1, 2, width_ratios=(1, 1.6))
@@ -41,7 +51,7 @@ def pretraining_curves(history: pd.DataFrame) -> Figure:
         history["epoch"], 100 * history["val_accuracy"], color="black", linewidth=2.5, label="all"
     )
     accuracies.set(title="Accuracy (validation)", xlabel="epoch", ylabel="percent", ylim=(0, 100))
-    accuracies.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    accuracies.legend(**_OUTSIDE)
     _whole_epochs(losses, accuracies)
     return figure
 
@@ -52,7 +62,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
 
     Args:
         history: of a method's run: `stage`, `epoch`, `best`, the losses, `val_map_<embedding>`
-            (of listed triplets `val_accuracy_<embedding>`).
+            (for listed triplets `val_accuracy_<embedding>`).
     """
     history = _continuous(history)
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
@@ -70,7 +80,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     last = history["stage"].iloc[-1]
     best = history[history["best"] & (history["stage"] == last)]
     maps.plot(best["time"], best[score], "*", color="black", ms=11, label="kept", linestyle="none")
-    title = "MAP (validation)" if score == "val_map" else "Triplets ranked rightly (validation)"
+    title = "MAP (validation)" if score == "val_map" else "Triplets ranked correctly (validation)"
     maps.set(title=title, ylabel="percent")
     for axes in (losses, maps):
         _mark_stages(axes, history)
@@ -98,18 +108,120 @@ def attention_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
+# === Many runs: bands and bars are over seeds ===
+
+
+@themed
+def training_bands(table: pd.DataFrame) -> Figure:
+    """Draw MAP on the validation split against the images seen, a line per method.
+
+    Args:
+        table: `label, seed, images, val_map`; percent. Without `label`, `method` names the lines.
+            With `stage`, a dotted line marks the beginning of the second of two stages.
+    """
+    names = table["label"] if "label" in table else table["method"].map(name_of)
+    figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
+    axes = figure.subplots()
+    thousands = table.assign(images=table["images"] / 1000.0)
+    for place, name in enumerate(names.unique()):
+        _band(
+            axes,
+            thousands[names == name],
+            "images",
+            "val_map",
+            colour=_COLOURS[place % len(_COLOURS)],
+            style=_STYLES[place % len(_STYLES)],
+            name=name,
+        )
+    axes.set(
+        title="MAP during training (validation)",
+        xlabel="images seen, thousands",
+        ylabel="percent",
+        xlim=(0, None),
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8))
+    _mark_second_stages(axes, thousands.assign(name=names))
+    axes.legend(**_OUTSIDE, handlelength=3.2, **_meaning("bands", table))
+    return figure
+
+
+@themed
+def fusion_sweep(table: pd.DataFrame, *, chosen: float = 0.6) -> Figure:
+    """Draw MAP on the validation split against the fusion weight, a line per method.
+
+    Args:
+        table: `fusion.csv`: `method, seed, weight, map`; percent.
+        chosen: the weight that the study uses.
+    """
+    figure = Figure(figsize=(0.75 * WIDTH, 3.4), layout="constrained")
+    axes = figure.subplots()
+    methods = list(table["method"].unique())
+    for place, method in enumerate(methods):
+        colour = COLOURS["fused"] if len(methods) == 1 else _COLOURS[place % len(_COLOURS)]
+        rows = table[table["method"] == method]
+        style = _STYLES[place % len(_STYLES)]
+        _band(axes, rows, "weight", "map", colour=colour, style=style, name=name_of(method))
+    _mark(axes, chosen, f"the study's weight, {chosen:g}")
+    axes.set(
+        title="MAP of the fused embedding (validation)",
+        xlabel="weight of the global branch; 0 is the local one alone",
+        ylabel="percent",
+    )
+    axes.legend(**_OUTSIDE, **_meaning("band", table))
+    return figure
+
+
+@themed
+def setting_sweep(table: pd.DataFrame, *, setting: str, chosen: float) -> Figure:
+    """Draw overall MAP on the test split against a setting, a line per embedding.
+
+    Args:
+        table: `value, embedding, seed, map`; percent.
+        setting: what varies, with its unit: the label of the axis.
+        chosen: the value that the study uses.
+    """
+    figure = Figure(figsize=(0.75 * WIDTH, 3.4), layout="constrained")
+    axes = figure.subplots()
+    styles = {"global": "s--", "local": "^-.", "fused": "o-"}
+    count = table["embedding"].nunique()
+    for place, (embedding, rows) in enumerate(table.groupby("embedding", sort=False)):
+        grouped = rows.groupby("value")["map"]
+        mean, spread = grouped.mean(), grouped.std(ddof=1)
+        colour = COLOURS[embedding]
+        # Marks at the same value are drawn side by side: their bars would hide each other.
+        aside = _APART * (place - (count - 1) / 2) / 72.0
+        moved = axes.transData + ScaledTranslation(aside, 0.0, figure.dpi_scale_trans)
+        style = {"color": colour, "ms": 5, "label": embedding, "transform": moved}
+        axes.plot(mean.index, mean, styles[embedding], **style)
+        # One seed has no deviation: it gets no bar, since a bar of length zero would look exact.
+        bars = {"fmt": "none", "ecolor": colour, "capsize": 3, "lw": 1.2, "transform": moved}
+        axes.errorbar(mean.index, mean, spread, **bars)
+        for edge in (mean - spread.fillna(0.0), mean + spread.fillna(0.0)):
+            axes.update_datalim(list(edge.items()))  # autoscaling ignores moved marks
+    _mark(axes, chosen, f"the study's value, {chosen:g}")
+    axes.autoscale_view()
+    values = sorted(table["value"].unique())
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.set(title="MAP over all queries (test)", xlabel=setting, ylabel="percent")
+    axes.legend(**_OUTSIDE, **_meaning("bars", table))
+    return figure
+
+
+# === Shared parts ===
+
+
 def _continuous(history: pd.DataFrame) -> pd.DataFrame:
-    """Number the epochs through all stages, in a column `time`."""
+    """Number the epochs of all stages consecutively, in a column `time`."""
     return history.assign(time=np.arange(1, len(history) + 1), best=history["best"].astype(bool))
 
 
 def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
-    """Draw a line where a stage ends, and say which stage is on either side of it."""
-    axes.set_xlabel("epoch, counted through both stages")
+    """Draw a line between the stages and name them on either side of it."""
+    axes.set_xlabel("epoch, counted over both stages")
     _whole_epochs(axes)
     changes = history.index[history["stage"].ne(history["stage"].shift(-1))][:-1]
     for time in history.loc[changes, "time"]:
-        axes.axvline(time + 0.5, color="#4D4D4D", linestyle=":", linewidth=1)
+        axes.axvline(time + 0.5, color=_GREY, linestyle=":", linewidth=1)
         axes.annotate(
             "stage 1 | stage 2",
             (time + 0.5, 1.0),
@@ -123,3 +235,49 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
 def _whole_epochs(*many: Axes) -> None:
     for axes in many:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _band(
+    axes: Axes, rows: pd.DataFrame, x: str, y: str, *, colour: str, style: object, name: str
+) -> None:
+    """Draw the mean over seeds, in a band of plus and minus one standard deviation.
+
+    There is no band where only one seed has a value.
+    """
+    grouped = rows.groupby(x)[y]
+    mean, spread = grouped.mean(), grouped.std(ddof=1)
+    markers = "o" if len(mean) <= 12 else None
+    axes.plot(mean.index, mean, marker=markers, ms=3.5, color=colour, ls=style, lw=1.6, label=name)
+    if spread.notna().any():
+        axes.fill_between(
+            mean.index, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
+        )
+
+
+def _mark_second_stages(axes: Axes, table: pd.DataFrame) -> None:
+    """Draw a line where the second stage of two-stage methods begins, and name the methods."""
+    if "stage" not in table:
+        return
+    ends = table[table["stage"] == "stage1"].groupby("name", sort=False)["images"].max()
+    for end, names in ends.groupby(ends, sort=False).groups.items():
+        axes.axvline(end, color=_GREY, linestyle=":", linewidth=1.2, zorder=1)
+        axes.annotate(
+            f"stage 2 of {', '.join(names)} begins",
+            (end, 1.0),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            fontsize="small",
+        )
+
+
+def _meaning(what: str, table: pd.DataFrame) -> dict[str, str]:
+    """Return a legend title that explains bars or bands; empty where there are none."""
+    seeds = table["seed"].nunique()
+    if seeds < 2:
+        return {}
+    return {"title": f"{what}: ±1 standard deviation\nover {seeds} seeds", "alignment": "left"}
+
+
+def _mark(axes: Axes, chosen: float, name: str) -> None:
+    axes.axvline(chosen, color="black", linestyle=":", linewidth=1.6, zorder=1, label=name)

@@ -1,40 +1,54 @@
-"""Examples from the test split: what a finished run saw and found, chosen at random.
-
-Images, what the attention makes of them, and what is found for them.
-"""
+"""Examples from the test split, chosen at random: what a run attends to, and what it retrieves."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.patheffects as effects
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
 
 from asen_study.figures.overlays import Box
-from asen_study.figures.style import COLOURS, WIDTH, themed
+from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
 from asen_study.production import open_dataset
 from asen_study.runs import Run
 from asen_tf.data import label, read_regions, read_value_names
-from asen_tf.data.squares import boxes_in_square
-from asen_tf.evaluation import average_precision, normalise
+from asen_tf.data.regions import boxes_in_square
+from asen_tf.evaluation import average_precision, normalise, ranked
+from asen_tf.evaluation.localisation import attention_peak
+
+_OUTLINE = [effects.withStroke(linewidth=3.0, foreground="black")]
+_EDGE = {"fill": False, "lw": 1.5, "path_effects": _OUTLINE}
+_TRUTH = {"edgecolor": COLOURS["truth"], "linestyle": "--", **_EDGE}
+_REGION = {"edgecolor": COLOURS["region"], "linestyle": "-", **_EDGE}
+_PEAK = {"marker": "X", "color": "white", "markeredgecolor": "black", "markersize": 9}
+_HEAT = {"cmap": "inferno", "alpha": 0.6}
+_LARGEST = 1.75  # inches, side of an image beside others
+_LETTERS = 12.5  # of a title, per inch
+
+
+# === The examples ===
 
 
 @dataclass(frozen=True)
 class AttentionExample:
-    """An image as one attribute sees it.
+    """An image and what a model attends to in it for one attribute.
 
     Attributes:
         image: `(S, S, 3)` uint8, the source image.
         value: name of the image's value.
         attention: `(h, w)` float, the global branch's map.
         region: the square that the local branch sees.
-        truth: the true box of the part, or None where it is not known.
+        truth: the true box of the part, or None if it is not known.
     """
 
     image: np.ndarray
@@ -46,7 +60,7 @@ class AttentionExample:
 
 @dataclass(frozen=True)
 class RetrievalExample:
-    """A query and the candidates that rank highest.
+    """A query and its highest-ranked candidates.
 
     Attributes:
         images: `(1 + k, g, g, 3)` uint8, the query first, then by rank.
@@ -60,7 +74,7 @@ class RetrievalExample:
 
 
 class Gallery:
-    """Examples of a run, the same ones for the same seed: no best and no worst ones.
+    """Examples of a run, chosen at random: the same ones for the same seed.
 
     Args:
         run: a finished run.
@@ -74,7 +88,6 @@ class Gallery:
     """
 
     def __init__(self, run: Run, data_dir: str | Path) -> None:
-        """Read what the run said of the test split; images are read when asked for."""
         self.config = run.config
         dataset = open_dataset(self.config, data_dir)
         self._images = dataset.split("test")
@@ -94,10 +107,10 @@ class Gallery:
         return "attention" in self._pairs.arrays
 
     def attention(self, attribute: str, *, count: int = 3, seed: int = 0) -> list[AttentionExample]:
-        """Return random images of an attribute; where true boxes are known, those with one.
+        """Return random images of an attribute; if true boxes are known, only images with one.
 
         Raises:
-            KeyError: the run's method has no attention.
+            KeyError: the run's method has no attention maps.
         """
         rows = self._rows(self.split.labels, attribute)
         boxed = np.array([tuple(pair) in self._truths for pair in rows[:, :2].tolist()], bool)
@@ -127,10 +140,10 @@ class Gallery:
         top: int = 8,
         seed: int = 0,
     ) -> list[RetrievalExample]:
-        """Return random queries of an attribute with the candidates that rank highest.
+        """Return random queries of an attribute with their highest-ranked candidates.
 
-        By the embedding of that name; by default the fused one, or else the global one. Of listed
-        triplets, which know no queries, there are none.
+        They are ranked by the embedding of that name; by default the fused one, or else the global
+        one. Listed triplets have no queries, so there are no examples of them.
         """
         if embedding is None:
             embedding = "fused" if "fused" in self._pairs.arrays else "global"
@@ -140,13 +153,13 @@ class Gallery:
         examples = []
         for query in self._sample(self._rows(self.split.queries, attribute), count, seed):
             scores = among @ vectors[self._pairs.rows(query[None])[0]]
-            ranked = candidates[np.argsort(-scores, kind="stable")]
-            shown = np.concatenate([query[None], ranked[:top]])
+            found = candidates[ranked(scores)]
+            shown = np.concatenate([query[None], found[:top]])
             examples.append(
                 RetrievalExample(
                     images=self._images.views[shown[:, 0]],
                     values=tuple(self._value(attribute, value) for value in shown[:, 2]),
-                    precision=float(average_precision(ranked[:, 2] == query[2])),
+                    precision=float(average_precision(found[:, 2] == query[2])),
                 )
             )
         return examples
@@ -160,25 +173,23 @@ class Gallery:
 
     def _value(self, attribute: str, value: int) -> str:
         if self.split.triplets is not None:
-            return ""  # listed triplets know no values
+            return ""  # listed triplets have no values
         names = self.names.get(attribute)
         return names[int(value)] if names else f"value {value}"
 
 
-_OUTLINE = [effects.withStroke(linewidth=3.0, foreground="black")]
-_TRUTH = {"edgecolor": COLOURS["truth"], "linestyle": "--"}
-_REGION = {"edgecolor": COLOURS["region"], "linestyle": "-"}
+# === Their pictures ===
 
 
 @themed
 def attention_maps(
     examples: Mapping[str, Sequence[AttentionExample]], *, crop: int = 112
 ) -> Figure:
-    """Draw attention maps with true boxes and regions, each beside the region zoomed.
+    """Draw attention maps with true boxes and regions, each next to its enlarged region.
 
     Args:
         examples: by attribute, the same number for each: a row per attribute.
-        crop: px, side of the zoomed region: the local branch's input size.
+        crop: px, side of the enlarged region: the local branch's input size.
     """
     columns = max(len(row) for row in examples.values())
     side = WIDTH / (2 * columns)
@@ -190,13 +201,15 @@ def attention_maps(
             axes.set_axis_off()
         for example, axes, zoom in zip(row, cells[::2], cells[1::2], strict=False):
             _attention(axes, example)
+            _box(axes, example.truth, len(example.image), _TRUTH)
+            _box(axes, example.region, len(example.image), _REGION)
             zoom.imshow(_zoomed(example, crop))
             zoom.set_title(example.value, fontweight="normal", loc="center", fontsize="small")
         cells[0].set_title(label(attribute), fontsize="small")
-    handles = [Rectangle((0, 0), 1, 1, fill=False, lw=2, **style) for style in (_TRUTH, _REGION)]
+    handles = [Rectangle((0, 0), 1, 1, **style) for style in (_TRUTH, _REGION)]
     figure.legend(
         handles,
-        ["true box of the part", "region of interest, zoomed to the right"],
+        ["true box of the part", "region of interest, enlarged on the right"],
         loc="outside lower center",
         ncols=2,
         facecolor="#808080",
@@ -206,8 +219,75 @@ def attention_maps(
 
 
 @themed
+def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -> Figure:
+    """Draw the attention maps of several methods over the same images.
+
+    A row per attribute: the image with the true box of the part, then each method's map over it.
+    A cross marks the map's highest cell, the one that the pointing score uses. Colours run from
+    each map's own lowest to its highest value, so they compare places within a map, not methods.
+
+    Args:
+        seen: by method, then by attribute; the same image of an attribute for every method. If a
+            method lacks an attribute, its place stays empty.
+
+    Raises:
+        ValueError: the methods show different images of an attribute.
+    """
+    attributes = list(dict.fromkeys(name for examples in seen.values() for name in examples))
+    side = min(_LARGEST, (WIDTH - 0.5) / (1 + len(seen)))
+    size = (0.5 + (1 + len(seen)) * side, len(attributes) * (side + 0.04) + 1.3)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
+    panels = figure.subplots(len(attributes), 1 + len(seen), squeeze=False)
+    truths = False
+    for attribute, cells in zip(attributes, panels, strict=True):
+        by_method = [examples.get(attribute) for examples in seen.values()]
+        first = next(example for example in by_method if example is not None)
+        truths |= first.truth is not None
+        cells[0].imshow(first.image)
+        cells[0].set_ylabel(f"{label(attribute)}:\n{first.value}", fontsize="small")
+        _box(cells[0], first.truth, len(first.image), _TRUTH)
+        for axes, example in zip(cells[1:], by_method, strict=True):
+            if example is None:
+                axes.set_axis_off()
+                continue
+            if not np.array_equal(example.image, first.image):
+                raise ValueError(
+                    f"methods side by side must show the same image; got different ones for "
+                    f"{attribute!r}; choose the examples with the same seed"
+                )
+            _attention(axes, example)
+            _peak(axes, example)
+            _box(axes, example.truth, len(example.image), _TRUTH)
+    for axes in panels.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for axes, name in zip(panels[0], ("image", *seen), strict=True):
+        words = textwrap.fill(name_of(name), round(_LETTERS * side))
+        axes.set_title(words, fontsize="small", loc="center")
+    scale = figure.colorbar(
+        ScalarMappable(cmap=_HEAT["cmap"]),
+        ax=panels,
+        location="bottom",
+        shrink=0.4,
+        aspect=30,
+        pad=0.01,
+        ticks=[0.0, 1.0],
+    )
+    scale.ax.set_xticklabels(["lowest", "highest"])
+    scale.set_label("attention, within each map")
+    handles = [Line2D([], [], linestyle="none", **_PEAK)]
+    meanings = ["maximum of the attention"]
+    if truths:
+        handles.append(Rectangle((0, 0), 1, 1, **_TRUTH))
+        meanings.append("true box of the part")
+    figure.legend(handles, meanings, loc="outside lower center", ncols=2, handleheight=1.3)
+    return figure
+
+
+@themed
 def retrieval_strips(examples: Sequence[RetrievalExample], attribute: str) -> Figure:
-    """Draw queries, each with its best-ranked candidates framed as right or wrong.
+    """Draw queries, each with its highest-ranked candidates framed as right or wrong.
 
     Args:
         examples: of one attribute: a row per query.
@@ -245,27 +325,23 @@ def retrieval_strips(examples: Sequence[RetrievalExample], attribute: str) -> Fi
 
 
 def _attention(axes: Axes, example: AttentionExample) -> None:
-    """Draw a map over its image in grey, with both boxes."""
+    """Draw a map, from its lowest to its highest value, over its image in grey."""
     size = len(example.image)
-    axes.imshow(np.asarray(Image.fromarray(example.image).convert("L")), cmap="gray")
-    low, high = example.attention.min(), example.attention.max()
-    heat = (example.attention - low) / max(high - low, 1e-12)
-    axes.imshow(
-        heat,
-        cmap="inferno",
-        alpha=0.55,
-        extent=(0, size, size, 0),
-        interpolation="bilinear",
-    )
-    if example.truth is not None:
-        _box(axes, example.truth, size, _TRUTH)
-    _box(axes, example.region, size, _REGION)
+    grey = np.asarray(Image.fromarray(example.image).convert("L"))
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
+    axes.imshow(example.attention, **_HEAT, extent=(0, size, size, 0), interpolation="bilinear")
 
 
-def _box(axes: Axes, box: Box, size: int, style: Mapping[str, str]) -> None:
-    left, top, right, bottom = (edge * size for edge in box)
-    corner, extent = (left, top), (right - left, bottom - top)
-    axes.add_patch(Rectangle(corner, *extent, fill=False, lw=1.5, path_effects=_OUTLINE, **style))
+def _peak(axes: Axes, example: AttentionExample) -> None:
+    if np.ptp(example.attention) > 0:  # a flat map has no peak
+        x, y = (len(example.image) * share for share in attention_peak(example.attention))
+        axes.plot(x, y, linestyle="none", **_PEAK)
+
+
+def _box(axes: Axes, box: Box | None, size: int, style: Mapping[str, Any]) -> None:
+    if box is not None:
+        left, top, right, bottom = (edge * size for edge in box)
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
 
 
 def _zoomed(example: AttentionExample, crop: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""An attention map laid over the picture that it belongs to, as pixels."""
+"""Pixels: an attention map over the picture that it belongs to."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom; shares of the picture's side
 
-REGION = "#F0E442"  # yellow, of the frame
+REGION = "#F0E442"  # yellow, the colour of the frame
 _HEAT = matplotlib.colormaps["inferno"]
-_FLAT = 1e-9  # a map of so small a span looks nowhere
+_FLAT = 1e-9  # a map with a smaller span counts as flat
 _THIN = 70  # the frame's width is the picture's side divided by this
 
 
@@ -21,10 +21,10 @@ def with_attention(
     *,
     opacity: tuple[float, float] = (0.0, 0.75),
 ) -> np.ndarray:
-    """Lay a map over a picture, brighter where the model looks, and frame its region.
+    """Lay a map over a picture, brighter where the attention is higher, and frame its region.
 
-    The map is stretched from its lowest to its highest value. A flat map has no place to show: it
-    lies over the picture as the lowest value does.
+    The map is stretched from its lowest to its highest value. A flat map shows no place: it is
+    drawn as its lowest value everywhere.
 
     Example:
         With the default opacity a flat map leaves the picture as it is.
@@ -33,7 +33,7 @@ def with_attention(
         image: `(S, S, 3)` uint8.
         attention: `(h, w)`, non-negative, of the whole picture.
         region: the square that the local branch sees, or None.
-        opacity: of the map where it is lowest and where it is highest.
+        opacity: of the map, where it is lowest and where it is highest.
 
     Returns:
         `(S, S, 3)` uint8.
@@ -54,7 +54,7 @@ def with_attention(
 
 
 def _frame(picture: Image.Image, region: Box) -> None:
-    """Draw a region's edges in yellow between two of black: seen on light and on dark pictures."""
+    """Draw a region's edges in yellow between black ones: visible on light and dark pictures."""
     last, thick = picture.width - 1, max(picture.width // _THIN, 1)
     left, top, right, bottom = (min(max(round(edge * last), 0), last) for edge in region)
     pen = ImageDraw.Draw(picture)

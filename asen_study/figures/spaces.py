@@ -18,12 +18,12 @@ from asen_tf.data import Split, label
 from asen_tf.evaluation import normalise
 from asen_tf.evaluation.embedding import PairEmbeddings
 
-_MOST = 1500  # points of one plot; more would only cover each other
-_FEWEST = 5  # images; fewer have no neighbourhoods to speak of
-_NAMED = 10  # values that a legend names; more are coloured along a scale
+_MOST = 1500  # points in one plot; more would only hide each other
+_FEWEST = 5  # images; fewer have no meaningful neighbourhoods
+_NAMED = 10  # values in a legend; more than that are coloured along a scale
 _COLUMNS = 3
 
-# Colours that all kinds of colour vision tell apart; the markers repeat what they say.
+# Colours for readers with any kind of colour vision; markers tell the same groups apart.
 _PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00")
 _PALETTE += ("#56B4E9", "#000000", "#999999", "#8C510A", "#332288")
 _MARKERS = "osD^vXPp<>"
@@ -43,11 +43,11 @@ def attribute_spaces(
 
     Args:
         embedded: embeddings of the split's labelled pairs.
-        split: the labels; an attribute without any has no panel.
+        split: the labels; an attribute without labels has no panel.
         names: names of the values by attribute, where they are known.
         embedding: which embedding to draw.
         of: whose embeddings they are, for the title: method and seed of the run.
-        seed: of the choice of points and of t-SNE.
+        seed: for the choice of points and for t-SNE.
 
     Raises:
         KeyError: there is no such embedding.
@@ -88,7 +88,7 @@ def all_spaces(
         split: names the attributes.
         embedding: which embedding to draw.
         of: whose embeddings they are, for the title: method and seed of the run.
-        seed: of the choice of points and of t-SNE.
+        seed: for the choice of points and for t-SNE.
 
     Raises:
         KeyError: there is no such embedding.
@@ -121,17 +121,17 @@ def project(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
         return np.zeros((len(vectors), 2))
     # The squared distance of unit vectors is 2 - 2 cosine: it ranks neighbours as retrieval does.
     unit = normalise(vectors.astype(np.float64))
-    # Principal components start near the layout; vectors that are all equal have none.
+    # Principal components are a good start; vectors that are all equal have none.
     start = "pca" if np.ptp(unit, axis=0).max() > 1e-6 else "random"
     layout = TSNE(
         perplexity=min(30.0, (len(unit) - 1) / 3), init=start, random_state=seed, n_jobs=1
     )
-    with threadpool_limits(1):  # sums of several threads come in any order
+    with threadpool_limits(1):  # several threads would sum in any order
         return layout.fit_transform(unit)
 
 
 def _whose(of: str) -> str:
-    """Return how a title begins."""
+    """Return the beginning of a title."""
     return f"{of}: the" if of else "The"
 
 
@@ -149,7 +149,7 @@ def _scatter(
     of: str,
     size: float,
 ) -> None:
-    """Draw points coloured by group: by name, or along a scale where there are many groups."""
+    """Draw points coloured by group: with a name each, or along a scale if there are many."""
     axes.set(xticks=[], yticks=[])  # distances across t-SNE plots mean nothing
     axes.spines[:].set(visible=True, color="#BFBFBF")
     if len(points) < _FEWEST:
@@ -161,7 +161,7 @@ def _scatter(
         colours = sns.color_palette("viridis", as_cmap=True)
         norm = BoundaryNorm(edges, colours.N)
         drawn = axes.scatter(*points.T, c=groups, s=size, cmap=colours, norm=norm, linewidths=0)
-        scale = axes.inset_axes((0.0, -0.06, 1.0, 0.03))  # where the others have their legend
+        scale = axes.inset_axes((0.0, -0.06, 1.0, 0.03))  # where other panels have their legend
         ticks = MaxNLocator(6, integer=True)
         axes.figure.colorbar(drawn, cax=scale, label=of, orientation="horizontal", ticks=ticks)
         scale.minorticks_off()
@@ -179,6 +179,6 @@ def _scatter(
 
 
 def _name_groups(axes: Axes, **place) -> None:
-    """Put a legend outside the points, where groups have names."""
+    """Put a legend outside the points if the groups have names."""
     if axes.get_legend_handles_labels()[1]:
         axes.legend(**place, handletextpad=0.1, borderpad=0, labelspacing=0.3)

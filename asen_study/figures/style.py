@@ -1,4 +1,4 @@
-"""The look of all figures, and the one way to keep and show them."""
+"""The look of all figures, and how they are saved and shown."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from PIL import Image as Pixels
 
 from asen_study.figures.overlays import REGION
+from asen_study.matrix import LABELS
 from asen_tf.files import replacing
 
-# Okabe and Ito's colours, told apart by all kinds of colour vision.
+# Okabe and Ito's colours: readers with any kind of colour vision can tell them apart.
 COLOURS = {
     "global": "#0072B2",
     "local": "#E69F00",
@@ -43,7 +44,7 @@ _THEME = {
 
 
 def themed(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Let a function draw in the project's theme, and leave everybody else's as it is."""
+    """Make a function draw in the project's theme, without changing the theme of the caller."""
 
     @functools.wraps(draw)
     def inside(*arguments, **options) -> Figure:
@@ -53,6 +54,12 @@ def themed(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return inside
 
 
+def name_of(method: str) -> str:
+    """Return the label of a row of the matrix, or of `row:embedding`."""
+    row, _, embedding = method.partition(":")
+    return f"{LABELS.get(row, row)} {embedding}".strip()
+
+
 def keep(figure: Figure, folder: Path | str, name: str, alt: str) -> Image:
     """Save a figure as `<folder>/<name>.png` and return it for display.
 
@@ -60,7 +67,7 @@ def keep(figure: Figure, folder: Path | str, name: str, alt: str) -> Image:
         figure: what a function of this package returned.
         folder: the study's folder of figures; created.
         name: the file's name, without suffix.
-        alt: what the picture shows, for those who cannot see it.
+        alt: what the picture shows, for readers who cannot see it.
     """
     path = Path(folder) / f"{name}.png"
     with replacing(path) as temporary:

@@ -4,14 +4,15 @@ from asen_study.tables.collecting import (
     StudyTables,
     TableError,
     collect,
+    compare,
     localisation_table,
     sweep,
     triplet_table,
 )
 from asen_study.tables.costs import measure_costs, measure_untrained_costs, remeasure_costs
-from asen_study.tables.pairs import compare, in_words
 from asen_study.tables.text import (
     cells,
+    in_words,
     published,
     source_note,
     summarise,

@@ -1,23 +1,26 @@
-"""From the finished runs of a study to its tables.
-
-Rows of the matrix that vary one setting, as a sweep over its values.
-"""
+"""From the finished runs of a study to its tables: numbers, not yet laid out for readers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from asen_study.matrix import ROWS, images_seen
+from asen_study.matrix import NEIGHBOURS, ROWS, images_seen
 from asen_study.runs import FinishedRun, Selection, select
 from asen_tf.config import ExperimentConfig
+from asen_tf.evaluation.intervals import paired_differences
+
+# Average precisions of the queries of a row: attribute -> seed -> (Q,).
+_Scores = Mapping[str, Mapping[int, np.ndarray]]
 
 
 class TableError(ValueError):
-    """The runs of a study make no table."""
+    """A study's runs or files do not give a table."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,15 @@ class StudyTables:
         map: `method, embedding, seed, attribute, map, ci_low, ci_high, queries`; percent. The
             exact numbers of a random ranking come first, once; their embedding is "-". Empty for
             datasets that list triplets.
-        map_any_value: the same where images hold several values: any shared one counts.
+        map_any_value: the same, counting any shared value; empty unless images hold several.
         localisation: `method, seed, attribute, pointing, iou, centre_pointing, centre_iou`;
             percent; empty where no true boxes are known.
         triplets: `method, embedding, seed, attribute, accuracy, ci_low, ci_high, triplets`;
             percent.
         fusion: `method, seed, weight, map`; percent, on the validation split.
-        history: `method, seed, images`, then what the runs' own `history.csv` say: by epoch,
-            after so many images: `stage`, `epoch`, losses, `val_map` (of listed triplets
-            `val_accuracy`), and of methods with attention `val_region_side` and `val_entropy`.
+        history: `method, seed, images` (seen so far), then the columns of the runs' `history.csv`,
+            a row per epoch: `stage`, `epoch`, losses, `val_map` (for listed triplets
+            `val_accuracy`), and for methods with attention `val_region_side` and `val_entropy`.
         config: the study's settings.
         selection: the runs that count, and why others do not.
     """
@@ -59,7 +62,7 @@ def collect(place: Path | str, config: ExperimentConfig) -> StudyTables:
         config: the study's settings; method and seed may be any.
 
     Raises:
-        TableError: no run counts, or the runs were measured on different test splits.
+        TableError: no run counts, or runs were measured on different test splits.
     """
     selection = select(Path(place), config)
     if not selection.runs:
@@ -88,8 +91,8 @@ def _with_chance(selection: Selection, name: str) -> pd.DataFrame:
     for (run, _), other in zip(held, chance, strict=True):
         if not other.drop(columns="seed").equals(chance[0].drop(columns="seed")):
             raise TableError(
-                f"{run.path}: its test split gives another random MAP than that of "
-                f"{held[0][0].path}; numbers on different data share no table"
+                f"{run.path}: its test split gives a different random MAP than that of "
+                f"{held[0][0].path}; numbers on different data cannot share a table"
             )
     ranked = [
         table[table["method"] != "random"].assign(method=row)
@@ -99,7 +102,7 @@ def _with_chance(selection: Selection, name: str) -> pd.DataFrame:
 
 
 def _gather(selection: Selection, name: str) -> pd.DataFrame:
-    """Return one table of all runs that have it, under the names of their rows, seeds first."""
+    """Return one table of all runs that have it, each under the name of its row."""
     tables = []
     for run, row in zip(selection.runs, selection.rows, strict=True):
         if (run.path / f"{name}.csv").exists():
@@ -121,21 +124,21 @@ def _histories(selection: Selection) -> Iterable[pd.DataFrame]:
 
 
 def described(run: FinishedRun, row: str, config: ExperimentConfig) -> dict[str, object]:
-    """Return where a run's numbers come from: what it changes of the study's settings, and more."""
+    """Return where a run's numbers come from: its changes to the study's settings, and more."""
     study = config.to_dict()
     changes = {name: value for name, value in run.settings.items() if value != study.get(name)}
     return {"run": run.path.name, "row": row, "changes": changes, **run.manifest}
 
 
 def sweep(tables: StudyTables, setting: str) -> pd.DataFrame:
-    """Gather what the test split says of one setting's values, the study's own among them.
+    """Gather the test results for the values of one setting, including the study's own.
 
     Args:
         tables: of `collect`.
-        setting: a field of `ExperimentConfig` that rows of the matrix vary alone.
+        setting: a field of `ExperimentConfig` that some rows of the matrix vary on its own.
 
     Returns:
-        `value, embedding, seed, map`: the overall MAP in percent, by ascending value.
+        `value, embedding, seed, map`: overall MAP in percent, by ascending value.
     """
     values = {row: changes[setting] for row, changes in ROWS.items() if list(changes) == [setting]}
     values["asen_pp"] = getattr(tables.config, setting)
@@ -181,3 +184,85 @@ def localisation_table(localisation: pd.DataFrame) -> pd.DataFrame:
     overall = localisation[localisation["attribute"] == "overall"]
     numbers = overall.drop(columns=["attribute", "seed"])
     return numbers.groupby("method", sort=False).mean()
+
+
+# === Comparing rows over the same queries ===
+
+
+def compare(tables: StudyTables, *, resamples: int = 2000) -> pd.DataFrame:
+    """Compare each row with its neighbours, as `asen_study.matrix.NEIGHBOURS` lists them.
+
+    Args:
+        tables: of `collect`.
+        resamples: bootstrap resamples over queries and seeds.
+
+    Returns:
+        `method_a, method_b, attribute, difference, ci_low, ci_high`: MAP of a minus MAP of b in
+        percentage points, with the 95% interval of a paired bootstrap over queries and seeds
+        (`asen_tf.evaluation.intervals`). `asen_pp` is its fused embedding; the other two are
+        `asen_pp:global` and `asen_pp:local`. Only seeds that both rows have count; pairs with a
+        missing row, or without a common seed, are left out.
+    """
+    scores = _scores(tables)
+    rows = []
+    for first, second in NEIGHBOURS:
+        left, right = _common(scores.get(first), scores.get(second))
+        if not left:
+            continue
+        rows += [
+            {
+                "method_a": first,
+                "method_b": second,
+                "attribute": found.attribute,
+                "difference": 100.0 * found.difference,
+                "ci_low": 100.0 * found.low,
+                "ci_high": 100.0 * found.high,
+            }
+            for found in paired_differences(left, right, resamples=resamples)
+        ]
+    columns = ("method_a", "method_b", "attribute", "difference", "ci_low", "ci_high")
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _scores(tables: StudyTables) -> dict[str, _Scores]:
+    """Read every query's average precision, by row; `row:embedding` where there are several."""
+    found: dict[str, dict] = defaultdict(lambda: defaultdict(dict))
+    for run, row in zip(tables.selection.runs, tables.selection.rows, strict=True):
+        seed = run.settings["seed"]
+        if not (run.path / "queries.npz").exists():
+            continue  # listed triplets have no queries
+        with np.load(run.path / "queries.npz", allow_pickle=False) as stored:
+            values = {name: stored[name] for name in stored.files}
+        embeddings = [name for name in ("global", "local", "fused") if _has(values, name)]
+        for name, precisions in values.items():
+            embedding, attribute = name.split("/", 1)
+            if embedding == "random":
+                found["random"][attribute][seed] = precisions
+                continue
+            if len(embeddings) > 1:
+                found[f"{row}:{embedding}"][attribute][seed] = precisions
+            if embedding == embeddings[-1]:
+                found[row][attribute][seed] = precisions
+    return found
+
+
+def _has(values: Mapping[str, np.ndarray], embedding: str) -> bool:
+    return any(name.startswith(f"{embedding}/") for name in values)
+
+
+def _common(
+    first: _Scores | None, second: _Scores | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return both rows' `(S, Q)` values by attribute, for the seeds that both have."""
+    if not first or not second:
+        return {}, {}
+    seeds = set.intersection(*(set(by_seed) for by_seed in (*first.values(), *second.values())))
+    if not seeds:
+        return {}, {}
+    return tuple(
+        {
+            attribute: np.stack([by_seed[seed] for seed in sorted(seeds)])
+            for attribute, by_seed in scores.items()
+        }
+        for scores in (first, second)
+    )

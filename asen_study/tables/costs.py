@@ -1,6 +1,6 @@
 """What an embedding costs: parameters, time per image, images seen in training.
 
-Costs measured again, for a study whose runs are no longer there.
+Costs are measured from a study's runs, or, once the runs are gone, from its settings.
 """
 
 from __future__ import annotations
@@ -27,22 +27,24 @@ from asen_tf.files import write_json, write_text
 from asen_tf.models import SimilarityModel, build_model
 
 _IMAGES, _REPEATS = 64, 5
+_MEANS = ("overall", "macro")  # rows of a table that are not attributes
 
 
 def measure_costs(tables: StudyTables, data_dir: Path | str) -> pd.DataFrame:
     """Count parameters and time the embedding of test images, a row per method and embedding.
 
-    Each row's run of the lowest seed is measured, one after the other, with 64 images of the test
-    split, each for one attribute: the fastest of five repetitions, from images in memory at source
-    size to embeddings. The global embedding of ASEN++ is timed with the global branch alone.
+    Runs are measured one after the other, for each row of the matrix the one with the lowest seed.
+    64 images of the test split are embedded for one attribute each: the time is the fastest of five
+    repetitions, from images in memory at source size to embeddings. The global embedding of ASEN++
+    is timed with the global branch alone.
 
     Args:
         tables: of `collect`.
         data_dir: the directory of meta.json and the datasets.
 
     Returns:
-        `method, embedding, parameters, ms_per_image, images_seen`: trainable parameters of what
-        the embedding needs; milliseconds on this machine; images that the training showed.
+        `method, embedding, parameters, ms_per_image, images_seen`: trainable parameters that the
+        embedding needs; milliseconds on this machine; images shown in training.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
     for finished, row in zip(tables.selection.runs, tables.selection.rows, strict=True):
@@ -61,14 +63,14 @@ def measure_costs(tables: StudyTables, data_dir: Path | str) -> pd.DataFrame:
 def measure_untrained_costs(
     configs: Mapping[str, ExperimentConfig], attributes: Sequence[str]
 ) -> pd.DataFrame:
-    """Measure what embeddings cost without any run or data: weights and pixels do not matter.
+    """Measure what embeddings cost without runs or data: weights and pixels do not matter.
 
-    Each row's model is built with fresh weights and given 64 noisy images of its source size;
+    Each row's model is built with fresh weights and embeds 64 images of noise in its source size;
     the rest is as in `measure_costs`.
 
     Args:
         configs: the settings, by row.
-        attributes: names of the attributes that the models tell apart.
+        attributes: names of the models' attributes.
 
     Returns:
         The table of `measure_costs`.
@@ -91,7 +93,7 @@ def measure_untrained_costs(
 
 
 def count_parameters(model: SimilarityModel, *, joint: bool) -> int:
-    """Return the trainable parameters of all branches, or of what sees the whole image alone."""
+    """Return the number of trainable parameters of all branches, or of the global one alone."""
     layers = model.global_layers + (model.local_layers if joint else [])
     return sum(int(np.prod(w.shape)) for layer in layers for w in layer.trainable_weights)
 
@@ -99,7 +101,7 @@ def count_parameters(model: SimilarityModel, *, joint: bool) -> int:
 def milliseconds_per_image(
     model: SimilarityModel, images: np.ndarray, boxes: np.ndarray | None = None
 ) -> float:
-    """Return the time per image of embedding a batch, each image for one attribute.
+    """Return the time per image to embed a batch, each image for one attribute.
 
     Args:
         model: any method.
@@ -118,7 +120,7 @@ def milliseconds_per_image(
 def _costs(
     row: str, model: SimilarityModel, images: np.ndarray, boxes: np.ndarray | None, seen: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the table's lines of one row: its embeddings, the global one timed alone."""
+    """Yield the table's lines for one row: its embeddings, the global one timed on its own."""
     names = model.embedding_names
     for joint in (False, True) if model.local_layers else (True,):
         model.joint = joint
@@ -133,20 +135,18 @@ def _costs(
             }
 
 
-_MEANS = ("overall", "macro")
-
-
 def remeasure_costs(place: Path | str) -> pd.DataFrame:
-    """Measure a written study's costs again on this machine, which should have nothing else to do.
+    """Measure a written study's costs again on this machine, which should be otherwise idle.
 
-    Needs `map.csv` and `provenance.json`, neither runs nor data. Rewrites `costs.csv`, the columns
-    of costs in `map.md` and `map.tex`, and in `provenance.json`, under `costs`, what measured them.
+    This needs `map.csv` and `provenance.json`, but neither runs nor data. It rewrites `costs.csv`,
+    the cost columns of `map.md` and `map.tex`, and `costs` in `provenance.json`: on which machine
+    and with which versions they were measured.
 
     Args:
         place: the study's directory.
 
     Returns:
-        The costs, as of `asen_study.tables.measure_costs`.
+        The table of `measure_costs`.
 
     Raises:
         TableError: a file that is needed is missing.
@@ -179,8 +179,8 @@ def read_back(place: Path) -> tuple[Mapping[str, Any], Selection, pd.DataFrame]:
     for name in ("map.csv", "provenance.json"):
         if not (place / name).exists():
             raise TableError(
-                f"{place / name}: the file is missing; costs are measured again for a study whose "
-                "tables notebooks/05_results.ipynb or 06_ablations.ipynb have written"
+                f"{place / name}: the file is missing; costs can be measured again for a study "
+                "whose tables were written by notebooks/05_results.ipynb or 06_ablations.ipynb"
             )
     origin = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
     runs = tuple(

@@ -1,6 +1,6 @@
-"""Tables to read: numbers averaged over seeds, laid out, as Markdown and as LaTeX.
+"""Tables for readers: averaged over seeds, laid out, in Markdown, in LaTeX and in words.
 
-Published numbers, kept apart from the project's own.
+Published numbers are kept apart from the project's own.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     means["high"] = grouped["ci_high"].first().where(alone, means["map"] + spread)
     means = means.reset_index()
     several = means.groupby("method")["embedding"].transform("nunique") > 1
-    names = means["method"].map(lambda name: LABELS.get(name, name))
+    names = means["method"].map(_label)
     means.insert(0, "series", names.where(~several, names + " " + means["embedding"]))
     return means
 
 
 def cells(summary: pd.DataFrame, costs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Lay a summary out: a row per method and embedding, a column per attribute, texts inside.
+    """Lay out a summary: a row per method and embedding, a column per attribute, text inside.
 
     A cell reads `50.1 (47.3 to 52.8)` with one seed, `50.1 ± 0.7` with several.
 
@@ -78,8 +78,32 @@ def cells(summary: pd.DataFrame, costs: pd.DataFrame | None = None) -> pd.DataFr
     return wide.rename_axis(index=None, columns=None)
 
 
+def in_words(pairs: pd.DataFrame, *, attribute: str = "overall") -> list[str]:
+    """Say which method of each pair is better, if the difference is significant.
+
+    Args:
+        pairs: of `asen_study.tables.compare`; significant where the interval excludes zero.
+        attribute: whose rows to take.
+    """
+    sentences = []
+    for row in pairs[pairs["attribute"] == attribute].itertuples():
+        first, second = (_label(name) for name in (row.method_a, row.method_b))
+        interval = f"{row.difference:+.2f} points, {row.ci_low:+.2f} to {row.ci_high:+.2f}"
+        if row.ci_low <= 0.0 <= row.ci_high:
+            sentences.append(f"{first} and {second} are not significantly different ({interval}).")
+        else:
+            verdict = "above" if row.difference > 0 else "below"
+            sentences.append(f"{first} is {verdict} {second} ({interval}).")
+    return sentences
+
+
+def _label(name: str) -> str:
+    row, _, embedding = name.partition(":")
+    return f"{LABELS.get(row, row)} {embedding}".strip()
+
+
 def to_markdown(laid_out: pd.DataFrame, *, words: Collection[str] = ()) -> str:
-    """Return a laid-out table as Markdown; the columns of `words` are aligned at the left."""
+    """Return a laid-out table as Markdown; the columns in `words` are left-aligned."""
     rules = ["---" if name in words else "---:" for name in laid_out.columns]
     rows = [["method", *laid_out.columns], ["---", *rules]]
     rows += [[str(row[0]), *row[1:]] for row in laid_out.itertuples()]
@@ -87,7 +111,7 @@ def to_markdown(laid_out: pd.DataFrame, *, words: Collection[str] = ()) -> str:
 
 
 def to_latex(laid_out: pd.DataFrame, note: str) -> str:
-    """Return a laid-out table as LaTeX for `booktabs`, with the note on its sources as comment."""
+    """Return a laid-out table as LaTeX for `booktabs`, after the note on its sources."""
     styled = laid_out.style.format(escape="latex").format_index(escape="latex")
     for axis in ("index", "columns"):
         styled = styled.format_index(escape="latex", axis=axis)
@@ -96,7 +120,7 @@ def to_latex(laid_out: pd.DataFrame, note: str) -> str:
 
 
 def source_note(selection: Selection, study: ExperimentConfig) -> str:
-    """Say what the numbers are and which runs they come from, in Markdown."""
+    """Return what the numbers are and which runs they come from, in Markdown."""
     first = selection.runs[0]
     versions = first.manifest["packages"].items()
     packages = ", ".join(f"{name} {version}" for name, version in versions)
@@ -117,7 +141,7 @@ def source_note(selection: Selection, study: ExperimentConfig) -> str:
 
 
 def _short(commit: str) -> str:
-    """Return ten digits of a commit, and whether files differed from it."""
+    """Return ten digits of a commit, with its mark if files differed from it."""
     digits, *modified = commit.split("-")
     return "-".join([digits[:10], *modified])
 
@@ -137,7 +161,7 @@ Written by `asen_study.tables.write_published` from `reference/published_results
 
 
 def published(path: Path | str, dataset: str) -> pd.DataFrame:
-    """Lay the published MAP of a dataset out: a row per method, a column per attribute.
+    """Lay out the published MAP of a dataset: a row per method, a column per attribute.
 
     Args:
         path: the table of published results: `dataset, method, attribute, percent, source, status`.
@@ -165,7 +189,7 @@ def published(path: Path | str, dataset: str) -> pd.DataFrame:
 
 
 def write_published(path: Path | str, target: Path | str) -> None:
-    """Write the published rows of all datasets as a page of their own, with status and source.
+    """Write the published numbers of all datasets to a page of their own, with status and source.
 
     Args:
         path: the table of published results, as for `published`.

@@ -1,4 +1,4 @@
-"""A study's tables on disk, each in full or not at all."""
+"""A study's tables on disk, each written completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def write(
 ) -> list[Path]:
     """Write a study's tables.
 
-    `map.csv`, `map_any_value.csv`, `localisation.csv`, `triplets.csv`, `fusion.csv`,
-    `history.csv` (every epoch of all runs), `costs.csv`, `pairs.csv`, as far as there is something
-    to write; `map.md`, `map.tex`, and `provenance.json`. Numbers have four decimals, so that
-    identical runs make identical files.
+    These are `map.csv`, `map_any_value.csv`, `localisation.csv`, `triplets.csv`, `fusion.csv`,
+    `history.csv` (every epoch of all runs), `costs.csv` and `pairs.csv`, except for empty ones;
+    `map.md`, `map.tex`, and `provenance.json`. Numbers have four decimals, so identical runs give
+    identical files.
 
     Args:
         tables: of `collect`.
         place: the study's directory.
-        costs: of `measure_costs`; they go into the tables to read as well.
+        costs: of `measure_costs`; they are also shown in `map.md` and `map.tex`.
         pairs: of `compare`.
 
     Returns:
-        What was written.
+        The files that were written.
 
     Raises:
-        TableError: the table that is there holds a run that this one would lose.
+        TableError: the existing table holds a run that this one would lose.
     """
     place = Path(place)
     main = "map" if len(tables.map) else "triplets"
@@ -77,7 +77,7 @@ def write(
 
 
 def as_csv(frame: pd.DataFrame) -> str:
-    """Return a table as every CSV file of results holds it: numbers with four decimals."""
+    """Return a table as CSV text, the same for all results: numbers have four decimals."""
     return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
@@ -87,7 +87,7 @@ def tables_to_read(
     selection: Selection,
     config: ExperimentConfig,
 ) -> dict[str, str]:
-    """Return the texts of `map.md` and `map.tex`, each with a note on its sources.
+    """Return the contents of `map.md` and `map.tex`, each with a note on its sources.
 
     Args:
         scores: as `map.csv`.
@@ -101,7 +101,7 @@ def tables_to_read(
 
 
 def _check_nothing_is_lost(path: Path, new: pd.DataFrame) -> None:
-    """Keep a finished table from being replaced by a part of it."""
+    """Refuse to replace a finished table by only a part of it."""
     if not path.exists():
         return
     keys = ["method", "seed"]
@@ -112,6 +112,6 @@ def _check_nothing_is_lost(path: Path, new: pd.DataFrame) -> None:
     lost = ", ".join(f"{method} seed {seed}" for method, seed in sorted(there - here))
     if lost:
         raise TableError(
-            f"{path}: a finished table is not replaced by a part of it; the new one lacks {lost}; "
-            "finish these runs, or remove the file"
+            f"{path}: a finished table is not replaced by only a part of it; the new one lacks "
+            f"{lost}; finish these runs, or remove the file"
         )

@@ -1,102 +1,30 @@
-"""Backbones by name.
-
-What goes wrong with backbones.
-
-Names and layouts of torchvision's ResNets, which the authors' checkpoints share.
-"""
+"""Backbones by name: built here, or cut out of `keras.applications`; with weights from a file."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from asen_tf.backbones.checkpoints import CheckpointError, read_state
+from asen_tf.backbones.checkpoints import CheckpointError, fill, read_state, torchvision_place
+from asen_tf.backbones.efficientnet import (
+    VARIANTS,
+    build_efficientnet_lite,
+    imagenet_file,
+    load_imagenet,
+)
 from asen_tf.backbones.residual import build_compact, build_resnet
-
-
-class BackboneError(ValueError):
-    """A backbone's name is unknown, or its weights cannot be had."""
-
-
-# A weight's kind in Keras: its name in PyTorch, and how an array from there is turned.
-KINDS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
-    "kernel": ("weight", lambda array: array.transpose(2, 3, 1, 0)),  # OIHW to HWIO
-    "gamma": ("weight", lambda array: array),
-    "beta": ("bias", lambda array: array),
-    "moving_mean": ("running_mean", lambda array: array),
-    "moving_variance": ("running_var", lambda array: array),
-}
-
-# What torchvision's files hold beyond the third stage, and PyTorch's counters of batches.
-_UNUSED = re.compile(r"(layer4\.|fc\.).*|.*\.num_batches_tracked")
-
-
-def torchvision_name(variable: tf.Variable, prefix: str) -> tuple[str, str]:
-    """Return the name of a backbone's weight in torchvision's ResNets, and its kind in Keras.
-
-    Example:
-        `global_layer1_0_downsample_0/kernel:0` is `layer1.0.downsample.0.weight`, a "kernel".
-    """
-    layer, kind = variable.name.split(":")[0].removeprefix(prefix).rsplit("/", 1)
-    layer = re.sub(r"^layer(\d+)_(\d+)_", r"layer\1.\2.", layer)
-    layer = layer.replace("downsample_", "downsample.")
-    return f"{layer}.{KINDS[kind][0]}", kind
-
-
-def load_torchvision(backbone: keras.Model, path: Path, *, prefix: str) -> None:
-    """Put ImageNet weights of a torchvision file into a ResNet-34 or ResNet-50.
-
-    Args:
-        backbone: of `build_backbone("resnet50")` or `("resnet34")`.
-        path: torchvision's file, such as `resnet50-19c8e357.pth`.
-        prefix: of the backbone's layer names.
-
-    Raises:
-        BackboneError: the file cannot be read, or an array is missing, unexpected or of another
-            shape: all of them are listed.
-    """
-    try:
-        state = read_state(path)
-    except CheckpointError as error:
-        raise BackboneError(str(error)) from error
-    wanted = {}
-    for variable in backbone.weights:
-        name, kind = torchvision_name(variable, prefix)
-        wanted[name] = (variable, KINDS[kind][1])
-    faults = [f"missing: {name}" for name in wanted if name not in state]
-    faults += [
-        f"unexpected: {name}"
-        for name in state
-        if name not in wanted and not _UNUSED.fullmatch(name)
-    ]
-    turned = {}
-    for name, (variable, turn) in wanted.items():
-        if name in state:
-            try:
-                turned[name] = turn(state[name])
-            except ValueError:  # of another rank
-                turned[name] = state[name]
-            if turned[name].shape != tuple(variable.shape):
-                faults.append(
-                    f"shape of {name}: {turned[name].shape} instead of {tuple(variable.shape)}"
-                )
-    if faults:
-        raise BackboneError(f"{path}: not weights of this backbone:\n  " + "\n  ".join(faults))
-    for name, (variable, _) in wanted.items():
-        variable.assign(turned[name])
-
 
 _STRIDE = 16  # where networks of keras.applications are cut, as the paper's ResNets are
 _FRAME = 224  # px, input at which their layers' strides are looked up
 
-# How the networks of keras.applications were trained to see pixels, by the start of their names;
-# the first that fits counts. "pixels": the network scales them itself.
+# How the networks of keras.applications expect pixels, by the start of their names; the first that
+# fits counts. "pixels": the network scales them itself.
 _NORMALISATION = {
     "ResNet50V2": "signed",
     "ResNet101V2": "signed",
@@ -111,6 +39,20 @@ _NORMALISATION = {
     "DenseNet": "imagenet",
 }
 
+# Backbones that are built here, by name: a function of the image and the layers' prefix.
+_BUILDERS: dict[str, Callable[[tf.Tensor, str], tf.Tensor]] = {
+    "resnet50": functools.partial(build_resnet, "resnet50"),
+    "resnet34": functools.partial(build_resnet, "resnet34"),
+    "compact": build_compact,
+    **{name: functools.partial(build_efficientnet_lite, name) for name in VARIANTS},
+}
+_TORCHVISION = ("resnet50", "resnet34")  # in torchvision's layout, so that its files fit
+_NOT_CUT_OUT = re.compile(r"(layer4\.|fc\.).*")  # what torchvision's files hold beyond stage 3
+
+
+class BackboneError(ValueError):
+    """A backbone's name is unknown, or its weights are not there or do not fit."""
+
 
 def build_backbone(
     name: str, *, weights: str | Path | None = None, prefix: str = ""
@@ -119,12 +61,13 @@ def build_backbone(
 
     Args:
         name: "resnet50" or "resnet34" (torchvision's layout, cut after stage 3, stride 16),
-            "compact" (0.5 M weights, stride 8), or "keras:<Name>" for a network of
-            `keras.applications`, cut at the last layer of stride 16 through which all that follows
-            passes (a layer inside a residual block would lack what the shortcut carries).
-        weights: None for random weights, "imagenet" for the weights that `keras.applications`
-            downloads or has in its cache ("keras:" only), or a file: torchvision's `.pth` for its
-            ResNets, else what `save_weights` wrote, `.weights.h5`.
+            "efficientnet_lite0" to "efficientnet_lite2" (stride 16, 432 or 472 channels), "compact"
+            (0.5 M weights, stride 8), or "keras:<Name>" for a network of `keras.applications`,
+            cut at the last layer of stride 16 that no later connection bypasses (a layer inside a
+            residual block would lack what the shortcut carries).
+        weights: None for random weights, "imagenet" for those that `keras.applications` downloads
+            or has in its cache ("keras:") or that a package carries (EfficientNet-Lite), or a
+            file: torchvision's `.pth` for its ResNets, else a `.weights.h5` of `save_weights`.
         prefix: goes before the layers' names, so that two backbones fit into one model.
 
     Returns:
@@ -133,31 +76,31 @@ def build_backbone(
         `model.output_shape[-1]`.
 
     Raises:
-        BackboneError: for an unknown name, or weights that are not there or do not fit.
+        BackboneError: for an unknown name, or for weights that are not there or do not fit.
     """
     if name.startswith("keras:"):
         model = _cut_application(name, "imagenet" if weights == "imagenet" else None, prefix)
     else:
-        image = keras.Input((None, None, 3), name=f"{prefix}image")
-        if name in ("resnet50", "resnet34"):
-            features = build_resnet(name, image, prefix)
-        elif name == "compact":
-            features = build_compact(image, prefix)
-        else:
+        if name not in _BUILDERS:
             raise BackboneError(
-                "a backbone is one of resnet50, resnet34, compact, or keras:<a name of "
+                f"a backbone is one of {', '.join(_BUILDERS)}, or keras:<a name of "
                 f"keras.applications>; got {name!r}"
             )
-        model = keras.Model(image, features, name=f"{prefix}backbone")
-        if weights == "imagenet":
+        image = keras.Input((None, None, 3), name=f"{prefix}image")
+        model = keras.Model(image, _BUILDERS[name](image, prefix), name=f"{prefix}backbone")
+        if weights == "imagenet" and name in VARIANTS:
+            try:
+                load_imagenet(model, imagenet_file(name), prefix=prefix)
+            except CheckpointError as error:
+                raise BackboneError(str(error)) from error
+        elif weights == "imagenet":
             raise BackboneError(
-                f"ImageNet weights of {name!r} cannot be downloaded by Keras; pass the path of a "
-                ".pth or .weights.h5 file, use a keras:<Name> backbone, or train a start: "
-                f"starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
+                f"Keras cannot download ImageNet weights of {name!r}; pass the path of a .pth or "
+                f".weights.h5 file, use a keras:<Name> backbone, or {_train(name)}"
             )
     if weights not in (None, "imagenet"):
-        if Path(weights).suffix == ".pth" and name in ("resnet50", "resnet34"):
-            load_torchvision(model, Path(weights), prefix=prefix)
+        if Path(weights).suffix == ".pth" and name in _TORCHVISION:
+            _load_torchvision(model, Path(weights), prefix)
         else:
             _load(model, Path(weights))
     return model
@@ -166,13 +109,18 @@ def build_backbone(
 def normalisation_mode(name: str) -> str:
     """Return the `asen_tf.layers.ImageNormalisation` mode that a backbone expects."""
     if not name.startswith("keras:"):
-        return "imagenet"
+        return "centred" if name in VARIANTS else "imagenet"
     application = name.removeprefix("keras:")
     starts = (mode for start, mode in _NORMALISATION.items() if application.startswith(start))
     return next(starts, "signed")
 
 
+def _train(name: str) -> str:
+    return f"train a start: starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
+
+
 def _cut_application(name: str, weights: str | None, prefix: str) -> keras.Model:
+    """Build a network of `keras.applications` up to its last junction, for inputs of any size."""
     application = name.removeprefix("keras:")
     constructor = getattr(keras.applications, application, None)
     if not inspect.isfunction(constructor):
@@ -184,14 +132,13 @@ def _cut_application(name: str, weights: str | None, prefix: str) -> keras.Model
         if weights is None:
             raise
         raise BackboneError(
-            f"the ImageNet weights of {name!r} could not be had ({error}); download them on a "
-            "machine with internet into ~/.keras/models, or train a start: "
-            f"starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
+            f"the ImageNet weights of {name!r} could not be loaded ({error}); download them on a "
+            f"machine with internet access into ~/.keras/models, or {_train(name)}"
         ) from error
     last = _last_junction(whole)
     if last is None:
         raise BackboneError(
-            f"{name!r} has no layer of stride {_STRIDE} through which all that follows passes; "
+            f"{name!r} has no layer of stride {_STRIDE} that no later connection bypasses; "
             "choose another network, for example keras:ResNet50V2"
         )
     trained = keras.Model(whole.input, last.output)
@@ -227,6 +174,19 @@ def _last_junction(network: keras.Model) -> keras.layers.Layer | None:
             found = layer
         reach = max(reach, furthest[index])
     return found
+
+
+def _load_torchvision(model: keras.Model, path: Path, prefix: str) -> None:
+    """Put torchvision's ImageNet weights, such as `resnet50-19c8e357.pth`, into a ResNet."""
+    try:
+        state = read_state(path)
+    except CheckpointError as error:
+        raise BackboneError(str(error)) from error
+    places = [torchvision_place(variable, prefix=prefix) for variable in model.weights]
+    try:
+        fill(places, state, unused=_NOT_CUT_OUT)
+    except CheckpointError as error:
+        raise BackboneError(f"{path}: not weights of this backbone:\n  {error}") from error
 
 
 def _load(model: keras.Model, path: Path) -> None:

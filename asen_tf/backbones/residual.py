@@ -1,4 +1,4 @@
-"""ResNet-50 and ResNet-34 in torchvision's layout, cut after the third stage."""
+"""Residual backbones: ResNet-50 and ResNet-34 in torchvision's layout, and a compact one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def build_resnet(name: str, image: tf.Tensor, prefix: str) -> tf.Tensor:
     block = bottleneck_block if name == "resnet50" else basic_block
     x = _convolve(image, 64, 7, 2, f"{prefix}conv1", f"{prefix}bn1")
     x = keras.layers.ReLU(name=f"{prefix}relu")(x)
-    x = keras.layers.ZeroPadding2D(1, name=f"{prefix}maxpool_pad")(x)  # inputs are >= 0: as -inf
+    x = keras.layers.ZeroPadding2D(1, name=f"{prefix}maxpool_pad")(
+        x
+    )  # inputs are >= 0, so 0 acts as -inf
     x = keras.layers.MaxPooling2D(3, strides=2, name=f"{prefix}maxpool")(x)
     for stage, blocks in enumerate(_STAGES[name], start=1):
         for index in range(blocks):
@@ -65,9 +67,9 @@ def build_compact(image: tf.Tensor, prefix: str) -> tf.Tensor:
     """Apply a small residual network for small inputs on a CPU (stride 8, about 0.5 M weights).
 
     Two strided convolutions keep the costly high resolutions thin; two residual blocks of 128
-    channels do the work at stride 8. A deep network trained on ImageNet tells by its features alone
-    how a pattern is arranged; so small a network does not, and the branches pool its features over
-    all positions. So the last layer gives each channel a place (see `PositionGate`).
+    channels do the work at stride 8. The features of a deep network trained on ImageNet tell how a
+    pattern is arranged; those of so small a network do not, and the branches pool them over all
+    positions, which forgets it. So the last layer gives each channel a place (see `PositionGate`).
 
     Args:
         image: `(B, H, W, 3)`, normalised.

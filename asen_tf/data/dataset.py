@@ -7,15 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from asen_tf.data import fingerprint
-from asen_tf.data.boxes import read_regions
 from asen_tf.data.images import CachedImages, FileImages, GlobalViews, ImageSource
-from asen_tf.data.reading import read_meta, read_split
-from asen_tf.data.records import AnnotationError, AttributeTable, Split
+from asen_tf.data.reading import fingerprint, read_meta, read_split
+from asen_tf.data.records import AnnotationError, AttributeTable, Split, regions_filename
+from asen_tf.data.regions import read_regions, true_squares
 from asen_tf.data.shards import PackedImages, read_index
-from asen_tf.data.squares import true_squares
-
-SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -26,8 +22,8 @@ class SplitImages:
         split: the annotations.
         sources: `(n, S, S, 3)` uint8 by index, what regions are cut from.
         views: `(n, g, g, 3)` uint8 by index, the global inputs.
-        squares: `(n, A, 4)` int32, the true part's square of each attribute in the global input's
-            frame, where it was asked for.
+        squares: `(n, A, 4)` int32, the square around each attribute's true part in the frame of
+            the global input; None unless it was asked for.
     """
 
     split: Split
@@ -46,7 +42,7 @@ class Dataset:
         global_size: px, side of the global views.
         missing: "error" or "skip", for image files that are not on the disk.
         cache: decode every image once, into `<dataset folder>/.cache`.
-        true_regions: read the true boxes of the parts as well.
+        true_regions: also read the true boxes of the parts.
         packed: take the images from shards (`asen_tf.data.shards`); their files may be absent.
 
     Attributes:
@@ -69,7 +65,6 @@ class Dataset:
         true_regions: bool = False,
         packed: bool = False,
     ) -> None:
-        """Read the meta data; splits are read when asked for."""
         self.data_dir, self.name = Path(data_dir), name
         self.source_size, self.global_size = source_size, global_size
         self.missing, self.cache, self.true_regions = missing, cache, true_regions
@@ -83,7 +78,7 @@ class Dataset:
         self._splits: dict[str, SplitImages] = {}
 
     def split(self, name: str) -> SplitImages:
-        """Return one split; decodes its images first when they are cached but not yet there."""
+        """Return one split; with a cache, its images are decoded into it the first time."""
         if name not in self._splits:
             self._splits[name] = self._load(name)
         return self._splits[name]
@@ -119,8 +114,8 @@ class Dataset:
         if not regions:
             raise AnnotationError(
                 "region 'true' needs the true boxes of the parts",
-                path=split.root / f"regions_{split.name}.csv",
+                path=split.root / regions_filename(split.name),
                 got="no such file" if regions is None else "no box",
-                remedy="take region 'attended', or a dataset that has boxes",
+                remedy="use region 'attended', or a dataset that has boxes",
             )
         return true_squares(split, regions, attributes=len(self.attributes), size=self.global_size)

@@ -1,22 +1,22 @@
-"""From an image file to a square source image.
+"""From image files to square pixel arrays: the loader, and where a pipeline takes its pixels from.
 
-Where a pipeline takes its pixels from: files, views of other images, or a cache on the disk.
+Sources are files, shrunk views of other images, or a cache on the disk.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from asen_tf.layers.pixels import global_view
+from asen_tf.files import replacing
 
 _ORIENTATION = 0x0112  # EXIF's tag
 _TURNS = {
@@ -28,10 +28,15 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
+_BLOCK = 256  # images that are decoded or shrunk together
 
 
 class ImageError(ValueError):
     """An image file cannot be used."""
+
+
+# === The loader ===
 
 
 def load_image(path: str | Path, side: int) -> np.ndarray:
@@ -41,54 +46,130 @@ def load_image(path: str | Path, side: int) -> np.ndarray:
     centre square first is the release's "short side to 224, then centre crop" in the other order.
 
     Args:
-        path: a file in any format that Pillow reads; palettes, grey, alpha (over white), CMYK,
-            16 bits per pixel and rotation by EXIF are dealt with.
+        path: the file; see `load_upright` for what is handled.
         side: pixels.
 
     Returns:
         `(side, side, 3)` uint8, RGB.
 
     Raises:
-        ImageError: if the file is missing, empty, truncated or no image.
+        ImageError: the file is missing, empty, truncated or not an image.
+    """
+    image = load_upright(path)
+    square = min(image.size)
+    left, top = (image.width - square) // 2, (image.height - square) // 2
+    box = (left, top, left + square, top + square)
+    try:
+        return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
+    except Exception as error:  # an image without pixels, or too large for the memory
+        raise _unreadable(path, error) from error
+
+
+def load_upright(path: str | Path) -> Image.Image:
+    """Decode an image file into the upright RGB image that everything else is cut from.
+
+    Args:
+        path: a file in any format that Pillow reads, whatever its suffix; palettes, grey, alpha
+            (over white), CMYK, 16 bits per pixel and EXIF rotation are handled.
+
+    Raises:
+        ImageError: the file is missing, empty, truncated or not an image.
     """
     try:
         with Image.open(path) as opened:
-            opened.load()
-            image = rgb(eight_bits(upright(opened)))
-        square = min(image.size)
-        left, top = (image.width - square) // 2, (image.height - square) // 2
-        box = (left, top, left + square, top + square)
-        return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
+            opened.load()  # first: TIFF files are turned upright by it, and say so only then
+            return rgb(eight_bits(upright(opened)))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file; check the path and the data folder") from error
-    except Exception as error:  # Pillow's decoders let errors of many kinds through
-        raise ImageError(f"{path}: not a readable image ({error}); replace or remove it") from error
+    except Exception as error:  # Pillow's decoders raise errors of many kinds
+        raise _unreadable(path, error) from error
+
+
+def upright_size(path: str | Path) -> tuple[int, int]:
+    """Return width and height of the upright image, without decoding it.
+
+    Raises:
+        OSError: the file is missing or not an image.
+    """
+    with Image.open(path) as opened:
+        # Pillow gives the upright size of TIFF files at once.
+        turned = opened.format != "TIFF" and _orientation(opened) in _SIDEWAYS
+        return opened.size[::-1] if turned else opened.size
+
+
+def find_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
+    """List the image files in a folder and the folders inside it, by content, whatever their names.
+
+    Hidden files and folders are passed over; links to folders are not followed.
+
+    Args:
+        folder: where to look.
+
+    Returns:
+        Paths relative to the folder, with forward slashes, sorted; and why other files are not
+        among them, by path. Only the beginning of a file is read: one that is cut short is listed.
+
+    Raises:
+        ImageError: the folder is missing or cannot be read.
+    """
+    found, others = [], {}
+    root = Path(folder)
+    for place, folders, files in os.walk(root, onerror=_unlisted):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if name.startswith("."):
+                continue
+            path = Path(place) / name
+            try:
+                with warnings.catch_warnings():  # about its size: said when it is decoded
+                    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                    with Image.open(path):
+                        found.append(path.relative_to(root).as_posix())
+            except UnidentifiedImageError:
+                empty = not path.stat().st_size
+                others[path.relative_to(root).as_posix()] = "empty" if empty else "not an image"
+            except Exception as error:  # Pillow's decoders raise errors of many kinds
+                others[path.relative_to(root).as_posix()] = str(error)
+    return sorted(found), dict(sorted(others.items()))
+
+
+def _unlisted(error: OSError) -> None:
+    raise ImageError(f"{error.filename}: cannot be listed ({error.strerror}); check the path")
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Return an image turned as its EXIF data says; damaged EXIF data count as none."""
-    try:
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
-    except Exception:  # anything may stand there, and the pixels do not depend on it
-        turn = None
+    """Return a loaded image turned as its EXIF data says; damaged EXIF data count as none."""
+    turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """Return a grey image of 16 bits with 8: Pillow would cut all above 255 off, to white."""
+    """Return a 16-bit grey image with 8 bits: Pillow would clip everything above 255 to white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Return an image of any mode in RGB; what is transparent is laid over white."""
+    """Return an image of any mode in RGB; transparent parts are laid over white."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("RGB")
 
 
-_BLOCK = 256  # images that are decoded or shrunk together
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        turn = image.getexif().get(_ORIENTATION)
+        return turn if turn in _TURNS else None
+    except Exception:  # anything may stand there, and the pixels do not depend on it
+        return None
+
+
+def _unreadable(path: str | Path, error: Exception) -> ImageError:
+    return ImageError(f"{path}: not a readable image ({error}); replace or remove it")
+
+
+# === Sources of images ===
 
 
 class ImageSource(Protocol):
@@ -116,7 +197,6 @@ class FileImages:
     def __init__(
         self, paths: Sequence[Path], side: int, *, absent: frozenset[int] = frozenset()
     ) -> None:
-        """Keep the paths; nothing is read yet."""
         self.paths, self.side, self.absent = tuple(paths), side, absent
         self._threads = ThreadPoolExecutor(os.cpu_count())
 
@@ -145,7 +225,6 @@ class GlobalViews:
     """
 
     def __init__(self, source: ImageSource, side: int) -> None:
-        """Keep the source; nothing is computed yet."""
         self.source, self.side = source, side
 
     def __len__(self) -> int:
@@ -154,14 +233,17 @@ class GlobalViews:
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         """Return `(n, side, side, 3)` uint8 views."""
+        # Imported here so that whoever only decodes files, such as data_prep, needs no TensorFlow.
+        from asen_tf.layers.pixels import global_view
+
         return global_view(self.source[indices], self.side).numpy()
 
 
 class CachedImages:
     """Images computed once, kept in a file, and mapped into memory.
 
-    The file is written beside its place and renamed when complete: a killed run leaves no half of
-    a cache. The name must identify the content; the caller puts the data's fingerprint into it.
+    The file is renamed into place when complete, so a killed run leaves no half-written cache. Its
+    name must identify the content: the caller puts the data's fingerprint into it.
 
     Args:
         images: where the images come from.
@@ -170,7 +252,6 @@ class CachedImages:
     """
 
     def __init__(self, images: ImageSource, path: Path, *, description: str) -> None:
-        """Compute the images unless the file is there."""
         if not path.exists():
             _write(images, path, description)
         self.array = np.load(path, mmap_mode="r")
@@ -187,10 +268,7 @@ class CachedImages:
 
 def _write(images: ImageSource, path: Path, description: str) -> None:
     shape = (len(images), images.side, images.side, 3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    os.close(handle)
-    try:
+    with replacing(path) as temporary:
         target = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         with tqdm(total=len(images), desc=description, unit="image", mininterval=1.0) as bar:
             for start in range(0, len(images), _BLOCK):
@@ -198,6 +276,3 @@ def _write(images: ImageSource, path: Path, description: str) -> None:
                 target[block] = images[block]
                 bar.update(len(block))
         target.flush()
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -1,9 +1,4 @@
-"""tf.data pipelines: planned steps in, grouped batches of pixels out.
-
-Random changes of training images that leave every attribute's value as it is.
-
-For the pretraining step alone: the paper trains its two stages without augmentation.
-"""
+"""tf.data pipelines: planned steps in, grouped batches of pixels out."""
 
 from __future__ import annotations
 
@@ -16,18 +11,20 @@ from asen_tf.data.images import ImageSource
 from asen_tf.data.sampling import Plan
 
 _SCALE = 0.05  # zoom by up to this share, in or out
-_SHIFT = 0.06  # move by up to this share of the side
+_SHIFT = 0.06  # shift by up to this share of the side
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirror, zoom and move images, each in its own way.
+    """Mirror, zoom and shift each image at random; no attribute's value changes.
+
+    For pretraining only: the paper trains its two stages without augmentation.
 
     Args:
         images: `(B, H, W, 3)` uint8.
         seed: `(2,)` integers; the result is a pure function of images and seed.
 
     Returns:
-        `(B, H, W, 3)` uint8. Where a moved image ends, its edge is repeated.
+        `(B, H, W, 3)` uint8. Beyond the border of a shifted image, its edge is repeated.
     """
     batch, side = tf.shape(images)[0], tf.cast(tf.shape(images)[2], tf.float32)
     noise = tf.random.stateless_uniform((batch, 4), seed, -1.0, 1.0)
@@ -63,9 +60,9 @@ def training_steps(
 ) -> tf.data.Dataset:
     """Stream the training steps of some epochs, or some parts of every step.
 
-    Every worker plans whole steps, which costs next to nothing, and reads the images of its own
-    parts alone. So the steps are the same whatever their division, and nothing is left to
-    tf.data's automatic sharding, which would deal out whole steps: it is off.
+    Every worker plans whole steps, which costs next to nothing, and reads only the images of its
+    own parts. The steps are thus the same however they are divided. tf.data's automatic sharding
+    is off, since it would deal out whole steps.
 
     Args:
         plan_epoch: gives the plan of an epoch; called when the epoch begins.
@@ -73,13 +70,13 @@ def training_steps(
         sources: images at source size, by index; None while only the global branch trains.
         first_epoch: 0-based; a resumed run starts later than 0.
         epochs: the epoch to stop before.
-        augmentation_seed: change the views at random (see `asen_tf.data.pipeline`), as a pure
-            function of this seed and the step; None leaves them as they are.
-        squares: `(n, A, 4)` int32, what the local branch is to see of each image and attribute;
-            None where the attention decides.
-        parts: which parts of a step's groups are streamed, an element each: those of the replicas
+        augmentation_seed: `augment` the views, as a pure function of this seed and the step; None
+            leaves them as they are.
+        squares: `(n, A, 4)` int32, what the local branch sees of each image and attribute; None
+            where attention decides.
+        parts: which parts of a step's groups to stream, one element each: those of the replicas
             that this worker feeds, in their order.
-        of: into how many equal parts a step's groups are divided; 1 leaves steps whole.
+        of: how many equal parts a step's groups are divided into; 1 leaves steps whole.
 
     Returns:
         A dataset with one element per part and step, in plan order: `view` `(G, M, g, g, 3)` uint8,
@@ -87,14 +84,14 @@ def training_steps(
         `(G, M)` int32, and with squares `box` `(G, M, 4)` int32; `G` groups of the part.
 
     Raises:
-        ValueError: the groups cannot be divided into that many parts, or images are to be changed
-            at random, which is a function of whole steps.
+        ValueError: the groups cannot be divided into that many parts, or divided steps are to be
+            augmented, which is a function of whole steps.
     """
     first = plan_epoch(first_epoch)
     groups = first.images.shape[1]
     if groups % of or (of > 1 and augmentation_seed is not None):
         raise ValueError(
-            f"a step's groups are divided equally, without random changes; got {groups} groups, "
+            f"a step's groups are divided equally, without augmentation; got {groups} groups, "
             f"{of} parts, augmentation_seed={augmentation_seed}"
         )
     size = groups // of
@@ -128,7 +125,7 @@ def training_steps(
         load, num_parallel_calls=2, deterministic=True
     )
     options = tf.data.Options()
-    # One element is what one replica trains on; there is nothing for the strategy to deal out.
+    # One element is what one replica trains on; the strategy has nothing to deal out.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options).prefetch(2)
 

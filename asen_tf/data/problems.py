@@ -1,8 +1,7 @@
 """What is wrong with a split that can be read: found and counted, never repaired.
 
-A line that breaks the format, or a path that leads out of the data folder, is no problem in this
-sense: reading stops there with an AnnotationError. Here are the findings one can live with, and
-those that leave nothing to train on.
+A line that breaks the format, or a path that leads out of the data folder, stops the reading with
+an AnnotationError. What is found here can be lived with, or leaves nothing to train on.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asen_tf.data.reading import sorted_rows
-from asen_tf.data.records import AttributeTable, Split
+from asen_tf.data.records import AttributeTable, Split, images_by_value
 
 _SHOWN = 8  # examples listed in a message
 
@@ -24,7 +23,7 @@ class Problem:
     Args:
         kind: a short fixed name.
         message: what it is, and what follows from it.
-        stops_training: whether training cannot run, or not as meant, before it is solved.
+        stops_training: whether training cannot run, or not as intended, until it is solved.
         count: how many rows, values, queries or files it concerns.
     """
 
@@ -40,12 +39,12 @@ def find_problems(split: Split) -> list[Problem]:
     | kind | stops training |
     |---|---|
     | missing images | when all of train or valid are missing |
-    | duplicate rows | no: they are kept, and weigh twice |
+    | duplicate rows | no: they are kept and count twice |
     | scarce values (train: fewer than two images) | no: they give no anchors |
     | scarce attributes (train: fewer than two usable values) | yes: they give no triplets |
     | no queries, no candidates | valid: yes, no epoch can be chosen |
     | attributes without queries | no: left out of the means |
-    | queries among candidates | no: each finds itself first, so that MAP is too high |
+    | queries among candidates | no: each finds itself first, so MAP is too high |
     | queries without relevant candidate | no: kept, they score 0 |
     """
     needed = split.name != "test"
@@ -59,7 +58,7 @@ def find_problems(split: Split) -> list[Problem]:
         if count == total:
             return problems  # no rows are left to look at
     if split.triplets is not None:
-        return problems  # nothing but their images can be amiss: parsing has looked at the rest
+        return problems  # only images can be missing: parsing has checked everything else
     return problems + (
         _train_problems(split) if split.name == "train" else _ranking_problems(split)
     )
@@ -74,11 +73,12 @@ def usable_values(labels: np.ndarray, attributes: AttributeTable) -> dict[int, l
         labels: (n, 3) rows of the training split.
         attributes: the dataset's attributes; each is a key, even when no value is usable.
     """
-    usable: dict[int, list[int]] = {attribute: [] for attribute in range(len(attributes))}
-    pairs, images = np.unique(sorted_rows(labels)[:, 1:], axis=0, return_counts=True)
-    for attribute, value in pairs[images >= 2].tolist():
-        usable[attribute].append(value)
-    return usable
+    return {
+        attribute: [
+            value for value, images in images_by_value(labels, attribute).items() if len(images) > 1
+        ]
+        for attribute in range(len(attributes))
+    }
 
 
 def _train_problems(split: Split) -> list[Problem]:
@@ -92,7 +92,7 @@ def _train_problems(split: Split) -> list[Problem]:
     ]
     if scarce:
         message = (
-            f"{len(scarce)} values have fewer than two training images, so that no anchor and "
+            f"{len(scarce)} values have fewer than two training images, so no anchor and "
             f"positive can be drawn from them: {_examples(scarce)}"
         )
         problems.append(Problem("scarce values", message, False, len(scarce)))
@@ -100,7 +100,7 @@ def _train_problems(split: Split) -> list[Problem]:
     if empty:
         message = (
             f"{len(empty)} attributes have fewer than two values with two training images, so "
-            f"that no triplet can be drawn for them: {_examples(empty)}"
+            f"no triplet can be drawn for them: {_examples(empty)}"
         )
         problems.append(Problem("scarce attributes", message, True, len(empty)))
     return problems
@@ -111,7 +111,7 @@ def _ranking_problems(split: Split) -> list[Problem]:
     for role, rows in (("queries", split.queries), ("candidates", split.candidates)):
         problems += _duplicates(role, rows)
         if not len(rows):
-            message = f"there are no {role}, so that no MAP can be computed"
+            message = f"there are no {role}, so MAP cannot be computed"
             problems.append(Problem(f"no {role}", message, split.name == "valid", 1))
     if problems and not (len(split.queries) and len(split.candidates)):
         return problems

@@ -1,107 +1,40 @@
-"""Reading meta.json, values.json and the files of one split.
+"""From a dataset's folder to its attributes, its splits and its fingerprint.
 
-Datasets that list triplets instead of values, as Zappos50k does (Veit et al., CVPR 2017).
-
-`triplets_{split}.txt` then stands in the place of label, query and candidate files; each line is
-`<attribute> <anchor> <close> <far>`, indices into `filenames_{split}.txt`.
+A dataset that lists triplets instead of values, as Zappos50k does (Veit et al., CVPR 2017), has
+`triplets_{split}.txt` in place of label, query and candidate files.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from asen_tf.config import did_you_mean
 from asen_tf.data.parsing import (
-    check_range,
     load_json_object,
-    locate_images,
-    parse_integers,
     parse_names,
     parse_rows,
+    parse_triplets,
     read_bytes,
-    reject_lines,
 )
 from asen_tf.data.records import (
+    SPLITS,
     AnnotationError,
     AttributeTable,
     Split,
     check_split_name,
     dataset_root,
+    regions_filename,
     roles,
     rows_filename,
+    triplets_filename,
 )
-
-
-def triplets_filename(split: str) -> str:
-    """Return the name of a split's list of triplets."""
-    return f"triplets_{split}.txt"
-
-
-def parse_triplets(path: Path, attributes: AttributeTable, files: int | None) -> np.ndarray:
-    """Return the triplets that a file lists.
-
-    Args:
-        path: the file.
-        attributes: gives the range of the attribute index.
-        files: the number of files, which bounds the file indices; None leaves them unbounded.
-
-    Returns:
-        (T, 4) int64: attribute, anchor, close and far, in the order of the file.
-
-    Raises:
-        AnnotationError: a line is not of four integers, an index is out of range, an image is
-            named twice on a line, or there is no line.
-    """
-    data = read_bytes(path)
-    integers, lines = parse_integers(data, path)
-    counts = np.bincount(lines)
-    reject_lines(data, path, (counts > 0) & (counts != 4), _describe)
-    if not len(integers):
-        raise AnnotationError(
-            "a list of triplets must hold one at least",
-            path=path,
-            remedy="make the split files anew",
-        )
-    triplets, line = integers.reshape(-1, 4), lines[::4]
-    check_range(path, line, triplets[:, 0], len(attributes), "attribute index")
-    for column in (1, 2, 3) if files is not None else ():
-        check_range(path, line, triplets[:, column], files, "file index")
-    _, anchor, close, far = triplets.T
-    same = (anchor == close) | (anchor == far) | (close == far)
-    if same.any():
-        first = int(np.argmax(same))
-        raise AnnotationError(
-            "anchor, close and far must be three images",
-            path=path,
-            line=int(line[first]) + 1,
-            got=triplets[first].tolist(),
-            remedy="correct or remove the line",
-        )
-    return triplets
-
-
-def labels_of(triplets: np.ndarray) -> np.ndarray:
-    """Return `(n, 3)` rows for the images of each attribute; the value 0 says nothing."""
-    pairs = np.concatenate([triplets[:, [column, 0]] for column in (1, 2, 3)])
-    distinct = np.unique(pairs, axis=0)
-    return np.concatenate([distinct, np.zeros_like(distinct[:, :1])], axis=1)
-
-
-def without_images(triplets: np.ndarray, absent: tuple[int, ...]) -> np.ndarray:
-    """Return the triplets none of whose images is absent."""
-    return triplets[~np.isin(triplets[:, 1:], absent).any(axis=1)]
-
-
-def _describe(text: bytes) -> tuple[str, str, str]:
-    return (
-        "a line must hold four indices: attribute, anchor, close, far",
-        f"{len(text.split())} fields: {text.decode('utf-8', 'replace').strip()}",
-        "complete or remove the line",
-    )
-
 
 META = "meta.json"
 VALUES = "values.json"
@@ -112,7 +45,7 @@ def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
     """Return a dataset's attributes from `data_dir/meta.json`.
 
     Raises:
-        AnnotationError: the file is absent, is no JSON, lacks the dataset, or its entry is wrong.
+        AnnotationError: the file is absent, is not JSON, lacks the dataset, or its entry is wrong.
     """
     dataset_root(data_dir, dataset)
     path = Path(data_dir) / META
@@ -122,13 +55,13 @@ def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
             "the dataset must have an entry",
             path=path,
             got=dataset,
-            remedy=f"known datasets: {', '.join(sorted(meta)) or 'none'}",
+            remedy=did_you_mean(dataset, sorted(meta)),
         )
     entry = meta[dataset]
     try:
         names, numbers = tuple(entry["ATTRIBUTES"]), entry["ATTRIBUTES_NUM"]
         if not isinstance(entry["ATTRIBUTES"], list) or not isinstance(numbers, dict):
-            raise ValueError("one is a list, the other an object")
+            raise ValueError("the first is a list, the second an object")
         if set(numbers) != set(names):
             raise ValueError("the two name different attributes")
         return AttributeTable(names, tuple(numbers[name] for name in names))
@@ -197,7 +130,11 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
     """
     check_split_name(split)
     if missing not in MISSING_CHOICES:
-        raise AnnotationError(f"missing must be one of {MISSING_CHOICES}", got=missing)
+        raise AnnotationError(
+            f"missing must be one of {', '.join(MISSING_CHOICES)}",
+            got=missing,
+            remedy=did_you_mean(missing, MISSING_CHOICES),
+        )
     root = dataset_root(data_dir, dataset)
     attributes = read_meta(data_dir, dataset)
     source = root / f"filenames_{split}.txt"
@@ -206,23 +143,25 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
         raise AnnotationError(
             "the list of image files is missing",
             path=source,
-            remedy='restore it, or read the labels alone by missing="ignore"',
+            remedy='restore it, or read only the labels with missing="ignore"',
         )
     files, lines = parse_names(source) if listed else ((), ())
     count = len(files) if listed else None
-    nothing, triplets = np.zeros((0, 3), np.int64), None
+    triplets = None
     if (root / triplets_filename(split)).exists():
         triplets = parse_triplets(root / triplets_filename(split), attributes, count)
-        rows = {"label": labels_of(triplets)}
+        rows = {"label": _labels_of(triplets)}
     else:
         rows = {
             role: parse_rows(root / rows_filename(split, role), attributes, count)
             for role in roles(split)
         }
+    nothing = np.zeros((0, 3), np.int64)
     queries, candidates = rows.get("query", nothing), rows.get("candidate", nothing)
     labels = rows.get("label", sorted_rows(np.concatenate([queries, candidates])))
-    parts = (labels, queries, candidates, (), triplets)
-    result = Split(root, dataset, split, attributes, files, *parts)
+    result = Split(
+        root, dataset, split, attributes, files, labels, queries, candidates, (), triplets
+    )
     if missing != "ignore":
         entries = locate_images(root, files, source, lines)
         absent = tuple(index for index, entry in enumerate(entries) if entry is None)
@@ -232,7 +171,7 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
                 path=source,
                 line=lines[absent[0]],
                 got=f"no {', no '.join(files[index] for index in absent[:5])}",
-                remedy='add them, or go on without them by missing="skip"',
+                remedy='add them, or go on without them with missing="skip"',
             )
         result = _without(result, absent)
     for array in (result.labels, result.queries, result.candidates):
@@ -248,15 +187,123 @@ def sorted_rows(rows: np.ndarray) -> np.ndarray:
     return ordered[first]
 
 
-def _without(split: Split, absent: tuple[int, ...]) -> Split:
-    def keep(rows: np.ndarray) -> np.ndarray:
-        return rows[~np.isin(rows[:, 0], absent)]
+def _labels_of(triplets: np.ndarray) -> np.ndarray:
+    """Return `(n, 3)` rows for the images of each attribute; the value 0 says nothing."""
+    pairs = np.concatenate([triplets[:, [column, 0]] for column in (1, 2, 3)])
+    distinct = np.unique(pairs, axis=0)
+    return np.concatenate([distinct, np.zeros_like(distinct[:, :1])], axis=1)
 
+
+def _without(split: Split, absent: tuple[int, ...]) -> Split:
+    def keep(rows: np.ndarray, images: slice) -> np.ndarray:
+        return rows[~np.isin(rows[:, images], absent).any(axis=1)]
+
+    image = slice(0, 1)
     return replace(
         split,
-        labels=keep(split.labels),
-        queries=keep(split.queries),
-        candidates=keep(split.candidates),
+        labels=keep(split.labels, image),
+        queries=keep(split.queries, image),
+        candidates=keep(split.candidates, image),
         missing=absent,
-        triplets=None if split.triplets is None else without_images(split.triplets, absent),
+        triplets=None if split.triplets is None else keep(split.triplets, slice(1, 4)),
     )
+
+
+def locate_images(
+    root: Path, names: tuple[str, ...], source: Path, lines: tuple[int, ...]
+) -> list[os.DirEntry[str] | None]:
+    """Return the directory entry of each image, or None where there is no such file.
+
+    Each folder is listed once, so 180,000 files in a few folders take well under a second.
+    The dataset's folder itself may be a symbolic link; links inside it may not lead out of it.
+
+    Args:
+        root: the dataset's folder.
+        names: image paths relative to it, already free of `..` and not absolute.
+        source: the file that lists them, and `lines`, their lines in it, for the message.
+        lines: 1-based line of each name.
+
+    Raises:
+        AnnotationError: a symbolic link leads out of the folder.
+    """
+    home = os.path.realpath(root)
+    folders: dict[str, dict[str, os.DirEntry[str]] | None] = {}
+    found: list[os.DirEntry[str] | None] = []
+    for name, line in zip(names, lines, strict=True):
+        folder, _, base = name.rpartition("/")
+        if folder not in folders:
+            path = os.path.join(home, folder)
+            folders[folder] = _entries(path) if _is_inside(path, home) else None
+        entries = folders[folder]
+        entry = None if entries is None else entries.get(base)
+        escapes = entry is not None and entry.is_symlink() and not _is_inside(entry.path, home)
+        if entries is None or escapes:
+            raise AnnotationError(
+                "an image path must not leave the dataset's folder through a symbolic link",
+                path=source,
+                line=line,
+                got=name,
+                remedy="copy the images into the folder, or make the whole folder the link",
+            )
+        found.append(entry if entry is not None and _is_file(entry) else None)
+    return found
+
+
+def _is_inside(path: str, home: str) -> bool:
+    real = os.path.realpath(path)
+    return real == home or real.startswith(home.rstrip(os.sep) + os.sep)
+
+
+def _entries(folder: str) -> dict[str, os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as listing:
+            return {entry.name: entry for entry in listing}
+    except OSError:  # absent, not a folder, or not readable: its images are missing
+        return {}
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a circle of links
+        return False
+
+
+def fingerprint(data_dir: Path | str, dataset: str) -> str:
+    """Return the SHA-256 of a dataset, as 64 hexadecimal digits.
+
+    It covers the entry in meta.json, the split files, the region files and values.json (line
+    ends do not count), and the name and the size in bytes of every image that a split lists. It
+    depends neither on where the data lies nor on the machine; it does not read the images.
+
+    Raises:
+        AnnotationError: the meta entry or a list of files breaks a rule.
+    """
+    root = dataset_root(data_dir, dataset)
+    attributes = read_meta(data_dir, dataset)
+    digest = hashlib.sha256()
+
+    def add(name: str, content: bytes) -> None:
+        # With names and lengths, no two datasets can be concatenated to the same bytes.
+        digest.update(json.dumps([name, len(content)]).encode() + b"\n" + content)
+
+    table = [attributes.names, [int(size) for size in attributes.sizes]]
+    add("meta", json.dumps(table).encode())
+    sizes: dict[str, int | None] = {}
+    parts = [VALUES]
+    for split in SPLITS:
+        source = root / f"filenames_{split}.txt"
+        if source.exists():
+            names, lines = parse_names(source)
+            entries = locate_images(root, names, source, lines)
+            sizes |= {
+                name: None if entry is None else entry.stat().st_size
+                for name, entry in zip(names, entries, strict=True)
+            }
+        parts += [source.name, *(rows_filename(split, role) for role in roles(split))]
+        parts += [triplets_filename(split), regions_filename(split)]
+    for part in parts:
+        if (root / part).exists():
+            add(part, read_bytes(root / part))
+    add("images", json.dumps(sorted(sizes.items())).encode())
+    return digest.hexdigest()

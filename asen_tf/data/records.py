@@ -1,7 +1,4 @@
-"""The records that split files hold, and the one error every reader of them raises.
-
-Names of attributes as people read them.
-"""
+"""What split files hold once they are read, and the one error that all their readers raise."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from asen_tf.config import did_you_mean
 
 SPLITS = ("train", "valid", "test")
 RESERVED_NAMES = ("overall", "macro")  # rows of the result tables beside the attributes
@@ -38,7 +37,6 @@ class AnnotationError(ValueError):
         got: object = None,
         remedy: str | None = None,
     ) -> None:
-        """Compose the message."""
         where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         received = None if got is None else f"got {_shorten(got)}"
         super().__init__(where + "; ".join(part for part in (rule, received, remedy) if part))
@@ -67,23 +65,31 @@ class AttributeTable:
     sizes: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        """Check the table once, so that everybody may rely on it."""
+        """Check the table once, so that everyone else can rely on it."""
         if not self.names or len(self.names) != len(self.sizes):
             raise AnnotationError(
                 "there must be at least one attribute, and one size per attribute",
                 got=(self.names, self.sizes),
+                remedy="give each attribute a name and its number of values",
             )
         for name, size in zip(self.names, self.sizes, strict=True):
             if not isinstance(name, str) or not name.strip() or name in RESERVED_NAMES:
                 raise AnnotationError(
                     f"an attribute name must be a non-empty string, none of {RESERVED_NAMES}",
                     got=name,
+                    remedy="rename the attribute",
                 )
             whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
             if not whole or not 1 <= size <= LARGEST_SIZE:
-                raise AnnotationError(f"{name!r} must have 1 to {LARGEST_SIZE} values", got=size)
+                raise AnnotationError(
+                    f"{name!r} must have 1 to {LARGEST_SIZE} values",
+                    got=size,
+                    remedy="give the number of its values as a whole number",
+                )
         if len(set(self.names)) != len(self.names):
-            raise AnnotationError("attribute names must be distinct", got=self.names)
+            raise AnnotationError(
+                "attribute names must be distinct", got=self.names, remedy="rename one of them"
+            )
 
     def __len__(self) -> int:
         """Return the number of attributes."""
@@ -133,6 +139,30 @@ class Split:
         """Return the path of the image with this file index."""
         return self.root / self.files[index]
 
+    def holds(self, attribute: int) -> np.ndarray:
+        """Return `(n, values)` bool: whether an image holds a value of this attribute."""
+        rows = self.labels[self.labels[:, 1] == attribute]
+        images = max(len(self.files), int(rows[:, 0].max(initial=-1)) + 1)  # files may be unlisted
+        held = np.zeros((images, self.attributes.sizes[attribute]), bool)
+        held[rows[:, 0], rows[:, 2]] = True
+        return held
+
+
+def images_by_value(labels: np.ndarray, attribute: int) -> dict[int, np.ndarray]:
+    """Return the distinct images of each value of an attribute, both in increasing order.
+
+    Args:
+        labels: (n, 3) integers: image, attribute and value index.
+        attribute: its index.
+    """
+    pairs = np.unique(labels[labels[:, 1] == attribute][:, [2, 0]], axis=0)
+    values, starts = np.unique(pairs[:, 0], return_index=True)
+    bounds = np.append(starts, len(pairs))
+    return {
+        value: pairs[first:last, 1]
+        for value, first, last in zip(values.tolist(), bounds[:-1], bounds[1:], strict=True)
+    }
+
 
 def dataset_root(data_dir: Path | str, dataset: str) -> Path:
     """Return `data_dir/<dataset>`; the name must be that of a folder directly inside."""
@@ -148,12 +178,26 @@ def dataset_root(data_dir: Path | str, dataset: str) -> Path:
 def check_split_name(split: str) -> None:
     """Raise unless `split` is one of the three names."""
     if split not in SPLITS:
-        raise AnnotationError(f"a split is one of {', '.join(SPLITS)}", got=split)
+        raise AnnotationError(
+            f"a split is one of {', '.join(SPLITS)}",
+            got=split,
+            remedy=did_you_mean(split, SPLITS),
+        )
 
 
 def rows_filename(split: str, role: str = "label") -> str:
     """Return a row file's name; role is "label", "query" or "candidate"."""
     return f"{role}_{split}.txt"
+
+
+def triplets_filename(split: str) -> str:
+    """Return the name of a split's list of triplets."""
+    return f"triplets_{split}.txt"
+
+
+def regions_filename(split: str) -> str:
+    """Return the name of a split's list of true boxes."""
+    return f"regions_{split}.csv"
 
 
 def roles(split: str) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 """Which images a training step sees: pure functions of seed and epoch.
 
-A *plan* is the list of grouped batches of one epoch. Because it depends on nothing but labels,
-settings, seed and epoch, an interrupted run resumes with the very triplets it would have seen.
-
-Training on triplets that a dataset lists, instead of drawing them from labels.
+A *plan* is the list of grouped batches of one epoch. It depends only on labels (or on the triplets
+that a dataset lists), settings, seed and epoch, so an interrupted run resumes with exactly the
+triplets it would have seen.
 """
 
 from __future__ import annotations
@@ -13,6 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+
+from asen_tf.data.records import images_by_value
+
+_TRIES = 1000  # draws of values before a sampler gives up
 
 
 class SamplingError(ValueError):
@@ -38,32 +41,24 @@ class Plan:
         return len(self.images)
 
 
-_TRIES = 1000  # draws of values before a sampler gives up
-
-
 class LabelIndex:
     """Training labels arranged for sampling: attribute -> value -> images.
 
-    Values with fewer than two images are left out: they can give no positive pair.
+    Values with fewer than two images are left out, since they give no positive pair.
 
     Args:
         labels: `(n, 3)` integers: image index, attribute index, value index.
         attributes: names of the attributes, in index order.
 
     Raises:
-        SamplingError: if an attribute has fewer than two values with two images each.
+        SamplingError: an attribute has fewer than two values with two images each.
     """
 
     def __init__(self, labels: np.ndarray, attributes: tuple[str, ...]) -> None:
-        """Arrange the labels; see the class."""
         self.members: list[dict[int, np.ndarray]] = []
         self.several_values: list[bool] = []  # whether some image holds several of the attribute
         for attribute, name in enumerate(attributes):
-            rows = labels[labels[:, 1] == attribute]
-            groups = {
-                int(value): np.unique(rows[rows[:, 2] == value, 0])
-                for value in np.unique(rows[:, 2])
-            }
+            groups = images_by_value(labels, attribute)
             usable = {value: images for value, images in groups.items() if len(images) >= 2}
             if len(usable) < 2:
                 raise SamplingError(
@@ -103,7 +98,7 @@ def random_triplets(index: LabelIndex, *, steps: int, triplets: int, seed: int, 
         A plan with `M = 3`: anchor, positive, negative. The negative's value differs.
 
     Raises:
-        SamplingError: if an attribute's values are hardly ever held by different images.
+        SamplingError: an attribute's values are almost never held by different images.
 
     Source: Dong et al., IEEE TIP 2021 (arXiv 2104.02429), training triplets as released.
     """
@@ -152,7 +147,7 @@ def batch_all(
         A plan with `G = attributes` and `M = values * images`.
 
     Raises:
-        SamplingError: if an attribute's values are hardly ever held by different images.
+        SamplingError: an attribute's values are almost never held by different images.
     """
     rng = np.random.default_rng([seed, epoch])
     groups = min(attributes, len(index.members))
@@ -177,7 +172,7 @@ def _draw_values(
 ) -> tuple[list[int], list[np.ndarray]]:
     """Draw values until every one has `fewest` images that hold no other of them.
 
-    All values have two images: where none holds several values, the first draw stands.
+    Every value has two images, so where no image holds several values the first draw stands.
     """
     values = list(index.members[attribute])
     for _ in range(_TRIES):
@@ -186,8 +181,8 @@ def _draw_values(
         if min(len(pool) for pool in pools) >= fewest:
             return chosen, pools
     raise SamplingError(
-        f"attribute {attribute}: in {_TRIES} draws no values were held by different images; "
-        "correct label_train.txt, or draw fewer values_per_attribute"
+        f"attribute {attribute}: no values held by different images in {_TRIES} draws; "
+        "correct label_train.txt, or lower values_per_attribute"
     )
 
 
@@ -215,8 +210,8 @@ def listed_triplets(
         epoch: 0-based; every epoch has an order of its own.
 
     Returns:
-        A plan with `M = 3`: anchor, positive, negative. The lists know no values: those of the
-        plan say no more than that the negative's differs.
+        A plan with `M = 3`: anchor, positive, negative. Lists have no values: those of the plan
+        only say that the negative's differs.
 
     Raises:
         SamplingError: the list is empty.
@@ -224,7 +219,9 @@ def listed_triplets(
     Source: Veit et al., CVPR 2017 (Conditional Similarity Networks), triplets of Zappos50k.
     """
     if not len(triplets):
-        raise SamplingError("training needs at least one listed triplet; got none")
+        raise SamplingError(
+            "training needs at least one listed triplet; got none in triplets_train.txt; add some"
+        )
     rng = np.random.default_rng([seed, epoch])
     wanted = steps * triplets_per_step
     rounds = [rng.permutation(len(triplets)) for _ in range(-(-wanted // len(triplets)))]

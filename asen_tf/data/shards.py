@@ -2,10 +2,8 @@
 
 For network disks, where opening a file costs more than reading it, and for copying a dataset to a
 machine with GPUs. A record is a `tf.train.Example` with `image` (JPEG at source size), `checksum`
-(CRC-32 of it), `path`, `index`, and `labels` (attribute and value indices in turn), so that other
+(its CRC-32), `path`, `index`, and `labels` (alternating attribute and value indices), so other
 programs can read the shards, too. `shards.json` says where each image begins.
-
-Writing a dataset's images into TFRecord shards; `asen_tf.data.shards` reads them.
 """
 
 from __future__ import annotations
@@ -26,16 +24,17 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from asen_tf.data import fingerprint
 from asen_tf.data.images import ImageError, load_image
-from asen_tf.data.reading import read_split
+from asen_tf.data.reading import fingerprint, read_split
 from asen_tf.data.records import SPLITS, Split
-from asen_tf.files import file_digest, write_text
+from asen_tf.files import file_digest, replacing, write_text
 
 INDEX = "shards.json"
 FORMAT = 1
 HEAD = 12  # bytes before a record's data: its length, and the checksum of the length
 TAIL = 4  # bytes after it: its checksum
+_BLOCK = 128  # images that are decoded together
+_BYTES_PER_PIXEL = 0.35  # of a typical JPEG; decides how many images share a shard
 
 
 def shard_folder(root: Path, source_size: int) -> Path:
@@ -53,7 +52,7 @@ def labels_digest(root: Path) -> str:
 
 
 def read_index(root: Path, source_size: int) -> dict[str, Any]:
-    """Return what `shards.json` says, once it fits the split files.
+    """Return the content of `shards.json`, after checking that it fits the split files.
 
     Raises:
         ImageError: there are no such shards, or the split files have changed since.
@@ -63,7 +62,7 @@ def read_index(root: Path, source_size: int) -> dict[str, Any]:
         f"python -m data_prep.pack {root.parent} --dataset {root.name} --source-size {source_size}"
     )
     if not path.exists():
-        raise ImageError(f"{path}: no such shards; make them: {command}, or take packed=False")
+        raise ImageError(f"{path}: no such shards; make them: {command}, or set packed=False")
     index = json.loads(path.read_text(encoding="utf-8"))
     if index["format"] != FORMAT or index["split_files"] != labels_digest(root):
         raise ImageError(f"{path}: made from other split files than there are now; run {command}")
@@ -83,7 +82,6 @@ class PackedImages:
     """
 
     def __init__(self, root: Path, split: str, side: int) -> None:
-        """Read the index; images are read when asked for."""
         self.side = side
         folder = shard_folder(root, side)
         shards = read_index(root, side)["splits"][split]
@@ -125,10 +123,6 @@ class PackedImages:
             ) from error
 
 
-_BLOCK = 128  # images that are decoded together
-_BYTES_PER_PIXEL = 0.35  # of a JPEG of such a quality; decides how many images share a shard
-
-
 def pack(
     data_dir: Path | str,
     dataset: str,
@@ -137,23 +131,23 @@ def pack(
     quality: int = 95,
     shard_mib: float = 128,
 ) -> Path:
-    """Write a dataset's images into shards; again after an interruption, only the missing ones.
+    """Write a dataset's images into shards; a repeated call writes only those that are missing.
 
-    Images go through `load_image`, as for training, then into JPEG without subsampling of colours.
-    The same images give the same bytes.
+    Images go through `load_image`, as for training, and are stored as JPEG without chroma
+    subsampling. The same images give the same bytes.
 
     Args:
         data_dir: the folder of meta.json and the datasets.
         dataset: its name.
-        source_size: px, side of the square images; a training with `packed` needs the same.
+        source_size: px, side of the square images; training with `packed` needs the same.
         quality: of the JPEG, 1 to 100.
-        shard_mib: about how large a shard is, taking an image to be of average size.
+        shard_mib: approximate size of a shard, if its images are of average size.
 
     Returns:
-        The index, `shards.json`; it is written last.
+        The path of the index, `shards.json`, which is written last.
 
     Raises:
-        ValueError: a size, quality or length outside its range.
+        ValueError: a size or quality outside its range.
         asen_tf.data.AnnotationError, ImageError: the dataset cannot be read.
     """
     if source_size < 1 or not 1 <= quality <= 100 or not 0 < shard_mib < math.inf:
@@ -191,29 +185,32 @@ def pack(
 
 
 def _shard(path: Path, split: Split, images: range, settings: dict[str, Any]) -> dict[str, Any]:
-    """Write one shard, or find it written by an earlier call with the same settings."""
+    """Write one shard, unless an earlier call with the same settings has written it."""
     note = path.with_suffix(".json")
     if note.exists() and path.exists():
         written = json.loads(note.read_text())
         if written["settings"] == settings and written["shard"]["sha256"] == file_digest(path):
             return written["shard"]
     labels = _labels(split, images)
-    offsets, temporary, position = [], path.with_suffix(".tmp"), 0
-    with tf.io.TFRecordWriter(str(temporary)) as writer, ThreadPoolExecutor(os.cpu_count()) as pool:
+    offsets, position = [], 0
+    with (
+        replacing(path) as temporary,
+        tf.io.TFRecordWriter(str(temporary)) as writer,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
         for start in range(images.start, images.stop, _BLOCK):
             block = range(start, min(start + _BLOCK, images.stop))
             for record in pool.map(lambda index: _record(split, index, labels, settings), block):
                 writer.write(record)
                 offsets.append(position)
                 position += HEAD + len(record) + TAIL
-    os.replace(temporary, path)
     shard = {"file": path.name, "offsets": offsets, "bytes": position, "sha256": file_digest(path)}
     write_text(note, json.dumps({"settings": settings, "shard": shard}) + "\n")
     return shard
 
 
 def _labels(split: Split, images: range) -> dict[int, list[int]]:
-    """Return attribute and value indices in turn, by image."""
+    """Return alternating attribute and value indices, by image."""
     found: dict[int, list[int]] = {index: [] for index in images}
     of_shard = (split.labels[:, 0] >= images.start) & (split.labels[:, 0] < images.stop)
     for image, attribute, value in split.labels[of_shard].tolist():

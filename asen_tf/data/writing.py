@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from asen_tf.data.parsing import check_image_name, load_json_object
-from asen_tf.data.reading import META, VALUES, check_value_names, triplets_filename
+from asen_tf.data.reading import META, VALUES, check_value_names
 from asen_tf.data.records import (
     AnnotationError,
     AttributeTable,
@@ -19,8 +18,9 @@ from asen_tf.data.records import (
     dataset_root,
     roles,
     rows_filename,
+    triplets_filename,
 )
-from asen_tf.files import write_text
+from asen_tf.files import write_json, write_text
 
 
 def write_split(
@@ -56,18 +56,10 @@ def write_split(
         raise AnnotationError(
             "train takes labels; valid and test take queries and candidates",
             got=(split, [role for role, rows in given.items() if rows is not None]),
+            remedy=f"for {split} give the rows of {' and '.join(roles(split))}",
         )
     target = root / f"filenames_{split}.txt"
-    for line, name in enumerate(files, start=1):
-        check_image_name(name, target, line)
-        if not name or name != name.strip(" \t"):
-            raise AnnotationError(
-                "an image path must not be empty, or begin or end with a blank",
-                path=target,
-                line=line,
-                got=name,
-                remedy="rename the image",
-            )
+    _check_names(files, target)
     texts = {
         root / rows_filename(split, role): _rows_text(
             given[role], root / rows_filename(split, role), len(files), merge=role == "label"
@@ -76,10 +68,6 @@ def write_split(
     }
     for path, text in {target: _lines(files), **texts}.items():
         write_text(path, text)
-
-
-def _lines(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
 
 
 def write_listed_split(
@@ -99,11 +87,27 @@ def write_listed_split(
     """
     check_split_name(split)
     root = dataset_root(data_dir, dataset)
-    for line, name in enumerate(files, start=1):
-        check_image_name(name, root / f"filenames_{split}.txt", line)
+    _check_names(files, root / f"filenames_{split}.txt")
     write_text(root / f"filenames_{split}.txt", _lines(files))
     text = _lines(" ".join(map(str, row)) for row in triplets.tolist())
     write_text(root / triplets_filename(split), text)
+
+
+def _check_names(files: Sequence[str], path: Path) -> None:
+    for line, name in enumerate(files, start=1):
+        check_image_name(name, path, line)
+        if not name or name != name.strip(" \t"):
+            raise AnnotationError(
+                "an image path must not be empty, or begin or end with a blank",
+                path=path,
+                line=line,
+                got=name,
+                remedy="rename the image",
+            )
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _rows_text(rows: Any, path: Path, files: int, *, merge: bool) -> str:
@@ -112,7 +116,10 @@ def _rows_text(rows: Any, path: Path, files: int, *, merge: bool) -> str:
         return ""
     if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iu":
         raise AnnotationError(
-            "rows must be integers of shape (n, 3)", path=path, got=(array.dtype, array.shape)
+            "rows must be integers of shape (n, 3)",
+            path=path,
+            got=(array.dtype, array.shape),
+            remedy="pass one row of file, attribute and value index per label",
         )
     bad = (array < 0).any(axis=1) | (array[:, 0] >= files)
     if bad.any():
@@ -121,6 +128,7 @@ def _rows_text(rows: Any, path: Path, files: int, *, merge: bool) -> str:
             f"indices must be zero or more, and the file index below {files}",
             path=path,
             got=f"row {first}: {array[first].tolist()}",
+            remedy="count files from 0, in the order of `files`",
         )
     if not merge:
         return _lines(f"{file} {attribute} {value}" for file, attribute, value in array.tolist())
@@ -150,9 +158,5 @@ def write_meta(
     if value_names is not None:
         named = {attribute: list(values) for attribute, values in value_names.items()}
         check_value_names(named, attributes, root / VALUES)
-        write_text(root / VALUES, _json_text(named))
-    write_text(path, _json_text(meta))
-
-
-def _json_text(value: object) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+        write_json(root / VALUES, named)
+    write_json(path, meta)

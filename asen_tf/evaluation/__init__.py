@@ -1,6 +1,6 @@
-"""Evaluation: embeddings of a split, retrieval, localisation.
+"""Evaluation: embeddings of a split, retrieval, localisation, triplets, intervals.
 
-Retrieval metrics: arrays in, numbers out. NumPy only; results are fractions, not percent.
+The names below are the retrieval metrics: arrays in, fractions out (not percent), NumPy only.
 """
 
 from asen_tf.evaluation.metrics import (
@@ -11,6 +11,7 @@ from asen_tf.evaluation.metrics import (
     random_average_precision,
     random_average_precisions,
     random_map,
+    random_shared_value_precisions,
     recall_at_k,
     summarise,
 )
@@ -18,7 +19,7 @@ from asen_tf.evaluation.ranking import (
     average_precisions,
     mean_average_precision,
     normalise,
-    random_shared_value_precisions,
+    ranked,
     retrieval_metrics,
     shared_value_precisions,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "random_average_precisions",
     "random_map",
     "random_shared_value_precisions",
+    "ranked",
     "recall_at_k",
     "retrieval_metrics",
     "shared_value_precisions",

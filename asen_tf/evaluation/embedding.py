@@ -15,7 +15,7 @@ from asen_tf.models import SimilarityModel
 
 @dataclass(frozen=True)
 class PairEmbeddings:
-    """What a model says of (image, attribute) pairs.
+    """A model's outputs for (image, attribute) pairs.
 
     Attributes:
         pairs: `(P, 2)` int64, image and attribute index, sorted, distinct.
@@ -33,7 +33,7 @@ class PairEmbeddings:
         wanted = labels[:, 0] * width + labels[:, 1]
         found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         if not np.array_equal(keys[found], wanted):
-            raise ValueError("labels must be among the pairs that were embedded; got others too")
+            raise ValueError("labels must be among the pairs that were embedded; got others")
         return found
 
 
@@ -41,7 +41,7 @@ class PairEmbeddings:
 def embed_labelled_pairs(
     model: SimilarityModel, images: SplitImages, *, batch: int, progress: bool = False
 ) -> PairEmbeddings:
-    """Embed every labelled (image, attribute) pair of a split, each image's backbone pass once.
+    """Embed every labelled (image, attribute) pair of a split; each image is read only once.
 
     Args:
         model: any method.

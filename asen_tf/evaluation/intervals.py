@@ -1,13 +1,13 @@
-"""Bootstrap confidence intervals over queries (Efron and Tibshirani, 1993), by SciPy.
+"""Bootstrap confidence intervals (Efron and Tibshirani, 1993).
 
-The queries of the test split are seen as a sample of all queries one might ask. The interval says
-how far the metric may move with another sample; it says nothing about another training seed.
-SciPy is loaded at the first call only.
+Of one method: `bootstrap_interval` and `macro_interval`, over queries. The queries of the test
+split are treated as a sample of all queries one might ask. The interval says how far the metric may
+move with another sample; it says nothing about another training seed. SciPy is only loaded at the
+first call.
 
-Two methods over the same queries: a paired bootstrap over queries and seeds.
-
-Queries and seeds are both seen as samples: other queries might have been asked, and other seeds
-trained with. A difference is real when its interval leaves out zero.
+Of two methods on the same queries: `paired_differences`, over queries and seeds. Both are treated
+as samples: other queries might have been asked, and other seeds used for training. A difference is
+significant when its interval excludes zero.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def bootstrap_interval(
         method: "percentile" or "BCa" (bias-corrected and accelerated).
 
     Returns:
-        Equal ends when all values are equal; (NaN, NaN) for fewer than two queries, of which
-        nothing can be said.
+        Equal ends when all values are equal; (NaN, NaN) for fewer than two queries, which give
+        no interval.
 
     Raises:
         ValueError: values of another shape or not finite, or an argument out of range.
@@ -61,17 +61,17 @@ def macro_interval(
 ) -> tuple[float, float]:
     """Return the interval of the unweighted mean of the attributes' means.
 
-    Queries are drawn anew within each attribute, so that every attribute keeps its number.
+    Queries are resampled within each attribute, so that every attribute keeps its number.
 
     Args:
-        samples: one (Q_a,) array per attribute; empty ones count for nothing.
+        samples: one (Q_a,) array per attribute; empty ones are ignored.
         confidence: as for `bootstrap_interval`, like the other arguments.
         resamples: bootstrap samples.
         seed: the same seed gives the same interval.
         method: "percentile" or "BCa".
 
     Returns:
-        (low, high). An attribute with one query counts as known exactly; when none has two, the
+        (low, high). An attribute with one query counts as known exactly; if none has two, both
         ends are NaN.
 
     Raises:
@@ -88,7 +88,7 @@ def macro_interval(
     if all(np.ptp(array) == 0 for array in strata):
         value = float(np.mean([array[0] for array in strata]))
         return value, value
-    # SciPy wants two observations of each sample; one value twice has the same bootstrap.
+    # SciPy needs two observations per sample; the same value twice has the same bootstrap.
     data = tuple(np.repeat(array, 2) if len(array) == 1 else array for array in strata)
     from scipy import stats  # half a second to load, and only needed here
 
@@ -119,12 +119,12 @@ def _checked(values: ArrayLike) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better a method is than another for one attribute.
+    """How much better one method is than another for one attribute.
 
     Attributes:
         attribute: its name, or `overall` or `macro`.
         difference: mean of the first minus mean of the second, a fraction.
-        low: lower end of the interval; NaN where nothing can be said.
+        low: lower end of the interval; NaN where there is none.
         high: upper end.
     """
 
@@ -134,8 +134,8 @@ class Difference:
     high: float
 
     @property
-    def real(self) -> bool:
-        """Whether the interval leaves out zero."""
+    def significant(self) -> bool:
+        """Whether the interval excludes zero."""
         return self.low > 0.0 or self.high < 0.0
 
 
@@ -149,13 +149,13 @@ def paired_differences(
 ) -> list[Difference]:
     """Compare two methods, query by query and seed by seed.
 
-    Each resample draws as many seeds as there are, with replacement, and as many queries; what is
-    drawn is the same for both methods, and the queries are the same for all seeds drawn. Of one
-    seed only the queries are drawn: the interval then says nothing of other seeds.
+    Each resample draws as many seeds as there are, with replacement, and as many queries. The draw
+    is the same for both methods, and the queries are the same for all seeds drawn. With one seed,
+    only the queries vary: the interval then says nothing about other seeds.
 
     Args:
         first: `(S, Q_a)` average precisions of S seeds by attribute, fractions.
-        second: the same of the other method: same attributes, seeds and queries, in this order.
+        second: the same for the other method: same attributes, seeds and queries, in this order.
         resamples: bootstrap samples.
         confidence: of the percentile interval, between 0 and 1.
         seed: the same seed gives the same intervals.
@@ -163,15 +163,16 @@ def paired_differences(
     Returns:
         One difference per attribute; then `overall`, where queries are drawn from all attributes
         together, so that each query weighs the same; then `macro`, the unweighted mean of the
-        attributes', where they are drawn within each. An interval has NaN ends where there is
-        only one seed and one query.
+        attributes' differences, where queries are drawn within each attribute. The ends of an
+        interval are NaN if there is only one seed and one query.
 
     Raises:
-        ValueError: other attributes, shapes or numbers than these, or an argument out of range.
+        ValueError: attributes or shapes that differ, values that are not finite, or an argument
+            out of range.
 
     References:
-        Efron and Tibshirani, "An Introduction to the Bootstrap", 1993; both samples are drawn
-        independently of each other, as for crossed factors.
+        Efron and Tibshirani, "An Introduction to the Bootstrap", 1993; seeds and queries are
+        drawn independently of each other, as for crossed factors.
     """
     if resamples < 1 or not 0.0 < confidence < 1.0:
         raise ValueError(
@@ -206,7 +207,7 @@ def _resampled(rng: np.random.Generator, seed_weights: np.ndarray, gap: np.ndarr
 
 
 def _weights(rng: np.random.Generator, resamples: int, count: int) -> np.ndarray:
-    """Return how often each of `count` things is drawn, as shares: `(resamples, count)`."""
+    """Return how often each of `count` items is drawn, as shares: `(resamples, count)`."""
     return rng.multinomial(count, np.full(count, 1.0 / count), size=resamples) / count
 
 

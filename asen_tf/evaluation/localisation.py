@@ -1,7 +1,4 @@
-"""Localisation: does the attention point at the part that the attribute concerns?
-
-How concentrated an attention map is.
-"""
+"""Attention maps: do they point at the part that an attribute is about, and how narrowly?"""
 
 from __future__ import annotations
 
@@ -58,12 +55,12 @@ def localisation_rows(
 ) -> list[dict[str, Any]]:
     """Measure attention maps and regions of interest against the true boxes of the parts.
 
-    Only pairs with a true box count: an invisible part has none. `pointing` is the share of
+    Only pairs with a true box count; an invisible part has none. `pointing` is the share of
     attention maxima inside the true box (the pointing game of Zhang et al., "Top-down Neural
-    Attention by Excitation Backprop", arXiv 1608.00507, without a tolerance); `iou` the mean
-    overlap of the square region of interest with the box. The baseline knows no attribute and no
-    image: it points at the frame's centre, and its region is a centred square with the side of
-    the very region it is compared with, so that it differs in place alone.
+    Attention by Excitation Backprop", arXiv 1608.00507, without a tolerance), and `iou` is the
+    mean overlap of the square region of interest with the box. The baseline sees neither attribute
+    nor image: it points at the centre of the frame, and its region is a centred square of the same
+    size as the region it is compared with, so that the two differ in position only.
 
     Args:
         pairs: `(P, 2)` image and attribute index.

@@ -1,22 +1,17 @@
-"""The definitions: metrics of one ranked list.
+"""The metrics: of one ranked list, averaged over queries, and what a random ranking scores.
 
-`relevance` is the list itself, best candidate first: (N,), true where the candidate has the
-query's value. `asen_tf.evaluation.ranking` computes the same numbers for many queries at once.
+`relevance` is one ranked list, best candidate first: (N,), true where the candidate is relevant.
+`asen_tf.evaluation.ranking` computes the same numbers for many queries at once.
 
-From the values of single queries to the numbers of a table.
-
-Everything takes a mapping from attribute name to the (Q,) per-query values of that attribute
-(average precision, recall@k and so on). Attributes without queries count for nothing.
-
-What a random ranking scores: exact, so that no simulation is needed for the first row.
-
-What a random ranking scores on a split: a fact of its labels alone.
+`values` are the results of single queries, (Q,) by attribute name: average precision, recall@k and
+so on. Attributes without queries are ignored. What a random ranking scores is exact, so it needs no
+simulation.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -30,7 +25,7 @@ def average_precision(relevance: ArrayLike) -> float:
 
     AP = (1/R) * sum over the relevant ranks k of precision@k, where R is the number of relevant
     candidates in the list and precision@k the share of relevant ones among the first k. Without
-    any relevant candidate AP is 0. It is the measure of Dong et al., IEEE TIP 2021.
+    any relevant candidate, AP is 0. It is the metric of Dong et al., IEEE TIP 2021.
 
     Example:
         `average_precision([1, 0, 1, 0])` is (1/1 + 2/3) / 2 = 5/6.
@@ -48,14 +43,14 @@ def average_precision(relevance: ArrayLike) -> float:
 def precision_at_k(relevance: ArrayLike, k: int) -> float:
     """Return the share of relevant candidates among the first k.
 
-    The divisor is k even when the list is shorter: an absent candidate is not a relevant one.
+    The divisor is k even when the list is shorter: a missing candidate is not relevant.
 
     Example:
         `precision_at_k([1, 0, 1, 0], 3)` is 2/3.
 
     Args:
         relevance: (N,) booleans in ranked order.
-        k: how many of the first candidates count, 1 or more.
+        k: how many candidates count, from the first; 1 or more.
 
     Raises:
         ValueError: `k` is below 1, or `relevance` has more than one axis.
@@ -67,15 +62,15 @@ def recall_at_k(relevance: ArrayLike, k: int) -> float:
     """Return 1 when at least one of the first k candidates is relevant, else 0.
 
     This is the recall@k of the metric-learning literature (Oh Song et al., CVPR 2016, and
-    the papers since): its mean over queries is the share of queries with a hit.
-    It is not the share of the relevant candidates that were found.
+    papers since): its mean over queries is the share of queries with a hit. It is not the share
+    of the relevant candidates that were found.
 
     Example:
         `recall_at_k([0, 0, 1, 1], 2)` is 0 and `recall_at_k([0, 0, 1, 1], 3)` is 1.
 
     Args:
         relevance: (N,) booleans in ranked order.
-        k: how many of the first candidates count, 1 or more.
+        k: how many candidates count, from the first; 1 or more.
 
     Raises:
         ValueError: `k` is below 1, or `relevance` has more than one axis.
@@ -98,7 +93,7 @@ def _ranked_list(relevance: ArrayLike) -> np.ndarray:
 
 
 def overall(values: Mapping[str, np.ndarray]) -> float:
-    """Return the mean over all queries: attributes count by their number of queries.
+    """Return the mean over all queries: attributes are weighted by their number of queries.
 
     Example:
         Two queries at 1.0 in one attribute and one at 0.4 in another: 2.4 / 3 = 0.8.
@@ -118,7 +113,7 @@ def macro(values: Mapping[str, np.ndarray]) -> float:
 
 
 def summarise(values: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Return the mean of each attribute, then `overall` and `macro`; NaN where no query is."""
+    """Return the mean of each attribute, then `overall` and `macro`; NaN without queries."""
     means = {
         name: float(np.mean(array, dtype=np.float64)) if len(array) else math.nan
         for name, array in values.items()
@@ -190,6 +185,16 @@ def random_map(*, query_values: np.ndarray, candidate_values: np.ndarray) -> flo
     return float(expected.mean()) if len(expected) else math.nan
 
 
+def random_split_precisions(split: Split) -> dict[str, np.ndarray]:
+    """Return the expected average precision of each query of a split, (Q,) by attribute."""
+    return {
+        name: random_average_precisions(
+            query_values=queries[:, 2], candidate_values=candidates[:, 2]
+        )
+        for name, queries, candidates in queries_and_candidates(split)
+    }
+
+
 def random_maps(split: Split) -> dict[str, float]:
     """Return the exact expected MAP of each attribute, and `overall` and `macro`, as fractions.
 
@@ -199,11 +204,41 @@ def random_maps(split: Split) -> dict[str, float]:
     Returns:
         By attribute name; NaN for an attribute without queries.
     """
-    expected = {}
-    for attribute, name in enumerate(split.attributes.names):
-        queries = split.queries[split.queries[:, 1] == attribute]
-        candidates = split.candidates[split.candidates[:, 1] == attribute]
-        expected[name] = random_average_precisions(
-            query_values=queries[:, 2], candidate_values=candidates[:, 2]
+    return summarise(random_split_precisions(split))
+
+
+def random_shared_value_precisions(
+    *,
+    query_images: np.ndarray,
+    query_holds: np.ndarray,
+    candidate_images: np.ndarray,
+    candidate_holds: np.ndarray,
+) -> np.ndarray:
+    """Return the (Q,) exact expectations of `asen_tf.evaluation.shared_value_precisions`.
+
+    Args:
+        query_images: (Q,) image indices.
+        query_holds: (Q, V) bool, which values an image holds.
+        candidate_images: (N,) image indices, distinct; a query's own image is not a candidate.
+        candidate_holds: (N, V) bool.
+    """
+    expected = np.zeros(len(query_images))
+    for row, (image, holds) in enumerate(zip(query_images, query_holds, strict=True)):
+        others = candidate_images != image
+        relevant = int((shares_value(holds[None], candidate_holds)[0] & others).sum())
+        expected[row] = random_average_precision(relevant, int(others.sum()))
+    return expected
+
+
+def shares_value(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return (Q, N) bool, whether images share a value, from (Q, V) and (N, V) bool."""
+    return (left.astype(np.float32) @ right.astype(np.float32).T) > 0.0
+
+
+def queries_and_candidates(split: Split) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield each attribute's name, queries and candidates: rows of image, attribute and value."""
+    for index, name in enumerate(split.attributes.names):
+        queries, candidates = (
+            rows[rows[:, 1] == index] for rows in (split.queries, split.candidates)
         )
-    return summarise(expected)
+        yield name, queries, candidates

@@ -1,20 +1,25 @@
-"""Retrieval where an image may hold several values of an attribute: any shared one counts.
+"""The exact ranking, and the metrics of many queries at once.
 
-The metrics of many queries at once, from embeddings.
+Whatever is ranked exactly follows one rule, that of `ranked`: the highest score first, and
+candidates with equal scores in their original order.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from asen_tf.evaluation.metrics import check_k, random_average_precision
+from asen_tf.evaluation.metrics import check_k, shares_value
 
 _BLOCK = 128  # queries ranked together
+
+# Rows of queries -> which candidates are relevant to each, (q, N) bool, and which ones are not to
+# be ranked for it at all; None where all are.
+_Relevance = Callable[[slice], tuple[np.ndarray, np.ndarray | None]]
 
 
 def normalise(embeddings: np.ndarray) -> np.ndarray:
@@ -29,6 +34,28 @@ def normalise(embeddings: np.ndarray) -> np.ndarray:
     # Squares are taken in float64: they neither overflow nor vanish for any float32.
     norm = np.sqrt(np.einsum("...d,...d->...", embeddings, embeddings, dtype=np.float64))
     return embeddings / np.where(norm > 0, norm, 1.0).astype(embeddings.dtype)[..., None]
+
+
+def ranked(
+    scores: np.ndarray, *, top: int | None = None, among: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the places of the candidates, best first.
+
+    Example:
+        `ranked([0.2, 0.9, 0.2])` is 1, 0, 2: of the equal ones the earlier comes first.
+
+    Args:
+        scores: (..., N) floats without NaN, for one query or for many.
+        top: how many places to return; all of them when None.
+        among: (..., N) bool, which candidates to rank; the others come last. All when None.
+
+    Returns:
+        (..., min(top, N)) int64, indices into the last axis of `scores`.
+    """
+    falling = -np.asarray(scores)
+    if among is not None:
+        falling = np.where(among, falling, np.inf)
+    return np.argsort(falling, axis=-1, kind="stable")[..., :top]
 
 
 def retrieval_metrics(
@@ -46,15 +73,15 @@ def retrieval_metrics(
     their order: the earlier one ranks first. (Equal embeddings may differ in the last bit of
     their score, since a matrix product need not sum every column in the same order.)
 
-    Work is done for `block` queries at a time on all cores; memory beside the arguments is about
+    Each thread ranks `block` queries at a time, on all cores; memory beyond the arguments is about
     20 bytes times `block` times N per core. Scores are float32 unless an argument is wider.
 
     Args:
-        query_embeddings: (Q, D), normalised when the cosine is wanted (see `normalise`).
+        query_embeddings: (Q, D), normalised if the cosine is wanted (see `normalise`).
         query_values: (Q,) value indices.
         candidate_embeddings: (N, D).
         candidate_values: (N,) value indices.
-        ks: for which k to give recall@k and precision@k.
+        ks: the k of recall@k and precision@k.
         block: queries ranked together, 1 or more.
 
     Returns:
@@ -62,38 +89,17 @@ def retrieval_metrics(
         each k, as defined in `asen_tf.evaluation.metrics`.
 
     Raises:
-        ValueError: shapes that do not fit, `k` or `block` below 1, or scores that are not finite.
+        ValueError: shapes that do not match, `k` or `block` below 1, or scores that are not finite.
     """
-    ks = [check_k(k) for k in ks]
-    queries, candidates = np.asarray(query_embeddings), np.asarray(candidate_embeddings)
     query_values, candidate_values = np.asarray(query_values), np.asarray(candidate_values)
+
+    def relevance(rows: slice) -> tuple[np.ndarray, None]:
+        return query_values[rows, None] == candidate_values, None
+
+    queries, candidates = np.asarray(query_embeddings), np.asarray(candidate_embeddings)
     _check_shapes(queries, query_values, "query")
     _check_shapes(candidates, candidate_values, "candidate")
-    if queries.shape[1] != candidates.shape[1]:
-        raise ValueError(
-            "query and candidate embeddings must have one dimension; "
-            f"got {queries.shape[1]} and {candidates.shape[1]}"
-        )
-    if block < 1:
-        raise ValueError(f"block must be 1 or more; got {block}")
-    dtype = np.result_type(queries, candidates, np.float32)
-    queries, candidates = queries.astype(dtype, copy=False), candidates.astype(dtype, copy=False)
-
-    def measure(scores: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
-        if not np.isfinite(scores).all():
-            raise ValueError("embeddings must give finite scores; got NaN or infinity")
-        relevant = values[:, None] == candidate_values
-        return measure_ranks(*relevant_ranks(scores, relevant), len(scores), ks)
-
-    blocks: list[dict[str, np.ndarray]] = []
-    with ThreadPoolExecutor(cores()) as pool:  # NumPy sorts without the GIL
-        for start in range(0, max(len(queries), 1), block * cores()):
-            # One product for all threads: several at once would fight for the cores.
-            part = slice(start, start + block * cores())
-            scores, values = queries[part] @ candidates.T, query_values[part]
-            rows = [slice(row, row + block) for row in range(0, max(len(scores), 1), block)]
-            blocks += pool.map(measure, [scores[r] for r in rows], [values[r] for r in rows])
-    return {name: np.concatenate([part[name] for part in blocks]) for name in blocks[0]}
+    return _measure(queries, candidates, relevance, [check_k(k) for k in ks], block)
 
 
 def average_precisions(
@@ -133,20 +139,104 @@ def mean_average_precision(
     return float(values.mean()) if len(values) else math.nan
 
 
+def shared_value_precisions(
+    *,
+    query_embeddings: np.ndarray,
+    query_images: np.ndarray,
+    query_holds: np.ndarray,
+    candidate_embeddings: np.ndarray,
+    candidate_images: np.ndarray,
+    candidate_holds: np.ndarray,
+    block: int = _BLOCK,
+) -> np.ndarray:
+    """Return average precisions of one attribute whose images may hold several of its values.
+
+    A candidate is relevant when it shares any value with the query. The query's own image is not
+    a candidate.
+
+    Args:
+        query_embeddings: (Q, D) floats, normalised if the cosine is wanted.
+        query_images: (Q,) image indices.
+        query_holds: (Q, V) bool, which values an image holds.
+        candidate_embeddings: (N, D).
+        candidate_images: (N,) image indices, distinct.
+        candidate_holds: (N, V) bool.
+        block: queries ranked together, 1 or more.
+
+    Returns:
+        (Q,) float64 fractions; 0 for a query without a relevant candidate.
+
+    Raises:
+        ValueError: a candidate image occurs twice, `block` is below 1, or scores are not finite.
+    """
+    if len(np.unique(candidate_images)) < len(candidate_images):
+        raise ValueError("candidate images must be distinct; got one of them twice")
+
+    def relevance(rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        own = query_images[rows, None] == candidate_images
+        return shares_value(query_holds[rows], candidate_holds) & ~own, own
+
+    found = _measure(query_embeddings, candidate_embeddings, relevance, [], block)
+    return found["average_precision"]
+
+
+def _measure(
+    queries: np.ndarray, candidates: np.ndarray, relevance: _Relevance, ks: list[int], block: int
+) -> dict[str, np.ndarray]:
+    """Rank the candidates for each query, block by block on all cores, and measure the lists."""
+    if queries.shape[1] != candidates.shape[1]:
+        raise ValueError(
+            "query and candidate embeddings must have the same dimension; "
+            f"got {queries.shape[1]} and {candidates.shape[1]}"
+        )
+    if block < 1:
+        raise ValueError(f"block must be 1 or more; got {block}")
+    dtype = np.result_type(queries, candidates, np.float32)
+    queries, candidates = queries.astype(dtype, copy=False), candidates.astype(dtype, copy=False)
+
+    def measure(scores: np.ndarray, start: int) -> dict[str, np.ndarray]:
+        if not np.isfinite(scores).all():
+            raise ValueError("embeddings must give finite scores; got NaN or infinity")
+        relevant, left_out = relevance(slice(start, start + len(scores)))
+        if left_out is not None:
+            # Last and irrelevant is as good as absent: only relevant ranks count.
+            scores[left_out] = -np.inf
+        return measure_ranks(*relevant_ranks(scores, relevant), len(scores), ks)
+
+    threads = _cores()
+    blocks: list[dict[str, np.ndarray]] = []
+    with ThreadPoolExecutor(threads) as pool:  # NumPy sorts without the GIL
+        for first in range(0, max(len(queries), 1), block * threads):
+            # One product for all threads: several at once would fight for the cores.
+            scores = queries[first : first + block * threads] @ candidates.T
+            starts = range(0, max(len(scores), 1), block)
+            parts = [scores[start : start + block] for start in starts]
+            blocks += pool.map(measure, parts, [first + start for start in starts])
+    return {name: np.concatenate([part[name] for part in blocks]) for name in blocks[0]}
+
+
 def relevant_ranks(scores: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return row and 0-based rank of every relevant candidate, ordered by row, then rank.
+
+    The order is that of `ranked`. Example: scores 0.2, 0.9, 0.5 of which the first and the last
+    are relevant rank 2, 0, 1, so the result is rows 0, 0 and ranks 1, 2.
 
     Args:
         scores: (Q, N) floats without NaN.
         relevant: (Q, N) bool.
     """
     if scores.dtype != np.float32:
-        order = np.argsort(-scores, axis=1, kind="stable")
-        return np.nonzero(np.take_along_axis(relevant, order, axis=1))
-    # One integer per candidate holds all that ranking needs, and sorting plain integers is three
-    # times as fast as a stable argsort: from the high bits down, the score, the position that
-    # breaks ties, and the relevance. As integers, the bits of IEEE floats are ordered like the
-    # floats once the lower bits of negative ones are inverted; 0.0 - x also merges -0.0 and 0.0.
+        return np.nonzero(np.take_along_axis(relevant, ranked(scores), axis=1))
+    # Metrics need only know at which ranks the relevant candidates stand, not which ones they are.
+    # So each candidate becomes one 64-bit integer, and sorting plain integers is three times as
+    # fast as a stable argsort. From the highest bit down, the integer holds
+    #   32 bits: the negated score, so that the best sorts first;
+    #   31 bits: the candidate's place, so that of equal scores the earlier sorts first;
+    #    1 bit:  whether it is relevant, which the sort carries along.
+    # A float32 sorts like its own bits read as an integer if it is positive; among negative ones
+    # the order is reversed, which inverting all bits but the sign puts right. (`bits >> 31` is all
+    # ones for a negative number, else zero.) `0.0 - x`, unlike `-x`, never gives -0.0, whose bits
+    # differ from those of 0.0 although the two are equal.
     bits = (0.0 - scores).view(np.int32)
     keys = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
     keys <<= 32
@@ -159,7 +249,7 @@ def relevant_ranks(scores: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray
 def measure_ranks(
     rows: np.ndarray, ranks: np.ndarray, queries: int, ks: list[int]
 ) -> dict[str, np.ndarray]:
-    """Return the metrics of `queries` rows from what `relevant_ranks` gives."""
+    """Return the metrics of `queries` rows from the result of `relevant_ranks`."""
     relevant = np.bincount(rows, minlength=queries)
     nth = np.arange(1, len(rows) + 1) - (np.cumsum(relevant) - relevant)[rows]
     total = np.bincount(rows, weights=nth / (ranks + 1), minlength=queries)
@@ -179,82 +269,7 @@ def _check_shapes(embeddings: np.ndarray, values: np.ndarray, role: str) -> None
         )
 
 
-def cores() -> int:
+def _cores() -> int:
     """Return how many cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-_BLOCK_SEVERAL_VALUES = 128  # queries ranked together
-
-
-def shared_value_precisions(
-    *,
-    query_embeddings: np.ndarray,
-    query_images: np.ndarray,
-    query_holds: np.ndarray,
-    candidate_embeddings: np.ndarray,
-    candidate_images: np.ndarray,
-    candidate_holds: np.ndarray,
-    block: int = _BLOCK_SEVERAL_VALUES,
-) -> np.ndarray:
-    """Return average precisions of one attribute; relevant is who shares any value of the query.
-
-    The query's own image is no candidate of it.
-
-    Args:
-        query_embeddings: (Q, D) floats, normalised when the cosine is wanted.
-        query_images: (Q,) image indices.
-        query_holds: (Q, V) bool, which values an image holds.
-        candidate_embeddings: (N, D).
-        candidate_images: (N,) image indices, distinct.
-        candidate_holds: (N, V) bool.
-        block: queries ranked together, 1 or more.
-
-    Returns:
-        (Q,) float64 fractions; 0 for a query without a relevant candidate.
-
-    Raises:
-        ValueError: a candidate image occurs twice, or scores are not finite.
-    """
-    if len(np.unique(candidate_images)) < len(candidate_images):
-        raise ValueError("candidate images must be distinct; got one of them twice")
-
-    def precisions(start: int) -> np.ndarray:
-        part = slice(start, start + block)
-        scores = query_embeddings[part] @ candidate_embeddings.T
-        if not np.isfinite(scores).all():
-            raise ValueError("embeddings must give finite scores; got NaN or infinity")
-        own = query_images[part, None] == candidate_images
-        # Last and irrelevant is the same as absent: precision is taken at relevant ranks alone.
-        scores[own] = -np.inf
-        relevant = _shared(query_holds[part], candidate_holds) & ~own
-        ranked = relevant_ranks(scores, relevant)
-        return measure_ranks(*ranked, len(scores), [])["average_precision"]
-
-    starts = range(0, len(query_images), block)
-    if not starts:
-        return np.zeros(0)
-    with ThreadPoolExecutor(min(cores(), len(starts))) as pool:
-        return np.concatenate(list(pool.map(precisions, starts)))
-
-
-def random_shared_value_precisions(
-    *,
-    query_images: np.ndarray,
-    query_holds: np.ndarray,
-    candidate_images: np.ndarray,
-    candidate_holds: np.ndarray,
-) -> np.ndarray:
-    """Return the (Q,) exact expectations for a random ranking; arguments as above."""
-    expected = np.zeros(len(query_images))
-    for row, (image, holds) in enumerate(zip(query_images, query_holds, strict=True)):
-        others = candidate_images != image
-        relevant = int((_shared(holds[None], candidate_holds)[0] & others).sum())
-        expected[row] = random_average_precision(relevant, int(others.sum()))
-    return expected
-
-
-def _shared(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return (Q, N) whether rows of two (., V) memberships share a value."""
-    return (left.astype(np.float32) @ right.astype(np.float32).T) > 0.0

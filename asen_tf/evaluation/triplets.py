@@ -1,4 +1,4 @@
-"""Triplet prediction: is the image of the same value nearer than that of another?"""
+"""Triplet prediction: is an image with the same value closer than one with another value?"""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from asen_tf.data import Split
 from asen_tf.evaluation.embedding import PairEmbeddings
 from asen_tf.evaluation.ranking import normalise
 
-_TRIES = 20  # draws for each triplet wanted, before what was found has to do
-_Z = 1.959963984540054  # of the normal distribution, for 95%
+_TRIES = 20  # draws per triplet wanted, before giving up on the rest
+_Z = 1.959963984540054  # quantile of the normal distribution for 95%
 
 
 def held_out_triplets(split: Split, *, per_attribute: int = 2000, seed: int = 0) -> np.ndarray:
     """Draw triplets from a split's labels: the same for every method.
 
-    Two distinct values of an attribute are drawn uniformly; anchor and positive are different
-    images of the first, the negative is an image of the second that does not hold the first.
+    Two distinct values of an attribute are drawn uniformly. Anchor and positive are different
+    images with the first value; the negative is an image with the second value that does not also
+    have the first.
 
     Args:
         split: the labelled images.
         per_attribute: triplets of each attribute.
-        seed: of the draw; a run's seed has no part in it.
+        seed: of the draw; independent of any run's seed.
 
     Returns:
-        `(T, 4)` int64: attribute, anchor, positive, negative. Attributes that can give no triplet
-        are absent; those that hardly can have fewer.
+        `(T, 4)` int64: attribute, anchor, positive, negative. Attributes without any possible
+        triplet are absent; those where triplets are rare may have fewer.
     """
     found: list[tuple[int, int, int, int]] = []
     for attribute in range(len(split.attributes)):
@@ -65,7 +66,7 @@ def triplet_rows(
 ) -> list[dict[str, Any]]:
     """Measure the share of triplets with cos(anchor, positive) > cos(anchor, negative).
 
-    The triplets are those that the dataset lists, or are drawn from its labels.
+    The triplets are the ones that the dataset lists, or else are drawn from its labels.
 
     Args:
         embedded: embeddings of the split's pairs.
@@ -116,7 +117,7 @@ def triplet_rows(
 
 
 def triplet_accuracy(embedded: PairEmbeddings, split: Split, name: str) -> float:
-    """Return the share of a split's triplets that one embedding ranks rightly, in percent."""
+    """Return the percentage of a split's triplets that one embedding ranks correctly."""
     return triplet_rows(embedded, split, names=[name], method="", seed=0)[-1]["accuracy"]
 
 
@@ -124,7 +125,7 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     """Return the 95% score interval of a share.
 
     Example:
-        Of 1 of 2: the centre is 1/2 and the half width 0.4053: 0.0945 to 0.9055.
+        For 1 of 2, the centre is 1/2 and the half width 0.4053: 0.0945 to 0.9055.
     """
     share, weight = right / total, _Z**2 / total
     centre = (share + weight / 2) / (1 + weight)

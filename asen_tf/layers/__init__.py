@@ -1,7 +1,8 @@
-"""Keras layers of attribute-specific embedding."""
+"""The layers that the methods are made of: attention, masks, regions of interest, pixels."""
 
 from asen_tf.layers.channel_attention import AttributeChannelAttention
 from asen_tf.layers.conditional_mask import ConditionalMask
+from asen_tf.layers.linear import Linear
 from asen_tf.layers.pixels import ImageNormalisation, global_view
 from asen_tf.layers.position_gate import PositionGate
 from asen_tf.layers.region_of_interest import RegionOfInterest, crop_regions, region_boxes
@@ -17,6 +18,7 @@ __all__ = [
     "AverageAttention",
     "ConditionalMask",
     "ImageNormalisation",
+    "Linear",
     "PositionGate",
     "ProductSpatialAttention",
     "RegionOfInterest",

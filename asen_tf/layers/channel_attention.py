@@ -21,8 +21,8 @@ class AttributeChannelAttention(keras.layers.Layer):
     Args:
         attribute_units: size of `r`; 512 in the paper.
         reduction: `W1` maps to `C // reduction` units; 2 in the paper.
-        attribute_bias: whether `r` has the bias `b'`; ASEN (2020), whose attributes are one-hot,
-            has none.
+        attribute_bias: whether `r` has the bias `b'`; ASEN (2020), with one-hot attributes, has
+            none.
         **kwargs: passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -49,7 +49,6 @@ class AttributeChannelAttention(keras.layers.Layer):
         attribute_bias: bool = True,
         **kwargs: Any,
     ) -> None:
-        """Create the layer; see the class for the arguments."""
         super().__init__(**kwargs)
         if attribute_units < 1 or reduction < 1:
             raise ValueError(
@@ -79,20 +78,21 @@ class AttributeChannelAttention(keras.layers.Layer):
         self.squeeze = keras.layers.Dense(hidden, activation="relu", name="squeeze", dtype=policy)
         self.gate = keras.layers.Dense(channels, activation="sigmoid", name="gate", dtype=policy)
         context = (batch, count, channels + self.attribute_units)
-        shapes = ((self.attribute, attributes), (self.squeeze, context))
-        for layer, shape in (*shapes, (self.gate, (batch, count, hidden))):
+        shapes = (attributes, context, (batch, count, hidden))
+        layers = (self.attribute, self.squeeze, self.gate)
+        for layer, shape in zip(layers, shapes, strict=True):
             with tf.name_scope(layer.name):  # unique names, for training.optimizers
                 layer.build(shape)
         super().build(input_shape)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        """Return the gated features; see the class."""
+        """Return the gated features."""
         attended, attributes = inputs
         context = tf.concat([attended, self.attribute(attributes)], axis=-1)
         return attended * self.gate(self.squeeze(context))
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
-        """Return the shape of the gated features: that of `attended`."""
+        """Return the shape of `attended`."""
         return tuple(input_shape[0])
 
     def get_config(self) -> dict[str, Any]:

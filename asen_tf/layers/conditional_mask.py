@@ -1,4 +1,4 @@
-"""Masks over the dimensions of one embedding, a mask per condition (CSN)."""
+"""Conditional masks (CSN): which dimensions of one embedding count for an attribute."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ class ConditionalMask(keras.layers.Layer):
     r"""Multiplies an embedding by a non-negative mask for each attribute.
 
     With embedding :math:`f` and the attribute's mask weights :math:`\beta_a`:
-    :math:`f_a = f \odot \mathrm{relu}(\beta_a)`.
+
+    .. math::
+        f_a = f \odot \mathrm{relu}(\beta_a)
 
     Args:
         attributes: `A`, the number of attributes.
         masks: "learned": trained, starting at N(0.9, 0.7); or "disjoint": fixed, each attribute has
-            `D / A` dimensions of its own (the first ones have one more where `A` does not divide
-            `D`).
+            `D / A` dimensions of its own (if `A` does not divide `D`, the first attributes have
+            one more).
         **kwargs: passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -32,14 +34,13 @@ class ConditionalMask(keras.layers.Layer):
         Float tensor `(B, A, D)`.
 
     Raises:
-        ValueError: for unknown masks, or disjoint ones of fewer dimensions than attributes.
+        ValueError: for unknown masks, or for disjoint ones with fewer dimensions than attributes.
 
     References:
         Veit et al., "Conditional Similarity Networks", CVPR 2017 (arXiv 1603.07810).
     """
 
     def __init__(self, attributes: int, masks: str = "learned", **kwargs: Any) -> None:
-        """Create the layer; see the class for the arguments."""
         super().__init__(**kwargs)
         if masks not in MASKS:
             raise ValueError(f"masks must be one of {', '.join(MASKS)}; got {masks!r}")
@@ -66,7 +67,7 @@ class ConditionalMask(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, embedding: tf.Tensor) -> tf.Tensor:
-        """Return the masked embeddings; see the class."""
+        """Return the masked embeddings."""
         return embedding[:, None, :] * tf.nn.relu(self.weight)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:

@@ -1,7 +1,4 @@
-"""The global branch's view of a source image.
-
-Pixels to what a backbone expects.
-"""
+"""Pixels: a source image shrunk to the global branch's input, and scaled for a backbone."""
 
 from __future__ import annotations
 
@@ -17,12 +14,13 @@ CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB, of pixels in 0..255; not 255 tim
 
 @keras.saving.register_keras_serializable(package="asen_tf")
 class ImageNormalisation(keras.layers.Layer):
-    """Scales RGB pixels in 0..255.
+    """Scales RGB pixels in 0..255 to what a backbone expects.
 
     Args:
         mode: "imagenet": `(x / 255 - mean) / std`, as ASEN++ and torchvision's networks; "signed":
-            `x / 127.5 - 1`; "caffe": BGR minus the ImageNet mean; "pixels": unchanged. The last
-            three are what the networks of `keras.applications` were trained with.
+            `x / 127.5 - 1`; "caffe": BGR minus the ImageNet mean; "pixels": unchanged. These
+            three are what the networks of `keras.applications` were trained with. "centred":
+            `(x - 127) / 128`, as EfficientNet-Lite.
         **kwargs: passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -35,10 +33,9 @@ class ImageNormalisation(keras.layers.Layer):
         ValueError: for an unknown mode.
     """
 
-    MODES = ("imagenet", "signed", "caffe", "pixels")
+    MODES = ("imagenet", "signed", "caffe", "pixels", "centred")
 
     def __init__(self, mode: str = "imagenet", **kwargs: Any) -> None:
-        """Create the layer; see the class for the arguments."""
         # Keras must not cast 8-bit pixels, nor round float pixels to half precision first.
         super().__init__(**{"autocast": False, **kwargs})
         if mode not in self.MODES:
@@ -46,12 +43,14 @@ class ImageNormalisation(keras.layers.Layer):
         self.mode = mode
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """Return the scaled images; see the class."""
+        """Return the scaled images."""
         pixels = tf.cast(images, tf.float32)
         if self.mode == "imagenet":
             pixels = (pixels / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
         elif self.mode == "signed":
             pixels = pixels / 127.5 - 1.0
+        elif self.mode == "centred":
+            pixels = (pixels - 127.0) / 128.0
         elif self.mode == "caffe":
             pixels = (pixels - CAFFE_MEAN)[..., ::-1]
         return tf.cast(pixels, self.compute_dtype)
@@ -65,8 +64,8 @@ def global_view(images: tf.Tensor, size: int) -> tf.Tensor:
     """Shrink square source images to the global input, as 8-bit pixels.
 
     Antialiased bilinear resizing followed by rounding, as an image library would do on disk. The
-    rounding is part of the contract: it lets the data pipeline store this view once and the model
-    compute it on the fly with the same digits.
+    rounding is part of the contract: the data pipeline can store this view, or the model compute it
+    on the fly, with the same digits.
 
     Args:
         images: `(B, S, S, 3)` uint8 or float in 0..255, square source images.

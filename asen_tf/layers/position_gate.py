@@ -11,12 +11,17 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="asen_tf")
 class PositionGate(keras.layers.Layer):
-    """Scales each channel by a smooth function of the position, learned for that channel.
+    r"""Scales each channel by a smooth function of the position, learned for that channel.
 
-    The gate of channel c is `sigmoid(b_c + sum_kl w_ckl cos(pi k x) cos(pi l y))` over the
-    frequencies `0 <= k, l <= frequencies` but (0, 0), with x and y in (0, 1) the middle of a
-    position: the basis of the discrete cosine transform, so that any map size will do. Its weights
-    start random, so that from the first step on the channels look at different places.
+    With features :math:`z` and the middle :math:`(x, y)` of a position, both in (0, 1):
+
+    .. math::
+        z'_c(x, y) = z_c(x, y)\,
+            \sigma\bigl(b_c + \sum_{k,l} w_{ckl} \cos(\pi k y) \cos(\pi l x)\bigr)
+
+    over the frequencies `0 <= k, l <= frequencies` except (0, 0): the basis of the discrete cosine
+    transform, so the map may have any size. The weights start random, so that the channels look at
+    different places from the first step on.
 
     The branches pool their features over positions, which forgets how they were arranged. Behind
     this gate a channel stands for "this pattern, about there", and the arrangement survives.
@@ -40,7 +45,6 @@ class PositionGate(keras.layers.Layer):
     """
 
     def __init__(self, frequencies: int = 4, **kwargs: Any) -> None:
-        """Create the layer; see the class for the arguments."""
         super().__init__(**kwargs)
         if frequencies < 1:
             raise ValueError(f"frequencies must be positive; got {frequencies!r}")
@@ -58,7 +62,7 @@ class PositionGate(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
-        """Return the gated features; see the class."""
+        """Return the gated features."""
         height, width = tf.shape(features)[1], tf.shape(features)[2]
         rows, columns = self._waves(height), self._waves(width)
         basis = tf.einsum("yk,xl->yxkl", rows, columns)
@@ -66,7 +70,7 @@ class PositionGate(keras.layers.Layer):
         return features * tf.sigmoid(tf.einsum("yxf,fc->yxc", basis, self.kernel) + self.bias)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
-        """Return the shape of the gated features: that of the features."""
+        """Return the shape of the features."""
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:

@@ -3,121 +3,128 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from asen_tf.models.relatives import SingleBranch, build_asen, build_asen_v2
+from asen_tf.layers import (
+    AttributeChannelAttention,
+    AttributeSpatialAttention,
+    ProductSpatialAttention,
+)
+from asen_tf.models.base import SingleBranch, image_features
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
 class Asen(SingleBranch):
-    """ASEN as first published: one-hot attributes steer spatial and channel attention.
+    r"""ASEN as first published: one-hot attributes steer spatial and channel attention.
 
-    Args:
-        attributes: names of the attributes, in index order.
-        global_backbone: the backbone.
-        global_size: px, side of the input.
-        global_attention_dim: `d` of the spatial attention.
-        channel_reduction: reduction of the channel attention.
-        embedding_dim: `D`.
-        roi_threshold: of the regions that the attention would give; for comparison only.
-        **kwargs: passed to `keras.Model`.
+    With the backbone's features :math:`x` and the attribute's one-hot vector :math:`a`:
+
+    .. math::
+        v = \mathrm{ASA}(x, a), \quad v' = \mathrm{ACA}(v, a), \quad
+        f = W v' + b, \quad \mathrm{embedding} = f / |f|
+
+    ASA is `ProductSpatialAttention`; ACA is `AttributeChannelAttention` without the bias of `r`.
 
     References:
         Ma et al., "Fine-Grained Fashion Similarity Learning by Attribute-Specific Embedding
         Network", AAAI 2020 (arXiv 2002.02814).
     """
 
-    def __init__(
-        self,
-        attributes: Sequence[str],
-        *,
-        global_backbone: str = "resnet50",
-        global_size: int = 224,
-        global_attention_dim: int = 512,
-        channel_reduction: int = 2,
-        embedding_dim: int = 1024,
-        roi_threshold: float = 0.1,
-        **kwargs: Any,
-    ) -> None:
-        """Create the model; see the class for the arguments."""
-        super().__init__(attributes, global_size=global_size, **kwargs)
-        self._settings = {
-            "global_backbone": global_backbone,
-            "global_attention_dim": global_attention_dim,
-            "channel_reduction": channel_reduction,
-            "embedding_dim": embedding_dim,
-            "roi_threshold": roi_threshold,
-        }
-        self.roi_threshold = roi_threshold
-        self.branch = build_asen(
-            backbone=global_backbone,
-            attributes=self.attribute_count,
-            attention_dim=global_attention_dim,
-            channel_reduction=channel_reduction,
-            embedding_dim=embedding_dim,
+    @dataclass(frozen=True)
+    class Settings(SingleBranch.Settings):
+        """What the network is built from."""
+
+        global_attention_dim: int = 512  # `d` of the spatial attention
+        channel_reduction: int = 2  # `W1` of the channel attention maps to channels / this
+        embedding_dim: int = 1024  # `D`, units of the embedding
+        roi_threshold: float = 0.1  # of the boxes around where the maps attend; nothing is cut
+
+    def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
+        super().__init__(attributes, **arguments)
+        settings = self.settings
+
+        # === Layers ===
+        image, features = image_features(settings.global_backbone, prefix="global_")
+        spatial = ProductSpatialAttention(
+            settings.global_attention_dim, name="global_spatial_attention"
+        )
+        channel = AttributeChannelAttention(
+            features.shape[-1],  # r is as long as the features: 1024 + 1024 -> 512 -> 1024
+            settings.channel_reduction,
+            attribute_bias=False,
+            name="global_channel_attention",
+        )
+        project = keras.layers.Dense(settings.embedding_dim, name="global_embedding")
+        unit_length = keras.layers.UnitNormalization(name="global_unit_length")
+
+        # === Functional model ===
+        attribute = keras.Input((None, self.attribute_count), name="attribute")
+        attended, attention = spatial([features, attribute])
+        embedding = unit_length(project(channel([attended, attribute])))
+        self.branch = keras.Model(
+            {"image": image, "attribute": attribute},
+            {"embedding": embedding, "attention": attention},
+            name="global_branch",
         )
         self.built = True
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
 class AsenV2(SingleBranch):
-    """The faster form of ASEN: attribute embeddings, scaled dot products, no linear layer.
+    r"""The faster form of ASEN: attribute embeddings, scaled dot products, no linear layer.
 
-    Its embedding has as many dimensions as the backbone has channels.
+    With the backbone's features :math:`x` and the learned attribute embedding :math:`e_a`:
 
-    Args:
-        attributes: names of the attributes, in index order.
-        global_backbone: the backbone.
-        global_size: px, side of the input.
-        attribute_dim: `E`, units of the attribute embedding.
-        global_attention_dim: `d` of the spatial attention.
-        channel_attribute_dim: units of `r` in the channel attention.
-        channel_reduction: reduction of the channel attention.
-        roi_threshold: of the regions that the attention would give; for comparison only.
-        **kwargs: passed to `keras.Model`.
+    .. math::
+        v = \mathrm{ASA}(x, e_a), \quad v' = \mathrm{ACA}(v, e_a), \quad
+        \mathrm{embedding} = v' / |v'|
+
+    ASA is `AttributeSpatialAttention` with batch normalisation of its keys, ACA
+    `AttributeChannelAttention`. The embedding has as many dimensions as the backbone has channels.
 
     References:
         Ma et al., AAAI 2020 (arXiv 2002.02814), second form of the release.
     """
 
-    def __init__(
-        self,
-        attributes: Sequence[str],
-        *,
-        global_backbone: str = "resnet50",
-        global_size: int = 224,
-        attribute_dim: int = 512,
-        global_attention_dim: int = 512,
-        channel_attribute_dim: int = 512,
-        channel_reduction: int = 2,
-        roi_threshold: float = 0.1,
-        **kwargs: Any,
-    ) -> None:
-        """Create the model; see the class for the arguments."""
-        super().__init__(attributes, global_size=global_size, **kwargs)
-        self._settings = {
-            "global_backbone": global_backbone,
-            "attribute_dim": attribute_dim,
-            "global_attention_dim": global_attention_dim,
-            "channel_attribute_dim": channel_attribute_dim,
-            "channel_reduction": channel_reduction,
-            "roi_threshold": roi_threshold,
-        }
-        self.roi_threshold = roi_threshold
-        self.attribute_table = keras.layers.Embedding(
-            self.attribute_count, attribute_dim, name="attribute_table"
+    @dataclass(frozen=True)
+    class Settings(SingleBranch.Settings):
+        """What the network is built from."""
+
+        attribute_dim: int = 512  # `E`, units of the attribute embedding
+        global_attention_dim: int = 512  # `d` of the spatial attention
+        channel_attribute_dim: int = 512  # units of `r` in the channel attention
+        channel_reduction: int = 2  # `W1` of the channel attention maps to channels / this
+        roi_threshold: float = 0.1  # of the boxes around where the maps attend; nothing is cut
+
+    def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
+        super().__init__(attributes, **arguments)
+        settings = self.settings
+
+        # === Layers ===
+        self.attribute_table = self.new_table("attribute_table", settings.attribute_dim)
+        image, features = image_features(settings.global_backbone, prefix="global_")
+        spatial = AttributeSpatialAttention(
+            settings.global_attention_dim, normalise=True, name="global_spatial_attention"
         )
-        with tf.name_scope(self.attribute_table.name):
-            self.attribute_table.build((None,))
-        self.branch = build_asen_v2(
-            backbone=global_backbone,
-            attribute_dim=attribute_dim,
-            attention_dim=global_attention_dim,
-            channel_attribute_dim=channel_attribute_dim,
-            channel_reduction=channel_reduction,
+        channel = AttributeChannelAttention(
+            settings.channel_attribute_dim,
+            settings.channel_reduction,
+            name="global_channel_attention",
+        )
+        unit_length = keras.layers.UnitNormalization(name="global_unit_length")
+
+        # === Functional model ===
+        attribute = keras.Input((None, settings.attribute_dim), name="attribute")
+        attended, attention = spatial([features, attribute])
+        embedding = unit_length(channel([attended, attribute]))
+        self.branch = keras.Model(
+            {"image": image, "attribute": attribute},
+            {"embedding": embedding, "attention": attention},
+            name="global_branch",
         )
         self.built = True
 

@@ -1,18 +1,22 @@
 """What every method offers: embeddings of images for attributes.
 
-(image, attribute) pairs: what a method is asked to embed.
+`SimilarityModel` is the base of all methods and `SingleBranch` of those with one branch. What a
+method is built from is written once, in its `Settings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from asen_tf.layers import global_view
+from asen_tf.backbones import build_backbone, normalisation_mode
+from asen_tf.layers import ImageNormalisation, global_view, region_boxes
 
 
 class PairInputs(NamedTuple):
@@ -23,7 +27,7 @@ class PairInputs(NamedTuple):
         source: `(B, S, S, 3)` uint8, the images at source size.
         rows: `(P,)` int32, the image of each pair, as a row of the batch.
         attributes: `(P,)` int32, the attribute of each pair.
-        boxes: `(P, 4)` int32, for models that are given their regions; of no meaning for others.
+        boxes: `(P, 4)` int32, for models that are given their regions; ignored by others.
     """
 
     view: tf.Tensor
@@ -38,88 +42,52 @@ class PairInputs(NamedTuple):
         return tf.stack([self.rows, self.attributes], axis=1)
 
 
-def check_pairs(images: np.ndarray, attributes: np.ndarray, names: Sequence[str]) -> None:
-    """Check the images and attributes of pairs.
-
-    Args:
-        images: to be `(B, S, S, 3)` uint8.
-        attributes: to be `(P,)` integers in `[0, A)`.
-        names: of the `A` attributes.
-
-    Raises:
-        ValueError: for images or attributes of another shape or range.
-    """
-    images, attributes = np.asarray(images), np.asarray(attributes)
-    if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
-        raise ValueError(
-            "images must be square RGB, shape (batch, side, side, 3); got shape "
-            f"{images.shape}; asen_tf.data.load_image makes such an array from a file"
-        )
-    if images.dtype != np.uint8:
-        raise ValueError(f"images must be 8-bit pixels, dtype uint8; got {images.dtype}")
-    if attributes.size and not 0 <= attributes.min() <= attributes.max() < len(names):
-        raise ValueError(
-            f"attributes must be indices in [0, {len(names)}), of "
-            f"{', '.join(names)}; got {attributes.min()}..{attributes.max()}"
-        )
-
-
-def check_no_boxes(needed: bool) -> None:
-    """Refuse to embed without boxes; raises ValueError where a model needs them."""
-    if needed:
-        raise ValueError(
-            "this model was trained with region='true' and embeds an image only together with the "
-            "boxes of its parts; got none; pass boxes, or take a model of another region"
-        )
-
-
-def attribute_index(names: Sequence[str], attribute: int | str) -> int:
-    """Return the index of an attribute given by name or index; ValueError for an unknown name."""
-    if not isinstance(attribute, str):
-        return int(attribute)
-    if attribute not in names:
-        raise ValueError(f"this model knows the attributes {', '.join(names)}; got {attribute!r}")
-    return names.index(attribute)
-
-
-def chosen_embedding(names: Sequence[str], name: str | None) -> str:
-    """Return an embedding's name, the last one for None; ValueError for one that is not there."""
-    if name is not None and name not in names:
-        raise ValueError(f"embedding must be one of {', '.join(names)}; got {name!r}")
-    return names[-1] if name is None else name
-
-
 class SimilarityModel(keras.Model):
     """Base of the methods: `embed` and `embed_all` on top of one hook, `pair_outputs`.
 
-    A subclass implements `call` (what training needs) and `pair_outputs` (what embedding needs),
-    and names its embeddings in `embedding_names`, the best one last.
+    A subclass extends `Settings`; creates all its variables in its constructor, so that weights
+    load into a model that has never seen an image; implements `call` (what training needs) and
+    `pair_outputs` (what embedding needs); and names its embeddings in `embedding_names`, the best
+    one last.
 
     Attributes:
+        attribute_names: names of the attributes, in index order.
+        settings: the model's `Settings`.
         joint: whether all branches run; False during a first stage that trains one branch alone.
 
     Args:
         attributes: names of the attributes, in index order; they travel in the saved model.
-        global_size: side of the global input in pixels.
-        source_size: side of the source images that it was trained on, in pixels: with the
-            attributes' names, all that is needed to prepare an image.
-        **kwargs: passed to `keras.Model`.
+        **arguments: fields of `Settings`, by name; the others are passed to `keras.Model`.
 
     Raises:
         ValueError: if there is no attribute, or a name occurs twice.
+        TypeError: for an unknown name.
     """
 
-    def __init__(
-        self, attributes: Sequence[str], *, global_size: int, source_size: int = 640, **kwargs: Any
-    ) -> None:
-        """Create the model; see the class for the arguments."""
-        super().__init__(**kwargs)
+    @dataclass(frozen=True)
+    class Settings:
+        """What a model is built from: plain values, with the published ones as defaults.
+
+        These fields are the only list of a method's settings: its constructor takes them by name,
+        `get_config` returns them, so that saved files hold them, and `build_model` fills them from
+        a configuration's settings of the same names.
+        """
+
+        global_size: int = 224  # px, side of the global input
+        source_size: int = 640  # px, side of the source images that it was trained on
+        global_backbone: str = "resnet50"  # a name that `build_backbone` knows
+
+    settings: Settings
+
+    def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
+        names = {field.name for field in dataclasses.fields(self.Settings)} & set(arguments)
+        settings = {name: arguments.pop(name) for name in names}
+        super().__init__(**arguments)
         if not attributes or len(set(attributes)) != len(attributes):
             raise ValueError(f"attributes must be distinct names, at least one; got {attributes!r}")
+        self.settings = self.Settings(**settings)
         # A plain list would be wrapped by Keras' tracking; the config wants JSON's types.
         self.attribute_names = tuple(attributes)
-        self.global_size = global_size
-        self.source_size = source_size
         self.joint = True
 
     @property
@@ -130,12 +98,27 @@ class SimilarityModel(keras.Model):
     @joint.setter
     def joint(self, joint: bool) -> None:
         self._joint = joint
-        # What runs is decided while tracing, so the trace must not outlive the decision.
+        # What runs is decided while tracing, so a trace must not outlive the decision.
         # One signature for all sizes: a result never depends on the shapes that were seen before.
         pairs = tf.TensorSpec((None,), tf.int32)
         images = tf.TensorSpec((None, None, None, 3), tf.uint8)
         boxes = tf.TensorSpec((None, 4), tf.int32)
         self._pairs = tf.function(self._run_pairs, input_signature=(images, pairs, pairs, boxes))
+
+    @property
+    def attribute_count(self) -> int:
+        """`A`, the number of attributes."""
+        return len(self.attribute_names)
+
+    @property
+    def global_size(self) -> int:
+        """Side of the global input in pixels."""
+        return self.settings.global_size
+
+    @property
+    def source_size(self) -> int:
+        """Side of the source images in pixels."""
+        return self.settings.source_size
 
     @property
     def embedding_names(self) -> tuple[str, ...]:
@@ -149,7 +132,7 @@ class SimilarityModel(keras.Model):
 
     @property
     def global_layers(self) -> list[keras.layers.Layer]:
-        """The layers that see the whole image, and what they share with others."""
+        """The layers that see the whole image, and those that they share with a second branch."""
         raise NotImplementedError
 
     @property
@@ -167,7 +150,7 @@ class SimilarityModel(keras.Model):
 
         Returns:
             `(P, ...)` float32 tensors: one `(P, D)` embedding per name in `embedding_names`, and
-            what the method can show of itself (`attention`, `boxes`).
+            what the method can show of its workings (`attention`, `boxes`).
         """
         raise NotImplementedError
 
@@ -185,7 +168,7 @@ class SimilarityModel(keras.Model):
             rows: `(P,)` integers in `[0, B)`.
             attributes: `(P,)` integers in `[0, A)`.
             boxes: `(P, 4)` integers: top, left, bottom, right in pixels of the global input; only
-                for models that `needs_boxes`.
+                for models whose `needs_boxes` is true.
 
         Returns:
             The arrays of `pair_outputs`.
@@ -193,9 +176,14 @@ class SimilarityModel(keras.Model):
         Raises:
             ValueError: for images or attributes of another shape or range.
         """
-        check_pairs(images, attributes, self.attribute_names)
+        _check_pairs(images, attributes, self.attribute_names)
         if boxes is None:
-            check_no_boxes(self.needs_boxes)
+            if self.needs_boxes:
+                raise ValueError(
+                    "this model was trained with region='true' and embeds an image only together "
+                    "with the boxes of its parts; got none; pass boxes, or take a model of "
+                    "another region"
+                )
             boxes = np.zeros((len(rows), 4))
         outputs = self._pairs(images, np.int32(rows), np.int32(attributes), np.int32(boxes))
         return {name: value.numpy() for name, value in outputs.items()}
@@ -246,21 +234,135 @@ class SimilarityModel(keras.Model):
         chosen = outputs[chosen_embedding(self.embedding_names, embedding)]
         return chosen.reshape(len(images), count, chosen.shape[-1])
 
-    @property
-    def attribute_count(self) -> int:
-        """`A`, the number of attributes."""
-        return len(self.attribute_names)
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {
-            "attributes": list(self.attribute_names),
-            "global_size": self.global_size,
-            "source_size": self.source_size,
-        }
+        return {"attributes": list(self.attribute_names), **dataclasses.asdict(self.settings)}
+
+    def new_table(self, name: str, units: int) -> keras.layers.Embedding:
+        """Return a new table of attribute embeddings, with its `(A, units)` weights created."""
+        table = keras.layers.Embedding(self.attribute_count, units, name=name)
+        with tf.name_scope(name):  # unique names, for training.optimizers
+            table.build((None,))
+        return table
 
     def _run_pairs(
         self, images: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor, boxes: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         view = global_view(images, self.global_size)
         return self.pair_outputs(PairInputs(view, images, rows, attributes, boxes))
+
+
+class SingleBranch(SimilarityModel):
+    """Base of the methods of one branch, which sees the whole image; its embedding is "global".
+
+    A subclass builds `branch`, a functional model. Its inputs: `image`, `(B, H, W, 3)` in 0..255
+    (any size), and, if the network is told the attribute, `attribute`, `(B, A, E)`: `A` attributes
+    share one pass of the backbone. Its outputs: `embedding`, `(B, A, D)` (or `(B, 1, D)`, the same
+    for all attributes), and, if it has maps, `attention`, `(B, A, h, w)`.
+
+    Call arguments:
+        inputs: dictionary of `view` `(B, g, g, 3)` uint8 and `attribute` `(B,)` int32.
+
+    Returns:
+        Dictionary of `global`, `(B, D)`.
+    """
+
+    branch: keras.Model
+
+    def attribute_vectors(self) -> tf.Tensor:
+        """Return what the branch is told about each attribute, `(A, E)`: its one-hot vector."""
+        return tf.eye(self.attribute_count, dtype=self.compute_dtype)
+
+    def call(
+        self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Embed a training batch."""
+        attribute = inputs["attribute"]
+        if "attribute" in self.branch.input:
+            vectors = tf.gather(self.attribute_vectors(), attribute)[:, None]
+            asked = {"image": inputs["view"], "attribute": vectors}
+            return {"global": self.branch(asked, training=training)["embedding"][:, 0]}
+        every = self.branch({"image": inputs["view"]}, training=training)["embedding"]
+        return {"global": self._chosen(every, tf.range(tf.shape(attribute)[0]), attribute)}
+
+    def pair_outputs(self, pairs: PairInputs) -> dict[str, tf.Tensor]:
+        """Embed (image, attribute) pairs; with attention, `attention` and `boxes` come along."""
+        asked = {"image": pairs.view}
+        if "attribute" in self.branch.input:
+            vectors = self.attribute_vectors()[None]
+            asked["attribute"] = tf.repeat(vectors, tf.shape(pairs.view)[0], axis=0)
+        whole = self.branch(asked, training=False)
+        embedding = self._chosen(whole["embedding"], pairs.rows, pairs.attributes)
+        outputs = {"global": tf.cast(embedding, tf.float32)}
+        if "attention" in whole:
+            outputs["attention"] = tf.gather_nd(whole["attention"], pairs.places)
+            outputs["boxes"] = region_boxes(
+                outputs["attention"],
+                map_size=self.global_size,
+                threshold=self.settings.roi_threshold,
+            )
+        return outputs
+
+    @property
+    def global_layers(self) -> list[keras.layers.Layer]:
+        """The branch."""
+        return [self.branch]
+
+    @property
+    def backbones(self) -> list[tuple[str, keras.Model]]:
+        """Name and model of the backbone."""
+        return [(self.settings.global_backbone, self.branch.get_layer("global_backbone"))]
+
+    def _chosen(self, every: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor) -> tf.Tensor:
+        """Take each pair's embedding out of `(B, A, D)`, or of `(B, 1, D)` for all attributes."""
+        column = attributes if every.shape[1] != 1 else tf.zeros_like(attributes)
+        return tf.gather_nd(every, tf.stack([rows, column], axis=1))
+
+
+def image_features(backbone: str, *, prefix: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the symbolic start of every branch: the image input, and a backbone's features of it.
+
+    Args:
+        backbone: a name that `asen_tf.backbones.build_backbone` knows.
+        prefix: goes before the layers' names.
+
+    Returns:
+        `image`, `(B, H, W, 3)` in 0..255 of any size, and the features `(B, h, w, C)`.
+    """
+    network = build_backbone(backbone, prefix=prefix)
+    normalisation = ImageNormalisation(normalisation_mode(backbone), name=f"{prefix}normalisation")
+    image = keras.Input((None, None, 3), name="image")
+    return image, network(normalisation(image))
+
+
+def _check_pairs(images: np.ndarray, attributes: np.ndarray, names: Sequence[str]) -> None:
+    """Raise ValueError unless images are `(B, S, S, 3)` uint8 and attributes in `[0, A)`."""
+    images, attributes = np.asarray(images), np.asarray(attributes)
+    if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+        raise ValueError(
+            "images must be square RGB, shape (batch, side, side, 3); got shape "
+            f"{images.shape}; asen_tf.data.load_image makes such an array from a file"
+        )
+    if images.dtype != np.uint8:
+        raise ValueError(f"images must be 8-bit pixels, dtype uint8; got {images.dtype}")
+    if attributes.size and not 0 <= attributes.min() <= attributes.max() < len(names):
+        raise ValueError(
+            f"attributes must be indices in [0, {len(names)}), of "
+            f"{', '.join(names)}; got {attributes.min()}..{attributes.max()}"
+        )
+
+
+def attribute_index(names: Sequence[str], attribute: int | str) -> int:
+    """Return the index of an attribute, given by name or index; ValueError for unknown names."""
+    if not isinstance(attribute, str):
+        return int(attribute)
+    if attribute not in names:
+        raise ValueError(f"this model knows the attributes {', '.join(names)}; got {attribute!r}")
+    return names.index(attribute)
+
+
+def chosen_embedding(names: Sequence[str], name: str | None) -> str:
+    """Return an embedding's name, the last one for None; ValueError for unknown names."""
+    if name is not None and name not in names:
+        raise ValueError(f"embedding must be one of {', '.join(names)}; got {name!r}")
+    return names[-1] if name is None else name

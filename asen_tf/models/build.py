@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +28,7 @@ METHODS: dict[str, type[SimilarityModel]] = {
 def build_model(config: ExperimentConfig, attributes: Sequence[str]) -> SimilarityModel:
     """Build the method that a configuration names, with fresh weights.
 
-    A constructor's arguments that are also settings take the settings' values.
+    The model's `Settings` take the values of the configuration's settings of the same names.
 
     Args:
         config: the settings.
@@ -39,9 +38,8 @@ def build_model(config: ExperimentConfig, attributes: Sequence[str]) -> Similari
         The model, with all its variables created.
     """
     method = METHODS[config.method]
-    settings = {field.name for field in dataclasses.fields(config)}
-    wanted = settings & {*inspect.signature(method).parameters, "source_size"}
-    return method(attributes, **{name: getattr(config, name) for name in sorted(wanted)})
+    names = [field.name for field in dataclasses.fields(method.Settings)]
+    return method(attributes, **{name: getattr(config, name) for name in names})
 
 
 def load_starting_weights(
@@ -57,7 +55,7 @@ def load_starting_weights(
         pretrained: backbone weights of the pretraining step.
 
     Raises:
-        asen_tf.backbones.BackboneError: if the weights cannot be had, or do not fit.
+        asen_tf.backbones.BackboneError: if the weights are not there, or do not fit.
     """
     if config.starting_weights == "random":
         return
@@ -69,7 +67,7 @@ def load_starting_weights(
 
 
 def _imagenet(name: str, folder: Path) -> Path | str:
-    """Return torchvision's file for its ResNets, "imagenet" for what Keras can fetch itself."""
+    """Return torchvision's file for its ResNets, "imagenet" for what Keras can download."""
     if name.startswith("keras:") or name not in _TORCHVISION:
         return "imagenet"
     found = sorted(folder.glob(f"{name}-*.pth"))

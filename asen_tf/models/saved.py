@@ -12,27 +12,28 @@ import keras
 from asen_tf.models.base import SimilarityModel
 from asen_tf.models.build import METHODS
 
-# What `save` writes. Keras would also read other members, of which some may hold pickles.
+# What `save` writes. Keras would also read other members, some of which may hold pickles.
 _MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
-_LONGEST = 2**20  # bytes of config.json; ours have some hundred
+_LONGEST = 2**20  # bytes of config.json; ours have a few hundred
 
 
 class ModelFileError(ValueError):
-    """A file holds no model of this package."""
+    """A file does not hold a model of this package."""
 
 
 def load_saved(path: Path | str) -> SimilarityModel:
     """Load a model that `save` wrote, and nothing else: no code from the file is run.
 
-    Keras looks up the class that the file names, and imports the module that it names, whichever
-    that is; and it reads older formats in which layers may hold code. So what the file asks for is
-    looked at before Keras sees it: one of this package's methods, with plain values as settings.
+    Keras imports whatever module the file names and looks up the class there; it also reads older
+    formats, in which layers may hold code. So the file is checked before Keras sees it: it must ask
+    for one of this package's methods, with plain values as settings.
 
     Args:
         path: a `.keras` file.
 
     Raises:
-        ModelFileError: there is no such file, or it holds anything but a method of this package.
+        ModelFileError: there is no such file, or it holds something else than a method of this
+            package.
     """
     path = Path(path)
     if not path.is_file():
@@ -64,8 +65,8 @@ def _check(path: Path, config: Any) -> None:
     }
     asked = config if isinstance(config, dict) else {}
     name, kind, module = (asked.get(x) for x in ("registered_name", "class_name", "module"))
-    # Keras finds a registered class by its name and does not import the module, which may have
-    # been another one when the file was saved; it must be one of this package all the same.
+    # Keras finds a registered class by its name and does not import the module, which may have had
+    # another name when the file was saved; it must be one of this package all the same.
     ours = isinstance(module, str) and module.split(".")[0] == "asen_tf"
     if not isinstance(name, str) or known.get(name) != kind or not ours:
         raise ModelFileError(

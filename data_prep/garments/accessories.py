@@ -1,4 +1,4 @@
-"""Bags, cloths and scarves worn where they hide nothing: the look-alikes of what hides parts."""
+"""Bags, cloths and scarves worn where they hide nothing: decoys for the ones that hide parts."""
 
 from __future__ import annotations
 

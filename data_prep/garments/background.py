@@ -86,7 +86,7 @@ def _rack(canvas: skia.Canvas, draw: random.Random, scene: Scene, size: int) -> 
 
 
 def draw_background(canvas: skia.Canvas, scene: Scene, horizon: float, size: int) -> None:
-    """Draw wall and floor; ``horizon`` is the y of the line between them, all in pixels."""
+    """Draw wall and floor; `horizon` is the y of the line between them, all in pixels."""
     draw = random.Random(scene.seed + 1)
     canvas.clear(shade(scene.wall, 0.7 if scene.background in ("brick", "planks") else 1.0))
     if scene.background == "gradient":

@@ -109,7 +109,7 @@ def _noise(deviation: int, side: int) -> np.ndarray:
 
 
 def _blurred(rows: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur (h, 3 w) int16 by a three-tap kernel of about the standard deviation ``sigma`` px."""
+    """Blur (h, 3 w) int16 by a three-tap kernel of about the standard deviation `sigma` px."""
     side = np.int16(round(128 * sigma * sigma / 2.0))  # fixed point: 128 is one
     for near, step in ((rows, 1), (rows.T, 3)):
         out = near * (128 - 2 * side)

@@ -32,7 +32,7 @@ class Brush:
         self.canvas.drawPath(path, paint)
 
     def soft(self, path: skia.Path, colour: int, width: float, blur: float) -> None:
-        """Stroke a path softly: ``blur`` is the standard deviation in u."""
+        """Stroke a path softly: `blur` is the standard deviation in u."""
         style = skia.Paint.kStroke_Style
         paint = skia.Paint(Color=colour, AntiAlias=True, Style=style, StrokeWidth=width)
         paint.setMaskFilter(skia.MaskFilter.MakeBlur(skia.kNormal_BlurStyle, blur))
@@ -88,7 +88,7 @@ def edge_colour(fabric: Fabric, strength: float = 0.85) -> int:
 def fold_lines(
     random_: random.Random, left: float, right: float, top: float, bottom: float, count: int
 ) -> skia.Path:
-    """Return ``count`` wavy lines that run down a piece of cloth, spreading to its sides."""
+    """Return `count` wavy lines that run down a piece of cloth, spreading to its sides."""
     path = skia.Path()
     for k in range(count):
         t = (k + random_.uniform(0.2, 0.8)) / count
@@ -104,7 +104,7 @@ def fold_lines(
 
 
 def creases(random_: random.Random, line: list[Point], width: float, count: int) -> skia.Path:
-    """Return short slanting creases across a tube along the polyline ``line``."""
+    """Return short slanting creases across a tube along the polyline `line`."""
     path = skia.Path()
     for _ in range(count):
         k = random_.randrange(1, len(line) - 1)

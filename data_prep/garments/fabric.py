@@ -21,7 +21,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Fabric:
-    """One cloth; ``scale`` is the tile's side in u, ``angle`` in degrees, ``fold`` its depth."""
+    """One cloth; `scale` is the tile's side in u, `angle` in degrees, `fold` its depth."""
 
     pattern: str
     colour: Colour
@@ -80,7 +80,7 @@ def random_fabric(rng: np.random.Generator, avoid: tuple[Colour, ...] = ()) -> F
 
 @functools.lru_cache(maxsize=512)
 def shade(colour: Colour, factor: float, alpha: float = 1.0) -> int:
-    """Return ``colour`` darker (factor < 1) or lighter (factor > 1) as a skia colour."""
+    """Return `colour` darker (factor < 1) or lighter (factor > 1) as a skia colour."""
     if factor <= 1.0:
         r, g, b = (int(c * factor) for c in colour)
     else:

@@ -1,28 +1,22 @@
-"""One image of the data set as a file, with a note of its labels until the set is complete."""
+"""One image of the dataset as a file, with a note of its labels until the set is complete."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 
 from PIL import Image
 
+from asen_tf.files import replacing, write_text
 from data_prep.garments.render import Box, Rendering, render
 
 Made = tuple[int, dict[str, int], dict[str, Box]]
 
 
 def image_path(number: int) -> str:
-    """Return the path of image ``number`` inside the folder of the data set."""
+    """Return the path of image `number` inside the folder of the dataset."""
     return f"images/{number // 1000:03d}/{number:06d}.jpg"
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 def _encode(rendering: Rendering) -> bytes:
@@ -34,7 +28,7 @@ def _encode(rendering: Rendering) -> bytes:
 def make_image(task: tuple[str, int, int, int]) -> Made:
     """Render one image unless it is finished; return its number, labels and boxes.
 
-    ``task`` is (folder of the data set, seed, number, size). The note is written after the image:
+    `task` is (folder of the dataset, seed, number, size). The note is written after the image:
     an image without a note is rendered again, to the same bytes.
     """
     root, seed, number, size = task
@@ -44,6 +38,7 @@ def make_image(task: tuple[str, int, int, int]) -> Made:
         known = json.loads(note.read_text())
         return number, known["labels"], known["boxes"]
     rendering = render(seed, number, size)
-    _write(path, _encode(rendering))
-    _write(note, json.dumps({"labels": rendering.labels, "boxes": rendering.boxes}).encode())
+    with replacing(path) as temporary:
+        temporary.write_bytes(_encode(rendering))
+    write_text(note, json.dumps({"labels": rendering.labels, "boxes": rendering.boxes}))
     return number, rendering.labels, rendering.boxes

@@ -74,6 +74,6 @@ def _collarless(brush: Brush, scene: Scene, fabric: Fabric, low: float) -> list[
 def draw_lapel(
     brush: Brush, scene: Scene, fabric: Fabric, value: int, low: float
 ) -> list[skia.Path]:
-    """Draw the lapel of value 1 to 4 on a coat that opens down to ``low``; return its paths."""
+    """Draw the lapel of value 1 to 4 on a coat that opens down to `low`; return its paths."""
     kind = {NOTCHED: _notched, COLLARLESS: _collarless, SHAWL: _shawl, PLUS_SHAWL: _plus}[value]
     return kind(brush, scene, fabric if value == COLLARLESS else scene.trim or fabric, low)

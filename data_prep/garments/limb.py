@@ -16,12 +16,12 @@ from data_prep.garments.pen import Point
 
 
 def linspace(start: float, stop: float, count: int) -> list[float]:
-    """Return ``count`` evenly spaced numbers from ``start`` to ``stop``."""
+    """Return `count` evenly spaced numbers from `start` to `stop`."""
     return [start + (stop - start) * k / (count - 1) for k in range(count)]
 
 
 def interpolate(at: float, xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Return the piecewise linear function through (xs, ys) at ``at``, constant outside."""
+    """Return the piecewise linear function through (xs, ys) at `at`, constant outside."""
     if at <= xs[0]:
         return ys[0]
     if at >= xs[-1]:
@@ -37,7 +37,7 @@ def lengths(line: Sequence[Point]) -> list[float]:
 
 
 def resample(line: Sequence[Point], start: float, stop: float, count: int = 12) -> list[Point]:
-    """Return ``count`` points of a polyline between two arc lengths (u).
+    """Return `count` points of a polyline between two arc lengths (u).
 
     Arc lengths past the end continue straight on.
     """
@@ -52,7 +52,7 @@ def resample(line: Sequence[Point], start: float, stop: float, count: int = 12) 
 
 
 def rounded(corners: Sequence[Point], *, bend: float = 0.25, count: int = 6) -> list[Point]:
-    """Return the polyline through ``corners`` with its inner corners rounded off."""
+    """Return the polyline through `corners` with its inner corners rounded off."""
     points = [corners[0]]
     for before, at, after in zip(corners[:-2], corners[1:-1], corners[2:], strict=True):
         ax, ay = at[0] + (before[0] - at[0]) * bend, at[1] + (before[1] - at[1]) * bend
@@ -64,7 +64,7 @@ def rounded(corners: Sequence[Point], *, bend: float = 0.25, count: int = 6) -> 
 
 
 def tube(line: Sequence[Point], widths: Sequence[float], *, round_start: bool = False) -> skia.Path:
-    """Return the outline of a limb: ``widths`` are the half-widths at the points of ``line``."""
+    """Return the outline of a limb: `widths` are the half-widths at the points of `line`."""
     left, right, last = [], [], len(line) - 1
     for k, ((x, y), width) in enumerate(zip(line, widths, strict=True)):
         a, b = line[max(k - 1, 0)], line[min(k + 1, last)]

@@ -19,7 +19,7 @@ def _band(brush: Brush, scene: Scene, fabric: Fabric, width: float) -> None:
 
 
 def draw_skirt(brush: Brush, scene: Scene, fabric: Fabric, hem: float) -> skia.Path:
-    """Draw a skirt from the waist to ``hem`` (y, u) and return its outline."""
+    """Draw a skirt from the waist to `hem` (y, u) and return its outline."""
     hip = 0.8 + 0.25 * scene.ease
     wide = hip + scene.flare * (hem - 2.4) + 0.03
     drop = brush.random.uniform(0.02, 0.07)
@@ -46,7 +46,7 @@ def draw_skirt(brush: Brush, scene: Scene, fabric: Fabric, hem: float) -> skia.P
 
 
 def draw_trousers(brush: Brush, scene: Scene, fabric: Fabric, hem: float) -> skia.Path:
-    """Draw trousers from the waist to ``hem`` (y, u) and return their outline."""
+    """Draw trousers from the waist to `hem` (y, u) and return their outline."""
     hip, crotch = 0.8 + 0.3 * scene.leg_ease, 2.98
     whole = skia.Path()
     for side in (-1, 1):

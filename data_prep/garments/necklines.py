@@ -18,9 +18,9 @@ DEEP_V, V, SQUARE, SWEETHEART = 2, 4, 5, 8
 
 @dataclass(frozen=True)
 class Neckline:
-    """The edge from the middle (``start``) to the shoulder, or to the armpit when ``low``.
+    """The edge from the middle (`start`) to the shoulder, or to the armpit when `low`.
 
-    ``straps`` are the x of thin straps; ``covered`` is the side of a one-shoulder garment, whose
+    `straps` are the x of thin straps; `covered` is the side of a one-shoulder garment, whose
     edge runs from the bare armpit to the covered shoulder.
     """
 

@@ -14,7 +14,7 @@ TURTLE, RUFFLE, LOW_TURTLE, DRAPED = 1, 2, 3, 4
 
 
 def _roll(brush: Brush, scene: Scene, fabric: Fabric, top: float, flare: float) -> skia.Path:
-    """Draw a tube around the neck from ``top`` down to the base of the neck."""
+    """Draw a tube around the neck from `top` down to the base of the neck."""
     half = [
         (0.16, top + 0.06, 0.235, top),
         (0.28 + flare, (top + 0.05) * 0.6, 0.28, -0.03),
@@ -51,7 +51,7 @@ def _low_turtle(brush: Brush, scene: Scene, fabric: Fabric) -> list[skia.Path]:
 def _frill(
     brush: Brush, scene: Scene, fabric: Fabric, y: float, wide: float, tall: float
 ) -> skia.Path:
-    """Draw one row of ruffles: gathered along its lower edge at ``y``, waving along its upper."""
+    """Draw one row of ruffles: gathered along its lower edge at `y`, waving along its upper."""
     waves, path = brush.random.choice((5, 6, 7)), skia.Path()
     foot = wide * 0.62
     path.moveTo(*scene.warp(-foot, y))

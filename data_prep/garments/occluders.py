@@ -89,7 +89,7 @@ def draw_behind(brush: Brush, scene: Scene) -> None:
 
 
 def draw_occluders(brush: Brush, outfit: Outfit, scene: Scene) -> None:
-    """Draw what hides parts of the outfit, and its look-alikes that hide none."""
+    """Draw what hides parts of the outfit, and the decoys that hide nothing."""
     ways = outfit.hidden
     neck_shown = any(outfit.labels.get(attribute, 0) > 0 for attribute in NECK_ATTRIBUTES)
     body = outfit.support != "hanger"

@@ -20,7 +20,7 @@ from data_prep.garments.values import (
     Interval,
 )
 
-# A "detail" shows the neck alone, a "bust" the garment from the chest up, a "top" from the hips
+# A "detail" shows only the neck, a "bust" the garment from the chest up, a "top" from the hips
 # up: what lies outside the frame is not named.
 KINDS = {
     "detail": 0.18,
@@ -42,11 +42,11 @@ MIN_VISIBLE = 0.45  # u of a lower garment that must show below a coat for its l
 
 @dataclass(frozen=True)
 class Outfit:
-    """Values and drawn geometry of one image; lengths in u (see ``values``).
+    """Values and drawn geometry of one image; lengths in u (see `values`).
 
-    ``labels`` maps attribute to value index. ``hidden`` maps an attribute with value 0 to the way
+    `labels` maps attribute to value index. `hidden` maps an attribute with value 0 to the way
     it is hidden: "frame" or "object" for hems, "cape", "panels" or "frame" for sleeves, "scarf",
-    "hair" or "frame" for neck parts. ``neck`` is (attribute, value) of the drawn construction;
+    "hair" or "frame" for neck parts. `neck` is (attribute, value) of the drawn construction;
     value 0 draws a plain garment under what hides it. A hem or sleeve of 0.0 means there is none.
     """
 
@@ -63,7 +63,7 @@ class Outfit:
 
 
 def pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
-    """Return a key of ``weights`` with probability proportional to its weight."""
+    """Return a key of `weights` with probability proportional to its weight."""
     at = rng.random() * sum(weights.values())
     for name, weight in weights.items():
         at -= weight
@@ -101,8 +101,8 @@ def _sleeve_value(rng: np.random.Generator, kind: str, neck: tuple[str, int]) ->
 def _lower_weights(kind: str, below: str) -> np.ndarray:
     """Return the chances of skirt or trouser lengths; a coat shows some lengths more than others.
 
-    Trousers alone are drawn more often in the lengths that show less often below a coat, so that
-    over all images the labels are near uniform.
+    Without a coat, trousers are drawn more often in the lengths that show less often below one, so
+    over all images the labels are nearly uniform.
     """
     weights = np.array([1.4, 1.3, 0.95, 0.8, 0.65, 0.9] if below == "trousers" else [1.0] * 6)
     if kind == "coat":
@@ -123,7 +123,7 @@ def _neck(rng: np.random.Generator, kind: str) -> tuple[str, int]:
 
 
 def sample_outfit(rng: np.random.Generator) -> Outfit:
-    """Sample one outfit; every random number comes from ``rng``."""
+    """Sample one outfit; every random number comes from `rng`."""
     kind, support = pick(rng, KINDS), pick(rng, SUPPORTS)
     upper = kind not in ("skirt", "trousers")
     labels: dict[str, int] = {}

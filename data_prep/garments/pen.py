@@ -20,8 +20,8 @@ Segment = tuple[float, ...]
 class Warp:
     """Body shape and stance: moves a point of the standard body to the body that is drawn.
 
-    ``width`` scales x, ``legs`` scales y below the waist, ``turn`` widens one side and narrows the
-    other (a slight turn of the body), ``sway`` bends the axis, ``lean`` shears it.
+    `width` scales x, `legs` scales y below the waist, `turn` widens one side and narrows the
+    other (a slight turn of the body), `sway` bends the axis, `lean` shears it.
     """
 
     width: float = 1.0
@@ -49,7 +49,7 @@ def _extend(path: skia.Path, points: list[Point]) -> None:
 def outline(
     warp: Warp, start: Point, segments: Sequence[Segment], *, close: bool = True
 ) -> skia.Path:
-    """Return the path that starts at ``start`` and follows ``segments``."""
+    """Return the path that starts at `start` and follows `segments`."""
     path = skia.Path()
     path.moveTo(*warp(*start))
     for segment in segments:
@@ -62,7 +62,7 @@ def outline(
 def mirrored(
     warp: Warp, start: Point, segments: Sequence[Segment], *, close: bool = True
 ) -> skia.Path:
-    """Return the symmetric outline whose right half runs from ``start`` along ``segments``."""
+    """Return the symmetric outline whose right half runs from `start` along `segments`."""
     path = outline(warp, start, segments, close=False)
     ends = [start] + [_pairs(segment)[-1] for segment in segments]
     if ends[-1][0] != 0.0:
@@ -76,7 +76,7 @@ def mirrored(
 
 
 def flipped(segments: Sequence[Segment], side: int = -1) -> list[Segment]:
-    """Return the segments mirrored in the body's axis when ``side`` is -1, as they are when 1."""
+    """Return the segments mirrored in the body's axis when `side` is -1, as they are when 1."""
     return [tuple(side * c if i % 2 == 0 else c for i, c in enumerate(s)) for s in segments]
 
 

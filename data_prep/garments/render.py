@@ -32,20 +32,20 @@ class Rendering:
 
 
 def streams(seed: int, index: int) -> tuple[np.random.Generator, ...]:
-    """Return the independent random streams of image ``index``: outfit, scene, recording."""
+    """Return the independent random streams of image `index`: outfit, scene, recording."""
     sequences = np.random.SeedSequence(seed, spawn_key=(index,)).spawn(3)
     return tuple(np.random.default_rng(sequence) for sequence in sequences)
 
 
 def sample(seed: int, index: int) -> tuple[Outfit, Scene]:
-    """Sample image ``index`` without drawing it."""
+    """Sample image `index` without drawing it."""
     outfit_rng, scene_rng, _ = streams(seed, index)
     outfit = sample_outfit(outfit_rng)
     return outfit, sample_scene(scene_rng, outfit)
 
 
 def _box(matrix: skia.Matrix, paths: list[skia.Path], pad: float, limit: Box) -> Box | None:
-    """Return the bounds of paths in pixels, clipped to ``limit``; None when nothing is left."""
+    """Return the bounds of paths in pixels, clipped to `limit`; None when nothing is left."""
     whole = skia.Rect.MakeEmpty()
     for path in paths:
         shape = skia.Path()
@@ -118,7 +118,7 @@ def draw_clothes(brush: Brush, outfit: Outfit, scene: Scene) -> dict[str, list[s
 
 
 def render(seed: int, index: int, size: int = 320) -> Rendering:
-    """Render image ``index`` of the data set with ``seed`` at ``size`` pixels a side."""
+    """Render image `index` of the dataset with `seed` at `size` pixels a side."""
     outfit_rng, scene_rng, recording = streams(seed, index)
     outfit = sample_outfit(outfit_rng)
     scene = sample_scene(scene_rng, outfit)

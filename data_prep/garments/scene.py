@@ -114,7 +114,7 @@ def _camera(rng: np.random.Generator) -> Camera:
 
 
 def sample_scene(rng: np.random.Generator, outfit: Outfit) -> Scene:
-    """Sample the scene of an outfit; of the outfit it reads only ``support`` and ``hidden``."""
+    """Sample the scene of an outfit; of the outfit it reads only `support` and `hidden`."""
     person = outfit.support == "person"
     skin = SKINS[int(rng.integers(len(SKINS)))] if person else DUMMIES[int(rng.integers(4))]
     limp = outfit.support in ("form", "hanger")

@@ -74,7 +74,7 @@ def draw_belt(brush: Brush, scene: Scene, fabric: Fabric) -> None:
 def draw_coat(
     brush: Brush, scene: Scene, fabric: Fabric, *, opening: float, hem: float, sleeved: bool
 ) -> skia.Path:
-    """Draw a coat whose fronts meet at ``opening`` (y, u), and return its outline."""
+    """Draw a coat whose fronts meet at `opening` (y, u), and return its outline."""
     wide = HIP_WIDTH + 0.05 + scene.ease + (scene.flare * 0.7) * max(hem - 2.4, 0.0)
     gap = scene.front_gap * min(1.0, (hem - opening) / 2.0)
     half = [

@@ -16,7 +16,15 @@ import pytest
 from PIL import Image
 
 from asen_apps import evidence
-from asen_apps.evidence import Catalogue, EvidenceError, Examination, Sheet, check, examine, make
+from asen_apps.evidence import (
+    CatalogueFiles,
+    EvidenceError,
+    Examination,
+    Sheet,
+    check,
+    examine,
+    make,
+)
 from asen_apps.evidence.pictures import photograph
 from asen_apps.search import AttributeIndex
 from asen_tf.data.images import load_image
@@ -39,7 +47,7 @@ def embedder(folder: Path) -> Embedder:
 
 @pytest.fixture(scope="module")
 def found(embedder: Embedder, folder: Path) -> Examination:
-    catalogue = Catalogue.of_folder(folder / "catalogue")
+    catalogue = CatalogueFiles.from_folder(folder / "catalogue")
     return examine(embedder, catalogue, folder / "design.png", WEIGHTS, top=2)
 
 
@@ -85,7 +93,7 @@ def test_what_cannot_be_made_is_refused(asked: dict, message: str) -> None:
 def test_a_saved_index_fits_a_relative_catalogue(
     inside: None, embedder: Embedder, found: Examination, tmp_path: Path
 ) -> None:
-    catalogue = Catalogue.of_folder("catalogue")
+    catalogue = CatalogueFiles.from_folder("catalogue")
     AttributeIndex.build(embedder, catalogue.paths).save(tmp_path / "index")
     index = AttributeIndex.load(tmp_path / "index", embedder)
     again = examine(embedder, catalogue, "design.png", WEIGHTS, top=2, index=index)
@@ -93,7 +101,7 @@ def test_a_saved_index_fits_a_relative_catalogue(
         assert [item.similarities for item in view.found] == [
             item.similarities for item in other.found
         ]
-    others = Catalogue.of_files("catalogue", catalogue.names[::-1])
+    others = CatalogueFiles.from_files("catalogue", catalogue.names[::-1])
     with pytest.raises(EvidenceError, match="the catalogue's files, in their order"):
         examine(embedder, others, "design.png", WEIGHTS, index=index)
 
@@ -105,7 +113,7 @@ def test_another_question_never_has_the_name_of_a_sheet(
     embedder: Embedder, found: Examination, sheet: Sheet, folder: Path
 ) -> None:
     design, catalogue = folder / "design.png", found.catalogue
-    fewer = Catalogue.of_files(catalogue.root, catalogue.names[1:])
+    fewer = CatalogueFiles.from_files(catalogue.root, catalogue.names[1:])
     asked = [
         examine(embedder, catalogue, design, WEIGHTS, top=2),  # the same once more
         examine(embedder, catalogue, design, ["neckline", "buttons"], top=2),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hostile_catalogue import NAMES
 
-from asen_apps.evidence import TOGETHER, Catalogue, EvidenceError, Examination, examine
+from asen_apps.evidence import TOGETHER, CatalogueFiles, EvidenceError, Examination, examine
 from asen_apps.search import AttributeIndex
 from asen_tf.embedder import Embedder
 from asen_tf.models import build_model
@@ -33,12 +33,12 @@ def embedder(folder: Path) -> Embedder:
 
 
 @pytest.fixture(scope="module")
-def catalogue(folder: Path) -> Catalogue:
-    return Catalogue.of_folder(folder / "catalogue")
+def catalogue(folder: Path) -> CatalogueFiles:
+    return CatalogueFiles.from_folder(folder / "catalogue")
 
 
 @pytest.fixture(scope="module")
-def found(embedder: Embedder, catalogue: Catalogue, folder: Path) -> Examination:
+def found(embedder: Embedder, catalogue: CatalogueFiles, folder: Path) -> Examination:
     return examine(embedder, catalogue, folder / "design.png", WEIGHTS, top=4)
 
 
@@ -53,7 +53,7 @@ def cosines(embedder: Embedder, one: Path, other: Path) -> dict[str, float]:
 # === The catalogue ===
 
 
-def test_a_catalogue_is_all_images_of_a_folder_by_name(catalogue: Catalogue) -> None:
+def test_a_catalogue_is_all_images_of_a_folder_by_name(catalogue: CatalogueFiles) -> None:
     assert catalogue.names == tuple(sorted([*NAMES, "copy of d.png"]))
     assert catalogue.repeated == 1
     assert set(catalogue.left_out) == {"broken.jpg", "link.png"}
@@ -61,7 +61,7 @@ def test_a_catalogue_is_all_images_of_a_folder_by_name(catalogue: Catalogue) -> 
     assert "leads out of the catalogue's folder" in catalogue.left_out["link.png"]
 
 
-def test_the_fingerprint_is_what_the_page_says_a_shell_gives(catalogue: Catalogue) -> None:
+def test_the_fingerprint_is_what_the_page_says_a_shell_gives(catalogue: CatalogueFiles) -> None:
     command = 'sha256sum "$@" | cut -c 1-64 | sort | sha256sum'
     names = [str(path) for path in catalogue.paths]
     done = subprocess.run(["sh", "-c", command, "sh", *names], capture_output=True, text=True)
@@ -73,24 +73,26 @@ def test_the_fingerprint_is_what_the_page_says_a_shell_gives(catalogue: Catalogu
 def test_the_fingerprint_knows_contents_not_names(folder: Path, tmp_path: Path) -> None:
     for name, other in (("a.png", "z.png"), ("b.png", "y.png")):
         shutil.copy(folder / "catalogue" / name, tmp_path / other)
-    moved = Catalogue.of_folder(tmp_path).fingerprint
-    assert moved == Catalogue.of_files(folder / "catalogue", ["a.png", "b.png"]).fingerprint
-    assert moved != Catalogue.of_files(folder / "catalogue", ["a.png", "d.png"]).fingerprint
+    moved = CatalogueFiles.from_folder(tmp_path).fingerprint
+    assert moved == CatalogueFiles.from_files(folder / "catalogue", ["a.png", "b.png"]).fingerprint
+    assert moved != CatalogueFiles.from_files(folder / "catalogue", ["a.png", "d.png"]).fingerprint
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError, match="must be a folder of images; got .*nowhere"):
-        Catalogue.of_folder(tmp_path / "nowhere")
+        CatalogueFiles.from_folder(tmp_path / "nowhere")
     (tmp_path / "notes.jpg").write_text("no image")
-    with pytest.raises(EvidenceError, match="got 1 files .* none that can be used; not a readable"):
-        Catalogue.of_folder(tmp_path)
+    with pytest.raises(
+        EvidenceError, match="of 1 files .* none can be used; notes.jpg: not a readable"
+    ):
+        CatalogueFiles.from_folder(tmp_path)
 
 
 # === Finding and counting ===
 
 
 def test_ranks_and_similarities_are_those_of_a_naive_loop(
-    embedder: Embedder, catalogue: Catalogue, found: Examination, folder: Path
+    embedder: Embedder, catalogue: CatalogueFiles, found: Examination, folder: Path
 ) -> None:
     every = {
         name: cosines(embedder, folder / "design.png", path)
@@ -107,7 +109,7 @@ def test_ranks_and_similarities_are_those_of_a_naive_loop(
 
 
 def test_counts_are_those_of_a_naive_loop(
-    embedder: Embedder, catalogue: Catalogue, found: Examination
+    embedder: Embedder, catalogue: CatalogueFiles, found: Examination
 ) -> None:
     assert found.compared == len(catalogue) == 8 and found.settings["pairs"] == 28
     table = {
@@ -175,14 +177,14 @@ def test_the_design_in_the_catalogue_is_left_out_or_marked(embedder, catalogue) 
 def test_a_catalogue_of_one_image_says_nothing(embedder, catalogue) -> None:
     root, design = catalogue.root, catalogue.root / "a.png"
     with pytest.raises(EvidenceError, match="must hold 2 images or more, .* got 1"):
-        examine(embedder, Catalogue.of_files(root, ["b.png"]), design, ["sleeve"])
-    two = Catalogue.of_files(root, ["a.png", "b.png"])
+        examine(embedder, CatalogueFiles.from_files(root, ["b.png"]), design, ["sleeve"])
+    two = CatalogueFiles.from_files(root, ["a.png", "b.png"])
     with pytest.raises(EvidenceError, match="besides the design's own file, .* got 1"):
         examine(embedder, two, design, ["sleeve"])
     assert examine(embedder, two, design, ["sleeve"], leave_out_same=False).compared == 2
 
 
-def test_wrong_wishes_are_refused(embedder, catalogue, folder: Path) -> None:
+def test_invalid_arguments_are_refused(embedder, catalogue, folder: Path) -> None:
     with pytest.raises(EvidenceError, match="did you mean 'sleeve'"):
         examine(embedder, catalogue, folder / "design.png", ["sleeves"])
     with pytest.raises(EvidenceError, match="top, .* must be 1 or more; got 0"):

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks/08_design_evidence.ipynb"
 SETTINGS = {"preset": "smoke", "method": "csn", "starting_weights": "random"}
 TRAIN = (
-    "import sys; from asen_tf import experiment, presets; "
+    "import sys; from asen_study import experiment; from asen_tf import presets; "
     "config = presets.smoke().override(method='csn', starting_weights='random'); "
     "experiment.run(config, data_dir=sys.argv[1], results_dir=sys.argv[2], study='smoke')"
 )

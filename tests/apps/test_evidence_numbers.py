@@ -7,15 +7,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from asen_apps.evidence import EvidenceError, tail
-from asen_apps.evidence.examining import (
+from asen_apps.evidence import EvidenceError, check, empirical_p
+from asen_apps.evidence.examination import (
     nearest_similarities,
     pair_similarities,
     random_pairs,
-    weighted,
+    similarities,
 )
-from asen_apps.evidence.records import similarities
-from asen_apps.evidence.statements import probability, smallest
+from asen_apps.evidence.page import probability
 
 KNOWN = ("neckline", "sleeve", "buttons")
 
@@ -25,42 +24,42 @@ def unit_vectors(count: int, dimension: int = 8, seed: int = 0) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-# === Tail probabilities ===
+# === Empirical tail probabilities ===
 
 
 def test_two_of_ninety_nine_is_three_hundredths() -> None:
     reference = np.concatenate([np.full(97, 0.1), [0.8, 0.9]])
-    assert tail(0.8, reference).at_least == 2  # an equal one counts
-    assert tail(0.8, reference).probability == 0.03
+    assert empirical_p(0.8, reference).at_least == 2  # an equal one counts
+    assert empirical_p(0.8, reference).value == 0.03
 
 
 @pytest.mark.parametrize("observed", [-1.0, -0.2, 0.0, 0.37, 0.5, 1.0])
-def test_tail_is_what_a_naive_loop_counts(observed: float) -> None:
+def test_an_empirical_p_is_what_a_naive_loop_counts(observed: float) -> None:
     reference = np.random.default_rng(1).uniform(-1, 1, 500).round(2)
     count = 0
     for value in reference:
         if value >= observed:
             count += 1
-    found = tail(observed, reference)
+    found = empirical_p(observed, reference)
     assert (found.at_least, found.of) == (count, 500)
-    assert found.probability == (1 + count) / 501
+    assert found.value == (1 + count) / 501
 
 
 def test_what_no_reference_reaches_is_never_impossible() -> None:
-    assert tail(0.9, np.zeros(999)).probability == 1 / 1000
+    assert empirical_p(0.9, np.zeros(999)).value == 1 / 1000
 
 
 def test_what_every_reference_reaches_is_certain() -> None:
-    assert tail(-1.0, np.zeros(10)).probability == 1.0
+    assert empirical_p(-1.0, np.zeros(10)).value == 1.0
 
 
 @pytest.mark.parametrize(
     ("observed", "reference"),
     [(0.5, []), (0.5, [[0.1]]), (float("nan"), [0.1]), (0.5, [float("nan")])],
 )
-def test_a_tail_of_nothing_is_refused(observed: float, reference: list) -> None:
-    with pytest.raises(EvidenceError, match="tail probability needs|must be finite"):
-        tail(observed, reference)
+def test_an_empirical_p_of_nothing_is_refused(observed: float, reference: list) -> None:
+    with pytest.raises(EvidenceError, match="empirical p needs finite similarities"):
+        empirical_p(observed, reference)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +70,8 @@ def test_probabilities_are_written_out(value: float, text: str) -> None:
     assert probability(value) == text
 
 
-def test_the_smallest_tail_of_ten_thousand_pairs() -> None:
-    assert smallest(10_000) == "0.00010"
+def test_the_smallest_of_ten_thousand_pairs() -> None:
+    assert probability(empirical_p(0.9, np.zeros(10_000)).value) == "0.00010"
 
 
 # === Random pairs ===
@@ -155,19 +154,20 @@ def test_equal_vectors_are_equally_similar_to_the_last_digit() -> None:
 
 
 def test_weights_are_equal_unless_given_and_add_up_to_one() -> None:
-    assert weighted(["sleeve", "buttons"], KNOWN) == {"sleeve": 0.5, "buttons": 0.5}
-    assert weighted(["sleeve", "buttons"], KNOWN, [3, 1]) == {"sleeve": 0.75, "buttons": 0.25}
-    assert weighted({"sleeve": 0.3, "neckline": 0.9}, KNOWN) == pytest.approx(
+    assert check(KNOWN, ["sleeve", "buttons"]) == {"sleeve": 0.5, "buttons": 0.5}
+    by_name = check(KNOWN, ["sleeve", "buttons"], weights=[3, 1])
+    assert by_name == {"sleeve": 0.75, "buttons": 0.25}
+    assert check(KNOWN, {"sleeve": 0.3, "neckline": 0.9}) == pytest.approx(
         {"sleeve": 0.25, "neckline": 0.75}
     )
-    assert weighted("sleeve", KNOWN) == {"sleeve": 1.0}
+    assert check(KNOWN, "sleeve") == {"sleeve": 1.0}
 
 
 @pytest.mark.parametrize(
     ("attributes", "weights", "message"),
     [
         (["sleve"], None, "does not know the attribute 'sleve'; did you mean 'sleeve'"),
-        (["xyz"], None, "it knows neckline, sleeve, buttons"),
+        (["xyz"], None, "there are neckline, sleeve, buttons"),
         ([], None, "name at least one attribute, of neckline, sleeve, buttons"),
         (["sleeve", "sleeve"], None, "got 'sleeve' twice"),
         (["sleeve", "buttons"], [1.0], "one weight above 0 for each of sleeve, buttons"),
@@ -176,6 +176,6 @@ def test_weights_are_equal_unless_given_and_add_up_to_one() -> None:
         (["sleeve"], ["much"], "got \\['much'\\]"),
     ],
 )
-def test_wishes_that_cannot_be_met_are_refused(attributes, weights, message: str) -> None:
+def test_invalid_arguments_are_refused(attributes, weights, message: str) -> None:
     with pytest.raises(EvidenceError, match=message):
-        weighted(attributes, KNOWN, weights)
+        check(KNOWN, attributes, weights=weights)

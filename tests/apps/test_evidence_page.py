@@ -18,7 +18,7 @@ from hostile_catalogue import ONERROR, SCRIPT
 from PIL import Image
 
 from asen_apps import evidence
-from asen_apps.evidence import Catalogue, EvidenceError, Sheet, examine, make
+from asen_apps.evidence import CatalogueFiles, EvidenceError, Sheet, examine, make
 from asen_tf.embedder import Embedder
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
@@ -33,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @cache
-def loaded(folder: Path) -> tuple[Embedder, Catalogue]:
-    return Embedder.load(folder / "model.keras"), Catalogue.of_folder(folder / "catalogue")
+def loaded(folder: Path) -> tuple[Embedder, CatalogueFiles]:
+    return Embedder.load(folder / "model.keras"), CatalogueFiles.from_folder(folder / "catalogue")
 
 
 def sheet_of(folder: Path, **options) -> Sheet:
@@ -83,7 +83,7 @@ def test_every_picture_can_be_decoded_and_says_what_it_shows(page: BeautifulSoup
     texts = [picture["alt"] for picture in pictures]
     assert min(map(len, texts)) > 15
     assert any(text.startswith("The design, neckline: attention map, strongest") for text in texts)
-    assert f"Catalogue item {SCRIPT}, buttons: the region that the map marks, from near" in texts
+    assert f"Catalogue item {SCRIPT}, buttons: the region that the map marks, close up" in texts
 
 
 def test_hostile_file_names_are_text(page: BeautifulSoup) -> None:
@@ -116,7 +116,7 @@ def test_it_says_where_everything_comes_from(
         assert hashlib.sha256(path.read_bytes()).hexdigest() in text
     assert sheet.examination.catalogue.fingerprint in text
     assert sheet.software["code_fingerprint"] in text and "01 March 2026, 09:30 UTC" in text
-    assert "Nothing beside the model's file says how it was trained." in text
+    assert "There is no record beside the model's file of how it was trained." in text
     assert "could not be compared: 2. broken.jpg: not a" in text and ", 1 repeat the" in text
 
 
@@ -147,7 +147,7 @@ def test_a_model_without_attention_says_so_and_leaves_the_columns_out(folder: Pa
     page = BeautifulSoup(evidence.as_html(sheet), "html.parser")
     text = page.get_text(" ", strip=True)
     assert "This model has no attention: maps and regions are left out." in text
-    assert "This model knows nothing of attributes" in text
+    assert "This model ignores attributes" in text
     assert {row.get_text(strip=True) for row in page.select(".pictures thead")} == {"photograph"}
     assert [len(card.find_all("img")) for card in page.select(".card")] == [2] * 6
     assert "yellow frame" not in text
@@ -180,18 +180,20 @@ def test_a_name_that_is_no_plain_file_is_refused(sheet: Sheet, tmp_path: Path, n
     assert not list(tmp_path.iterdir())
 
 
-def test_a_part_is_what_the_page_holds(sheet: Sheet, page: BeautifulSoup) -> None:
-    part = BeautifulSoup(evidence.part(sheet, "found").data, "html.parser")
-    assert [card.get_text() for card in part.select(".card")] == [
-        card.get_text() for card in page.select(".card")
-    ]
-    with pytest.raises(EvidenceError, match="summary, reading, .*; got 'all'"):
-        evidence.part(sheet, "all")
+def test_a_notebook_shows_what_the_page_holds(sheet: Sheet, page: BeautifulSoup) -> None:
+    shown = BeautifulSoup(evidence.as_html(sheet, inline=True), "html.parser")
+    assert not shown.find_all(["html", "head", "body", "main", "meta", "title"])
+    assert "@page" not in shown.style.get_text()  # it would rule over all of the notebook
+    parts = [item.get_text() for item in shown.select_one(".inline").find_all(recursive=False)]
+    whole = [item.get_text() for item in page.main.find_all(recursive=False)]
+    numbers = page.find("dt", string="Numbers")  # the page alone names the file of its numbers
+    cut = f"{numbers.get_text()}{numbers.find_next('dd').get_text()}\n"
+    assert parts == [text.replace(cut, "") for text in whole]
 
 
 def test_a_file_that_changed_meanwhile_is_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "catalogue", tmp_path / "catalogue", symlinks=True)
-    embedder, catalogue = loaded(folder)[0], Catalogue.of_folder(tmp_path / "catalogue")
+    embedder, catalogue = loaded(folder)[0], CatalogueFiles.from_folder(tmp_path / "catalogue")
     found = examine(embedder, catalogue, folder / "design.png", ["buttons"], top=8)
     shutil.copy(folder / "design.png", tmp_path / "catalogue" / "b.png")
     with pytest.raises(EvidenceError, match=r"b\.png was changed since it was compared"):

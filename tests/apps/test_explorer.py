@@ -11,7 +11,7 @@ import pytest
 from explorer_study import make
 
 from asen_apps.explorer import Explorer, ExplorerError
-from asen_apps.explorer.answers import Answer
+from asen_apps.explorer.explorer import Answer
 from asen_apps.explorer.indexes import FOLDER
 from asen_tf import Embedder
 
@@ -81,10 +81,10 @@ def test_the_ranking_is_that_of_plain_dot_products(
     answer = explorer.search(
         method, explorer.test_image(query), WEIGHTS, labelled_only=labelled_only
     )
-    assert len(answer.found) > 2 and answer.searched == len(pool) - 1
-    assert [one.score for one in answer.found] == pytest.approx(scores[expected], abs=1e-5)
-    assert [one.image for one in answer.found] == expected
-    for one in answer.found:
+    assert len(answer.neighbours) > 2 and answer.searched == len(pool) - 1
+    assert [one.score for one in answer.neighbours] == pytest.approx(scores[expected], abs=1e-5)
+    assert [one.image for one in answer.neighbours] == expected
+    for one in answer.neighbours:
         parts = [one.parts[name] for name in WEIGHTS]
         assert parts == pytest.approx(cosines[one.image], abs=1e-5)
 
@@ -100,7 +100,7 @@ def test_right_and_wrong_are_those_of_the_split_files(
             {"sleeve_length": 1.0},
             labelled_only=query % 2 == 0,
         )
-        for one in answer.found:
+        for one in answer.neighbours:
             both = query in known and one.image in known
             right = bool(known[query] & known[one.image]) if both else None
             assert one.verdicts["sleeve_length"].right is right
@@ -108,8 +108,8 @@ def test_right_and_wrong_are_those_of_the_split_files(
     assert kinds == {True, False, None}
 
 
-def first_answer(explorer: Explorer, report=None) -> Answer:
-    return explorer.search(explorer.first, explorer.test_image(0), WEIGHTS, report=report)
+def first_answer(explorer: Explorer, on_progress=None) -> Answer:
+    return explorer.search(explorer.first, explorer.test_image(0), WEIGHTS, on_progress=on_progress)
 
 
 def test_an_index_is_made_once_and_kept_for_the_next_start(
@@ -122,16 +122,16 @@ def test_an_index_is_made_once_and_kept_for_the_next_start(
     assert reports[-1] == (24, 24)
     reports.clear()
     again = first_answer(Explorer(place, places[1]), lambda *numbers: reports.append(numbers))
-    assert not reports and again.found == first.found
+    assert not reports and again.neighbours == first.neighbours
     # A damaged one is made anew.
     for path in (place / FOLDER).rglob("*"):
         if path.is_file() and path.stat().st_size > 1000:
             path.write_bytes(path.read_bytes()[:-100])
     third = first_answer(Explorer(place, places[1]), lambda *numbers: reports.append(numbers))
-    assert reports and third.found == first.found
+    assert reports and third.neighbours == first.neighbours
 
 
-def test_an_uploaded_copy_of_a_test_image_finds_that_image_and_looks_alike(
+def test_an_uploaded_copy_of_a_test_image_finds_that_image_with_the_same_attention(
     explorer: Explorer, places: tuple[Path, Path]
 ) -> None:
     content = files(places[1])[3].read_bytes()
@@ -139,23 +139,26 @@ def test_an_uploaded_copy_of_a_test_image_finds_that_image_and_looks_alike(
     for method in explorer.methods:
         answer = explorer.search(method, uploaded, WEIGHTS, labelled_only=False)
         own = explorer.search(method, explorer.test_image(3), WEIGHTS, labelled_only=False)
-        assert answer.found[0].image == 3 and answer.found[0].score == pytest.approx(1, abs=1e-5)
-        assert all(verdict.right is None for verdict in answer.found[0].verdicts.values())
+        assert answer.neighbours[0].image == 3 and answer.neighbours[0].score == pytest.approx(
+            1, abs=1e-5
+        )
+        assert all(verdict.right is None for verdict in answer.neighbours[0].verdicts.values())
         assert np.array_equal(answer.pixels, own.pixels)
-        for look, other in zip(answer.looks, own.looks, strict=True):
-            assert look.region == other.region and look.value == ""
+        for one, other in zip(answer.attention, own.attention, strict=True):
+            assert one.region == other.region and one.value == ""
 
 
-def test_a_look_is_what_the_embedder_attends_to(
+def test_the_attention_is_that_of_the_embedder(
     explorer: Explorer, places: tuple[Path, Path]
 ) -> None:
-    look = explorer.search(explorer.first, explorer.test_image(2), {"neck_design": 1.0}).looks[0]
+    answer = explorer.search(explorer.first, explorer.test_image(2), {"neck_design": 1.0})
+    attention = answer.attention[0]
     model = Embedder.load(explorer.first.run.path / "model.keras")
     seen = model.attend(files(places[1])[2], "neck_design")
-    assert np.allclose(look.attention, seen.map, atol=1e-6)
-    assert np.allclose(np.array(look.region) * 96, seen.region)  # these images are square
+    assert np.allclose(attention.map, seen.map, atol=1e-6)
+    assert np.allclose(np.array(attention.region) * 96, seen.region)  # these images are square
     plain = explorer.search(explorer.methods[0], explorer.test_image(2), {"neck_design": 1.0})
-    assert plain.looks[0].attention is None and plain.looks[0].region is None
+    assert plain.attention[0].map is None and plain.attention[0].region is None
 
 
 def test_without_an_attribute_or_a_weight_there_is_a_sentence(explorer: Explorer) -> None:
@@ -167,7 +170,7 @@ def test_without_an_attribute_or_a_weight_there_is_a_sentence(explorer: Explorer
 def test_attributes_that_no_image_has_together_search_all_images(explorer: Explorer) -> None:
     weights = {"collar_design": 1.0, "neck_design": 1.0}  # a garment has a label for one of them
     answer = explorer.search(explorer.first, explorer.test_image(0), weights)
-    assert answer.searched == 23 and "all are searched" in answer.notes[0]
+    assert answer.searched == 23 and "all images are searched" in answer.notes[0]
 
 
 def test_a_second_search_takes_less_than_three_tenths_of_a_second(explorer: Explorer) -> None:

@@ -11,8 +11,8 @@ from bs4 import BeautifulSoup
 from explorer_study import make
 
 from asen_apps.explorer import App, Explorer, ExplorerError
-from asen_apps.explorer.app import PER_PAGE
-from asen_apps.explorer.catalogue import Catalogue
+from asen_apps.explorer.controls import PER_PAGE
+from asen_apps.explorer.gallery import Gallery
 from asen_apps.explorer.indexes import FOLDER, ReportingEmbedder
 from asen_tf import Embedder
 
@@ -53,22 +53,22 @@ def all_of(explorer: Explorer, query: int, reports: list | None = None):
         explorer.test_image(query),
         {"sleeve_length": 1.0},
         labelled_only=False,
-        report=None if reports is None else lambda *numbers: reports.append(numbers),
+        on_progress=None if reports is None else lambda *numbers: reports.append(numbers),
     )
 
 
 def test_an_unreadable_image_is_left_out_until_it_is_repaired(places: tuple[Path, Path]) -> None:
     full = all_of(Explorer(*places, count=COUNT), 2)
-    assert len(full.found) == full.searched == COUNT - 1 and full.notes == ()
+    assert len(full.neighbours) == full.searched == COUNT - 1 and full.notes == ()
     shutil.rmtree(places[0] / FOLDER)
     content, reports = damage(places[1], 7), []
-    expected = [one for one in full.found if one.image != 7]
+    expected = [one for one in full.neighbours if one.image != 7]
     for embedded in (True, False):  # the second start takes what the first has kept
         answer = all_of(Explorer(*places, count=COUNT), 2, reports)
         assert bool(reports) is embedded
-        assert [one.image for one in answer.found] == [one.image for one in expected]
+        assert [one.image for one in answer.neighbours] == [one.image for one in expected]
         scores = [one.score for one in expected]
-        assert [one.score for one in answer.found] == pytest.approx(scores, abs=1e-6)
+        assert [one.score for one in answer.neighbours] == pytest.approx(scores, abs=1e-6)
         assert answer.searched == COUNT - 2
         assert answer.notes == ("1 test image cannot be read and is left out (number 7).",)
         reports.clear()
@@ -76,7 +76,7 @@ def test_an_unreadable_image_is_left_out_until_it_is_repaired(places: tuple[Path
     for _ in range(2):
         answer = all_of(Explorer(*places, count=COUNT), 2, reports)
         assert not reports and answer.notes == ()
-        assert [one.image for one in answer.found] == [one.image for one in full.found]
+        assert [one.image for one in answer.neighbours] == [one.image for one in full.neighbours]
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["its query", "another"])
@@ -85,13 +85,13 @@ def test_a_page_with_an_unreadable_image_begins_with_a_result(
 ) -> None:
     explorer = Explorer(*places, count=4)
     chosen, query = explorer.first_question()
-    labelled = explorer.catalogue(explorer.first).labelled(chosen)
+    labelled = explorer.gallery.labelled(chosen)
     bad = next(image for image in labelled if (image == query.image) is first)
     damage(places[1], bad)
     app = App(Explorer(*places, count=4))
     app.update()
     assert app.answer is not None and app.answer.query.image != bad
-    assert bad not in [one.image for one in app.answer.found]
+    assert bad not in [one.image for one in app.answer.neighbours]
     assert f"cannot be read and is left out (number {bad})" in app._status.value
     assert f"Test image {bad} cannot be read" in app._thumbnails._where.value
 
@@ -107,7 +107,7 @@ def test_without_a_readable_image_a_sentence_says_so_until_there_is_one(
     for image in (3, 5, 6):
         file_of(places[1], image).write_bytes(contents[image])
     answer = all_of(explorer, 5)
-    assert {one.image for one in answer.found} == {3, 6}
+    assert {one.image for one in answer.neighbours} == {3, 6}
     assert answer.notes == (
         "13 test images cannot be read and are left out (numbers 0, 1, 2, 4, 7, ...).",
     )
@@ -131,19 +131,19 @@ def test_a_chunk_of_unreadable_images_alone_gives_nan_as_in_one_go(
 def test_a_link_out_of_the_data_folder_is_never_followed(
     places: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    explorer, catalogue = Explorer(*places), Catalogue(places[1], "Garments")
+    explorer, gallery = Explorer(*places), Gallery(places[1], "Garments")
     outside, inside = file_of(places[1], 4), file_of(places[1], 5)
     shutil.move(outside, tmp_path / "private.jpg")
     outside.symlink_to(tmp_path / "private.jpg")
     inside.unlink()
     inside.symlink_to(file_of(places[1], 6))
     # Of a page that was open before:
-    for read in (catalogue.path, catalogue.picture, lambda image: catalogue.pixels(image, 8)):
-        with pytest.raises(ExplorerError, match="The file of image 4 is not in the data folder"):
+    for read in (gallery.path, gallery.picture, lambda image: gallery.pixels(image, 8)):
+        with pytest.raises(ExplorerError, match="The file of image 4 is outside the data folder"):
             read(4)
-    assert explorer.picture(explorer.first, 4) == ""
-    assert catalogue.pixels(5, 8).tolist() == catalogue.pixels(6, 8).tolist()
-    with pytest.raises(ExplorerError, match="cannot be read any more.* through a symbolic link"):
+    assert explorer.picture(4) == ""
+    assert gallery.pixels(5, 8).tolist() == gallery.pixels(6, 8).tolist()
+    with pytest.raises(ExplorerError, match="can no longer be read.* through a symbolic link"):
         all_of(explorer, 6)
     # And of one that is opened now:
     with pytest.raises(ExplorerError, match="The data cannot be read.* through a symbolic link"):
@@ -165,10 +165,10 @@ def test_pages_are_turned_past_an_unreadable_image(places: tuple[Path, Path]) ->
 
     first = [str(image) for image in range(PER_PAGE)]
     second = [str(image).replace("10", "✗ 10") for image in range(PER_PAGE, COUNT)]
-    assert descriptions() == first and shown._back.disabled and not shown._on.disabled
+    assert descriptions() == first and shown._back.disabled and not shown._next.disabled
     for _ in range(2):  # the second click finds no page
-        shown._on.click()
-        assert descriptions() == second and shown._on.disabled and not shown._back.disabled
+        shown._next.click()
+        assert descriptions() == second and shown._next.disabled and not shown._back.disabled
         words = BeautifulSoup(shown._where.value, "html.parser").get_text(" ")
         assert "9 to 16 of 16" in words and "Test image 10 cannot be read" in words
         assert shown._style.value.count("background-image") == PER_PAGE - 1
@@ -176,6 +176,6 @@ def test_pages_are_turned_past_an_unreadable_image(places: tuple[Path, Path]) ->
     shown._buttons[3].click()
     app.wait()
     assert app.answer.query.image == 11  # and its answer has a card for the image all the same
-    assert "Test image 10 cannot be read any more" in app._result.value
+    assert "Test image 10 can no longer be read" in app._result.value
     shown._back.click()
     assert descriptions() == first and not any(one.disabled for one in shown._buttons)

@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from explorer_study import describe_run, make
 
 from asen_apps.explorer import App, Explorer
-from asen_apps.explorer.methods import methods_of, offered, sentence_on
+from asen_apps.explorer.methods import explain_left_out, methods_of, of_one_dataset
 from asen_study.matrix import settings
 from asen_tf.presets import smoke
 
@@ -40,7 +40,7 @@ def study(place: Path, *runs: tuple[str, str]) -> Path:
 def test_methods_of_one_dataset_are_offered(
     tmp_path: Path, runs: list[tuple[str, str]], shown: list[str], left_out: list[str]
 ) -> None:
-    found, others = offered(methods_of(study(tmp_path, *runs)))
+    found, others = of_one_dataset(methods_of(study(tmp_path, *runs)))
     assert [method.label for method in found] == shown
     assert [method.label for method in others] == left_out
     assert len({method.dataset for method in found}) == 1
@@ -48,8 +48,8 @@ def test_methods_of_one_dataset_are_offered(
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     methods = methods_of(study(tmp_path, ("csn", "Shop"), ("asen_pp", "Shop")))
-    assert sentence_on([]) == ""
-    assert "another dataset: CSN (Shop), ASEN++ (Shop)." in sentence_on(methods)
+    assert explain_left_out([]) == ""
+    assert "another dataset: CSN (Shop), ASEN++ (Shop)." in explain_left_out(methods)
 
 
 def html_of(widget: widgets.Widget) -> list[str]:
@@ -71,4 +71,4 @@ def test_a_page_of_two_datasets_offers_what_it_can_search(tmp_path: Path) -> Non
         app.wait()
         assert app.answer.method == method.label
     said = BeautifulSoup("".join(html_of(app.widget)), "html.parser").get_text(" ")
-    assert "Not offered here, as trained on another dataset: CSN (Shop)." in said
+    assert "Not offered, because trained on another dataset: CSN (Shop)." in said

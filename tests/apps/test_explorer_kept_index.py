@@ -11,9 +11,9 @@ from full_disk import full_disk
 from known_vectors import KnownEmbedder, paths, random_vectors
 
 from asen_apps.explorer import Explorer
-from asen_apps.explorer.answers import Answer
+from asen_apps.explorer.explorer import Answer
 from asen_apps.explorer.indexes import FOLDER, _save
-from asen_apps.search import AttributeIndex, RetrievalError
+from asen_apps.search import AttributeIndex, SearchIndexError
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def search(explorer: Explorer) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("size", "kind"), [(500, OSError), (20_000, RetrievalError)], ids=["items", "vectors"]
+    ("size", "kind"), [(500, OSError), (20_000, SearchIndexError)], ids=["items", "vectors"]
 )
 def test_a_full_disk_costs_the_next_start_time_and_nothing_else(
     tmp_path: Path, capfd, size: int, kind: type[Exception]
@@ -54,6 +54,6 @@ def test_a_foreign_file_among_the_index_is_left_alone(
     folder = explorer._indexes._folder(explorer.methods[0])
     folder.mkdir(parents=True)
     (folder / ".DS_Store").touch()
-    assert len(search(explorer).found) == 7
+    assert len(search(explorer).neighbours) == 7
     assert "holds other things (.DS_Store)" in capfd.readouterr().err
     assert [path.name for path in folder.iterdir()] == [".DS_Store"]

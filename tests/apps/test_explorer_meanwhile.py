@@ -56,7 +56,7 @@ def test_an_upload_during_a_search_outlives_the_next_change(
     busy.set()
     app.wait()
     assert app.answer.query.title == "your picture mine.jpg"
-    assert name in [look.attribute for look in app.answer.looks]
+    assert name in [one.attribute for one in app.answer.attention]
     assert "compared your picture mine.jpg" in texts(app)[1]
 
 

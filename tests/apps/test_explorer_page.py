@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import papermill
 import pytest
 from bs4 import BeautifulSoup
@@ -13,6 +14,7 @@ from explorer_study import make
 from widget_page import rows, texts, upload
 
 from asen_apps.explorer import App, Explorer
+from asen_apps.explorer.rendering import cut, describe
 from asen_study import report
 
 ROOT = Path(__file__).parents[2]
@@ -32,29 +34,38 @@ def app(places: tuple[Path, Path]) -> App:
 
 def test_the_page_begins_with_a_result(app: App) -> None:
     page, status = texts(app)
-    assert len(page.select(".ax-card")) == len(app.answer.found) > 0
+    assert len(page.select(".ax-card")) == len(app.answer.neighbours) > 0
     assert status.startswith(f"ASEN++ compared {app.answer.query.title} with ")
-    assert len(app.answer.looks) == 2
+    assert len(app.answer.attention) == 2
 
 
 def test_every_picture_has_words_and_every_verdict_a_mark(app: App) -> None:
     page, _ = texts(app)
     pictures = page.find_all("img")
-    assert len(pictures) == 1 + 2 * len(app.answer.looks) + len(app.answer.found)
+    assert len(pictures) == 1 + 2 * len(app.answer.attention) + len(app.answer.neighbours)
     assert all(picture["alt"].strip() for picture in pictures)
     assert all(picture["src"].startswith("data:image/jpeg;base64,") for picture in pictures)
     marks = {"ax-right": "✓", "ax-wrong": "✗", "": "–"}
     values = page.select(".ax-value")
-    assert len(values) == len(app.answer.found) * len(app.answer.looks)
+    assert len(values) == len(app.answer.neighbours) * len(app.answer.attention)
     for value in values:
         kind = (value["class"] + [""])[1]
         assert value.get_text().startswith(marks[kind])
 
 
+def test_a_region_is_cut_and_described() -> None:
+    image = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
+    assert np.array_equal(cut(image, (0.5, 0.0, 1.0, 0.5)), image[:5, 5:])
+    assert cut(image, (1.0, 1.0, 1.0, 1.0)).shape == (1, 1, 3)
+    assert describe((0, 0, 0.5, 0.5), np.array([[0, 0.1, 0.9], [0, 0, 0]])) == (
+        "brightest at the top right; the region covers 25% of the picture"
+    )
+
+
 def test_scores_of_the_page_are_those_of_the_answer(app: App) -> None:
     page, _ = texts(app)
     shown = [float(head.get_text().split()[-1]) for head in page.select(".ax-head")]
-    assert shown == [round(one.score, 3) for one in app.answer.found]
+    assert shown == [round(one.score, 3) for one in app.answer.neighbours]
 
 
 def test_controls_change_the_answer(app: App) -> None:
@@ -62,12 +73,12 @@ def test_controls_change_the_answer(app: App) -> None:
     for name, (other, _) in rows(app).items():
         other.value = name == "lapel_design"
     app.wait()
-    assert [look.attribute for look in app.answer.looks] == ["lapel_design"]
+    assert [one.attribute for one in app.answer.attention] == ["lapel_design"]
     assert not weight.disabled and rows(app)["neck_design"][1].disabled
     rows(app)["sleeve_length"][0].value = True
     weight.value = 0.5
     app.wait()
-    assert {look.attribute: look.weight for look in app.answer.looks} == pytest.approx(
+    assert {one.attribute: one.weight for one in app.answer.attention} == pytest.approx(
         {"sleeve_length": 2 / 3, "lapel_design": 1 / 3}
     )
     app._methods.value = app.explorer.methods[0]
@@ -105,7 +116,7 @@ def test_uploads_are_searched_or_refused_in_words(app: App, places: tuple[Path, 
     assert app._result.value == before and app.answer is not None
 
 
-def test_an_unexpected_error_is_a_sentence_without_its_story(
+def test_an_unexpected_error_is_a_sentence_without_its_traceback(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object, **options: object) -> None:
@@ -113,7 +124,7 @@ def test_an_unexpected_error_is_a_sentence_without_its_story(
 
     monkeypatch.setattr(app.explorer, "search", fail)
     app.update()
-    assert "something unexpected went wrong" in texts(app)[1]
+    assert "Something unexpected went wrong" in texts(app)[1]
     assert "secret" not in app._status.value and app.answer is None
 
 
@@ -138,7 +149,7 @@ def test_the_executed_notebook_shows_a_result_without_python(
 
 def test_the_terminal_is_spared_noise_and_nothing_else() -> None:
     lines = ["W0000 00:00 PredictCost() for the op", "[IPKernelApp] an error", "W0000 else"]
-    code = "import os; from asen_apps.explorer import quiet; quiet.hush(); "
+    code = "import os; from asen_apps.explorer import server; server.filter_log(); "
     code += f"os.write(2, {(chr(10).join(lines) + chr(10)).encode()!r}); import time; time.sleep(1)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.splitlines() == lines[1:]

@@ -46,7 +46,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]
 
 
 def test_the_command_says_what_it_shows_and_what_not(served: tuple[int, str]) -> None:
-    assert "The study 'mine' has ASEN++." in served[1]
+    assert "Methods in the study 'mine': ASEN++." in served[1]
     assert "another dataset: CSN (Shop)." in served[1]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asen_apps.rerank import (
-    Items,
+    LabelledImages,
     Shortlists,
     by_label,
     expected_at_random,
@@ -37,14 +37,16 @@ def lists(relevant, general, specific) -> Shortlists:
     )
 
 
-def random_items(rng: np.random.Generator, count: int, first: int = 0) -> Items:
+def random_items(rng: np.random.Generator, count: int, first: int = 0) -> LabelledImages:
     """Small integers make every dot product exact in any order of summation, and ties frequent."""
     general, specific = rng.integers(-2, 3, (2, count, 3)).astype(np.float32)
     holds = rng.random((count, 3)) < 0.5
-    return Items(np.arange(first, first + count), holds, general, specific)
+    return LabelledImages(np.arange(first, first + count), holds, general, specific)
 
 
-def naive(queries: Items, candidates: Items, top: int, weight: float) -> list[list[int]]:
+def naive(
+    queries: LabelledImages, candidates: LabelledImages, top: int, weight: float
+) -> list[list[int]]:
     """Each query's candidates, by Python's stable sort of the whole list and then of its head."""
     found = []
     for query in range(len(queries.images)):
@@ -128,9 +130,11 @@ def test_the_controls_are_mean_and_best_of_all_permutations(relevant: list, top:
 
 def test_shorter_lists_have_controls_of_their_own_length() -> None:
     # The query is image 1, a candidate too: its list holds images 0 and 2, and one is right.
-    queries = Items(np.array([1]), np.eye(2, dtype=bool)[[1]], np.ones((1, 1)), np.ones((1, 1)))
+    queries = LabelledImages(
+        np.array([1]), np.eye(2, dtype=bool)[[1]], np.ones((1, 1)), np.ones((1, 1))
+    )
     general = np.array([[0.8], [1.0], [0.4]])
-    candidates = Items(np.arange(3), np.eye(2, dtype=bool)[[0, 1, 1]], general, general)
+    candidates = LabelledImages(np.arange(3), np.eye(2, dtype=bool)[[0, 1, 1]], general, general)
     found = shortlist(queries, candidates, depth=3)
     assert found.places[0, :2].tolist() == [0, 2] and found.lengths.tolist() == [2]
     assert found.anywhere[0] == pytest.approx(0.6)
@@ -152,13 +156,15 @@ def test_bad_arguments_are_refused() -> None:
     found = lists([1], [0.5], [0.5])
     with pytest.raises(ValueError, match="between 0 and 1; got 1.5"):
         reorder(found, top=1, weight=1.5)
-    with pytest.raises(ValueError, match="top >= 1; got 0"):
+    with pytest.raises(ValueError, match="must be >= 1; got 0"):
         reorder(found, top=0, weight=1.0)
     with pytest.raises(ValueError, match="k must be 1 or more; got 0"):
         measure(found, np.zeros((1, 1), int), [0])
     deep = random_items(np.random.default_rng(0), 30)
     with pytest.raises(ValueError, match="distinct"):
-        Items(np.zeros(2, int), np.ones((2, 1), bool), np.ones((2, 1)), np.ones((2, 1)))
-    broken = Items(np.arange(30), deep.holds, np.full((30, 3), np.nan, np.float32), deep.specific)
+        LabelledImages(np.zeros(2, int), np.ones((2, 1), bool), np.ones((2, 1)), np.ones((2, 1)))
+    broken = LabelledImages(
+        np.arange(30), deep.holds, np.full((30, 3), np.nan, np.float32), deep.specific
+    )
     with pytest.raises(ValueError, match="finite"):
         shortlist(deep, broken, depth=5)

@@ -12,7 +12,7 @@ from matplotlib.colors import same_color
 from PIL import Image
 
 from asen_apps import rerank
-from asen_apps.rerank import Reranking, check, rerank_table, write
+from asen_apps.rerank import Reranking, check, result_table, write
 from asen_study.figures.style import COLOURS
 from asen_study.matrix import settings
 from asen_study.runs import Run
@@ -65,7 +65,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def reranking(place: Path, *, specific: str = "asen_v2") -> Reranking:
-    return Reranking.of(Run(place / "triplet"), Run(place / specific), place / "data", depth=20)
+    return Reranking.from_runs(
+        Run(place / "triplet"), Run(place / specific), place / "data", depth=20
+    )
 
 
 def test_files_and_runs_become_lists(place: Path) -> None:
@@ -75,19 +77,19 @@ def test_files_and_runs_become_lists(place: Path) -> None:
     assert lists.listed.tolist() == [[True] * 5 + [False]]
     assert lists.relevant.tolist() == [[False, True, False, True, True, False]]
     assert lists.general[0, :5] == pytest.approx(np.cos(np.radians([10, 20, 30, 40, 50])))
-    table = rerank_table({"neck": lists}, settings=[(4, 1.0)], ks=(2,)).iloc[0]
+    table = result_table({"neck": lists}, settings=[(4, 1.0)], ks=(2,)).iloc[0]
     assert (table["precision_before"], table["precision_after"]) == (50.0, 50.0)
     expected = (np.cos(np.radians([10, 20])) - np.cos(np.radians([30, 40]))).mean()
     assert table["loss"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_run_re_sorted_by_itself_stays_as_it_is(place: Path) -> None:
-    table = rerank_table(reranking(place, specific="triplet").lists, settings=[(6, 1.0)])
+    table = result_table(reranking(place, specific="triplet").lists, settings=[(6, 1.0)])
     assert not table[["gain", "loss"]].to_numpy().any() and (table["kept"] == 100).all()
 
 
 def test_what_cannot_be_measured_is_refused(place: Path) -> None:
-    with pytest.raises(ConfigError, match="must know no attribute.*got 'csn'"):
+    with pytest.raises(ConfigError, match="is told no attribute.*got 'csn'"):
         check(settings("csn", smoke()), place / "data")
     with pytest.raises(ConfigError, match=r"got \w{16} \(triplet\) and 0{16} \(csn\)"):
         reranking(place, specific="csn")
@@ -95,7 +97,7 @@ def test_what_cannot_be_measured_is_refused(place: Path) -> None:
 
 def test_the_table_is_written_with_its_origin_and_again_the_same(place: Path) -> None:
     found = reranking(place)
-    table = rerank_table(found.lists, settings=[(4, 0.5), (4, 1.0)])
+    table = result_table(found.lists, settings=[(4, 0.5), (4, 1.0)])
     first, second = write(table, found, place / "study")
     text = first.read_bytes()
     read = pd.read_csv(first)
@@ -113,13 +115,13 @@ def test_the_table_is_written_with_its_origin_and_again_the_same(place: Path) ->
 
 
 def test_strips_show_both_lists_with_right_and_wrong_frames(place: Path) -> None:
-    (example,) = rerank.reranking_examples(reranking(place), "neck", top=4, weight=1.0, shown=4)
+    (example,) = rerank.examples(reranking(place), "neck", top=4, weight=1.0, shown=4)
     assert (example.value, example.before.values) == ("Round", ("V", "Round, V", "V", "Round"))
     assert example.after.places == (4, 3, 1, 2)
     assert example.after.right == (True, False, False, True)
     # The images themselves tell by their red which they are.
     assert (example.after.images[:, 0, 0, 0] // 40).tolist() == [4, 3, 1, 2]
-    cells = np.array(rerank.reranking_strips([example], "neck").axes).reshape(2, 5)
+    cells = np.array(rerank.strips([example], "neck").axes).reshape(2, 5)
     assert cells[0, 0].get_title("center") == "query\nRound"
     assert "2 before, 2 after" in cells[1, 0].texts[0].get_text()
     titles = [axes.get_title("center").replace("\n", " ") for axes in cells[1, 1:]]
@@ -130,9 +132,9 @@ def test_strips_show_both_lists_with_right_and_wrong_frames(place: Path) -> None
 
 
 def test_more_columns_than_candidates_stay_empty(place: Path) -> None:
-    (example,) = rerank.reranking_examples(reranking(place), "neck", top=4, weight=1.0, shown=9)
+    (example,) = rerank.examples(reranking(place), "neck", top=4, weight=1.0, shown=9)
     assert len(example.before.values) == len(example.after.values) == 5
-    assert len(rerank.reranking_strips([example], "neck").axes) == 12
+    assert len(rerank.strips([example], "neck").axes) == 12
 
 
 def points(line) -> list[tuple[float, float]]:
@@ -141,18 +143,18 @@ def points(line) -> list[tuple[float, float]]:
 
 def test_plots_hold_the_numbers_of_the_table(place: Path) -> None:
     weights = [(4, weight) for weight in (0.0, 0.5, 1.0)]
-    table = rerank_table(reranking(place).lists, settings=[*weights, (2, 1.0)], ks=(1, 3))
-    panels = rerank.reranking_precision(table, top=4, weight=1.0).axes
+    table = result_table(reranking(place).lists, settings=[*weights, (2, 1.0)], ks=(1, 3))
+    panels = rerank.precision(table, top=4, weight=1.0).axes
     assert [axes.get_title("left") for axes in panels] == ["precision@1", "precision@3"]
     random, oracle, after, before = panels[0].lines
     drawn = [points(line)[0] for line in (before, after, random, oracle)]
     assert drawn == [(0.0, 0.0), (100.0, 0.0), (50.0, 0.0), (100.0, 0.0)]
-    gain, loss = rerank.reranking_changes(table, top=4, weight=1.0, k=1).axes
+    gain, loss = rerank.changes(table, top=4, weight=1.0, k=1).axes
     assert points(gain.lines[1])[0] == (100.0, 0.0)  # one query: an open dot without an interval
     assert not points(gain.lines[0])
     expected = np.cos(np.radians(10)) - np.cos(np.radians(40))
     assert points(loss.lines[1])[0][0] == pytest.approx(expected, abs=1e-6)
-    blend = rerank.reranking_blend(table, top=4).axes[0]
+    blend = rerank.blend(table, top=4).axes[0]
     assert [x for x, _ in points(blend.lines[0])] == [0.0, 0.5, 1.0]
-    depth = rerank.reranking_depth(table, weight=1.0).axes[0]
+    depth = rerank.depth(table, weight=1.0).axes[0]
     assert points(depth.lines[0]) == [(2.0, 0.0), (4.0, 100.0)]

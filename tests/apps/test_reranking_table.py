@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from asen_apps.rerank import (
-    Items,
+    LabelledImages,
     Shortlists,
     in_words,
     measure,
     precision_table,
     reorder,
-    rerank_table,
+    result_table,
     shortlist,
     similarity_table,
 )
@@ -31,21 +31,23 @@ def synthetic(seed: int = 0, count: int = 40, depth: int = 60) -> dict[str, Shor
             parts = (noise[1], specific)
             parts = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
             items.append(
-                Items(np.arange(first, first + number), np.eye(3, dtype=bool)[values], *parts)
+                LabelledImages(
+                    np.arange(first, first + number), np.eye(3, dtype=bool)[values], *parts
+                )
             )
         found[name] = shortlist(*items, depth=depth)
     return found
 
 
 def test_a_weight_of_zero_and_a_top_of_one_change_nothing() -> None:
-    table = rerank_table(synthetic(), settings=[(20, 0.0), (1, 1.0)], resamples=50)
+    table = result_table(synthetic(), settings=[(20, 0.0), (1, 1.0)], resamples=50)
     np.testing.assert_array_equal(table["precision_before"], table["precision_after"])
     assert not table[["gain", "gain_low", "gain_high", "loss", "loss_high"]].to_numpy().any()
     assert (table["kept"] == 100.0).all()
 
 
 def test_behind_the_top_nothing_changes_and_before_it_much() -> None:
-    table = rerank_table(synthetic(), settings=[(5, 1.0)], ks=(2, 5, 10), resamples=50)
+    table = result_table(synthetic(), settings=[(5, 1.0)], ks=(2, 5, 10), resamples=50)
     behind = table[table["k"] >= 5]
     for when in ("after", "random", "oracle"):
         np.testing.assert_array_equal(behind["precision_before"], behind[f"precision_{when}"])
@@ -54,7 +56,7 @@ def test_behind_the_top_nothing_changes_and_before_it_much() -> None:
 
 def test_the_table_is_mean_and_paired_interval_of_single_queries() -> None:
     found = synthetic()
-    table = rerank_table(found, settings=[(20, 1.0)], ks=(10,), resamples=4000).set_index(
+    table = result_table(found, settings=[(20, 1.0)], ks=(10,), resamples=4000).set_index(
         "attribute"
     )
     before, after = (
@@ -81,20 +83,20 @@ def test_the_table_is_mean_and_paired_interval_of_single_queries() -> None:
 def test_without_a_relevant_candidate_precision_is_zero_everywhere() -> None:
     holds = np.eye(2, dtype=bool)
     general = np.array([[0.9], [0.8], [0.1]])
-    query = Items(np.array([9]), holds[[0]], np.ones((1, 1)), np.ones((1, 1)))
-    others = Items(np.arange(3), holds[[1, 1, 1]], general, 1.0 - general)
+    query = LabelledImages(np.array([9]), holds[[0]], np.ones((1, 1)), np.ones((1, 1)))
+    others = LabelledImages(np.arange(3), holds[[1, 1, 1]], general, 1.0 - general)
     found = {"neck": shortlist(query, others, depth=3)}
-    table = rerank_table(found, settings=[(3, 1.0)])
+    table = result_table(found, settings=[(3, 1.0)])
     assert not table.filter(like="precision").to_numpy().any()
     assert table["gain_low"].isna().all()  # of one query nothing can be said
     assert table[table["k"] == 1]["loss"].tolist() == pytest.approx([0.8] * 3)
 
 
-def test_words_and_tables_say_what_is_certain() -> None:
-    table = rerank_table(synthetic(), settings=[(20, 1.0)], ks=(10,), resamples=50)
+def test_words_and_tables_say_what_is_significant() -> None:
+    table = result_table(synthetic(), settings=[(20, 1.0)], ks=(10,), resamples=50)
     lines = in_words(table, top=20, weight=1.0)
     assert lines[0].startswith("precision@10: ")
-    assert lines[2] == "  for certain better: neck, coat; worse: none"
+    assert lines[2] == "  significantly better: neck, coat; worse: none"
     asked = {"top": 20, "weight": 1.0, "k": 10}
     row = table.iloc[0]
     precision, similarity = precision_table(table, **asked), similarity_table(table, **asked)
@@ -108,7 +110,7 @@ def test_words_and_tables_say_what_is_certain() -> None:
 
 
 def test_what_rounds_to_zero_has_no_minus_sign() -> None:
-    table = rerank_table(synthetic(), settings=[(20, 0.0)], ks=(10,), resamples=50)
+    table = result_table(synthetic(), settings=[(20, 0.0)], ks=(10,), resamples=50)
     table[["gain", "gain_low"]] = -1e-9
     cells = precision_table(table, top=20, weight=0.0, k=10)["gain, points"]
     assert set(cells) == {"+0.0 (+0.0 to +0.0)"}
@@ -116,6 +118,6 @@ def test_what_rounds_to_zero_has_no_minus_sign() -> None:
 
 def test_lists_that_are_not_deep_enough_are_refused() -> None:
     with pytest.raises(ValueError, match="the first 20 candidates; those of neck hold 5 of 60"):
-        rerank_table(synthetic(depth=5), settings=[(5, 1.0)])
+        result_table(synthetic(depth=5), settings=[(5, 1.0)])
     with pytest.raises(ValueError, match="at least one attribute"):
-        rerank_table({}, settings=[(5, 1.0)])
+        result_table({}, settings=[(5, 1.0)])

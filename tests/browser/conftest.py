@@ -20,12 +20,12 @@ from data_prep.synthetic import make_dataset
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
-PATIENCE = 180  # seconds; other work on the machine included
+PATIENCE = 180  # seconds; the machine may be busy
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--screenshots", type=Path, help="folder for pictures of the page")
-    parser.addoption("--of", help="a finished study to show, instead of a smoke study: quick")
+    parser.addoption("--screenshots", type=Path, help="folder for screenshots of the page")
+    parser.addoption("--of", help="finished study to show instead of a smoke study, e.g. quick")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,7 +47,7 @@ class Served:
 
 @dataclass
 class Tab:
-    """A page in the browser, and what its console and network complained of."""
+    """A page in the browser, and the errors of its console and network."""
 
     page: object
     complaints: list[str] = field(default_factory=list)
@@ -98,7 +98,7 @@ def chromium() -> Iterator[object]:
     playwright = pytest.importorskip("playwright.sync_api")
     program = shutil.which("chromium")
     if program is None:
-        pytest.fail("there is no chromium; `make test-browser` installs it")
+        pytest.fail("chromium is not installed; `make test-browser` installs it")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(
             executable_path=program, args=[*ARGUMENTS, "--disable-background-networking"]
@@ -138,7 +138,7 @@ def keep_picture(request: pytest.FixtureRequest) -> object:
     folder = request.config.getoption("--screenshots")
 
     def keep(page: object, name: str, *, down_to: str | None = None) -> None:
-        """Picture what the window shows, or the page from its top down to an element."""
+        """Take a screenshot of the window, or of the page from its top down to an element."""
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)

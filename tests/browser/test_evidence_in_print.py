@@ -21,7 +21,7 @@ def sheet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sheet")
     hostile_catalogue.make(folder)
     embedder = Embedder.load(folder / "model.keras")
-    items = evidence.Catalogue.of_folder(folder / "catalogue")
+    items = evidence.CatalogueFiles.from_folder(folder / "catalogue")
     found = evidence.examine(embedder, items, folder / "design.png", ["neckline", "buttons"], top=8)
     page, _ = evidence.write(evidence.make(found, embedder, folder / "model.keras"), folder)
     return page

@@ -8,7 +8,7 @@ import re
 import pytest
 from PIL import Image
 
-from asen_apps.explorer.errors import LARGEST_BYTES
+from asen_apps.explorer import LARGEST_BYTES
 
 pytestmark = pytest.mark.browser
 
@@ -60,7 +60,7 @@ def test_the_page_begins_with_a_result(tab, keep_picture) -> None:
     page = tab.page
     assert page.title() == "Garment explorer"
     assert re.search(r"ASEN\+\+ compared test image \d+ with \d+ test images", status(page))
-    assert page.locator(".ax-looks img").count() == 5  # the query; a map and a region of two
+    assert page.locator(".ax-attention img").count() == 5  # the query; a map and a region of two
     keep_picture(page, "explorer_wide.png")
     assert tab.complaints == []
 
@@ -71,7 +71,7 @@ def test_every_picture_has_words_and_every_control_a_name(tab) -> None:
     assert page.locator("img:not([alt]), img[alt='']").count() == 0
     assert page.get_by_role("combobox", name="Method").count() == 1
     assert page.get_by_role("slider", name="Weight of sleeve length").count() == 1
-    assert page.get_by_role("button", name=re.compile(r"^Test image \d+, chosen")).count() == 1
+    assert page.get_by_role("button", name=re.compile(r"^Test image \d+, selected")).count() == 1
     assert page.locator("h1").count() == 1 and page.locator("[role=status]").count() == 1
     assert page.get_attribute("html", "lang") == "en"
 
@@ -96,7 +96,7 @@ def test_weights_attributes_and_methods_change_the_result(tab) -> None:
     wait_for(page, "^ASEN_v2 compared")
     page.get_by_role("combobox", name="Method").select_option("Triplet network")
     wait_for(page, "^Triplet network compared")
-    assert page.locator(".ax-looks img").count() == 1
+    assert page.locator(".ax-attention img").count() == 1
     page.get_by_role("button", name=re.compile(r"^Test image \d+$")).last.press("Enter")
     wait_for(page, "Triplet network compared test image")
     assert tab.complaints == []
@@ -116,14 +116,14 @@ def test_uploads_are_searched_or_refused_in_words(tab) -> None:
     Image.radial_gradient("L").resize((300, 400)).save(stored, "JPEG")
     choose(page, "photo.jpg", stored.getvalue())
     wait_for(page, "compared your picture photo.jpg")
-    shown = page.inner_html(".ax-looks")
+    shown = page.inner_html(".ax-attention")
     choose(page, "letter.jpg", b"Dear reader, this is a text.")
     assert "letter.jpg is not an image that can be read" in wait_for(page, "letter.jpg")
     choose(page, "large.jpg", b"x" * (LARGEST_BYTES + 1))
     assert "large.jpg is too large" in wait_for(page, "large.jpg")
     choose(page, "huge.jpg", b"x" * (2 * LARGEST_BYTES))  # more than a message may hold
     assert "huge.jpg is too large: it has 20.0 MB" in wait_for(page, "huge.jpg")
-    assert page.inner_html(".ax-looks") == shown
+    assert page.inner_html(".ax-attention") == shown
     box(page, "neck design").click()
     wait_for(page, "compared your picture photo.jpg")  # and the page goes on
     assert tab.complaints == []
@@ -153,6 +153,6 @@ def test_a_narrow_window_needs_no_sideways_scrolling(open_tab, keep_picture, wid
     assert page.evaluate(f"{wide}.length") == 0
     if width == 360:
         keep_picture(page, "explorer_narrow.png", down_to=".ax-card >> nth=1")
-    page.get_by_role("link", name="To the results").click()
-    assert page.locator(".ax-looks img").first.is_visible()
+    page.get_by_role("link", name="Skip to the results").click()
+    assert page.locator(".ax-attention img").first.is_visible()
     assert page.evaluate("window.scrollY") > 100

@@ -1,4 +1,4 @@
-"""The explorer's server gives files to nobody, and answers this machine alone."""
+"""The explorer's server gives out no files, and answers only this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATHS = (
 
 
 def ask(served, path: str, host: str | None = None) -> tuple[int, bytes]:
-    """Send a path as it is: clients of the standard library would tidy it first."""
+    """Send a path as it is: the standard library's clients would normalise it first."""
     with socket.create_connection(("127.0.0.1", served.port), 60) as connection:
         name = host or f"127.0.0.1:{served.port}"
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {name}\r\n\r\n".encode())
@@ -38,7 +38,7 @@ def test_no_file_is_served(served, path: str) -> None:
     code, answer = ask(served, path)
     assert code in (302, 400, 403, 404, 500)
     assert b"root:" not in answer and b"asen-tf" not in answer and b"nbformat" not in answer
-    if code == 302:  # to the place of files, which has none
+    if code == 302:  # to the handler of files, which serves none
         assert ask(served, re.search(rb"Location: (\S+)", answer)[1].decode())[0] == 403
 
 
@@ -49,7 +49,7 @@ def test_another_name_in_the_request_is_refused(served) -> None:
 def test_other_machines_cannot_connect(served) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing; tells this machine's own address
+            probe.connect(("192.0.2.1", 9))  # sends nothing; reveals this machine's own address
         except OSError:
             pytest.skip("this machine has no address but the loopback one")
         own = probe.getsockname()[0]

@@ -19,7 +19,7 @@ from asen_tf.data import (
     write_regions,
     write_split,
 )
-from asen_tf.data.reading import parse_triplets
+from asen_tf.data.parsing import parse_triplets
 
 thousands = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 

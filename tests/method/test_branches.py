@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from asen_tf.models import build_branch
+from asen_tf.models import AsenPlusPlus, build_branch
 
-SIZES = {
-    "backbone": "compact",
-    "attribute_dim": 4,
-    "attention_dim": 5,
-    "channel_attribute_dim": 6,
-    "channel_reduction": 2,
-    "embedding_dim": 7,
-}
+SETTINGS = AsenPlusPlus.Settings(
+    global_backbone="compact",
+    local_backbone="compact",
+    attribute_dim=4,
+    global_attention_dim=5,
+    local_attention_dim=5,
+    channel_attribute_dim=6,
+    channel_reduction=2,
+    embedding_dim=7,
+)
 
 
 @pytest.fixture(scope="module")
 def branch() -> keras.Model:
-    return build_branch("global", **SIZES)
+    return build_branch("global", SETTINGS)
 
 
 def inputs(batch: int, side: tuple[int, int], count: int) -> dict[str, np.ndarray]:
@@ -81,7 +85,7 @@ def test_every_weight_of_a_branch_learns(branch: keras.Model) -> None:
 
 
 def test_two_branches_share_no_name(branch: keras.Model) -> None:
-    other = build_branch("local", **SIZES)
+    other = build_branch("local", SETTINGS)
     assert other.name == "local_branch" and branch.name == "global_branch"
     names = [variable.name for model in (branch, other) for variable in model.trainable_variables]
     assert len(set(names)) == len(names)
@@ -91,5 +95,5 @@ def test_two_branches_share_no_name(branch: keras.Model) -> None:
     ("backbone", "mode"), [("compact", "imagenet"), ("keras:MobileNetV2", "signed")]
 )
 def test_pixels_are_scaled_as_the_backbone_expects(backbone: str, mode: str) -> None:
-    model = build_branch("local", **{**SIZES, "backbone": backbone})
+    model = build_branch("local", dataclasses.replace(SETTINGS, local_backbone=backbone))
     assert model.get_layer("local_normalisation").mode == mode

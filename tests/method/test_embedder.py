@@ -108,7 +108,7 @@ def test_batches_without_any_usable_file_are_passed_over(
     command = [sys.executable, "-m", "asen_tf", "embed", str(folder / "model.keras"), str(bad)]
     command += ["--out", str(tmp_path / "vectors.npz")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "not written: no image can be used" in done.stderr
+    assert done.returncode == 2 and "not written: no image can be used" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "vectors.npz").exists()
     assert done.stderr.count("broken.jpg: not a readable image") == 1
 
@@ -118,7 +118,7 @@ def test_a_place_that_cannot_be_written_is_named_in_one_line(folder: Path, tmp_p
     command = [sys.executable, "-m", "asen_tf", "embed", str(folder / "model.keras")]
     command += [str(folder / "0.png"), "--out", str(tmp_path / "file" / "vectors.npz")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "Traceback" not in done.stderr
     assert str(tmp_path / "file") in done.stderr.splitlines()[-1]
 
 
@@ -181,7 +181,7 @@ def test_the_command_line_writes_vectors_and_tells_of_bad_files(
     command += [str(folder / name) for name in ("0.png", "broken.jpg", "1.png")]
     command += ["--attribute", "sleeve", "--out", str(tmp_path / "vectors.npz")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "1 images left out" in done.stdout
+    assert done.returncode == 2 and "1 images left out" in done.stdout
     told = [line for line in done.stderr.splitlines() if "not a readable image" in line]
     assert len(told) == 1 and "broken.jpg" in told[0]
     assert "embedding" in done.stderr  # the progress bar
@@ -192,5 +192,5 @@ def test_the_command_line_writes_vectors_and_tells_of_bad_files(
         np.testing.assert_allclose(stored["vectors"][:, 0], expected, atol=1e-5)
     command[command.index("sleeve")] = "pockets"
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "got 'pockets'" in done.stderr
+    assert done.returncode == 2 and "got 'pockets'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -20,7 +20,7 @@ from asen_tf.data import (
     write_listed_split,
     write_meta,
 )
-from asen_tf.data.reading import parse_triplets
+from asen_tf.data.parsing import parse_triplets
 from asen_tf.data.sampling import SamplingError, listed_triplets
 from asen_tf.evaluation.embedding import PairEmbeddings
 from asen_tf.evaluation.triplets import triplet_accuracy, triplet_rows
@@ -91,7 +91,7 @@ def test_triplets_of_missing_images_are_left_out(folder: Path, tmp_path: Path) -
         ("0 1 2 3\r\n2 1 2 3\r\n", ":2: the attribute index must be below 2; got 2"),
         ("0 1 2 12\n", ":1: the file index must be below 12; got 12"),
         ("0 1 1 3\n", ":1: anchor, close and far must be three images"),
-        ("\n", "must hold one at least"),
+        ("\n", "must hold at least one"),
     ],
 )
 def test_a_bad_list_is_named_by_file_and_line(tmp_path: Path, text: str, message: str) -> None:

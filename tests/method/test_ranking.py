@@ -158,7 +158,7 @@ def test_scores_that_are_no_numbers_are_refused(bad: float) -> None:
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="query values"):
         metrics([[1.0]], [0, 1], [[1.0]], [0])
-    with pytest.raises(ValueError, match="one dimension; got 1 and 2"):
+    with pytest.raises(ValueError, match="the same dimension; got 1 and 2"):
         metrics([[1.0]], [0], [[1.0, 2.0]], [0])
 
 

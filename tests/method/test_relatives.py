@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from naive_models import attended, build, compare, features, gated, projected, relu, weights
 from small_model import NAMES, VIEW, pictures
 
-from asen_tf.models import SimilarityModel
+from asen_tf.config import ExperimentConfig
+from asen_tf.models import SimilarityModel, TripletNetwork
+from asen_tf.models.build import METHODS
 
 
 def naive(model: SimilarityModel, images: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -89,3 +93,22 @@ def test_without_any_attention_the_attribute_counts_for_nothing() -> None:
         np.testing.assert_array_equal(found[:, 0], found[:, 1])
     for attribute in range(len(NAMES)):
         compare(model.embed_all(images, embedding="global")[:, attribute], expected)
+
+
+# === Settings ===
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_settings_of_a_method_are_settings_of_a_run_with_the_same_defaults(method: str) -> None:
+    config, settings = ExperimentConfig(), METHODS[method].Settings()
+    assert dataclasses.asdict(settings).items() <= config.to_dict().items()
+
+
+def test_a_model_keeps_the_settings_that_it_is_given() -> None:
+    small = {"global_backbone": "compact", "global_size": 32, "embedding_dim": 5}
+    model = TripletNetwork(("a", "b"), source_size=64, name="mine", **small)
+    assert model.settings == TripletNetwork.Settings(source_size=64, **small)
+    assert model.get_config() == {"attributes": ["a", "b"], "source_size": 64, **small}
+    assert model.name == "mine" and (model.global_size, model.source_size) == (32, 64)
+    with pytest.raises(TypeError, match="embeding_dim"):
+        TripletNetwork(("a", "b"), embeding_dim=5)

@@ -14,7 +14,7 @@ from small_model import pictures  # noqa: E402
 from test_weights import MEAN, STD, alive, close, tensor  # noqa: E402
 from torch_models import AsenPP, Csn2020, ResNet, Wrapped  # noqa: E402
 
-from asen_apps.weights_command import main  # noqa: E402
+from asen_apps.commands import main  # noqa: E402
 from asen_study.measurement import measure  # noqa: E402
 from asen_tf.backbones import BackboneError, build_backbone  # noqa: E402
 from asen_tf.data import AttributeTable, write_meta  # noqa: E402
@@ -67,7 +67,7 @@ def test_a_file_of_another_network_lists_what_does_not_fit(tmp_path: Path) -> No
     with pytest.raises(BackboneError) as raised:
         build_backbone("resnet50", weights=path)
     assert "missing: layer1.0.conv3.weight" in str(raised.value)
-    assert "shape of layer1.0.conv1.weight: (3, 3, 64, 64) instead of (1, 1, 64, 64)" in str(
+    assert "shape of layer1.0.conv1.weight: (3, 3, 64, 64) does not fit (1, 1, 64, 64)" in str(
         raised.value
     )
 
@@ -79,19 +79,19 @@ def test_the_command_line_writes_a_model_that_embeds(
     torch.save({"epoch": 1, "model": network.state_dict(), "mAP": 0.5}, tmp_path / "x.pth.tar")
     write_meta(tmp_path, "Tiny", AttributeTable(("collar", "neck"), (3, 3)))
     arguments = [str(tmp_path / "x.pth.tar"), str(tmp_path / "model.keras")]
-    assert main([*arguments, "--data", str(tmp_path / "absent")]) == 1  # nor any names
+    assert main(["weights", *arguments, "--data", str(tmp_path / "absent")]) == 2  # nor any names
     assert "--attributes" in capsys.readouterr().err
-    assert main([*arguments, "--attributes", "a", "b"]) == 0
+    assert main(["weights", *arguments, "--attributes", "a", "b"]) == 0
     assert Embedder.load(tmp_path / "model.keras").attribute_names == ("a", "b")
     capsys.readouterr()
-    assert main([*arguments, "--dataset", "Tiny", "--data", str(tmp_path)]) == 0
+    assert main(["weights", *arguments, "--dataset", "Tiny", "--data", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "asen_pp, collar, neck" in printed and "not used" not in printed
     embedder = Embedder.load(tmp_path / "model.keras")
     assert embedder.attribute_names == ("collar", "neck")
     table = network.choices["global"]["attrnet"].attr_embedding.weight.detach().numpy()
     np.testing.assert_array_equal(embedder.model.attribute_table.embeddings, table)
-    assert main([*arguments, "--dataset", "Other", "--data", str(tmp_path)]) == 1
+    assert main(["weights", *arguments, "--dataset", "Other", "--data", str(tmp_path)]) == 2
     assert "Other" in capsys.readouterr().err
 
 
@@ -102,7 +102,7 @@ def test_the_command_line_lists_what_the_method_does_not_use(
     torch.save({"epoch": 1, "state_dict": state}, tmp_path / "x.pth.tar")
     write_meta(tmp_path, "Tiny", AttributeTable(("collar", "neck"), (3, 3)))
     arguments = [str(tmp_path / "x.pth.tar"), str(tmp_path / "model.keras"), "--method", "csn"]
-    assert main([*arguments, "--dataset", "Tiny", "--data", str(tmp_path)]) == 0
+    assert main(["weights", *arguments, "--dataset", "Tiny", "--data", str(tmp_path)]) == 0
     expected = "embeddingnet.embeddingnet.fc.weight, embeddingnet.embeddingnet.fc.bias"
     assert f"not used by the method (2 arrays): {expected}" in capsys.readouterr().out
 
@@ -128,7 +128,10 @@ def test_a_converted_checkpoint_gets_its_table(tmp_path: Path) -> None:
     network = alive(Wrapped(Csn2020(8)))
     torch.save({"epoch": 1, "state_dict": network.state_dict()}, tmp_path / "x.pth.tar")
     arguments = [str(tmp_path / "x.pth.tar"), str(tmp_path / "csn.keras"), "--method", "csn"]
-    assert main([*arguments, "--dataset", "Garments", "--data", str(tmp_path / "data")]) == 0
+    assert (
+        main(["weights", *arguments, "--dataset", "Garments", "--data", str(tmp_path / "data")])
+        == 0
+    )
     config = paper().override(dataset="Garments", bootstrap_resamples=10)
     places = {"data_dir": tmp_path / "data", "results_dir": tmp_path / "results"}
     table = measure(tmp_path / "csn.keras", config, **places).table("map")

@@ -139,7 +139,9 @@ def test_a_place_that_is_taken_is_an_error_of_our_own(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a").write_bytes(b"a file")
     for target in (tmp_path / "out", path):
-        with pytest.raises(AnnotationError, match="a.zip: the archive must be readable, and its"):
+        with pytest.raises(
+            AnnotationError, match="a.zip: the archive must be readable and .* writable"
+        ):
             unpack(path, target)
     (tmp_path / "folder.zip").mkdir()
     with pytest.raises(AnnotationError, match="folder.zip: the archive must be readable"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from asen_tf.data import AnnotationError, read_meta, read_split, read_value_names
 from data_prep import catalog
+from data_prep.check import check
 
 
 def images(folder: Path, names: list[str]) -> None:
@@ -58,7 +61,7 @@ def test_every_cell_arrives(tmp_path: Path, separator: str, encoding: str) -> No
         "size": ["2", "2 XL", "10"],
         "neck_line": ['deep "V", open', "V"],
     }
-    assert report.listed == {"train": 32, "valid": 4, "test": 4}
+    assert report.images == {"train": 32, "valid": 4, "test": 4}
     assert "attribute 'neck_line' is column 'Neck Line'" in str(report)
 
 
@@ -66,7 +69,7 @@ def test_ten_images_are_divided_and_one_is_told_what_they_are_too_few_for(tmp_pa
     images(tmp_path / "raw", [row[1] for row in ROWS[1:11]])
     path = table(tmp_path / "shop.csv", ROWS[:11])
     report = catalog.prepare(tmp_path / "raw", tmp_path / "data", table=path, dataset="Shop")
-    assert report.listed == {"train": 8, "valid": 1, "test": 1}
+    assert report.images == {"train": 8, "valid": 1, "test": 1}
     assert "WARNING: size has 0 values of two or more images in test" in str(report)
     assert len(labels(tmp_path / "data")) == 10
 
@@ -122,9 +125,13 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
         ("image,hue\na.png,red\na.png,blue\n", ":3: an image must have one row; see also line 2"),
         ("image,hue,split\na.png,red,dev\n", ":2: a split must be one of train, valid, test"),
         ('image,hue\n"a.png,red\n', "the text must be CSV"),
-        (f"image,hue\na.png,{'x' * 1001}\n", ":2: a value must be printable text of at most 1000"),
+        (
+            f"image,hue\na.png,{'x' * 1001}\nb.png,y\n",
+            ":2: a value must be printable text of at most 1000",
+        ),
         ("image,hue\n", "the catalogue must list images"),
         ("image,hue\na.png,red\nb.png,red\n", "an attribute needs two values at least"),
+        ("image,\na.png,red\n", ":1: a column with values must have a name; got .*column 2"),
         ("image,Neck Line,neck-line\na.png,1,2\nb.png,3,4\n", ":1: columns must have distinct"),
     ],
 )
@@ -144,3 +151,62 @@ def test_bytes_that_are_no_text_and_a_bad_name_are_one_sentence(tmp_path: Path, 
     assert "the text must be UTF-8" in capsys.readouterr().err
     assert catalog.main([*arguments, "--dataset", "../Shop"]) == 1
     assert "must be the name of a folder" in capsys.readouterr().err
+
+
+def test_when_no_image_is_there_the_folder_is_asked_about(tmp_path: Path) -> None:
+    images(tmp_path / "raw", [row[1] for row in ROWS[1:]])
+    path, data = table(tmp_path / "shop.csv", ROWS), tmp_path / "data"
+    with pytest.raises(AnnotationError, match="40 of 40 .* check that --raw is the folder"):
+        catalog.prepare(tmp_path, data, table=path, dataset="Shop")
+    assert "40 images" in str(catalog.prepare(tmp_path / "raw", data, table=path, dataset="Shop"))
+
+
+def test_counts_and_warnings_are_those_of_the_images_that_are_left(tmp_path: Path) -> None:
+    rows = [["image", "hue"]] + [[f"{i}.png", ("red", "blue")[i % 2]] for i in range(60)]
+    raw, data = tmp_path / "raw", tmp_path / "data"
+    images(raw, [row[0] for row in rows[1:]])
+    path = table(tmp_path / "shop.csv", rows)
+    report = catalog.prepare(raw, data, table=path, dataset="Shop", broken="skip")
+    assert report.images == {"train": 48, "valid": 6, "test": 6} and "WARNING" not in str(report)
+    for number in range(1, 60, 2):  # every blue one
+        (raw / f"{number}.png").write_bytes(b"")
+    report = catalog.prepare(raw, data, table=path, dataset="Shop", broken="skip")
+    left = {name: len(read_split(data, "Shop", name).files) for name in ("train", "valid", "test")}
+    assert report.images == left and sum(left.values()) == 30 == len(report.left_out)
+    assert f"30 images: train {left['train']}" in str(report)
+    assert "WARNING: hue has 1 values of two or more images in train: no trip" in str(report)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_images_are_in_one_split(tmp_path: Path, seed: int) -> None:
+    raw, data = tmp_path / "raw", tmp_path / "data"
+    rows = [["image", "hue"]] + [[f"{i}.png", ("red", "blue")[i % 2]] for i in range(60)]
+    images(raw, [row[0] for row in rows[1:]])
+    for number in range(0, 60, 5):  # pairs
+        shutil.copy(raw / f"{number}.png", raw / f"{number + 3}.png")
+    path = table(tmp_path / "shop.csv", rows)
+    report = catalog.prepare(raw, data, table=path, dataset="Shop", seed=seed)
+    assert "12 images equal another one" in str(report) and sum(report.images.values()) == 60
+    splits = {n: s for s in ("train", "valid", "test") for n in read_split(data, "Shop", s).files}
+    assert len(splits) == 60
+    assert all(splits[f"{n}.png"] == splits[f"{n + 3}.png"] for n in range(0, 60, 5))
+    problems = [problem["kind"] for problem in check(data, "Shop")["problems"]]
+    assert "equal images in two splits" not in problems
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_are_found_however_they_are_written(tmp_path: Path, form: str) -> None:
+    names = [f"Söhne/kleid é{number}.png" for number in range(20)]
+    images(tmp_path / "raw", [unicodedata.normalize(form, name) for name in names])
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    rows = [["image", "hue"]] + [
+        ["./" + unicodedata.normalize(other, name), ("red", "blue")[at % 2]]
+        for at, name in enumerate(names)
+    ]
+    path, data = table(tmp_path / "shop.csv", rows), tmp_path / "data"
+    report = catalog.prepare(tmp_path / "raw", data, table=path, dataset="Shop")
+    assert sum(report.images.values()) == 20 and sorted(labels(data)) == sorted(names)
+    rows.append([names[0], "red"])  # the first image once more, under another spelling
+    path = table(tmp_path / "shop.csv", rows)
+    with pytest.raises(AnnotationError, match=":22: an image must have one row; see also line 2"):
+        catalog.prepare(tmp_path / "raw", data, table=path, dataset="Shop")

@@ -51,7 +51,7 @@ def data_dir(tmp_path: Path) -> Path:
         write_split(tmp_path, "Tiny", split, files=files, **rows)
         (tmp_path / "Tiny" / split).mkdir()
         for name in files:
-            (tmp_path / "Tiny" / name).write_bytes(b"x")
+            (tmp_path / "Tiny" / name).write_text(name)  # each of its own
     return tmp_path
 
 
@@ -165,6 +165,24 @@ def test_an_image_in_two_splits(data_dir: Path, capsys: pytest.CaptureFixture[st
     names.write_text(names.read_text().replace("test/0.jpg", "train/0.jpg"))
     status, report = run(capsys, data_dir)
     assert kinds(report) == {(None, "images in two splits", False)} and status == 0
+
+
+def test_equal_images_in_two_splits(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = data_dir / "Tiny"
+    (root / "train" / "1.jpg").write_bytes(b"the same")
+    (root / "train" / "2.jpg").write_bytes(b"the same")
+    status, report = run(capsys, data_dir)
+    assert report["problems"] == []  # within a split it leaks nothing
+    (root / "test" / "3.jpg").write_bytes(b"the same")
+    (root / "valid" / "0.jpg").write_bytes(b"")
+    (root / "test" / "0.jpg").write_bytes(b"")  # empty files are no pictures
+    names = root / "filenames_valid.txt"
+    names.write_text(names.read_text().replace("valid/1.jpg", "./train/0.jpg"))
+    status, report = run(capsys, data_dir)
+    assert kinds(report) == {(None, "equal images in two splits", False)} and status == 0
+    (problem,) = report["problems"]
+    assert problem["count"] == 2 and "train/0.jpg = ./train/0.jpg" in problem["message"]
+    assert "train/1.jpg = train/2.jpg = test/3.jpg" in problem["message"]
 
 
 def test_an_attribute_without_queries_has_no_random_map(

@@ -65,7 +65,7 @@ def test_coverage_is_counted_by_split_and_attribute(raw: Path, tmp_path: Path) -
         of_colour = [i for i, attribute, _ in held if attribute == 2]
         kept = sum(there[i] for i in of_colour)
         assert table.loc[split, "clothes color"].tolist() == [kept, len(of_colour)]
-        assert f"{split}: {sum(there)} of {len(there)} images there" in str(report)
+        assert f"{split}: {sum(there)} of {len(there)} images present" in str(report)
 
 
 def test_all_or_nothing_on_request(raw: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_what_the_presets_start_from_is_said_where_they_are_recommended() -> Non
 def test_an_unknown_dataset_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="FashionAI, DARN, DeepFashion, Zappos50k; got 'Mine'"):
         prepare("Mine", tmp_path, tmp_path)
-    with pytest.raises(ValueError, match="FashionAI and DeepFashion alone; got 'DARN'"):
+    with pytest.raises(ValueError, match="FashionAI and DeepFashion only; got 'DARN'"):
         prepare("DARN", tmp_path, tmp_path, splits=tmp_path)
     with pytest.raises(ValueError, match="only DARN's images are downloaded, .*; got 'FashionAI'"):
         prepare("FashionAI", tmp_path, tmp_path, download=tmp_path)

@@ -72,7 +72,7 @@ def test_from_the_release_to_split_files(tmp_path: Path) -> None:
     drawn = raw_releases.draw(tmp_path / "source", images=30, size=48)
     raw_releases.deepfashion(drawn, raw)
     report = deepfashion.prepare(raw, tmp_path / "data")
-    assert sum(report.listed.values()) == 30
+    assert sum(report.images.values()) == 30
     columns, names = deepfashion.read_values(raw / "Anno" / "list_attr_cloth.txt")
     marked = {
         sample.path: sorted(sample.labels)
@@ -87,6 +87,32 @@ def test_from_the_release_to_split_files(tmp_path: Path) -> None:
     assert max(map(len, marked.values())) > 1
     assert read_value_names(tmp_path / "data", "DeepFashion") == names
     (raw / "Anno").rename(raw / "Anno_coarse")  # where newer copies have the lists
+    (raw / "Img").mkdir()
+    (raw / "img").rename(raw / "Img" / "img")  # and the images
     assert deepfashion.main(["--raw", str(raw), "--out", str(tmp_path / "other")]) == 0
+    for name in ("train", "valid", "test"):
+        other = read_split(tmp_path / "other", "DeepFashion", name)
+        first = read_split(tmp_path / "data", "DeepFashion", name)
+        assert other.files == first.files and other.labels.tolist() == first.labels.tolist()
     (raw / "Anno_coarse" / "list_attr_img.txt").unlink()
     assert deepfashion.main(["--raw", str(raw), "--out", str(tmp_path / "other")]) == 1
+
+
+@pytest.mark.parametrize("archive", [None, "img.zip", "Img/img.zip"])
+def test_a_missing_image_folder_is_one_sentence_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], archive: str | None
+) -> None:
+    raw, data = tmp_path / "raw", tmp_path / "data"
+    for folder in ("Anno", "Img"):
+        (raw / folder).mkdir(parents=True)
+    write(raw / "Anno" / "list_attr_cloth.txt", "what nobody can read")
+    if archive:
+        (raw / archive).write_bytes(b"PK")
+    assert deepfashion.main(["--raw", str(raw), "--out", str(data)]) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "the images must be in img/ or Img/img/" in message
+    remedy = f"unpack it in {(raw / archive).parent}" if archive else "as --raw"
+    assert remedy in message and not data.exists()
+    (raw / "Img" / "img").mkdir()  # the remedy, as far as it goes: now the lists are read
+    assert deepfashion.main(["--raw", str(raw), "--out", str(data)]) == 1
+    assert "list_attr_cloth.txt:1: the file must begin with a count" in capsys.readouterr().err

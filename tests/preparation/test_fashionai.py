@@ -49,11 +49,11 @@ def test_every_label_arrives_and_maybe_says_nothing(raw: Path, tmp_path: Path) -
     report = fashionai.prepare(raw, tmp_path)
     expected = expected_labels(raw)
     assert labels(tmp_path) == expected
-    assert sum(report.listed.values()) == len(expected) and report.left_out == {}
+    assert sum(report.images.values()) == len(expected) and report.left_out == {}
     count = len(expected)
-    assert report.listed["valid"] == report.listed["test"] == count // 10
+    assert report.images["valid"] == report.images["test"] == count // 10
     valid = read_split(tmp_path, "FashionAI", "valid")
-    assert len(valid.queries) + len(valid.candidates) == report.listed["valid"]
+    assert len(valid.queries) + len(valid.candidates) == report.images["valid"]
     assert read_value_names(tmp_path, "FashionAI") == {a: list(VALUES[a]) for a in ATTRIBUTES}
 
 
@@ -128,7 +128,7 @@ def test_the_authors_split_files_take_the_place_of_the_division(raw: Path, tmp_p
     fashionai.prepare(raw, tmp_path / "parent", splits=tmp_path / "both")
     assert split_files(tmp_path / "parent") == split_files(tmp_path / "data")
     (tmp_path / "splits" / "filenames_train.txt").unlink()
-    with pytest.raises(AnnotationError, match=r"filenames_train.txt: .*without --splits"):
+    with pytest.raises(AnnotationError, match=r"filenames_train.txt: .*omit --splits"):
         fashionai.prepare(raw, tmp_path / "data", splits=tmp_path / "splits")
 
 

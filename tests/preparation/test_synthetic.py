@@ -13,7 +13,7 @@ from PIL import Image
 from asen_tf.data import read_meta, read_regions, read_split, read_value_names
 from data_prep.contact_sheet import contact_sheets
 from data_prep.garments.render import render
-from data_prep.partition import split_images, split_rows
+from data_prep.releases import split_images, split_rows
 from data_prep.synthetic import ParameterMismatch, main, make_dataset
 
 IMAGES, SIZE = 60, 96

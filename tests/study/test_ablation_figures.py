@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import same_color
 
-from asen_study.figures.gallery import AttentionExample
-from asen_study.figures.methods import forest, method_scores
-from asen_study.figures.side_by_side import attention_side_by_side
+from asen_study.figures.curves import fusion_sweep, setting_sweep, training_bands
+from asen_study.figures.gallery import AttentionExample, attention_side_by_side
+from asen_study.figures.scores import forest, method_scores
 from asen_study.figures.spaces import all_spaces, attribute_spaces, project
-from asen_study.figures.sweeps import fusion_sweep, setting_sweep, training_bands
 from asen_study.tables import summarise
 from asen_tf.data import AttributeTable, Split
 from asen_tf.evaluation.embedding import PairEmbeddings
@@ -136,7 +135,7 @@ def test_without_true_boxes_none_are_drawn_and_a_flat_map_has_no_cross() -> None
 def test_different_images_beside_each_other_are_refused() -> None:
     seen = {name: {"neck": example()} for name in ("asen", "asen_pp")}
     seen["asen_pp"]["neck"].image[:] = 0
-    with pytest.raises(ValueError, match="same image; got others for 'neck'"):
+    with pytest.raises(ValueError, match="same image; got different ones for 'neck'"):
         attention_side_by_side(seen)
 
 

@@ -96,5 +96,5 @@ def test_measuring_again_changes_the_milliseconds_and_says_where(tmp_path: Path)
 
 
 def test_without_tables_there_is_nothing_to_measure_again(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=r"map\.csv: the file is missing; costs are measured"):
+    with pytest.raises(TableError, match=r"map\.csv: the file is missing; costs can be"):
         remeasure_costs(tmp_path)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from asen_study import experiment
 from asen_study.production import open_dataset, produce, strategy
 from asen_tf.config import ExperimentConfig
-from asen_tf.evaluation.report import validate
+from asen_tf.evaluation.evaluate import validate
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
 from asen_tf.training import phases, similarity, train

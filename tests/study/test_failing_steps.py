@@ -77,7 +77,7 @@ def test_failures_are_told_with_their_reasons_and_the_exit_status(folder: Path, 
 
 def test_the_report_says_what_is_not_in_it(folder: Path, done) -> None:
     page = (folder / "results/smoke/report.html").read_text(encoding="utf-8")
-    assert page.count("failed in this study: there is nothing to show of it") == 4
+    assert page.count("failed in this study: there is nothing to show") == 4
     for name in ("03_train-asen_pp-seed0", "04_evaluate", "07_rerank", "08_design_evidence"):
         assert f"<strong>{name} failed" in page
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from test_ablation_figures import FUSION, frame, legend, points, space
 
-from asen_study.figures.methods import forest, group_of, lay_out, method_scores
+from asen_study.figures.curves import fusion_sweep, setting_sweep, training_bands
+from asen_study.figures.scores import forest, group_of, lay_out, method_scores
 from asen_study.figures.spaces import all_spaces, attribute_spaces
-from asen_study.figures.sweeps import fusion_sweep, setting_sweep, training_bands
 from asen_study.matrix import LABELS, ROWS
 from asen_study.tables import summarise
 
@@ -72,12 +72,11 @@ def test_methods_of_the_committed_table_stand_where_their_names_are() -> None:
 def test_one_seed_has_intervals_over_queries() -> None:
     scores = pd.read_csv(ABLATIONS / "map.csv")
     (words,) = method_scores(summarise(scores[scores["seed"] == 0])).legends
-    assert words.get_title().get_text() == "bars: 95 % interval over queries"
+    assert words.get_title().get_text() == "bars: 95% interval over queries"
     fewer = scores[(scores["seed"] == 0) | (scores["method"] != "csn")]
     (words,) = method_scores(summarise(fewer)).legends
-    assert (
-        words.get_title().get_text().endswith("over seeds; of one seed, 95 % interval over queries")
-    )
+    title = words.get_title().get_text()
+    assert title.endswith("over seeds; with one seed, 95% interval over queries")
 
 
 def test_differences_are_what_the_variation_does() -> None:

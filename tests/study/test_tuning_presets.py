@@ -44,7 +44,7 @@ def test_a_notebook_takes_the_file_where_it_takes_a_name(tmp_path: Path) -> None
         ({"preset": "smoke", "overrides": {}, "seed": 1}, "with preset and overrides"),
         ([1], "with preset and overrides.*got list"),
         ("{", "best.json: Expecting"),
-        ('{"preset": "smoke", "overrides": {"margin": 0.1, "margin": 0.2}}', "is there twice"),
+        ('{"preset": "smoke", "overrides": {"margin": 0.1, "margin": 0.2}}', "occurs twice"),
     ],
 )
 def test_whatever_else_it_holds_is_an_error_that_names_the_file(

@@ -1,9 +1,9 @@
-// What the widgets cannot do by themselves: names for screen readers, and a limit of uploads that
-// holds before a file is sent.
+// What the widgets cannot do by themselves: names for screen readers, and an upload limit that is
+// checked before a file is sent.
 (function () {
   "use strict";
 
-  // A file that is too large is not read: its name and size go to Python, which says the sentence.
+  // A file that is too large is not read: only its name and size go to Python, which explains.
   const read = FileReader.prototype.readAsArrayBuffer;
   FileReader.prototype.readAsArrayBuffer = function (file) {
     const limit = Number(document.body.dataset.uploadLimit) || Infinity;
@@ -34,7 +34,7 @@
       name(button, "aria-pressed", String(button.classList.contains("ax-chosen")));
     });
     document.querySelectorAll(".ax .widget-upload").forEach(function (button) {
-      const words = button.textContent.replace(/\s*\(\d+\)\s*$/, "").trim(); // without the count
+      const words = button.textContent.replace(/\s*\(\d+\)\s*$/, "").trim(); // drops the file count
       if (button.textContent !== words) {
         button.textContent = words;
       }

@@ -1,0 +1,429 @@
+"""A design compared with a catalogue, and each similarity with what is usual there."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from asen_apps.evidence.catalogue import CatalogueFiles, Design, EvidenceError
+from asen_apps.search import AttributeIndex, check_weights
+from asen_tf.config import did_you_mean
+from asen_tf.embedder import Embedder
+
+# Embeddings are float32: beyond this, the order of additions decides, and equal files would differ.
+DECIMALS = 6
+TOGETHER = "together"  # the view of all named attributes, beside their own
+_ROWS = 512  # images, or pairs, whose similarities are computed together
+
+
+# === What is asked for ===
+
+
+def check(
+    known: Sequence[str],
+    attributes: Sequence[str] | Mapping[str, float],
+    *,
+    weights: Sequence[float] | None = None,
+    top: int = 1,
+    name: str | None = None,
+) -> dict[str, float]:
+    """Return the weight of each attribute, their sum 1; call it before reading a large catalogue.
+
+    Args:
+        known: the attributes that the model knows.
+        attributes: names, or weights by name.
+        weights: one per name, positive; equal ones when None or empty.
+        top: items that are shown of each view.
+        name: of the files, see `asen_apps.evidence.write`; None takes the sheet's own.
+
+    Raises:
+        EvidenceError: no attribute, an unknown or repeated one, or another invalid argument.
+    """
+    names = [attributes] if isinstance(attributes, str) else list(attributes)
+    if not names:
+        raise EvidenceError(f"name at least one attribute, of {', '.join(known)}")
+    for place, attribute in enumerate(names):
+        if attribute not in known:
+            hint = did_you_mean(attribute, known)
+            raise EvidenceError(f"the model does not know the attribute {attribute!r}; {hint}")
+        if attribute in names[:place]:
+            raise EvidenceError(f"name each attribute once; got {attribute!r} twice")
+    if TOGETHER in names and len(names) > 1:
+        raise EvidenceError(f"{TOGETHER!r} is the name of all attributes' view; name it alone")
+    if isinstance(attributes, Mapping):
+        weights = list(attributes.values())
+    weights = list(weights) if weights else [1.0] * len(names)
+    try:
+        checked = check_weights(dict(zip(names, weights, strict=True)), names, positive=True)
+    except ValueError as error:
+        raise EvidenceError(
+            f"there must be one weight above 0 for each of {', '.join(names)}; got {weights}"
+        ) from error
+    if top < 1:
+        raise EvidenceError(f"top, the number of items shown, must be 1 or more; got {top}")
+    if name is not None:
+        check_name(name)
+    total = math.fsum(checked.values())
+    return {name: weight / total for name, weight in checked.items()}
+
+
+def check_name(name: str) -> None:
+    """Raise EvidenceError unless a name is that of a plain file."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
+        raise EvidenceError(
+            "a sheet's name must be made of letters, digits, dots, hyphens and underscores, up to "
+            f"100, and must not begin with a dot or hyphen; got {name!r}"
+        )
+
+
+# === How unusual a similarity is ===
+
+
+@dataclass(frozen=True)
+class EmpiricalP:
+    """How many reference similarities are at least as large as the observed one.
+
+    Attributes:
+        at_least: reference similarities that reach the observed one.
+        of: all reference similarities.
+    """
+
+    at_least: int
+    of: int
+
+    @property
+    def value(self) -> float:
+        """The empirical tail probability, `(1 + at_least) / (1 + of)`.
+
+        The observed similarity counts as one of the references: a finite sample never proves that
+        something is impossible, and the smallest value is `1 / (1 + of)`, not zero (Davison and
+        Hinkley, Bootstrap Methods and their Application, 1997, section 4.2). With 2 of 99, it is
+        3 / 100.
+        """
+        return (1 + self.at_least) / (1 + self.of)
+
+
+def empirical_p(observed: float, reference: ArrayLike) -> EmpiricalP:
+    """Count the reference similarities that are at least as large as the observed one.
+
+    Args:
+        observed: a similarity.
+        reference: `(n,)` similarities, n at least 1.
+
+    Raises:
+        EvidenceError: there is no reference, or a similarity is not finite.
+    """
+    values = np.asarray(reference, np.float64)
+    finite = np.isfinite(values).all() and np.isfinite(observed)
+    if values.ndim != 1 or not len(values) or not finite:
+        raise EvidenceError(
+            "an empirical p needs finite similarities, one observed and references of shape (n,); "
+            f"got {observed} and references of shape {values.shape}"
+        )
+    return EmpiricalP(int((values >= observed).sum()), len(values))
+
+
+def similarities(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the row-wise dot products of unit vectors, rounded so that equal files are equal.
+
+    Args:
+        left: `(n, D)` or `(D,)` float.
+        right: `(n, D)` float.
+
+    Returns:
+        `(n,)` float64 in [-1, 1], with `DECIMALS` decimals.
+    """
+    products = (np.asarray(left, np.float64) * np.asarray(right, np.float64)).sum(axis=-1)
+    return _rounded(products)
+
+
+def _rounded(products: np.ndarray) -> np.ndarray:
+    """Return similarities with `DECIMALS` decimals, inside [-1, 1], and without negative zeros."""
+    return np.clip(np.round(products, DECIMALS), -1.0, 1.0) + 0.0
+
+
+def random_pairs(images: int, number: int, *, seed: int) -> np.ndarray:
+    """Draw distinct unordered pairs of distinct images, each pair with the same chance.
+
+    Args:
+        images: images of the catalogue, at least 2.
+        number: pairs wanted; if the catalogue has no more, all of them are taken, and the seed
+            does not matter.
+        seed: the same seed, the same pairs.
+
+    Returns:
+        `(n, 2)` int64 rows, the larger one first, in increasing order.
+
+    Raises:
+        EvidenceError: fewer than 2 images, or fewer than 1 pair wanted.
+    """
+    _check_enough(images, number, "pairs")
+    possible = images * (images - 1) // 2
+    if number >= possible:
+        codes = np.arange(possible)
+    else:
+        drawn = np.random.default_rng(seed).choice(possible, number, replace=False, shuffle=False)
+        codes = np.sort(drawn)
+    # Pair (i, j), i > j, has the code i (i - 1) / 2 + j: undo that, and correct for rounding.
+    larger = ((1.0 + np.sqrt(1.0 + 8.0 * codes)) / 2.0).astype(np.int64)
+    larger -= larger * (larger - 1) // 2 > codes
+    larger += larger * (larger + 1) // 2 <= codes
+    return np.stack([larger, codes - larger * (larger - 1) // 2], axis=1)
+
+
+def pair_similarities(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return the similarity of each pair of rows.
+
+    Args:
+        vectors: `(N, D)`, of unit length.
+        pairs: `(n, 2)` rows.
+
+    Returns:
+        `(n,)` float64.
+    """
+    parts = [
+        similarities(vectors[some[:, 0]], vectors[some[:, 1]])
+        for some in np.array_split(pairs, len(pairs) // _ROWS + 1)
+    ]
+    return np.concatenate(parts)
+
+
+def nearest_similarities(vectors: np.ndarray, number: int, *, seed: int) -> np.ndarray:
+    """Return the similarity of images to their nearest neighbours in the rest of the catalogue.
+
+    Args:
+        vectors: `(N, D)`, of unit length, N at least 2.
+        number: images whose neighbours are looked for; all of them if the catalogue has no more.
+        seed: of the choice among more.
+
+    Returns:
+        `(min(number, N),)` float64, in the order of the rows.
+
+    Raises:
+        EvidenceError: fewer than 2 images, or `number` below 1.
+    """
+    _check_enough(len(vectors), number, "neighbours")
+    queries = np.arange(len(vectors))
+    if number < len(vectors):
+        queries = np.sort(np.random.default_rng(seed).choice(len(vectors), number, replace=False))
+    vectors = np.asarray(vectors, np.float64)
+    best = []
+    for rows in np.array_split(queries, len(queries) // _ROWS + 1):
+        products = vectors[rows] @ vectors.T
+        products[np.arange(len(rows)), rows] = -np.inf  # the image itself
+        best.append(products.max(axis=1))
+    return _rounded(np.concatenate(best))
+
+
+def _check_enough(images: int, number: int, what: str) -> None:
+    if images < 2 or number < 1:
+        raise EvidenceError(
+            f"a catalogue must hold 2 images or more, and {what} must be 1 or more; got {images} "
+            f"images and {number} {what}"
+        )
+
+
+# === The comparison ===
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """A similarity of the design and an item, and how unusual it is.
+
+    Attributes:
+        value: in [-1, 1]: a cosine, or the weighted mean of several.
+        random: how many random pairs of the catalogue are at least as similar.
+        nearest: how many items of the catalogue have a nearest neighbour at least as similar.
+    """
+
+    value: float
+    random: EmpiricalP
+    nearest: EmpiricalP
+
+
+@dataclass(frozen=True)
+class NearItem:
+    """An item of the catalogue that is near to the design.
+
+    Attributes:
+        rank: 1 for the nearest.
+        name: of its file, relative to the catalogue's folder.
+        path: of its file.
+        sha256: of its file's content.
+        same_file: whether that is the design's own content.
+        similarities: by the name of the view, the view in which it was found first.
+    """
+
+    rank: int
+    name: str
+    path: Path
+    sha256: str
+    same_file: bool
+    similarities: Mapping[str, Similarity]
+
+
+@dataclass(frozen=True)
+class View:
+    """The catalogue as one attribute sees it, or all named ones together.
+
+    Attributes:
+        name: the attribute's, or `TOGETHER`.
+        attributes: those that it takes into account.
+        random: similarities of random pairs of the catalogue.
+        nearest: similarities of items of the catalogue to their nearest neighbours.
+        found: the items nearest to the design, by rank.
+    """
+
+    name: str
+    attributes: tuple[str, ...]
+    random: np.ndarray
+    nearest: np.ndarray
+    found: tuple[NearItem, ...]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A design compared with a catalogue.
+
+    Attributes:
+        design: the design image.
+        catalogue: all of it.
+        compared: items of the catalogue that were compared.
+        same_files: names of the items with the design's own content.
+        weights: of each attribute in the view of all together; their sum is 1.
+        views: of each attribute, then of all together if there are several.
+        tells_attributes_apart: False if the model embeds an image alike for all of them.
+        settings: what else decided the numbers.
+    """
+
+    design: Design
+    catalogue: CatalogueFiles
+    compared: int
+    same_files: tuple[str, ...]
+    weights: Mapping[str, float]
+    views: tuple[View, ...]
+    tells_attributes_apart: bool
+    settings: Mapping[str, Any]
+
+
+def examine(
+    embedder: Embedder,
+    catalogue: CatalogueFiles,
+    design: Path | str,
+    attributes: Sequence[str] | Mapping[str, float],
+    *,
+    weights: Sequence[float] | None = None,
+    top: int = 5,
+    leave_out_same: bool = True,
+    pairs: int = 10_000,
+    neighbours: int = 2_000,
+    seed: int = 0,
+    embedding: str | None = None,
+    index: AttributeIndex | None = None,
+    progress: bool = False,
+) -> Examination:
+    """Find the items of a catalogue that are nearest to a design, and say how unusual that is.
+
+    The ranking is exact, whatever the backend of the index. An item's similarity in one attribute
+    is the cosine of the embeddings, and together the weighted mean of the cosines, with
+    `DECIMALS` decimals; of equal ones the first in the catalogue is first.
+
+    Args:
+        embedder: the model.
+        catalogue: what the design is compared with.
+        design: an image file.
+        attributes: names, or weights by name.
+        weights: one per name; equal ones when None or empty.
+        top: items that are shown of each view.
+        leave_out_same: leave files with the design's own content out of everything but the
+            record that they are there. Otherwise they are compared and marked.
+        pairs: random pairs of the catalogue; all pairs if there are no more.
+        neighbours: items whose nearest neighbours are looked for; all if there are no more.
+        seed: of both choices.
+        embedding: "global", "local" or "fused"; the best one that the model has by default.
+        index: of the catalogue's files in their order, by the same model and embedding; built
+            here when None.
+        progress: show a progress bar.
+
+    Raises:
+        EvidenceError: an invalid attribute or weight, an unreadable design image, fewer than 2
+            items to compare with, or an index of other files.
+    """
+    shares = check(embedder.attribute_names, attributes, weights=weights, top=top)
+    read = Design.read(design)
+    same = np.array([digest == read.sha256 for digest in catalogue.digests], bool)
+    rows = np.flatnonzero(~same) if leave_out_same else np.arange(len(catalogue))
+    if len(rows) < 2:
+        without = " besides the design's own file" if leave_out_same and same.any() else ""
+        raise EvidenceError(
+            f"a catalogue must hold 2 images or more{without}, or nothing can be said about what "
+            f"is usual in it; got {len(rows)} in {catalogue.root}"
+        )
+    paths, first = catalogue.paths, next(iter(shares))
+    if index is None:
+        index = AttributeIndex.build(embedder, paths, embedding=embedding, backend="exact")
+    # A saved index has absolute paths.
+    if [*map(os.path.abspath, index.images)] != [*map(os.path.abspath, paths)]:
+        raise EvidenceError("the index must hold the catalogue's files, in their order")
+    index.prepare(list(shares), progress=progress)
+    again = embedder.embed(paths[0], first, embedding=embedding)
+    if similarities(again, index.vectors(first)[:1])[0] < 0.999:
+        raise EvidenceError("the index must hold this model's vectors of this embedding")
+    items = {name: index.vectors(name)[rows] for name in shares}
+    query = {name: embedder.embed(read.path, name, embedding=embedding) for name in shares}
+    alike = all(np.array_equal(items[first], vectors) for vectors in items.values())
+    if len(shares) > 1:
+        items[TOGETHER], query[TOGETHER] = _joined(items, shares), _joined(query, shares)
+    drawn = random_pairs(len(rows), pairs, seed=seed)
+    random, near, observed = {}, {}, {}
+    for name, vectors in items.items():
+        random[name] = pair_similarities(vectors, drawn)
+        near[name] = nearest_similarities(vectors, neighbours, seed=seed)
+        observed[name] = similarities(query[name], vectors)
+
+    def similarity(name: str, place: int) -> Similarity:
+        value = float(observed[name][place])
+        return Similarity(value, empirical_p(value, random[name]), empirical_p(value, near[name]))
+
+    views = []
+    for name in items:
+        found = []
+        for place in np.argsort(-observed[name], kind="stable")[:top]:
+            row = rows[place]
+            file = catalogue.names[row], paths[row], catalogue.digests[row], bool(same[row])
+            measured = {each: similarity(each, place) for each in (name, *items)}
+            found.append(NearItem(len(found) + 1, *file, measured))
+        regarded = tuple(shares) if name == TOGETHER else (name,)
+        views.append(View(name, regarded, random[name], near[name], tuple(found)))
+    return Examination(
+        design=read,
+        catalogue=catalogue,
+        compared=len(rows),
+        same_files=tuple(np.array(catalogue.names, object)[same]),
+        weights=shares,
+        views=tuple(views),
+        tells_attributes_apart=len(shares) == 1 or not alike,
+        settings={
+            "embedding": embedding or embedder.model.embedding_names[-1],
+            "top": top,
+            "leave_out_same": leave_out_same,
+            "pairs": len(drawn),
+            "pairs_possible": len(rows) * (len(rows) - 1) // 2,
+            "neighbours": len(near[first]),
+            "seed": seed,
+        },
+    )
+
+
+def _joined(vectors: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
+    """Return vectors whose dot products are the weighted means of the attributes' cosines."""
+    parts = [np.sqrt(weight) * vectors[name] for name, weight in weights.items()]
+    return np.concatenate(parts, axis=-1)

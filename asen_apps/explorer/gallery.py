@@ -1,0 +1,153 @@
+"""The gallery that is searched: a dataset's test images and their labels."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from asen_apps.explorer import ExplorerError
+from asen_tf.data import AnnotationError, read_regions, read_split, read_value_names
+from asen_tf.data.images import ImageError, load_image
+
+PICTURE_SIDE = 192  # px, of every picture in its file; the page scales it
+_QUALITY = 82  # of JPEG
+_KEPT = 2000  # pictures in memory, 10 kB each
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How an image compares with the query in one attribute.
+
+    Attributes:
+        value: the names of the image's values, "" where it has no label.
+        right: whether it shares one with the query; None where either has no label.
+    """
+
+    value: str
+    right: bool | None
+
+
+class Gallery:
+    """The test images of a dataset that are on disk.
+
+    Args:
+        data_dir: the directory of meta.json and the datasets.
+        dataset: the dataset's name.
+
+    Attributes:
+        ids: the images' file indices in the test split, increasing.
+        attributes: the names of the dataset's attributes.
+        picture: image -> its centre square as `data:` URI; cached.
+
+    Raises:
+        ExplorerError: the split files cannot be read, or none of the images is there.
+    """
+
+    def __init__(self, data_dir: str | Path, dataset: str) -> None:
+        try:
+            self._split = read_split(data_dir, dataset, "test", missing="skip")
+            self._names = read_value_names(data_dir, dataset) or {}
+            boxes = read_regions(data_dir, dataset, "test") or {}
+        except AnnotationError as error:
+            raise ExplorerError(f"The data cannot be read. {error}") from error
+        self.picture = lru_cache(maxsize=_KEPT)(self._picture)
+        self._root = self._split.root.resolve()
+        missing = set(self._split.missing)
+        self.ids = tuple(i for i in range(len(self._split.files)) if i not in missing)
+        self._known = frozenset(self.ids)
+        if not self.ids:
+            raise ExplorerError(
+                f"None of the test images of {dataset} is in {data_dir}. Run `make study`, or put "
+                "the images back."
+            )
+        self.attributes = self._split.attributes.names
+        self._visible = {(image, self.attributes[attribute]) for image, attribute in boxes}
+        self._values: dict[tuple[int, str], set[int]] = defaultdict(set)
+        if self._split.triplets is None:  # a split of listed triplets has no values
+            for image, attribute, value in self._split.labels.tolist():
+                self._values[image, self.attributes[attribute]].add(value)
+
+    def path(self, image: int) -> Path:
+        """Return an image's file.
+
+        Raises:
+            ExplorerError: there is no such image, or its file is outside the dataset's folder.
+        """
+        if image not in self._known:
+            raise ExplorerError(f"There is no test image number {image}.")
+        path = self._split.path(image)
+        if not path.resolve().is_relative_to(self._root):
+            raise ExplorerError(f"The file of image {image} is outside the data folder.")
+        return path
+
+    def pixels(self, image: int, side: int) -> np.ndarray:
+        """Return an image's centre square, `(side, side, 3)` uint8.
+
+        Raises:
+            ExplorerError: as for `path`, or the file cannot be read.
+        """
+        try:
+            return load_image(self.path(image), side)
+        except ImageError as error:
+            raise ExplorerError(f"Test image {image} cannot be read. {error}") from error
+
+    def _picture(self, image: int) -> str:
+        return data_uri(self.pixels(image, PICTURE_SIDE))
+
+    def is_labelled(self, image: int, attribute: str) -> bool:
+        """Return whether an image has a label for an attribute."""
+        return (image, attribute) in self._values
+
+    def labelled(self, attributes: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the images that have a label for every one of the attributes."""
+        return tuple(i for i in self.ids if all(self.is_labelled(i, name) for name in attributes))
+
+    def value(self, image: int, attribute: str) -> str:
+        """Return the names of an image's values, joined; "" where it has no label."""
+        values = sorted(self._values.get((image, attribute), ()))
+        names = self._names.get(attribute)
+        return ", ".join(names[value] if names else f"value {value}" for value in values)
+
+    def compare(self, query: int | None, image: int, attribute: str) -> Verdict:
+        """Compare an image's values with the query's; an uploaded query is None and has none."""
+        values = self._values.get((image, attribute), set())
+        wanted = set() if query is None else self._values.get((query, attribute), set())
+        right = bool(values & wanted) if values and wanted else None
+        return Verdict(self.value(image, attribute), right)
+
+    def first_image(self, attributes: tuple[str, ...]) -> int:
+        """Return a labelled image to begin with: the first with the most frequent values.
+
+        Images on which all the parts are known to be visible come before the others.
+        """
+        labelled = self.labelled(attributes) or self.ids
+        values = {i: tuple(self.value(i, name) for name in attributes) for i in labelled}
+        often = Counter(values.values())
+
+        def merit(image: int) -> tuple[bool, int]:
+            visible = all((image, name) in self._visible for name in attributes)
+            return visible, often[values[image]]
+
+        return max(labelled, key=merit)
+
+
+def data_uri(image: np.ndarray, side: int = PICTURE_SIDE) -> str:
+    """Return a picture as `data:image/jpeg;base64,...`, for `<img src>`.
+
+    Args:
+        image: `(S, S, 3)` uint8.
+        side: px, to which it is resized.
+    """
+    buffer = io.BytesIO()
+    picture = Image.fromarray(image)
+    if picture.width != side:
+        picture = picture.resize((side, side), Image.Resampling.LANCZOS)
+    picture.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,195 @@
+"""True boxes of the parts that attributes are about: reading, writing, and what models see of them.
+
+`regions_{split}.csv` has the header `index,attribute,left,top,right,bottom`: 0-based file and
+attribute index, then the half-open box in pixels of the stored image, x to the right, y down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from asen_tf.data.images import upright_size
+from asen_tf.data.parsing import parse_names, read_text
+from asen_tf.data.reading import read_meta
+from asen_tf.data.records import (
+    LARGEST_INDEX,
+    AnnotationError,
+    Split,
+    check_split_name,
+    dataset_root,
+    regions_filename,
+)
+from asen_tf.files import write_text
+
+HEADER = ("index", "attribute", "left", "top", "right", "bottom")
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def read_regions(
+    data_dir: Path | str, dataset: str, split: str
+) -> dict[tuple[int, int], Box] | None:
+    """Return the box (left, top, right, bottom) of each (file, attribute), None without the file.
+
+    Raises:
+        AnnotationError: another header, a field that is not a number, an index out of range, an
+            empty box or one that begins left of or above the image, or a repeated row.
+    """
+    check_split_name(split)
+    root = dataset_root(data_dir, dataset)
+    path = root / regions_filename(split)
+    if not path.exists():
+        return None
+    attributes = len(read_meta(data_dir, dataset))
+    names = root / f"filenames_{split}.txt"
+    files = len(parse_names(names)[0]) if names.exists() else LARGEST_INDEX
+    lines = read_text(path).split("\n")
+    if tuple(lines[0].strip().split(",")) != HEADER:
+        raise AnnotationError(
+            f"the header must be {','.join(HEADER)}",
+            path=path,
+            line=1,
+            got=lines[0],
+            remedy="put this header into the first line",
+        )
+    regions: dict[tuple[int, int], Box] = {}
+    for line, text in enumerate(lines[1:], start=2):
+        if text.strip():
+            key, box = _parse(text, path, line)
+            _check(key, box, files, attributes, path, line)
+            if key in regions:
+                raise AnnotationError(
+                    "an image has at most one box per attribute",
+                    path=path,
+                    line=line,
+                    got=text,
+                    remedy="remove one of the two rows",
+                )
+            regions[key] = box
+    return regions
+
+
+def write_regions(
+    data_dir: Path | str,
+    dataset: str,
+    split: str,
+    regions: Mapping[tuple[int, int], Iterable[float]],
+) -> None:
+    """Write the region file of a split, sorted by file and attribute; it reads back exactly.
+
+    Raises:
+        AnnotationError: a negative index or a box that is not four finite, ordered numbers.
+    """
+    check_split_name(split)
+    path = dataset_root(data_dir, dataset) / regions_filename(split)
+    lines = [",".join(HEADER)]
+    for (index, attribute), sides in sorted(regions.items()):
+        box = tuple(float(side) for side in sides)
+        _check((index, attribute), box, LARGEST_INDEX, LARGEST_INDEX, path, len(lines) + 1)
+        lines.append(",".join([str(int(index)), str(int(attribute)), *map(repr, box)]))
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def boxes_in_square(
+    split: Split, regions: Mapping[tuple[int, int], Box]
+) -> dict[tuple[int, int], Box]:
+    """Map true boxes from image pixels to shares of the centre square.
+
+    Args:
+        split: names the image files.
+        regions: boxes by (image, attribute) in pixels of the upright image, half-open.
+
+    Returns:
+        Boxes as shares in [0, 1] of the side of the square that `load_image` cuts; boxes that lie
+        outside the square altogether are left out.
+    """
+    sizes: dict[int, tuple[int, int]] = {}
+    inside = {}
+    for (index, attribute), (left, top, right, bottom) in regions.items():
+        if index not in sizes:
+            sizes[index] = upright_size(split.path(index))
+        width, height = sizes[index]
+        side = min(width, height)
+        x, y = (width - side) // 2, (height - side) // 2
+        box = tuple(
+            min(max((edge - start) / side, 0.0), 1.0)
+            for edge, start in ((left, x), (top, y), (right, x), (bottom, y))
+        )
+        if box[0] < box[2] and box[1] < box[3]:
+            inside[index, attribute] = box
+    return inside
+
+
+def true_squares(
+    split: Split, regions: Mapping[tuple[int, int], Box], *, attributes: int, size: int
+) -> np.ndarray:
+    """Return the square around the true part of every (image, attribute), for the local branch.
+
+    As a region of interest, a box grows to a square of its longer side about its centre, which is
+    then shifted inside the frame. Where no box is known the square is the whole frame.
+
+    Args:
+        split: names the image files.
+        regions: boxes by (image, attribute) in pixels of the upright image.
+        attributes: `A`.
+        size: px, side of the frame.
+
+    Returns:
+        `(n, A, 4)` int32: top, left, bottom, right in pixels of the frame; half-open.
+    """
+    squares = np.zeros((len(split.files), attributes, 4), np.int32)
+    squares[..., 2:] = size
+    for key, box in boxes_in_square(split, regions).items():
+        left, top, right, bottom = (edge * size for edge in box)
+        left, top = math.floor(left), math.floor(top)
+        right, bottom = math.ceil(right), math.ceil(bottom)
+        side = max(right - left, bottom - top)
+        top = min(max(top - (side - (bottom - top)) // 2, 0), size - side)
+        left = min(max(left - (side - (right - left)) // 2, 0), size - side)
+        squares[key] = top, left, top + side, left + side
+    return squares
+
+
+def _parse(text: str, path: Path, line: int) -> tuple[tuple[int, int], Box]:
+    try:
+        index, attribute, left, top, right, bottom = text.split(",")
+        return (int(index), int(attribute)), (float(left), float(top), float(right), float(bottom))
+    except ValueError:
+        raise AnnotationError(
+            "a row must hold two integers and four numbers",
+            path=path,
+            line=line,
+            got=text,
+            remedy=f"write it as {','.join(HEADER)}",
+        ) from None
+
+
+def _check(
+    key: tuple[int, int],
+    box: tuple[float, ...],
+    files: int,
+    attributes: int,
+    path: Path,
+    line: int,
+) -> None:
+    if not (0 <= key[0] < files and 0 <= key[1] < attributes):
+        raise AnnotationError(
+            f"the file index must be below {files} and the attribute index below {attributes}, "
+            "neither negative",
+            path=path,
+            line=line,
+            got=key,
+            remedy="count both from 0, as in the split's files and meta.json",
+        )
+    ordered = len(box) == 4 and 0 <= box[0] < box[2] and 0 <= box[1] < box[3]
+    if not ordered or not all(map(math.isfinite, box)):
+        raise AnnotationError(
+            "a box must have 0 <= left < right and 0 <= top < bottom, all finite",
+            path=path,
+            line=line,
+            got=box,
+            remedy="cut it at the border of the image, and give no row for a hidden part",
+        )

@@ -1,0 +1,154 @@
+"""The command line: from files to an index, from an index to hits, and how it ends otherwise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from small_model import pictures, small_model
+
+from asen_apps import commands
+from asen_apps.commands import main
+from asen_apps.explorer import __main__ as explorer
+from asen_apps.search import AttributeIndex
+from asen_tf.embedder import Embedder
+
+COUNT, ROOT = 5, Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("catalogue")
+    small_model().save(path / "model.keras")
+    for number, pixels in enumerate(pictures(COUNT, side=70)):
+        Image.fromarray(pixels).save(path / f"{number}.png")
+    (path / "broken.png").write_bytes(b"not an image")
+    images = [str(path / f"{number}.png") for number in range(COUNT)]
+    words = ["index", str(path / "model.keras"), *images, str(path / "broken.png")]
+    words += ["--attribute", "sleeve", "--dtype", "float16", "--out", str(path / "index")]
+    assert main(words) == 2  # one image was left out
+    return path
+
+
+def test_index_writes_what_can_be_used_and_names_the_rest(folder: Path, capsys) -> None:
+    model, out = folder / "model.keras", folder / "again"
+    words = ["index", model, folder / "1.png", folder / "broken.png", "--out", out]
+    assert main([str(word) for word in words]) == 2
+    told = capsys.readouterr()
+    assert "broken.png: not a readable image" in told.err
+    assert told.out == f"{out}: 1 images, 3 attributes; 1 images left out\n"
+    assert main([str(word) for word in words if word != folder / "broken.png"]) == 0
+    index = AttributeIndex.load(folder / "index", Embedder.load(model))
+    assert list(index.store.backends) == ["sleeve"] and index.store.dtype == "float16"
+
+
+def test_nothing_usable_writes_nothing(folder: Path, capsys) -> None:
+    words = ["index", folder / "model.keras", folder / "broken.png", "--out", folder / "none"]
+    assert main([str(word) for word in words]) == 2
+    assert "not written: no image can be used" in capsys.readouterr().err
+    assert not (folder / "none").exists()
+
+
+def test_search_prints_the_hits_of_the_index(folder: Path, capsys) -> None:
+    out, model, image = (str(folder / name) for name in ("index", "model.keras", "4.png"))
+    asked = ["--attribute", "sleeve=0.75", "--attribute", "buttons"]
+    assert main(["search", out, model, image, *asked, "-k", "3"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    index = AttributeIndex.load(out, Embedder.load(model))
+    expected = index.search(image, {"sleeve": 0.75, "buttons": 1.0}, k=3)
+    assert lines == [
+        [f"{hit.score:.4f}", str(hit.id), str(hit.image)]
+        + [f"{name} {cosine:.4f}" for name, cosine in hit.parts.items()]
+        for hit in expected
+    ]
+
+
+@pytest.mark.parametrize(
+    ("index", "image", "attribute", "message"),
+    [
+        ("index", "1.png", "sleave", "did you mean 'sleeve'?"),
+        ("index", "1.png", "sleeve=much", "is NAME or NAME=WEIGHT; got 'sleeve=much'"),
+        ("index", "broken.png", "sleeve", "broken.png: not a readable image"),
+        (".", "1.png", "sleeve", "no saved index here"),
+    ],
+)
+def test_faults_are_told_in_a_sentence(folder, capsys, index, image, attribute, message) -> None:
+    paths = [str(folder / name) for name in (index, "model.keras", image)]
+    assert main(["search", *paths, "--attribute", attribute]) == 2
+    told = capsys.readouterr()
+    assert message in told.err and told.out == ""
+
+
+def test_a_fault_of_the_program_is_a_sentence_with_its_place(monkeypatch, capsys) -> None:
+    def run(options: object) -> int:
+        return {}["key"]
+
+    monkeypatch.setattr(commands, "_search", run)
+    words = ["search", "index", "model.keras", "1.png", "--attribute", "sleeve"]
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("a fault of this program, not of your input; please report it: KeyError")
+    assert "in test_search_command.py, line " in told and told.count("\n") == 1
+
+
+def test_a_value_error_of_a_library_is_a_fault_of_the_program(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(commands, "_search", lambda options: json.loads("{"))
+    assert main(["search", "index", "model.keras", "1.png", "--attribute", "sleeve"]) == 1
+    assert "a fault of this program" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130(monkeypatch, capsys) -> None:
+    def run(options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "_search", run)
+    assert main(["search", "index", "model.keras", "1.png", "--attribute", "sleeve"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["find"],
+        ["search", "--much"],
+        ["embed", "model.keras", "1.png", "--out", "vectors.txt"],
+        ["index", "model.keras", "1.png", "--out", "folder", "--quick"],
+        ["weights", "x.pth.tar", "model.h5"],
+        ["weights", "x.pth.tar", "model.keras", "--method", "triplet"],
+    ],
+    ids=" ".join,
+)
+def test_words_that_it_does_not_know_end_with_2(words: list[str], capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2 and "asen" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("found", [0, 1])
+def test_explore_hands_its_options_to_the_explorer(monkeypatch, found: int) -> None:
+    asked = []
+    monkeypatch.setattr(explorer, "main", lambda words: asked.append(words) or found)
+    assert main(["explore", "--study", "mine", "--no-browser"]) == 2 * found
+    assert asked == [["--study", "mine", "--no-browser"]]
+
+
+@pytest.mark.parametrize("command", ["", "embed", "index", "search", "explore", "weights"])
+def test_help_fits_a_terminal_of_80_columns(command: str, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--help"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0 and told.startswith("usage: ") and len(told.splitlines()) > 8
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_the_old_name_says_the_new_one_and_works() -> None:
+    command = [sys.executable, "-m", "asen_tf", "embed", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage: asen embed")
+    assert done.stderr == "`python -m asen_tf` is now called `asen`; see `asen --help`\n"
