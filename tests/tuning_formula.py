@@ -7,22 +7,18 @@ from pathlib import Path
 from keras_tuner.engine.trial import Trial
 
 from asen_study.tuning import RunSettings, Search
-from asen_study.tuning.oracles import DurableOracle, oracle
-from asen_study.tuning.tuner import RunTuner
+from asen_study.tuning.tuner import DurableOracle, RunTuner, oracle
 from asen_tf.presets import quick
 
 CONFIG = quick().override(stage1_epochs=3, stage2_epochs=2)
 FIELDS = ("margin", "roi_threshold", "sampling", "images_per_value")
 
 
-def opened(
-    folder: Path, algorithm: str = "random", trials: int = 7, *, chief: bool = False
-) -> DurableOracle:
+def opened(folder: Path, algorithm: str = "random", trials: int = 7) -> DurableOracle:
     """Return an oracle as a process opens it: from its file, if there is one."""
     state = folder / "state.json"
     made = oracle(algorithm, trials=trials, epochs=5, seed=0, state_file=state)
-    made.chief = chief
-    RunTuner(made, RunSettings(CONFIG, FIELDS), {}, folder / "tuner", trials)  # declares the space
+    RunTuner(made, RunSettings(CONFIG, FIELDS), None, folder / "tuner")  # declares the space
     if state.exists():
         made.reload()
     return made
@@ -55,13 +51,12 @@ def played(
     settings = {"results_dir": str(folder)} | settings
     search = Search(trials=expected or len(scores), algorithm=algorithm, **settings)
     vars(search)["state_dir"] = folder / state  # otherwise named by data, of which there are none
-    options = {"epochs": search.settings.epochs, "seed": 0, "state_file": search.state_file}
-    made = oracle(algorithm, trials=search.trials, **options)
-    RunTuner(made, search.settings, {}, search.state_dir, len(scores))  # declares the space
+    made = search.make_oracle()
+    RunTuner(made, search.settings, search.run, search.state_dir)  # declares the space
     for value in scores:
         trial = made.create_trial("one")
         if value is not None:
             made.update_trial(trial.trial_id, {"val_map": value})
-        status = "INVALID" if value is None else "COMPLETED"
+        status = "FAILED" if value is None else "COMPLETED"
         made.end_trial(Trial(trial.hyperparameters, trial.trial_id, status))
     return search

@@ -30,7 +30,7 @@ def searching(folder: Path, results: str, trials: int) -> Search:
 
 
 def start(search: Search, log: Path, *options: str) -> subprocess.Popen:
-    """Start `python -m asen_study.tuning`, with one core."""
+    """Start `python -m asen_study.tuning`."""
     places = search.places
     command = [sys.executable, "-u", "-m", "asen_study.tuning", *options, "--preset", search.preset]
     command += ["--trials", str(search.trials), "--fields", ",".join(search.fields)]
@@ -38,11 +38,7 @@ def start(search: Search, log: Path, *options: str) -> subprocess.Popen:
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     with log.open("a") as output:
         return subprocess.Popen(
-            [*command, "--threads", "1"],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
 
 

@@ -23,7 +23,6 @@ from asen_study.figures.scores import (
 )
 from asen_study.figures.spaces import all_spaces, attribute_spaces
 from asen_study.figures.style import keep, picture
-from asen_study.figures.tuning import parallel_coordinates, setting_importance
 
 __all__ = [
     "Gallery",
@@ -39,11 +38,9 @@ __all__ = [
     "localisation_scores",
     "map_scores",
     "method_scores",
-    "parallel_coordinates",
     "picture",
     "pretraining_curves",
     "retrieval_strips",
-    "setting_importance",
     "setting_sweep",
     "training_bands",
     "value_counts",

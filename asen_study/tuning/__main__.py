@@ -1,71 +1,52 @@
 """A search for better settings, or a part of it, so that several machines can share one.
 
-The same code, the same data and the same options on all of them, but for --role, --name and the
-chief's address, and a results folder that all see at the same path:
+Use the same code, the same data and the same options on all of them, except --role, --name and the
+chief's address, and a results folder that all of them see at the same path:
 
-    python -m asen_study.tuning --role chief --chief 0.0.0.0:8000 --results-dir /shared
-    python -m asen_study.tuning --role worker --name a --chief FIRST:8000 --results-dir /shared
-    python -m asen_study.tuning --role worker --name b --chief FIRST:8000 --results-dir /shared
+    python -m asen_study.tuning --role chief --chief 0.0.0.0:8000 --results-dir /shared/results
+    python -m asen_study.tuning --role worker --name a --chief FIRST:8000 --results-dir /shared/results
+    python -m asen_study.tuning --role worker --name b --chief FIRST:8000 --results-dir /shared/results
 
-The chief, here on the machine FIRST, hands out trials and trains nothing; it and a worker may be on
-one machine. In the shared folder a trial of a machine that died goes on from its last epoch, and
-the backbone is pretrained once. What ended is kept: any part may be started again. In the end
+The chief, here on the machine FIRST, hands out trials and trains nothing; it may share its machine
+with a worker. If a machine dies, another one continues its trial from the last epoch in the shared
+folder; the backbone is pretrained only once. Nothing finished is lost: any part may be started
+again. At the end
 
     papermill notebooks/10_tune.ipynb out.ipynb -p results_dir /shared/results
 
 with the same settings finds the search finished, and writes its tables, figures and test.
-"""
+"""  # noqa: E501 (commands on one line, to be copied)
 
 from __future__ import annotations
 
 import argparse
 import os
-import threading
-import time
 from collections.abc import Sequence
 
-import tensorflow as tf
-
-from asen_study.experiment import run
-from asen_study.tuning.failures import SearchError
-from asen_study.tuning.oracles import ALGORITHMS, PATIENCE
-from asen_study.tuning.search import Search
-from asen_study.tuning.side_by_side import run_search
-from asen_study.tuning.taking_part import CHIEF, take_part
+from asen_study.tuning.search import CHIEF, Search, SearchError, run_search, take_part
+from asen_study.tuning.tuner import ALGORITHMS, PATIENCE
 from asen_tf.config import ConfigError
 from asen_tf.data import AnnotationError
-from asen_tf.presets import preset
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take the part that the options say; see `--help`."""
     parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.parent is not None:
-        threading.Thread(target=_end_with, args=(options.parent,), daemon=True).start()
-    if options.threads is not None:
-        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    places = {name: getattr(options, name) for name in ("data_dir", "results_dir", "study")}
+    options = vars(parser.parse_args(arguments))
+    role, name, address = (options.pop(key) for key in ("role", "name", "chief"))
+    jobs, patience = options.pop("jobs"), options.pop("patience")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for processes that a search starts
     try:
-        if options.role == "run":
-            run(preset(options.preset).override(seed=options.seed), **places)
-            return
-        search = Search(
-            preset=options.preset,
-            algorithm=options.algorithm,
-            trials=options.trials,
-            fields=tuple(name for name in options.fields.split(",") if name),
-            seed=options.seed,
-            **places,
-        )
-        if options.role == "search":
-            run_search(search, jobs=options.jobs)
-            return
-        name = CHIEF if options.role == CHIEF else options.name
-        take_part(search, name=name, address=options.chief, patience=options.patience)
-        if name == CHIEF:
+        fields = tuple(field for field in options.pop("fields").split(",") if field)
+        search = Search(fields=fields, **options)
+        if role == "search":
+            run_search(search, jobs=jobs)
+        elif role == CHIEF:
+            take_part(search, name=CHIEF, address=address, patience=patience)
+            search.check()
             print("The search has ended; notebooks/10_tune writes its tables.", flush=True)
+        else:
+            take_part(search, name=name, address=address)
     except (AnnotationError, ConfigError) as error:
         parser.error(str(error))
     except SearchError as error:
@@ -80,33 +61,23 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    roles = "all of a search, its chief, one of its workers, or a single run of --preset"
-    add("--role", choices=("search", CHIEF, "worker", "run"), default="search", help=roles)
+    roles = "all of a search, its chief, or one of its workers"
+    add("--role", choices=("search", CHIEF, "worker"), default="search", help=roles)
     add("--chief", default="", metavar="HOST:PORT", help="where the chief listens")
-    add("--name", default="", help="of this worker, unlike all others'")
-    add(
-        "--patience", type=float, default=PATIENCE, help="seconds until a silent worker is given up"
-    )
+    add("--name", default="", help="of this worker; no two may share one")
+    silent = "seconds until a silent worker is given up"
+    add("--patience", type=float, default=PATIENCE, help=silent)
     add("--preset", default=own.preset, help="what trials start from: a name, or a preset file")
     add("--algorithm", choices=ALGORITHMS, default=own.algorithm)
     add("--trials", type=int, default=own.trials, help="how many; %(default)s unless given")
     few = f"settings to search: names, or all; unless given {', '.join(own.settings.fields)}"
     add("--fields", default="", metavar="A,B", help=few)
-    add("--seed", type=int, default=own.seed, help="of the search; of the run for --role run")
+    add("--seed", type=int, default=own.seed, help="of the search")
     add("--data-dir", default=own.data_dir, help="of meta.json and the datasets")
     add("--results-dir", default=own.results_dir, help="shared by all machines")
-    add("--study", default=own.study, help="folder of it, for runs and what the search finds")
+    add("--study", default=own.study, help="its folder, for runs and what the search finds")
     add("--jobs", type=int, default=1, help="trials side by side, for --role search")
-    add("--threads", type=int, help="cores to use; all, unless given")
-    add("--parent", type=int, help=argparse.SUPPRESS)
     return parser
-
-
-def _end_with(parent: int) -> None:
-    """End when the process that started this one has ended, killed perhaps."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ setting; the preset's own value is its default.
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
 
-from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.config import ConfigError, ExperimentConfig, did_you_mean
 
 # Searched on a logarithmic scale: between these multiples of the preset's own value.
 _MULTIPLES = {
@@ -26,20 +26,15 @@ _MULTIPLES = {
 # Searched evenly, between these values; wider where the preset's own lies outside.
 _RANGES = {"margin": (0.05, 0.5), "roi_threshold": (0.02, 0.6), "fusion_weight": (0.2, 0.95)}
 # Half the preset's own size, that size, or twice it.
-_SIZES = (
-    *("attribute_dim", "embedding_dim", "channel_attribute_dim"),
-    *("global_attention_dim", "local_attention_dim"),
-)
+_SIZES = ("attribute_dim", "embedding_dim", "channel_attribute_dim")
+_SIZES += ("global_attention_dim", "local_attention_dim")
 
 FIELDS = (*_MULTIPLES, *_RANGES, *_SIZES, "sampling", "images_per_value")
 LOGARITHMIC = (*_MULTIPLES, *_SIZES, "images_per_value")
 ALL = ("all",)
 # What a search asks about unless told otherwise: few, since a dozen trials cannot search more, and
-# those that tell in a short training. Sizes, and how images are grouped, are left to longer ones.
-DEFAULT_FIELDS = (
-    *("stage1_learning_rate", "local_loss_weight", "alignment_loss_weight"),
-    *("margin", "roi_threshold", "fusion_weight"),
-)
+# those whose effect shows in a short training. Sizes and the grouping of images need longer ones.
+DEFAULT_FIELDS = ("stage1_learning_rate", "local_loss_weight", "alignment_loss_weight", *_RANGES)
 
 # Hyperband's own entries among the values of a trial.
 _OWN_ENTRIES = "tuner/"
@@ -58,16 +53,15 @@ class RunSettings(keras_tuner.HyperModel):
     """
 
     def __init__(self, config: ExperimentConfig, fields: Sequence[str] = ()) -> None:
-        """Keep preset and names; see the class."""
         super().__init__()
         self.config = config
         self.fields = _chosen(tuple(fields))
         for name in self.fields:
             if name in _MULTIPLES and getattr(config, name) <= 0:
-                raise ConfigError(
-                    f"{name} is searched at multiples of the preset's value, which must be above "
-                    f"0; got {getattr(config, name)}: leave {name} out of the fields"
+                found = (
+                    f"which must be above 0; got {getattr(config, name)}: leave it out of fields"
                 )
+                raise ConfigError(f"{name} is searched at multiples of the preset's value, {found}")
         if config.sampling == "listed_triplets":
             raise ConfigError(
                 "the search maximises validation MAP, which a dataset of listed triplets does not "
@@ -77,10 +71,9 @@ class RunSettings(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> ExperimentConfig:
         """Declare the space, and return the configuration that its values ask for."""
         for name in self.fields:
-            if name == "images_per_value" and "sampling" in self.fields:
-                with hp.conditional_scope("sampling", ["batch_all"]):
-                    self._declare(hp, name)
-            else:
+            conditional = name == "images_per_value" and "sampling" in self.fields
+            batch_all = hp.conditional_scope("sampling", ["batch_all"])
+            with batch_all if conditional else contextlib.nullcontext():
                 self._declare(hp, name)
         return self.settings(hp.values)
 
@@ -110,22 +103,18 @@ class RunSettings(keras_tuner.HyperModel):
         per_attribute = config.values_per_attribute * config.images_per_value
         if "images_per_value" in changes:
             changes["values_per_attribute"] = per_attribute // changes["images_per_value"]
-        if changes.get("sampling", config.sampling) != config.sampling:
-            if changes["sampling"] == "random_triplets":
-                step = config.attributes_per_step * per_attribute
-                changes["triplets_per_step"] = max(step // 3, 1)
+        if changes.get("sampling") == "random_triplets" != config.sampling:
+            changes["triplets_per_step"] = max(config.attributes_per_step * per_attribute // 3, 1)
         if _BUDGET in values:
-            changes |= self._stage_epochs(int(values[_BUDGET]))
+            budget = int(values[_BUDGET])
+            second = max(round(budget * config.stage2_epochs / self.epochs), 1)
+            changes |= {"stage1_epochs": max(budget - second, 1), "stage2_epochs": second}
         return config.override(**changes)
 
     @property
     def epochs(self) -> int:
         """Epochs of all stages of the preset."""
         return self.config.stage1_epochs + self.config.stage2_epochs
-
-    def _stage_epochs(self, budget: int) -> dict[str, int]:
-        second = max(round(budget * self.config.stage2_epochs / self.epochs), 1)
-        return {"stage1_epochs": max(budget - second, 1), "stage2_epochs": second}
 
     def _declare(self, hp: keras_tuner.HyperParameters, name: str) -> None:
         own = getattr(self.config, name)
@@ -151,7 +140,6 @@ def _chosen(names: tuple[str, ...]) -> tuple[str, ...]:
         return FIELDS
     for name in names:
         if name not in FIELDS:
-            near = difflib.get_close_matches(name, FIELDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FIELDS)}"
+            hint = did_you_mean(name, FIELDS)
             raise ConfigError(f"{name!r} is not a setting that can be searched; {hint}")
     return tuple(name for name in FIELDS if name in (names or DEFAULT_FIELDS))

@@ -1,150 +1,335 @@
-"""A trial is a run: `experiment.run` trains it, and its validation MAP is the objective."""
+"""KerasTuner's two halves as a search of this study needs them: the oracle and the tuner.
+
+The oracle proposes trials. It survives whatever is killed, the search itself or one of its workers.
+KerasTuner 1.4.8 alone is not enough for that:
+
+- It writes its state in place, in several files, so a kill may leave half of one. Here everything
+  is one file that is complete or not there at all. After a kill, unfinished trials are the next
+  ones to be given out, with the same values.
+- Its chief reserves a trial for the worker that has it, for ever. Here a worker that has been
+  silent for `patience` seconds loses its trial to the next one that asks, and a worker that finds
+  no trial left waits until the others have finished theirs, in case it is still needed.
+- It counts how often a trial was begun only if the worker lives to report it. Here a trial whose
+  worker goes silent uses up one of `max_retries_per_trial`, so that a trial that needs too much
+  memory cannot kill one worker after the other.
+- After three failed trials in a row it raises an error wherever the third one is reported, and at
+  each report after that. Here no more trials are given out, so everyone leaves; when the search is
+  run again, failed trials are tried once more.
+
+The tuner turns a trial into a run: `experiment.run` trains it, and its validation MAP is the score.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import keras_tuner
+import numpy as np
 import tensorflow as tf
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.oracles import BayesianOptimizationOracle, HyperbandOracle, RandomSearchOracle
 from tensorboard.plugins.hparams import api
 
-from asen_study import experiment
 from asen_study.runs import Run
-from asen_study.tuning.failures import Progress, keep_reason
-from asen_study.tuning.oracles import OBJECTIVE, DurableOracle
 from asen_study.tuning.space import RunSettings
-from asen_tf.files import replacing
+from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.files import replacing, write_json, write_text
 
+PATIENCE = 60.0  # seconds until a silent worker is given up
+ATTEMPTS = 3  # at a trial whose workers go silent
+IN_A_ROW = 3  # failed trials, after which the search stops: the settings are not to blame any more
 BEAT = 2.0  # seconds between a worker's signs of life
-_PAUSE = 0.5  # seconds before a worker asks for a trial; KerasTuner asks without any
+OBJECTIVE = "val_map"
+ALGORITHMS = ("random", "bayesian", "hyperband")
+_FACTOR = 3  # of Hyperband
+_PAUSE = 0.5  # seconds before a worker asks for a trial; KerasTuner does not pause at all
+_NEVER = 10**9
+
+
+# === Oracles ===
+
+
+class DurableOracle(keras_tuner.Oracle):
+    """What the three oracles share; see the module.
+
+    Attributes:
+        state_file: holds everything that a search knows.
+        expected: how many trials there will be.
+        patience: seconds after which a silent worker is given up.
+    """
+
+    state_file: Path
+    expected: int
+    patience: float = PATIENCE
+
+    def __init__(self, **options: Any) -> None:
+        limits = {"max_retries_per_trial": ATTEMPTS - 1, "max_consecutive_failed_trials": _NEVER}
+        super().__init__(**limits, **options)
+        self.verbose = 0
+        self._heard: dict[str, float] = {}  # name of a worker -> when it last asked or reported
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last trials have all failed, so that no more are given out."""
+        last = [self.trials[name].status for name in self.end_order[-IN_A_ROW:]]
+        return last == [TrialStatus.FAILED] * IN_A_ROW
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Return the values of a new trial; unless this is Hyperband, the first is the preset.
+
+        Whatever is found is then no worse than the preset, on validation.
+        """
+        if not self.trials and not isinstance(self, HyperbandOracle):
+            return {"status": TrialStatus.RUNNING, "values": dict(self.get_space().values)}
+        # The Bayesian oracle does not save this generator: resumed, it would draw other values.
+        self._random_state = np.random.RandomState(self.seed + len(self.trials))
+        return super().populate_space(trial_id)
+
+    # === State on disk ===
+
+    def save(self) -> None:
+        """Write everything into one file, completely or not at all.
+
+        KerasTuner calls this while it holds its lock, which an error would never release. So if the
+        disk is full, this only says so; the next save may succeed.
+        """
+        trials = [trial.get_state() for trial in self.trials.values()]
+        state = {"oracle": self.get_state(), "trials": trials, "stopped": self.stopped}
+        try:
+            write_json(self.state_file, state)
+        except OSError as error:
+            print(f"The state of the search cannot be saved: {error}", flush=True)
+
+    def _save_trial(self, trial: Trial) -> None:
+        """Write no file per trial: `save` writes them all."""
+
+    def reload(self) -> None:
+        """Go on from the file: unfinished and failed trials are given out first."""
+        content = json.loads(self.state_file.read_text(encoding="utf-8"))
+        trials = [Trial.from_state(state) for state in content["trials"]]
+        self.trials = {trial.trial_id: trial for trial in trials}
+        again = [trial.trial_id for trial in trials if trial.status != TrialStatus.COMPLETED]
+        again.reverse()  # KerasTuner takes the last one first
+        state = content["oracle"] | {"ongoing_trials": {}, "retry_queue": again}
+        state["end_order"] = [name for name in state["end_order"] if name not in again]
+        self.set_state(state)
+
+    # === Workers that come and go ===
+
+    @keras_tuner.synchronized
+    def create_trial(self, tuner_id: str) -> Trial:
+        """Give a worker its trial: its own, a silent worker's, or a new one."""
+        self._heard[tuner_id] = time.monotonic()
+        self.forget_silent_workers()
+        if self.stopped and tuner_id not in self.ongoing_trials:
+            self.tuner_ids.discard(tuner_id)
+            trial = Trial(self.get_space(), status=TrialStatus.STOPPED)
+        else:
+            trial = super().create_trial(tuner_id)
+        if trial.status == TrialStatus.STOPPED and self.ongoing_trials:
+            self.tuner_ids.add(tuner_id)  # it stays, in case another one does not finish
+            trial.status = TrialStatus.IDLE
+        return trial
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial: Trial) -> None:
+        """Take the end of a trial; if two workers have run it, only the first report counts."""
+        if trial.trial_id in self.end_order:
+            return
+        super().end_trial(trial)
+        self._retry_queue = [name for name in self._retry_queue if name not in self.end_order]
+        if trial.trial_id in self.end_order:
+            trial = self.trials[trial.trial_id]
+            scores = [x.score for x in self.trials.values() if x.status == TrialStatus.COMPLETED]
+            said = f"validation MAP {trial.score:.2f}" if trial.score is not None else "FAILED"
+            said += f", best {max(scores):.2f}" if scores else ""
+            ended = f"{len(self.end_order)} of {self.expected} trials"
+            print(f"Trial {number(trial)}: {said}; {ended}", flush=True)
+
+    def get_trial(self, trial_id: str) -> Trial:
+        """Return a trial; the worker that asks for it is alive."""
+        for tuner_id, trial in list(self.ongoing_trials.items()):
+            if trial.trial_id == trial_id:
+                self._heard[tuner_id] = time.monotonic()
+        return super().get_trial(trial_id)
+
+    @keras_tuner.synchronized
+    def forget_silent_workers(self) -> None:
+        """Take back the trials of workers that have said nothing for `patience` seconds."""
+        now = time.monotonic()
+        for tuner_id in sorted(self.tuner_ids):
+            silent = now - self._heard.setdefault(tuner_id, now)
+            if silent > self.patience:
+                print(f"{tuner_id}: silent for {silent:.0f} s, given up", flush=True)
+                self.tuner_ids.discard(tuner_id)
+                del self._heard[tuner_id]
+                if tuner_id in self.ongoing_trials:
+                    trial = self.ongoing_trials[tuner_id]
+                    trial.status = TrialStatus.INVALID
+                    trial.message = f"its workers died {ATTEMPTS} times, perhaps out of memory"
+                    self.end_trial(trial)
+
+
+class RandomSearch(DurableOracle, RandomSearchOracle):
+    """The preset, then values drawn at random."""
+
+
+class BayesianOptimization(DurableOracle, BayesianOptimizationOracle):
+    """The preset, then random values, then those that a Gaussian process finds most promising."""
+
+
+class Hyperband(DurableOracle, HyperbandOracle):
+    """Many trials for few epochs; the best third goes on to three times as many."""
+
+
+def oracle(
+    algorithm: str, *, trials: int, epochs: int, seed: int, state_file: Path
+) -> DurableOracle:
+    """Return the oracle of an algorithm, with validation MAP as its objective.
+
+    Args:
+        algorithm: "random", "bayesian" or "hyperband".
+        trials: of a random or a Bayesian search, including the first one, which is the preset.
+            Hyperband's follow from `epochs`.
+        epochs: of a full run; for Hyperband.
+        seed: of what is drawn; 0 or more.
+        state_file: holds everything that the search knows.
+
+    Raises:
+        ConfigError: an unknown algorithm, or fewer than one trial.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ConfigError(f"algorithm must be one of {', '.join(ALGORITHMS)}; got {algorithm!r}")
+    if trials < 1:
+        raise ConfigError(f"a search needs trials of 1 or more; got {trials}")
+    # KerasTuner takes a seed of 0 for none at all.
+    options = {"objective": keras_tuner.Objective(OBJECTIVE, "max"), "seed": seed + 1}
+    if algorithm == "random":
+        made = RandomSearch(max_trials=trials, **options)
+    elif algorithm == "bayesian":
+        first = max(trials // 2, 2)  # KerasTuner's three per hyperparameter would be all of them
+        made = BayesianOptimization(max_trials=trials, num_initial_points=first, **options)
+    else:
+        made = Hyperband(max_epochs=epochs, factor=_FACTOR, **options)
+    made.expected = hyperband_trials(epochs) if algorithm == "hyperband" else trials
+    made.state_file = state_file
+    return made
+
+
+def hyperband_trials(epochs: int) -> int:
+    """Return how many trials one sweep of KerasTuner's Hyperband has, if none of them fails.
+
+    5 epochs: bracket 1 has rounds of 5 and 2 trials, bracket 0 has one of 3; 10 in all.
+
+    References:
+        Li et al., "Hyperband", JMLR 18 (2018), algorithm 1; KerasTuner rounds the sizes.
+    """
+    sizes = HyperbandOracle(keras_tuner.Objective(OBJECTIVE, "max"), epochs, _FACTOR)
+    brackets = range(sizes._get_num_brackets())
+    return sum(
+        sizes._get_size(bracket, turn) for bracket in brackets for turn in range(bracket + 1)
+    )
+
+
+# === The tuner ===
 
 
 class RunTuner(BaseTuner):
-    """Gives trials to `asen_study.experiment.run` and their numbers to the oracle.
+    """Trains the trials as runs of the study and reports their scores to the oracle.
 
-    An interrupted trial is resumed by `run` itself, from its last epoch; a finished one is not
-    trained again. The test split plays no part: `run` evaluates on it, but nothing of that is read.
+    `experiment.run` resumes an interrupted trial from its last epoch and does not train a finished
+    one again. It evaluates on the test split, too, but none of that is read here.
 
     Args:
         oracle: proposes the trials.
         settings: from a trial's values to its run's settings.
-        places: `data_dir`, `results_dir`, `study`, as for `run`.
-        directory: of the search's state; KerasTuner keeps things of its own there, too.
-        expected: how many trials there will be; for what is printed.
+        run: trains a run, or finds it finished.
+        directory: of the search's state, `<study>/search/<name>`; events for TensorBoard are
+            written into `<study>/tensorboard/<name>`.
     """
 
     def __init__(
         self,
         oracle: DurableOracle,
         settings: RunSettings,
-        places: Mapping[str, str],
+        run: Callable[[ExperimentConfig], Run],
         directory: Path,
-        expected: int,
     ) -> None:
-        """Declare the space to the oracle; see the class."""
-        directory.mkdir(parents=True, exist_ok=True)
-        where = {"directory": str(directory.parent), "project_name": directory.name}
-        super().__init__(oracle, settings, **where)
-        self.places, self.state_dir, self.expected = dict(places), directory, expected
-        self.progress: Progress | None = None
-
-    @property
-    def events(self) -> Path:
-        """The folder of TensorBoard's events: one of the study's for each search."""
-        place = Path(self.places["results_dir"], self.places["study"])
-        return place / "tensorboard" / self.state_dir.name
-
-    @property
-    def is_worker(self) -> bool:
-        """Whether another process, the chief, has the oracle."""
-        return not isinstance(self.oracle, keras_tuner.Oracle)
+        super().__init__(oracle, settings, str(directory.parent), directory.name)
+        self.run, self.state_dir, self.expected = run, directory, oracle.expected
 
     def save(self) -> None:
-        """Save the oracle; the tuner has no state of its own."""
-        if not self.is_worker:
+        """Save the oracle, if this process has it; the tuner has no state of its own."""
+        if not self._is_worker():
             self.oracle.save()
 
     def pre_create_trial(self) -> None:
-        """Wait a moment, so that a worker without a trial does not ask thousands of times."""
+        """Pause, so that a worker without a trial does not ask thousands of times a second."""
         time.sleep(_PAUSE)
 
     def on_trial_begin(self, trial: Trial) -> None:
-        """Say what is tried."""
-        base = self.hypermodel.config.to_dict()
+        """Print what is tried."""
+        preset = self.hypermodel.config.to_dict()
         wanted = self.hypermodel.settings(trial.hyperparameters.values).to_dict()
-        changes = {name: value for name, value in wanted.items() if value != base[name]}
-        shown = ", ".join(f"{name} {value}" for name, value in changes.items())
-        number = f"Trial {int(trial.trial_id) + 1} of {self.expected}"
-        print(f"{number}: {shown or 'the preset itself'}", flush=True)
+        changes = [f"{name} {value}" for name, value in wanted.items() if value != preset[name]]
+        tried = ", ".join(changes) or "the preset itself"
+        print(f"Trial {number(trial)} of {self.expected}: {tried}", flush=True)
 
     def run_trial(self, trial: Trial) -> dict[str, float]:
-        """Train the run of a trial; return the validation MAP of what it keeps, in percent.
-
-        That is the best epoch of the last stage, the one whose weights the run's model has.
-        """
-        config = self.hypermodel.settings(trial.hyperparameters.values)
-        with self._signs_of_life(trial):
-            run = experiment.run(config, **self.places)
-        log_trial(self.events, trial, run)
-        return {OBJECTIVE: kept_map(run)}
-
-    def on_search_begin(self) -> None:
-        """Count from here, if this process has the oracle."""
-        if not self.is_worker:
-            self.progress = Progress(self.expected, self.oracle.trials.values())
-
-    def on_trial_end(self, trial: Trial) -> None:
-        """Report the end, and keep why it failed: KerasTuner does not tell its chief."""
-        if trial.status != TrialStatus.COMPLETED:
-            print(f"Trial {int(trial.trial_id) + 1} FAILED:\n{trial.message}", flush=True)
-            with contextlib.suppress(OSError):  # a full disk may be the reason
-                keep_reason(self.state_dir, trial)
-        super().on_trial_end(trial)
-        if self.progress is not None:
-            self.progress.tell(self.oracle.trials.values())
-
-    @contextlib.contextmanager
-    def _signs_of_life(self, trial: Trial) -> Iterator[None]:
-        """While a worker trains, let the chief hear of it; see `DurableOracle.get_trial`."""
-        if not self.is_worker:
-            yield
-            return
+        """Train the run of a trial; return the validation MAP of the weights it keeps, percent."""
         over = threading.Event()
-
-        def beat() -> None:
-            while not over.wait(BEAT):
-                with contextlib.suppress(grpc.RpcError):  # the chief is being started again
-                    self.oracle.get_trial(trial.trial_id)
-
-        threading.Thread(target=beat, daemon=True).start()
+        if self._is_worker():
+            threading.Thread(target=self._beat, args=(trial.trial_id, over), daemon=True).start()
         try:
-            yield
+            run = self.run(self.hypermodel.settings(trial.hyperparameters.values))
         finally:
             over.set()
+        log_trial(self.state_dir.parents[1] / "tensorboard" / self.state_dir.name, trial, run)
+        return {OBJECTIVE: kept_map(run)}
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Report the end; keep the reason of a failure in a file, as the chief is not told it."""
+        if trial.status != TrialStatus.COMPLETED:
+            trial.status = TrialStatus.FAILED  # an error would only be raised again
+            print(f"Trial {number(trial)} FAILED:\n{trial.message}", flush=True)
+            with contextlib.suppress(OSError):  # a full disk may be the reason
+                write_text(failure_file(self.state_dir, trial), trial.message)
+        super().on_trial_end(trial)
+
+    def _beat(self, trial_id: str, over: threading.Event) -> None:
+        """Let the chief know that this worker is alive; see `DurableOracle.get_trial`."""
+        while not over.wait(BEAT):
+            with contextlib.suppress(grpc.RpcError):  # the chief is being restarted
+                self.oracle.get_trial(trial_id)
+
+
+def number(trial: Trial) -> int:
+    """Return the number of a trial, from 1."""
+    return int(trial.trial_id) + 1
+
+
+def failure_file(directory: Path, trial: Trial) -> Path:
+    """Return the file for the reason why a trial failed, in the directory of the state."""
+    return directory / "failures" / f"trial-{number(trial)}.txt"
 
 
 def kept_map(run: Run) -> float:
-    """Return the validation MAP of the weights that a run keeps, percent to four decimals."""
+    """Return the validation MAP of the weights that a run keeps, percent to four decimals.
+
+    They are those of the best epoch of its last stage.
+    """
     history = run.table("history")
     last = history[history["stage"] == history["stage"].iloc[-1]]
     return round(float(last[OBJECTIVE].max()), 4)
-
-
-def describe_space(folder: Path, space: keras_tuner.HyperParameters) -> None:
-    """Tell TensorBoard's HParams plugin what is searched, and what is measured."""
-    with _events(folder / "space"):
-        api.hparams_config(
-            hparams=[api.HParam(setting.name) for setting in space.space],
-            metrics=[api.Metric(OBJECTIVE, display_name="validation MAP (%)")],
-        )
 
 
 def log_trial(folder: Path, trial: Trial, run: Run) -> None:
@@ -153,23 +338,15 @@ def log_trial(folder: Path, trial: Trial, run: Run) -> None:
     Args:
         folder: holds a folder per trial; an older one of this trial is replaced.
         trial: of the search.
-        run: what it has come to.
+        run: the trial's run.
     """
-    with _events(folder / f"trial-{int(trial.trial_id)}"):
-        api.hparams(dict(trial.hyperparameters.values), trial_id=trial.trial_id)
-        scores = run.table("history")[OBJECTIVE]
-        for epoch, score in enumerate(scores):
-            tf.summary.scalar(f"{OBJECTIVE}_by_epoch", score, step=epoch + 1)
-        tf.summary.scalar(OBJECTIVE, kept_map(run), step=len(scores))
-
-
-@contextlib.contextmanager
-def _events(folder: Path) -> Iterator[None]:
-    """Write TensorBoard's events into a folder that is there in full or not at all."""
-    with replacing(folder) as temporary:
+    events, scores = folder / f"trial-{int(trial.trial_id)}", run.table("history")[OBJECTIVE]
+    with replacing(events) as temporary:
         writer = tf.summary.create_file_writer(str(temporary))
         with writer.as_default():
-            yield
+            api.hparams(dict(trial.hyperparameters.values), trial_id=trial.trial_id)
+            for epoch, score in enumerate(scores):
+                tf.summary.scalar(f"{OBJECTIVE}_by_epoch", score, step=epoch + 1)
+            tf.summary.scalar(OBJECTIVE, kept_map(run), step=len(scores))
         writer.close()
-        if folder.exists():
-            shutil.rmtree(folder)
+        shutil.rmtree(events, ignore_errors=True)

@@ -11,7 +11,7 @@ import pytest
 from tuning_formula import CONFIG, finish, opened
 
 from asen_study.tuning import RunSettings
-from asen_study.tuning.oracles import ALGORITHMS, DurableOracle, hyperband_trials, oracle
+from asen_study.tuning.tuner import ALGORITHMS, DurableOracle, hyperband_trials, oracle
 from asen_tf.config import ConfigError
 
 pytestmark = [

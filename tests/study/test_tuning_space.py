@@ -7,7 +7,7 @@ import pytest
 
 from asen_study.matrix import images_seen
 from asen_study.tuning import DEFAULT_FIELDS, FIELDS, RunSettings
-from asen_study.tuning.oracles import hyperband_trials
+from asen_study.tuning.tuner import hyperband_trials
 from asen_tf.config import ConfigError
 from asen_tf.presets import paper, preset, quick, smoke, zappos50k
 

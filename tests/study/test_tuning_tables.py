@@ -9,9 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asen_study import figures
 from asen_study.runs import Run
-from asen_study.tuning import compare_on_test, importance, verdict, write_test
+from asen_study.tuning import (
+    compare_on_test,
+    importance,
+    parallel_coordinates,
+    setting_importance,
+    verdict,
+    write_test,
+)
 from asen_tf.config import ExperimentConfig
 from asen_tf.files import write_json
 
@@ -82,7 +88,7 @@ def test_three_trials_are_too_few(trials: pd.DataFrame) -> None:
 def test_a_line_per_completed_trial_between_the_ends_of_each_axis(trials: pd.DataFrame) -> None:
     best = int(trials.loc[trials["val_map"].idxmax(), "trial"])
     options = {"logarithmic": ["embedding_dim"], "best": best}
-    figure = figures.parallel_coordinates(trials, FIELDS, **options)
+    figure = parallel_coordinates(trials, FIELDS, **options)
     axes, lines = figure.axes[0], lines_of(figure)
     assert len(lines) == 40
     heights = np.array([line.get_ydata() for line in lines])
@@ -97,7 +103,7 @@ def test_a_line_per_completed_trial_between_the_ends_of_each_axis(trials: pd.Dat
 
 
 def test_the_last_axis_is_the_score(trials: pd.DataFrame) -> None:
-    figure = figures.parallel_coordinates(trials, FIELDS)
+    figure = parallel_coordinates(trials, FIELDS)
     heights = sorted(line.get_ydata()[-1] for line in lines_of(figure))
     scores = np.sort(trials["val_map"][:40])
     assert heights == pytest.approx((scores - scores[0]) / (scores[-1] - scores[0]))
@@ -109,7 +115,7 @@ def test_the_last_axis_is_the_score(trials: pd.DataFrame) -> None:
 
 def test_one_trial_far_above_the_others_leaves_them_their_colours(trials: pd.DataFrame) -> None:
     scores = [18.0, 18.1, 18.3, 18.2, 90.0]
-    figure = figures.parallel_coordinates(trials[:5].assign(val_map=scores), FIELDS)
+    figure = parallel_coordinates(trials[:5].assign(val_map=scores), FIELDS)
     lines = sorted(lines_of(figure), key=lambda line: line.get_ydata()[-1])
     scale = matplotlib.colormaps["cividis_r"](np.array([4, 3, 2, 1, 0]) / 4)
     assert np.allclose([line.get_color() for line in lines], scale)
@@ -118,7 +124,7 @@ def test_one_trial_far_above_the_others_leaves_them_their_colours(trials: pd.Dat
 
 def test_the_best_is_told_and_not_guessed_and_short_trials_are_dotted(trials) -> None:
     few = trials[:6].assign(epochs=[2, 2, 2, 2, 5, 5], val_map=[90, 20, 21, 22, 30, 40])
-    figure = figures.parallel_coordinates(few, FIELDS, best=6)
+    figure = parallel_coordinates(few, FIELDS, best=6)
     styles = {round(line.get_ydata()[-1] * 70 + 20): line for line in lines_of(figure)}
     found = {score: line.get_linestyle() for score, line in styles.items()}
     assert found == {90: ":", 20: ":", 21: ":", 22: ":", 30: "-", 40: "--"}
@@ -127,22 +133,22 @@ def test_the_best_is_told_and_not_guessed_and_short_trials_are_dotted(trials) ->
 
 
 def test_one_trial_is_a_line(trials: pd.DataFrame) -> None:
-    figure = figures.parallel_coordinates(trials[:1], FIELDS)
+    figure = parallel_coordinates(trials[:1], FIELDS)
     assert [list(line.get_ydata()) for line in lines_of(figure)] == [[0.5] * 5]
 
 
 def test_without_a_completed_trial_there_is_nothing_to_draw(trials: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="need a completed trial; got none"):
-        figures.parallel_coordinates(trials[-1:], FIELDS)
+        parallel_coordinates(trials[-1:], FIELDS)
 
 
 def test_importance_is_drawn_with_what_the_forest_is_worth(trials: pd.DataFrame) -> None:
     table = importance(trials, FIELDS)
-    figure = figures.setting_importance(table, trials=40)
+    figure = setting_importance(table, trials=40)
     assert [bar.get_width() for bar in bars(figure)] == list(table["importance"])
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert f"of 40 trials relies on (it explains {table['explained'][0]:.0%}" in titles[0]
-    useless = figures.setting_importance(table.assign(explained=-0.1), trials=8)
+    useless = setting_importance(table.assign(explained=-0.1), trials=8)
     assert "it predicts nothing" in useless.axes[0].get_title(loc="left")
 
 
@@ -179,10 +185,14 @@ def test_no_gain_is_called_no_gain(tmp_path: Path) -> None:
     run = finished(tmp_path, 1, {"a": [0.2, 0.4]})
     table = compare_on_test([run], [run])
     assert (table["difference"] == 0).all()
-    assert "do not differ for certain: the search has shown no gain" in verdict(table)
+    assert "do not differ significantly: the search has shown no gain" in verdict(table)
     worse = finished(tmp_path, 1, {"a": [0.1, 0.3]})
-    assert verdict(compare_on_test([run], [worse])).endswith("differ: the search has lost.")
-    assert verdict(compare_on_test([worse], [run])).endswith("differ: the search has gained.")
+    assert verdict(compare_on_test([run], [worse])).endswith(
+        "differ significantly: the search has lost."
+    )
+    assert verdict(compare_on_test([worse], [run])).endswith(
+        "differ significantly: the search has gained."
+    )
 
 
 def test_other_seeds_on_one_side_are_an_error(tmp_path: Path) -> None:

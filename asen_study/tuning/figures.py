@@ -82,7 +82,7 @@ def setting_importance(table: pd.DataFrame, *, trials: int) -> Figure:
     """Draw how much a forest relies on each setting, and say what the forest is worth.
 
     Args:
-        table: of `asen_study.tuning.trials`.
+        table: of `asen_study.tuning.importance`.
         trials: how many the forest was fitted to.
     """
     explained = float(table["explained"].iloc[0])

@@ -1,0 +1,255 @@
+"""What a search found: its trials, the best of them as a preset file, and what that gains on test.
+
+Also which settings mattered, as far as a few trials can say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from keras_tuner.engine.trial import Trial, TrialStatus
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
+
+from asen_study import provenance
+from asen_study.runs import Run
+from asen_study.tuning.search import BEST, DEFAULT, Search, SearchError
+from asen_tf.config import ExperimentConfig
+from asen_tf.evaluation.intervals import paired_differences
+from asen_tf.files import write_json, write_text
+from asen_tf.presets import PRESETS
+
+FEWEST = 4  # completed trials that importance needs
+_EMBEDDINGS = ("fused", "local", "global")  # the first that a run has is the one that is compared
+
+
+# === Trials ===
+
+
+def trials_table(search: Search) -> pd.DataFrame:
+    """Return the trials that have ended, one per row.
+
+    Returns:
+        `trial` (from 1), `status` ("COMPLETED" or "FAILED"), `val_map` (percent, of the weights
+        that the run keeps; empty where it failed), `epochs` of all stages, a column for each
+        setting that was searched, and `config_hash`, as in the manifest of the trial's run.
+    """
+    settings, rows = search.settings, []
+    for trial in search.ended_trials():
+        config = settings.settings(trial.hyperparameters.values)
+        rows.append(
+            {
+                "trial": int(trial.trial_id) + 1,
+                "status": trial.status,
+                "val_map": None if trial.score is None else round(trial.score, 4),
+                "epochs": config.stage1_epochs + config.stage2_epochs,
+                **{name: getattr(config, name) for name in settings.fields},
+                "config_hash": config.hash,
+            }
+        )
+    columns = ("trial", "status", "val_map", "epochs", *settings.fields, "config_hash")
+    return pd.DataFrame(rows, columns=columns)
+
+
+def best_trial(search: Search) -> Trial:
+    """Return the trial with the highest validation MAP; of equals, the earliest.
+
+    Of Hyperband's trials only those count that were trained as long as the preset says.
+
+    Raises:
+        SearchError: no trial counts.
+    """
+    full = search.settings.epochs
+    counted = [
+        trial
+        for trial in search.ended_trials()
+        if trial.status == TrialStatus.COMPLETED
+        and trial.hyperparameters.values.get("tuner/epochs", full) == full
+    ]
+    if not counted:
+        raise SearchError(f"{search.state_dir}: no trial has been trained to its end")
+    return max(counted, key=lambda trial: round(trial.score, 4))
+
+
+def write_trials(search: Search) -> list[Path]:
+    """Write what a search found into the study's directory.
+
+    `trials.csv`; the preset files `best.json` and `default.json`, the preset that the trials
+    started from, as it was then; and `provenance.json`. `asen_tf.presets.preset`, and so
+    `-p preset`, takes the path of a preset file. Another search of the study replaces them; this
+    one's are written again when it is run again, which trains nothing.
+
+    Returns:
+        The files written.
+
+    Raises:
+        SearchError: no trial has been trained to its end.
+    """
+    table, best, name = trials_table(search), best_trial(search), search.state_dir.name
+    found = f"trial {int(best.trial_id) + 1} of {len(table)}, {search.algorithm} search"
+    settings = search.settings.settings(best.hyperparameters.values)
+    start = f"what the trials of {name} started from: {search.preset}"
+    facts = {key: getattr(search, key) for key in ("preset", "algorithm", "trials")}
+    facts |= {"fields": list(search.settings.fields), "seed": search.seed, "state": name}
+    contents = {
+        BEST: _preset_file(search, settings, f"{found}: validation MAP {best.score:.2f}"),
+        DEFAULT: _preset_file(search, search.config, start),
+        "provenance.json": {
+            "search": facts,
+            "settings": search.config.to_dict(),
+            **provenance.describe(),
+        },
+    }
+    path = search.place / "trials.csv"
+    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    for file, content in contents.items():
+        write_json(search.place / file, content)
+    return [path, *(search.place / file for file in contents)]
+
+
+def _preset_file(search: Search, config: ExperimentConfig, note: str) -> dict[str, Any]:
+    """Return a configuration as overrides over the preset that the search's own starts from."""
+    base = search.preset
+    if base not in PRESETS:
+        base = json.loads(Path(base).read_text(encoding="utf-8"))["preset"]
+    own = PRESETS[base]().to_dict()
+    changes = {name: value for name, value in config.to_dict().items() if value != own[name]}
+    return {"preset": base, "overrides": changes, "note": note}
+
+
+# === Importance ===
+
+
+def importance(
+    trials: pd.DataFrame, fields: Sequence[str], *, repeats: int = 20, seed: int = 0
+) -> pd.DataFrame:
+    """Return how much a forest that predicts validation MAP relies on each setting.
+
+    A random forest is fitted to the trials. Then the values of one setting are shuffled among
+    them: the importance is how much the forest's mean absolute error grows by that, in points of
+    MAP, and its deviation is over the shuffles. Correlated settings share their importance, and the
+    forest predicts the trials it was fitted to, so these are no effects: a sweep of one setting
+    measures those. `explained` says how good the forest is: R2 of each trial by the trees that have
+    not seen it (out of bag). At 0 or below it predicts nothing, and the order of the settings is
+    chance: with ten trials it often is.
+
+    Args:
+        trials: of `trials_table`; failed ones do not count.
+        fields: columns to compare; those with only one value cannot matter, and get 0.
+        repeats: shuffles of each.
+        seed: of forest and shuffles.
+
+    Returns:
+        `setting, importance, deviation, explained`, the most important first.
+
+    Raises:
+        ValueError: fewer than four completed trials.
+
+    References:
+        Breiman, "Random Forests", Machine Learning 45 (2001), section 10.
+    """
+    scored = trials[trials["status"] == "COMPLETED"]
+    if len(scored) < FEWEST:
+        raise ValueError(f"importance needs {FEWEST} or more completed trials; got {len(scored)}")
+    values = np.column_stack([_numbers(scored[name]) for name in fields])
+    scores = scored["val_map"].to_numpy(float)
+    forest = RandomForestRegressor(n_estimators=200, oob_score=True, random_state=seed)
+    forest.fit(values, scores)
+    measure = {"scoring": "neg_mean_absolute_error", "n_repeats": repeats, "random_state": seed}
+    found = permutation_importance(forest, values, scores, **measure)
+    table = pd.DataFrame(
+        {
+            "setting": list(fields),
+            "importance": found.importances_mean,
+            "deviation": found.importances_std,
+            "explained": float(forest.oob_score_),
+        }
+    )
+    return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    """Return numbers as they are, and names as their rank in alphabetical order."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(float)
+    return np.unique(column.astype(str), return_inverse=True)[1].astype(float)
+
+
+# === On test ===
+
+
+def compare_on_test(
+    default: Sequence[Run], best: Sequence[Run], *, resamples: int = 2000
+) -> pd.DataFrame:
+    """Compare two settings over the same seeds and the same test queries.
+
+    Args:
+        default: runs of the preset, by seed.
+        best: runs of the best settings, with the same seeds.
+        resamples: of the paired bootstrap over queries and seeds; see `evaluation.intervals`.
+
+    Returns:
+        `attribute, default, best, difference, ci_low, ci_high, seeds`: MAP on test in percent, of
+        the embedding that is retrieved with, means over seeds; best minus default with its 95%
+        interval. Attributes first, then `overall`, the mean over all queries, and `macro`, the
+        mean of the attributes.
+
+    Raises:
+        ValueError: the two sides have different seeds or different queries.
+    """
+    seeds = [[run.config.seed for run in runs] for runs in (default, best)]
+    if seeds[0] != seeds[1]:
+        raise ValueError(f"both sides need runs of the same seeds; got {seeds[0]} and {seeds[1]}")
+    left, right = (_precisions(runs) for runs in (default, best))
+    differences = paired_differences(right, left, resamples=resamples)
+    columns = {
+        "attribute": [found.attribute for found in differences],
+        "default": 100.0 * _means(left),
+        "best": 100.0 * _means(right),
+        "difference": [100.0 * found.difference for found in differences],
+        "ci_low": [100.0 * found.low for found in differences],
+        "ci_high": [100.0 * found.high for found in differences],
+    }
+    return pd.DataFrame(columns).assign(seeds=len(seeds[0]))
+
+
+def verdict(comparison: pd.DataFrame, *, attribute: str = "overall") -> str:
+    """Say what was gained: a gain, or a loss, only where the interval excludes zero."""
+    (row,) = comparison[comparison["attribute"] == attribute].itertuples()
+    interval = f"{row.difference:+.2f} points, {row.ci_low:+.2f} to {row.ci_high:+.2f}"
+    words = f"The best settings of the search and the default ({interval}; {row.seeds} seeds, test)"
+    if row.ci_low <= 0.0 <= row.ci_high:
+        return f"{words} do not differ significantly: the search has shown no gain."
+    gained = "gained" if row.difference > 0 else "lost"
+    return f"{words} differ significantly: the search has {gained}."
+
+
+def write_test(comparison: pd.DataFrame, place: Path | str) -> Path:
+    """Write `test.csv` into a study's directory; return its path."""
+    path = Path(place) / "test.csv"
+    write_text(path, comparison.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    return path
+
+
+def _precisions(runs: Sequence[Run]) -> dict[str, np.ndarray]:
+    """Return every query's average precision: attribute -> `(seeds, queries)`, fractions."""
+    found: dict[str, list[np.ndarray]] = {}
+    for run in runs:
+        with np.load(run.path / "queries.npz", allow_pickle=False) as stored:
+            names = [name.split("/", 1) for name in stored.files]
+            chosen = next(kind for kind in _EMBEDDINGS if kind in dict(names))
+            for kind, attribute in names:
+                if kind == chosen:
+                    found.setdefault(attribute, []).append(stored[f"{kind}/{attribute}"])
+    return {attribute: np.stack(values) for attribute, values in found.items()}
+
+
+def _means(precisions: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the mean of each attribute, of all queries, and of the attributes' means."""
+    each = [values.mean() for values in precisions.values()]
+    return np.array([*each, np.concatenate([*precisions.values()], axis=1).mean(), np.mean(each)])
