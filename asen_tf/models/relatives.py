@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from asen_tf.layers import ConditionalMask
+from asen_tf.layers import ConditionalMask, start_as_released
 from asen_tf.models.base import SingleBranch, image_features
 
 
@@ -81,4 +81,5 @@ def _mean_embedding(
     """Return the image input, and `f`: a linear layer on the mean of the features, `(B, D)`."""
     image, features = image_features(settings.global_backbone, prefix="global_")
     mean = keras.layers.GlobalAveragePooling2D(name="global_mean")(features)
-    return image, keras.layers.Dense(settings.embedding_dim, name="global_embedding")(mean)
+    project = keras.layers.Dense(settings.embedding_dim, name="global_embedding")
+    return image, start_as_released(project, features.shape[-1])(mean)
