@@ -81,6 +81,11 @@ class ExperimentConfig:
     pretrain_learning_rate: float = 1e-3  # peak of the one-cycle schedule, Adam; ours
     pretrain_backbone: str = "compact"  # the backbone that is trained; ours
 
+    # --- Fine-tuning of backbones ----------------------------------------------------------------
+    backbone_rate_share: float = 1.0  # learning rate of backbones / of the heads; 1 in the paper
+    frozen_stages: int = 0  # the stem and so many stages of each backbone stay as they are; ours
+    train_batch_norms: bool = True  # of backbones; False keeps their statistics, too; ours
+
     # --- Loss ----------------------------------------------------------------------------------
     loss: str = "triplet"  # paper; or one of asen_tf.losses, with sampling batch_all; ours
     margin: float = 0.2  # m of the triplet ranking loss, cosine units; paper
@@ -192,6 +197,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "margin": (0.0, 2.0),
     "values_per_attribute": (2, 1_000),
     "images_per_value": (2, 1_000),
+    "backbone_rate_share": (0.0, 1.0),
+    "frozen_stages": (0, 16),
     "pretrain_epochs": (0, 10**6),
     "stage1_epochs": _MANY,
     "stage2_epochs": _MANY,

@@ -1,9 +1,10 @@
 """Backbones: from a normalised image to a feature map."""
 
-from asen_tf.backbones.build import BackboneError, build_backbone, normalisation_mode
+from asen_tf.backbones.build import BackboneError, build_backbone, freeze, normalisation_mode
 
 __all__ = [
     "BackboneError",
     "build_backbone",
+    "freeze",
     "normalisation_mode",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from asen_tf.backbones import freeze
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Split
 from asen_tf.data.dataset import Dataset
@@ -134,6 +135,33 @@ def epoch_planner(config: ExperimentConfig, split: Split) -> Callable[[int], Pla
     )
 
 
+def learning_rate_groups(
+    model: SimilarityModel, phase: Phase, backbone_share: float
+) -> list[LearningRateGroup]:
+    """Return which layers a stage trains at which rate.
+
+    Args:
+        model: the model, with what is frozen marked so.
+        phase: the stage.
+        backbone_share: the rate of a backbone as a share of its branch's; 1 keeps both together.
+    """
+    trained = [(model.global_layers, phase.global_rate)]
+    if phase.joint:
+        trained.append((model.local_layers, phase.local_rate))
+    if backbone_share == 1.0:
+        return [LearningRateGroup(layers, rate) for layers, rate in trained]
+    backbones = {id(backbone) for _, backbone in model.backbones}
+    groups = []
+    for layers, rate in trained:
+        # A backbone is a layer of its branch, which is a model of layers.
+        parts = [part for layer in layers for part in getattr(layer, "layers", [layer])]
+        heads = [part for part in parts if id(part) not in backbones and part.weights]
+        groups.append(LearningRateGroup(heads, rate))
+        inner = [part for part in parts if id(part) in backbones]
+        groups.append(LearningRateGroup(inner, rate * backbone_share))
+    return [group for group in groups if group.variables]
+
+
 @during("training")
 def train(
     model: SimilarityModel,
@@ -166,9 +194,10 @@ def train(
     model.joint = phase.joint or not model.local_layers
     for layer in model.local_layers:
         layer.trainable = phase.joint
-    groups = [LearningRateGroup(model.global_layers, phase.global_rate)]
-    if phase.joint:
-        groups.append(LearningRateGroup(model.local_layers, phase.local_rate))
+    for name, backbone in model.backbones:
+        norms = not config.train_batch_norms
+        freeze(name, backbone, stages=config.frozen_stages, batch_norms=norms)
+    groups = learning_rate_groups(model, phase, config.backbone_rate_share)
     images = dataset.split("train")
     plan = epoch_planner(config, images.split)
     team = team_of(model.distribute_strategy)
