@@ -65,8 +65,10 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
 
     ASEN++ has two: the global branch alone, then both branches, the global one more slowly.
     Methods of one branch, and ASEN++ with `stages=1`, have a single one as long as both together,
-    with the first one's rates: at the end, every method has seen the same images.
+    with the first one's rates, which fall to the same share of their start: at the end, every
+    method has seen the same images, and none is cut off at a high rate.
     """
+    everything = config.stage1_epochs + config.stage2_epochs
     first = {
         "first_epoch": 0,
         "global_rate": config.stage1_learning_rate,
@@ -74,11 +76,11 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
         "decay": config.stage1_decay,
         "decay_epochs": config.stage1_decay_epochs,
     }
-    everything = config.stage1_epochs + config.stage2_epochs
+    single = {**first, "epochs": everything, "decay": _stretched(config, everything)}
     if config.method != "asen_pp":
-        return (Phase("training", f"training {config.method}", False, epochs=everything, **first),)
+        return (Phase("training", f"training {config.method}", False, **single),)
     if config.stages == 1:
-        return (Phase("training", "training both branches", True, epochs=everything, **first),)
+        return (Phase("training", "training both branches", True, **single),)
     return (
         Phase("stage1", "stage 1 (global branch)", False, epochs=config.stage1_epochs, **first),
         Phase(
@@ -93,6 +95,13 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
             decay_epochs=config.stage2_decay_epochs,
         ),
     )
+
+
+def _stretched(config: ExperimentConfig, epochs: int) -> float:
+    """Return the decay by which `epochs` epochs end at the share at which stage 1 ends."""
+    falls = (config.stage1_epochs - 1) // config.stage1_decay_epochs
+    longer = (epochs - 1) // config.stage1_decay_epochs
+    return config.stage1_decay ** (falls / longer) if longer else config.stage1_decay
 
 
 def epoch_planner(config: ExperimentConfig, split: Split) -> Callable[[int], Plan]:
