@@ -60,7 +60,7 @@ def test_the_paper_preset_is_the_paper() -> None:
 
 BASES = {
     **dict.fromkeys(("darn", "deepfashion", "zappos50k", "quick"), paper()),
-    "smoke": quick(),
+    "smoke": compact(),
 }
 
 
