@@ -101,7 +101,6 @@ def photos() -> ExperimentConfig:
     return _from_imagenet().override(
         dataset="ClothingAttributes-0",
         source_size=400,
-        global_size=224,
         local_size=128,
         frozen_stages=3,
         values_per_attribute=3,

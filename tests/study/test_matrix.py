@@ -8,7 +8,7 @@ import pytest
 from asen_study.matrix import LABELS, MAIN, NEIGHBOURS, ROWS, images_seen, row_of, settings
 from asen_tf.config import ConfigError
 from asen_tf.models import build_model
-from asen_tf.presets import paper, preset, compact
+from asen_tf.presets import compact, paper, preset
 
 EIGHT = [f"attribute {i}" for i in range(8)]
 

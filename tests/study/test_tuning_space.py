@@ -9,7 +9,7 @@ from asen_study.matrix import images_seen
 from asen_study.tuning import DEFAULT_FIELDS, FIELDS, RunSettings
 from asen_study.tuning.tuner import hyperband_trials
 from asen_tf.config import ConfigError
-from asen_tf.presets import paper, preset, compact, smoke, zappos50k
+from asen_tf.presets import compact, paper, preset, smoke, zappos50k
 
 ALL = ("all",)
 
