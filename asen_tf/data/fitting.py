@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from asen_tf.config import FITS, did_you_mean
+from asen_tf.config import FITS
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -118,8 +118,7 @@ def fit_square(image: Image.Image, side: int, fit: str) -> np.ndarray:
 def check_fit(fit: str) -> None:
     """Raise ValueError unless there is such a fit."""
     if fit not in FITS:
-        known = ", ".join(FITS)
-        raise ValueError(f"fit must be one of {known}; got {fit!r}; {did_you_mean(fit, FITS)}")
+        raise ValueError(f"fit must be one of {', '.join(FITS)}; got {fit!r}")
 
 
 def name_suffix(fit: str) -> str:

@@ -130,7 +130,7 @@ def test_an_unknown_fit_is_refused(tmp_path: Path) -> None:
         lambda: frame_of((8, 8), 8, "whole_edg"),
         lambda: fit_square(Image.new("RGB", (8, 8)), 8, "whole_edg"),
     ):
-        with pytest.raises(ValueError, match="got 'whole_edg'; did you mean 'whole_edge'"):
+        with pytest.raises(ValueError, match="whole_edge, whole_mean; got 'whole_edg'"):
             use()
 
 
