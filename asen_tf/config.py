@@ -48,6 +48,8 @@ class ExperimentConfig:
 
     # --- Images --------------------------------------------------------------------------------
     source_size: int = 640  # px, side of the square that regions are cut from; ours (bounds memory)
+    fit: str = "square"  # what that square shows: the image's centre; paper. "whole_edge", all of
+    # it, the shorter side padded by repeating the edge; "whole_mean", by the mean colour; ours
     global_size: int = 224  # px, input side of the global branch; paper
     local_size: int = 112  # px, input side of the local branch; paper
     cache_images: bool = True  # decode once to uint8 on disk; False decodes at every use; ours
@@ -172,9 +174,13 @@ BACKBONES = (
     *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
 )
 
+# How an image becomes a square; `asen_tf.data.fitting` does it.
+FITS = ("square", "whole_edge", "whole_mean")
+
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "method": METHODS,
     "missing_images": ("error", "skip"),
+    "fit": FITS,
     "csn_masks": ("learned", "disjoint"),
     "attribute_tables": ("shared", "separate"),
     "region": ("attended", "true", "centre"),

@@ -75,6 +75,7 @@ class SimilarityModel(keras.Model):
 
         global_size: int = 224  # px, side of the global input
         source_size: int = 640  # px, side of the source images that it was trained on
+        fit: str = "square"  # how its images become squares; see `asen_tf.data.fitting`
         global_backbone: str = "resnet50"  # a name that `build_backbone` knows
 
     settings: Settings

@@ -24,6 +24,7 @@ def another(name: str) -> object:
         "csn_masks": "disjoint",
         "attribute_tables": "separate",
         "region": "centre",
+        "fit": "whole_edge",
         "stages": 1,
         "missing_images": "skip",
         "starting_weights": "random",
