@@ -19,6 +19,7 @@ from asen_tf.config import ConfigError, ExperimentConfig, did_you_mean
 from asen_tf.presets import preset
 
 ROOT = Path(__file__).parents[1]
+_FOR_DRAWINGS = ("quick", "compact", "smoke", "tune")  # presets of small or drawn images
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill adds
 _KNOWN_WARNINGS = (
     r"\s*TensorFlow Addons \(TFA\) has ended development",  # why the versions are fixed
@@ -96,7 +97,13 @@ def configuration(namespace: Mapping[str, Any]) -> ExperimentConfig:
     changes = {name: value for name, value in changes.items() if value is not None}
     study = preset(values["preset"])
     row = changes.pop("method", None)
-    return (study if row is None else matrix.settings(row, study)).override(**changes)
+    config = (study if row is None else matrix.settings(row, study)).override(**changes)
+    if values["preset"] in _FOR_DRAWINGS and config.dataset != study.dataset:
+        print(
+            f"The preset {values['preset']} is for drawn garments; for photographs, such as "
+            f"{config.dataset} may hold, -p preset photos does better."
+        )
+    return config
 
 
 def _injected_names(inputs: Iterable[str]) -> list[str]:

@@ -66,3 +66,16 @@ def test_tune_is_compact_with_fewer_images() -> None:
     changed = {name for name in own if small[name] != own[name]}
     epochs = {"pretrain_epochs", "stage1_epochs", "stage2_epochs", "steps_per_epoch"}
     assert changed == epochs | {"stage1_decay", "stage2_decay", "bootstrap_resamples"}
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "told"),
+    [("quick", "Shop", True), ("quick", None, False), ("photos", "Shop", False)],
+)
+def test_a_preset_for_drawings_says_so_on_other_data(
+    name: str, dataset: str | None, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    namespace = {"__annotations__": {"preset": str, "dataset": str}, "In": []}
+    found = configuration(namespace | {"preset": name, "dataset": dataset})
+    assert found == preset(name).override(**({"dataset": dataset} if dataset else {}))
+    assert ("-p preset photos does better" in capsys.readouterr().out) is told
