@@ -1,4 +1,4 @@
-"""Fill the empty cells of a catalogue: values for images that nobody has labelled yet.
+"""Fill the empty cells of a catalogue: values for images that nobody has labelled.
 
 The nearest labelled images in an attribute's space vote (`asen_apps.search.voting`). A vote is
 written only where it is sure enough, and how sure it is has been learned from images whose value
@@ -91,10 +91,10 @@ def tag(
         attributes: names; every attribute of the model that the table has a column for when None.
         confidence: the threshold, in [0, 1].
         validation: `DATA/NAME`, the folder of a dataset: confidence is calibrated on the images of
-            its split `valid`, of which the model has seen nothing. Those that are in the index,
-            too, do not vote then. When None, every labelled image is compared with the others
-            (beyond 2,000, as many drawn at random), which makes the confidence too high if the
-            model was trained on them.
+            its split `valid`, of which the model has seen nothing; while they are tried, images of
+            the index with the same content do not vote. When None, every labelled image is
+            compared with the others (of more than 2,000, as many drawn at random), which makes the
+            confidence too high if the model was trained on them.
         skip: called with the error of each image that the index does not have (its row stays as it
             is) and of each validation image that cannot be read; when None, the first one raises.
 
@@ -147,21 +147,10 @@ def tag(
         values, chances = voters.votes(places[np.array(asked, int)], fitted)
         filled = chances >= confidence
         for row, text, chance, sure in zip(asked, values, chances, filled, strict=True):
+            cells[row][sure_at] = f"{chance:.3f}" if sure else ""
             if sure:
-                cells[row][at], cells[row][sure_at] = text, f"{chance:.3f}"
-        majority, count = Counter(voters.texts).most_common(1)[0]
-        fillings.append(
-            Filling(
-                attribute=name,
-                labelled=len(voters.texts),
-                filled=int(filled.sum()),
-                left_empty=int((~filled).sum()),
-                expected_accuracy=float(chances[filled].mean()) if filled.any() else float("nan"),
-                majority=majority,
-                majority_share=count / len(voters.texts),
-                calibration=fitted,
-            )
-        )
+                cells[row][at] = text
+        fillings.append(voters.filling(chances, filled, fitted))
     return replace(given, columns=tuple(headers), rows=tuple(map(tuple, cells))), fillings
 
 
@@ -330,6 +319,20 @@ class _Voters:
         )
         return self.values[votes.values], fitted.confidence(votes.shares)
 
+    def filling(self, chances: np.ndarray, filled: np.ndarray, fitted: Calibration) -> Filling:
+        """Return what became of cells that were voted for, by `(Q,)` confidences."""
+        majority, count = Counter(self.texts).most_common(1)[0]
+        return Filling(
+            attribute=self.attribute,
+            labelled=len(self.texts),
+            filled=int(filled.sum()),
+            left_empty=int((~filled).sum()),
+            expected_accuracy=float(chances[filled].mean()) if filled.any() else float("nan"),
+            majority=majority,
+            majority_share=count / len(self.texts),
+            calibration=fitted,
+        )
+
     def calibrated(self) -> Calibration:
         """Calibrate on the labelled images themselves."""
         if len(self.rows) <= _MOST_KNOWN:
@@ -396,7 +399,10 @@ class _Validation:
         split = read_split(data, dataset, "valid", missing="skip")
         if split.triplets is not None:
             raise AnnotationError(
-                "a validation dataset must list values", path=folder, got="triplets"
+                "a validation dataset must list values",
+                path=folder,
+                got="triplets",
+                remedy="choose another dataset, or calibrate without validation",
             )
         wanted = [scheme.names.index(name) for name in attributes]
         labels = split.labels[np.isin(split.labels[:, 1], wanted)]

@@ -119,6 +119,10 @@ def test_what_was_filled_before_neither_votes_nor_changes(tmp_path: Path) -> Non
     table.write(tmp_path / "tagged.csv")
     again, (filling,) = tag(known_index(), tmp_path / "tagged.csv")
     assert again.rows == table.rows and (filling.filled, filling.left_empty) == (0, 0)
+    rows[4] = "4.png,,0.61"  # somebody has cleared it
+    cleared = write(file, *rows, head="image,neckline,neckline_confidence")
+    assert tag(known_index(), cleared)[0].rows[4] == ("4.png", "V", "0.900")
+    assert tag(known_index(), cleared, confidence=0.95)[0].rows[4] == ("4.png", "", "")
 
 
 def test_metadata_are_labels_too_and_the_table_comes_first(tmp_path: Path) -> None:
