@@ -1,4 +1,4 @@
-"""The command line: `asen embed`, `index`, `search`, `explore` and `weights`.
+"""The command line: `asen embed`, `index`, `search`, `tag`, `explore` and `weights`.
 
 Exit codes: 0 if all went well and every image was used; 2 if the user's input cannot be used, or
 part of it (an image, a model, a path, a name); 1 for a fault of this program; 130 after Ctrl-C.
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="`asen COMMAND --help` says more about a command.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_embed, _add_index, _add_search, _add_explore, _add_weights):
+    for add in (_add_embed, _add_index, _add_search, _add_tag, _add_explore, _add_weights):
         add(commands)
     options, rest = parser.parse_known_args(arguments)
     if options.command == "explore":
@@ -127,6 +127,52 @@ def _add_search(commands: argparse._SubParsersAction) -> None:
     search.add_argument("-k", type=int, default=10, help="how many hits (default: %(default)s)")
     search.add_argument(
         "--root", type=Path, metavar="FOLDER", help="where the images are, if they have moved"
+    )
+
+
+def _add_tag(commands: argparse._SubParsersAction) -> None:
+    description = (
+        "Fill the empty cells of a catalogue's table. For each attribute, the labelled images most "
+        "like an unlabelled one vote; the vote is written where it is sure enough, with its "
+        "confidence in a column of its own. Cells with a value never change."
+    )
+    tag = _add(commands, _tag, "tag", "fill the empty cells of a catalogue", description)
+    _add_model(tag)
+    tag.add_argument(
+        "--index", type=Path, required=True, metavar="FOLDER", help="a folder that `index` wrote"
+    )
+    tag.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="the table: a column `image` and one per attribute (default: the metadata of the "
+        "index)",
+    )
+    tag.add_argument(
+        "--attribute",
+        action="append",
+        metavar="NAME",
+        help="repeat it for several (default: all that the table has a column for)",
+    )
+    tag.add_argument(
+        "--confidence",
+        type=float,
+        default=0.8,
+        metavar="SHARE",
+        help="how sure a vote must be, 0 to 1, or its cell stays empty (default: %(default)s)",
+    )
+    tag.add_argument(
+        "--validation",
+        type=Path,
+        metavar="DATA/NAME",
+        help="learn from this dataset's validation images how sure a vote is (default: from the "
+        "labelled images of the catalogue, which is too sure if the model was trained on them)",
+    )
+    tag.add_argument(
+        "--root", type=Path, metavar="FOLDER", help="where the images are, if they have moved"
+    )
+    tag.add_argument(
+        "--out", type=_ending(".csv"), required=True, metavar="FILE", help="the .csv file to write"
     )
 
 
@@ -279,6 +325,37 @@ def _search(options: argparse.Namespace) -> int:
     finally:
         index.drop_unsaved()  # vectors of an attribute that was not embedded before
     return USED
+
+
+def _tag(options: argparse.Namespace) -> int:
+    from asen_apps.search import AttributeIndex
+    from asen_apps.search.tagging import as_table, tag
+    from asen_tf.embedder import Embedder
+
+    broken = _Broken()
+    index = AttributeIndex.load(options.index, Embedder.load(options.model), root=options.root)
+    try:
+        table, fillings = tag(
+            index,
+            options.csv,
+            attributes=options.attribute,
+            confidence=options.confidence,
+            validation=options.validation,
+            skip=broken,
+        )
+    finally:
+        index.drop_unsaved()  # vectors of an attribute that was not embedded before
+    table.write(options.out)
+    print(as_table(fillings))
+    if options.validation is None:
+        print(
+            "caution: the confidence was learned from labelled images of the catalogue itself; if "
+            "the model was trained on them, it is too high, and so is the expected accuracy; give "
+            "images that the model has not seen by --validation DATA/NAME",
+            file=sys.stderr,
+        )
+    filled = sum(filling.filled for filling in fillings)
+    return broken.end(f"{options.out}: {len(table.rows)} rows, {filled} cells filled")
 
 
 def _explore(options: argparse.Namespace) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +19,10 @@ from asen_tf.data.images import ImageError, load_image, upright
 from asen_tf.models import ModelFileError, SimilarityModel, load_saved
 from asen_tf.models.base import attribute_index, chosen_embedding
 
-_BATCH = 32  # images embedded together
+# Images embedded together. Larger batches are slower on a CPU: what a layer passes on to the next
+# one no longer fits into its caches.
+_BATCH = 8
+_AHEAD = 4 * _BATCH  # images that may be decoded and wait for the network
 
 ImageFile = Path | str | BinaryIO  # a path, or a seekable file opened for reading
 
@@ -106,13 +112,16 @@ class Embedder:
     ) -> np.ndarray:
         """Embed image files for several attributes; the backbone sees each image once.
 
+        Files are decoded in threads while the network runs. Vectors do not depend on which images
+        are embedded together, up to rounding (1e-5).
+
         Args:
             paths: N image files.
             attributes: A names; None means all that the model knows.
             embedding: as for `embed`.
             progress: show a progress bar.
-            skip: called with the error of each file that cannot be used; its vectors are NaN. If
-                None, the first such file raises.
+            skip: called with the error of each file that cannot be used, in the order of the
+                files; its vectors are NaN. If None, the first such file raises.
 
         Returns:
             `(N, A, D)` float32, vectors of length 1; D is 0 if no file can be used.
@@ -125,21 +134,17 @@ class Embedder:
         indices = np.array([attribute_index(self.attribute_names, name) for name in names])
         chosen = chosen_embedding(self.model.embedding_names, embedding)
         paths = list(paths)
-        found = np.zeros(
-            (len(paths), len(names), 0), np.float32
-        )  # D is unknown until the first vector
-        steps = range(0, len(paths), _BATCH)
-        for first in tqdm(steps, desc="embedding", unit="batch", disable=not progress):
-            batch = paths[first : first + _BATCH]
-            images, usable = self._load(batch, skip)
-            if not usable:
-                continue
-            rows = np.repeat(np.arange(len(images)), len(names))
-            outputs = self.model.embed_pairs(images, rows, np.tile(indices, len(images)))
-            vectors = _unit(outputs[chosen]).reshape(len(images), len(names), -1)
-            if not found.size:
-                found = np.full((len(paths), *vectors.shape[1:]), np.nan, np.float32)
-            found[first + np.array(usable)] = vectors
+        found = np.zeros((len(paths), len(names), 0), np.float32)  # D is known with a first vector
+        with tqdm(total=len(paths), desc="embedding", unit="image", disable=not progress) as bar:
+            for places, images in self._batches(paths, skip):
+                rows = np.repeat(np.arange(len(images)), len(names))
+                columns = np.tile(indices, len(images))
+                outputs = self.model.embed_pairs(images, rows, columns, wanted=(chosen,))
+                vectors = _unit(outputs[chosen]).reshape(len(images), len(names), -1)
+                if not found.size:
+                    found = np.full((len(paths), *vectors.shape[1:]), np.nan, np.float32)
+                found[places] = vectors
+                bar.update(places[-1] + 1 - bar.n)
         return found
 
     def attend(self, path: ImageFile, attribute: str) -> Attention:
@@ -169,22 +174,51 @@ class Embedder:
         """Return an image file as the model takes it, `(S, S, 3)` uint8."""
         return load_image(path, self.model.source_size, fit=self.model.settings.fit)
 
-    def _load(
+    def _batches(
         self, paths: Sequence[ImageFile], skip: Callable[[ImageError], None] | None
-    ) -> tuple[np.ndarray, list[int]]:
-        """Return the images that can be used, and their positions among the paths."""
-        side = self.model.source_size
-        images, usable = [np.zeros((0, side, side, 3), np.uint8)], []
-        for place, path in enumerate(paths):
-            try:
-                images.append(self._prepared(path)[None])
-            except ImageError as error:
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Yield places among the paths, and images `(B, S, S, 3)` of files that can be used."""
+        places: list[int] = []
+        images: list[np.ndarray] = []
+        for place, image in enumerate(_decoded(paths, self._prepared)):
+            if isinstance(image, ImageError):
                 if skip is None:
-                    raise
-                skip(error)
+                    raise image
+                skip(image)
                 continue
-            usable.append(place)
-        return np.concatenate(images), usable
+            places.append(place)
+            images.append(image)
+            if len(places) == _BATCH:
+                yield places, np.stack(images)
+                places, images = [], []
+        if places:
+            yield places, np.stack(images)
+
+
+def _decoded(
+    paths: Sequence[ImageFile], load: Callable[[ImageFile], np.ndarray]
+) -> Iterator[np.ndarray | ImageError]:
+    """Decode images in threads, a few ahead of what is taken; yield them, or errors, in order."""
+
+    def decode(path: ImageFile) -> np.ndarray | ImageError:
+        try:
+            return load(path)
+        except ImageError as error:
+            return error
+
+    # An open file may be listed twice, and two threads cannot share its position.
+    several = all(isinstance(path, str | Path) for path in paths)
+    threads = ThreadPoolExecutor(min(os.cpu_count() or 1, _BATCH) if several else 1)
+    waiting: deque[Future[np.ndarray | ImageError]] = deque()
+    try:
+        for path in paths:
+            waiting.append(threads.submit(decode, path))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ method is built from is written once, in its `Settings`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -100,11 +101,7 @@ class SimilarityModel(keras.Model):
     def joint(self, joint: bool) -> None:
         self._joint = joint
         # What runs is decided while tracing, so a trace must not outlive the decision.
-        # One signature for all sizes: a result never depends on the shapes that were seen before.
-        pairs = tf.TensorSpec((None,), tf.int32)
-        images = tf.TensorSpec((None, None, None, 3), tf.uint8)
-        boxes = tf.TensorSpec((None, 4), tf.int32)
-        self._pairs = tf.function(self._run_pairs, input_signature=(images, pairs, pairs, boxes))
+        self._traced = functools.cache(self._trace_pairs)
 
     @property
     def attribute_count(self) -> int:
@@ -161,6 +158,8 @@ class SimilarityModel(keras.Model):
         rows: np.ndarray,
         attributes: np.ndarray,
         boxes: np.ndarray | None = None,
+        *,
+        wanted: tuple[str, ...] | None = None,
     ) -> dict[str, np.ndarray]:
         """Embed chosen (image, attribute) pairs of one batch of source images.
 
@@ -170,9 +169,11 @@ class SimilarityModel(keras.Model):
             attributes: `(P,)` integers in `[0, A)`.
             boxes: `(P, 4)` integers: top, left, bottom, right in pixels of the global input; only
                 for models whose `needs_boxes` is true.
+            wanted: names of the arrays to return; all when None. What none of them needs is not
+                computed: the local branch for "global", boxes for a single branch.
 
         Returns:
-            The arrays of `pair_outputs`.
+            The arrays of `pair_outputs`, or those that are wanted.
 
         Raises:
             ValueError: for images or attributes of another shape or range.
@@ -186,7 +187,8 @@ class SimilarityModel(keras.Model):
                     "another region"
                 )
             boxes = np.zeros((len(rows), 4))
-        outputs = self._pairs(images, np.int32(rows), np.int32(attributes), np.int32(boxes))
+        run = self._traced(wanted)
+        outputs = run(images, np.int32(rows), np.int32(attributes), np.int32(boxes))
         return {name: value.numpy() for name, value in outputs.items()}
 
     def embed(
@@ -216,8 +218,9 @@ class SimilarityModel(keras.Model):
         )
         if len(indices) != len(images):
             raise ValueError(f"one attribute per image; got {len(indices)} for {len(images)}")
-        outputs = self.embed_pairs(images, np.arange(len(indices)), indices)
-        return outputs[chosen_embedding(self.embedding_names, embedding)]
+        chosen = chosen_embedding(self.embedding_names, embedding)
+        rows = np.arange(len(indices))
+        return self.embed_pairs(images, rows, indices, wanted=(chosen,))[chosen]
 
     def embed_all(self, images: np.ndarray, *, embedding: str | None = None) -> np.ndarray:
         """Embed each image for every attribute.
@@ -231,9 +234,10 @@ class SimilarityModel(keras.Model):
         """
         count = self.attribute_count
         rows = np.repeat(np.arange(len(images)), count)
-        outputs = self.embed_pairs(images, rows, np.tile(np.arange(count), len(images)))
-        chosen = outputs[chosen_embedding(self.embedding_names, embedding)]
-        return chosen.reshape(len(images), count, chosen.shape[-1])
+        attributes = np.tile(np.arange(count), len(images))
+        chosen = chosen_embedding(self.embedding_names, embedding)
+        vectors = self.embed_pairs(images, rows, attributes, wanted=(chosen,))[chosen]
+        return vectors.reshape(len(images), count, vectors.shape[-1])
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -252,11 +256,21 @@ class SimilarityModel(keras.Model):
             table.build((None,))
         return table
 
-    def _run_pairs(
-        self, images: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor, boxes: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        view = global_view(images, self.global_size)
-        return self.pair_outputs(PairInputs(view, images, rows, attributes, boxes))
+    def _trace_pairs(self, wanted: tuple[str, ...] | None) -> Callable[..., dict[str, tf.Tensor]]:
+        """Return a compiled `pair_outputs` that leaves out what is not wanted."""
+
+        def run(
+            images: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor, boxes: tf.Tensor
+        ) -> dict[str, tf.Tensor]:
+            view = global_view(images, self.global_size)
+            outputs = self.pair_outputs(PairInputs(view, images, rows, attributes, boxes))
+            return outputs if wanted is None else {name: outputs[name] for name in wanted}
+
+        # One signature for all sizes: a result never depends on the shapes that were seen before.
+        pairs = tf.TensorSpec((None,), tf.int32)
+        images = tf.TensorSpec((None, None, None, 3), tf.uint8)
+        boxes = tf.TensorSpec((None, 4), tf.int32)
+        return tf.function(run, input_signature=(images, pairs, pairs, boxes))
 
 
 class SingleBranch(SimilarityModel):

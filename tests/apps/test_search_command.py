@@ -118,6 +118,7 @@ def test_ctrl_c_ends_with_130(monkeypatch, capsys) -> None:
         ["search", "--much"],
         ["embed", "model.keras", "1.png", "--out", "vectors.txt"],
         ["index", "model.keras", "1.png", "--out", "folder", "--quick"],
+        ["tag", "model.keras", "--index", "folder", "--out", "tagged.xlsx"],
         ["weights", "x.pth.tar", "model.h5"],
         ["weights", "x.pth.tar", "model.keras", "--method", "triplet"],
     ],
@@ -137,7 +138,7 @@ def test_explore_hands_its_options_to_the_explorer(monkeypatch, found: int) -> N
     assert asked == [["--study", "mine", "--no-browser"]]
 
 
-@pytest.mark.parametrize("command", ["", "embed", "index", "search", "explore", "weights"])
+@pytest.mark.parametrize("command", ["", "embed", "index", "search", "tag", "explore", "weights"])
 def test_help_fits_a_terminal_of_80_columns(command: str, monkeypatch, capsys) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from small_model import NAMES, VIEW, pictures, small_model
 
 import asen_tf
 from asen_tf.data.images import ImageError, load_image
-from asen_tf.embedder import Embedder, EmbedderError
+from asen_tf.embedder import Embedder, EmbedderError, _decoded
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
 
@@ -100,7 +102,7 @@ def test_batches_without_any_usable_file_are_passed_over(
 ) -> None:
     bad, good = folder / "broken.jpg", folder / "0.png"
     told: list[ImageError] = []
-    vectors = embedder.embed_all([bad] * 33 + [good], skip=told.append)  # 32 are a batch
+    vectors = embedder.embed_all([bad] * 33 + [good], skip=told.append)  # more than wait at once
     assert len(told) == 33 and np.isnan(vectors[:33]).all()
     np.testing.assert_allclose(vectors[33:], embedder.embed_all([good]), atol=1e-6)
     assert embedder.embed_all([good] + [bad] * 40, skip=told.append).shape == (41, 3, 16 * 2)
@@ -111,6 +113,104 @@ def test_batches_without_any_usable_file_are_passed_over(
     assert done.returncode == 2 and "not written: no image can be used" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "vectors.npz").exists()
     assert done.stderr.count("broken.jpg: not a readable image") == 1
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return 45 images: several batches, the last one not full, more than are decoded ahead."""
+    path = tmp_path_factory.mktemp("many")
+    for number, pixels in enumerate(pictures(45, side=72)):
+        Image.fromarray(pixels).save(path / f"{number}.png")
+    return [path / f"{number}.png" for number in range(45)]
+
+
+@pytest.mark.parametrize("embedding", ["global", "fused"])
+def test_vectors_do_not_depend_on_the_batch_and_keep_their_order(
+    embedder: Embedder, many: list[Path], embedding: str
+) -> None:
+    found = embedder.embed_all(many, embedding=embedding)
+    for number in (0, 7, 8, 31, 32, 33, 44):
+        alone = embedder.embed_all([many[number]], embedding=embedding)[0]
+        np.testing.assert_allclose(found[number], alone, atol=1e-5)
+    shifted = embedder.embed_all(many[3:], embedding=embedding)  # other neighbours in each batch
+    np.testing.assert_allclose(found[3:], shifted, atol=1e-5)
+    turned = embedder.embed_all(many[::-1], embedding=embedding)
+    np.testing.assert_allclose(found[::-1], turned, atol=1e-5)
+
+
+def test_files_are_told_in_their_order_while_others_are_decoded(
+    embedder: Embedder, many: list[Path], folder: Path
+) -> None:
+    mixed = [*many[:20], folder / "broken.jpg", *many[20:30], folder / "none.jpg", *many[30:]]
+    told: list[ImageError] = []
+    vectors = embedder.embed_all(mixed, skip=told.append)
+    assert [str(error).split(": ")[0] for error in told] == [str(mixed[20]), str(mixed[31])]
+    usable = np.isfinite(vectors).all(axis=(1, 2))
+    assert np.flatnonzero(~usable).tolist() == [20, 31]
+    np.testing.assert_allclose(vectors[usable], embedder.embed_all(many), atol=1e-5)
+
+
+def test_few_images_wait_for_the_network(
+    embedder: Embedder, many: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, running, most = [], threading.active_count(), 0
+    monkeypatch.setattr(
+        "asen_tf.embedder.load_image",
+        lambda path, side: opened.append(path) or load_image(path, side),
+    )
+    images = _decoded(many * 3, SIDE)
+    for taken, _ in enumerate(images, start=1):
+        most = max(most, len(opened) - taken)
+        if taken == 60:
+            images.close()
+    assert 60 <= len(opened) < len(many * 3) and most <= 33
+    assert threading.active_count() == running  # none is left behind
+
+
+def test_an_open_file_may_come_twice(embedder: Embedder, many: list[Path]) -> None:
+    with open(many[0], "rb") as first, open(many[1], "rb") as second:
+        found = embedder.embed_all([first, second, first, first])
+    expected = embedder.embed_all([many[0], many[1], many[0], many[0]])
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_what_is_not_wanted_is_not_computed(many: list[Path]) -> None:
+    model = small_model()
+    pixels = np.stack([load_image(path, SIDE) for path in many[:2]])
+    every = model.embed_pairs(pixels, [0, 1, 1], [0, 1, 2])
+    alone = model.embed_pairs(pixels, [0, 1, 1], [0, 1, 2], wanted=("global",))
+    assert list(alone) == ["global"]
+    np.testing.assert_allclose(alone["global"], every["global"], atol=1e-5)
+
+    def operations(wanted: tuple[str, ...]) -> set[str]:
+        graph = model._traced(wanted).get_concrete_function().graph
+        outputs = [tensor.op.name for tensor in graph.outputs]
+        needed = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), outputs)
+        return {node.op for node in needed.node}
+
+    # The local branch alone cuts regions out of images.
+    assert "CropAndResize" in operations(("fused",)) - operations(("global",))
+
+
+def test_the_global_backbone_sees_each_image_once(
+    many: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_model()
+    seen = {"global": [], "local": []}
+    for part, batches in seen.items():
+        backbone = getattr(model, f"{part}_branch").get_layer(f"{part}_backbone")
+
+        def call(images, *rest, call=backbone.call, batches=batches, **options):
+            batches.append(len(images))
+            return call(images, *rest, **options)
+
+        monkeypatch.setattr(backbone, "call", call)
+    tf.config.run_functions_eagerly(True)
+    try:
+        Embedder(model).embed_all(many[:11])
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert sum(seen["global"]) == 11 and sum(seen["local"]) == 11 * len(NAMES)
 
 
 def test_a_place_that_cannot_be_written_is_named_in_one_line(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,455 @@
+"""Fill the empty cells of a catalogue: values for images that nobody has labelled.
+
+The nearest labelled images in an attribute's space vote (`asen_apps.search.voting`). A vote is
+written only where it is sure enough, and how sure it is has been learned from images whose value
+is known.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asen_apps.search import AttributeIndex, SearchIndexError
+from asen_apps.search.catalogue_table import (
+    IMAGE,
+    CatalogueTable,
+    attribute_name,
+    read_table,
+    value,
+)
+from asen_apps.search.vectors import check_attributes
+from asen_apps.search.voting import Calibration, calibrate, vote
+from asen_tf.config import did_you_mean
+from asen_tf.data import AnnotationError, read_meta, read_split, read_value_names
+from asen_tf.files import file_digest
+
+if TYPE_CHECKING:
+    from asen_tf.data.images import ImageError
+
+Skip = Callable[["ImageError | AnnotationError"], None]
+
+CONFIDENCE = 0.8  # a vote less sure than this leaves its cell empty
+_MOST_KNOWN = 2000  # labelled images that a calibration without validation looks at
+
+
+@dataclass(frozen=True)
+class Filling:
+    """What became of one attribute's cells.
+
+    Attributes:
+        attribute: its name.
+        labelled: images whose value is known; they vote.
+        filled: cells that the votes filled.
+        left_empty: cells for which no vote was sure enough.
+        expected_accuracy: the mean confidence of the filled cells, NaN if there is none.
+        majority: the most frequent value of the labelled images.
+        majority_share: how many of them have it, in (0, 1]: the accuracy of always saying it.
+        calibration: what a share of the votes is worth, and from how many images that is known.
+    """
+
+    attribute: str
+    labelled: int
+    filled: int
+    left_empty: int
+    expected_accuracy: float
+    majority: str
+    majority_share: float
+    calibration: Calibration
+
+
+def tag(
+    index: AttributeIndex,
+    table: Path | str | None = None,
+    *,
+    attributes: Sequence[str] | None = None,
+    confidence: float = CONFIDENCE,
+    validation: Path | str | None = None,
+    skip: Skip | None = None,
+) -> tuple[CatalogueTable, list[Filling]]:
+    """Fill the empty cells of a catalogue by the votes of its labelled images.
+
+    An image's value is known if its cell in the table, or its metadata in the index, has one; the
+    cell counts if they differ. All labelled images of the index vote, also those that are not in
+    the table. A cell without a value gets that of the metadata, if there is one, and otherwise
+    the vote, if its confidence reaches the threshold. Cells that a previous run filled, which is
+    to say those beside a confidence, neither vote nor change.
+
+    Args:
+        index: of the images, in which attributes that are missing are embedded now.
+        table: a CSV file with a column `image` and one per attribute (`Sleeve length` or
+            `sleeve_length`). Its images are those of the index whose paths end alike. When None,
+            the table is the index: its images and their metadata.
+        attributes: names; every attribute of the model that the table has a column for when None.
+        confidence: the threshold, in [0, 1].
+        validation: `DATA/NAME`, the folder of a dataset: confidence is calibrated on the images of
+            its split `valid`, of which the model has seen nothing; while they are tried, images of
+            the index with the same content do not vote. When None, every labelled image is
+            compared with the others (of more than 2,000, as many drawn at random), which makes the
+            confidence too high if the model was trained on them.
+        skip: called with the error of each image that the index does not have (its row stays as it
+            is) and of each validation image that cannot be read; when None, the first one raises.
+
+    Returns:
+        The table with filled cells, all other cells, columns and rows as they were, and a column
+        `<attribute>_confidence` per attribute, with three decimals where a vote filled a cell; and
+        what became of each attribute.
+
+    Raises:
+        AnnotationError: the table or the dataset breaks a rule, has no column of an attribute, or
+            lists an image that is not in the index.
+        SearchIndexError: the model does not know an attribute, the labelled images do not have two
+            different values of it, or the threshold is out of range.
+        asen_tf.data.ImageError: an image cannot be read.
+
+    Example:
+        >>> index = AttributeIndex.load("catalogue", Embedder.load("model.keras"))
+        >>> tagged, fillings = tag(index, "shop.csv", validation="data/shop")
+        >>> tagged.write(Path("tagged.csv"))
+    """
+    if not 0.0 <= confidence <= 1.0:
+        raise SearchIndexError(f"a confidence must be between 0 and 1; got {confidence}")
+    given = _of_index(index) if table is None else read_table(Path(table))
+    columns = _columns(given, index.attribute_names, attributes)
+    index.prepare(columns)
+    places = np.arange(len(index)) if table is None else _places(given, index, skip)
+    known = None if validation is None else _Validation(Path(validation), index, columns, skip)
+    headers, cells, fillings = list(given.columns), [list(row) for row in given.rows], []
+    for name, column in columns.items():
+        sure_name = f"{name}_confidence"
+        if sure_name not in headers:
+            headers.append(sure_name)
+            cells = [[*row, ""] for row in cells]
+        at, sure_at = headers.index(column), headers.index(sure_name)
+        labels = _metadata_values(index, name)
+        empty = []
+        for row, place in zip(cells, places, strict=True):
+            text = value(row[at])
+            if place >= 0 and text and not value(row[sure_at]):  # no vote of a previous run
+                labels[place] = text
+            empty.append(place >= 0 and not text)
+        asked = []
+        for row in np.flatnonzero(empty):
+            if labels[places[row]]:
+                cells[row][at] = labels[places[row]]
+            else:
+                asked.append(row)
+        voters = _Voters(name, index.vectors(name), labels)
+        fitted = voters.calibrated() if known is None else known.calibrated(voters)
+        values, chances = voters.votes(places[np.array(asked, int)], fitted)
+        filled = chances >= confidence
+        for row, text, chance, sure in zip(asked, values, chances, filled, strict=True):
+            cells[row][sure_at] = f"{chance:.3f}" if sure else ""
+            if sure:
+                cells[row][at] = text
+        fillings.append(voters.filling(chances, filled, fitted))
+    return replace(given, columns=tuple(headers), rows=tuple(map(tuple, cells))), fillings
+
+
+def as_table(fillings: Sequence[Filling]) -> str:
+    """Return what became of each attribute as aligned lines of text."""
+    head = ("attribute", "labelled", "filled", "left empty", "expected accuracy", "majority value")
+    lines = [head]
+    for filling in fillings:
+        accuracy = f"{filling.expected_accuracy:.1%}" if filling.filled else "-"
+        counts = (filling.labelled, filling.filled, filling.left_empty)
+        majority = f"{filling.majority_share:.1%} {filling.majority}"
+        lines.append((filling.attribute, *(f"{count:,}" for count in counts), accuracy, majority))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if at in (0, len(head) - 1) else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+# === The table, and what the index knows ===
+
+
+def _of_index(index: AttributeIndex) -> CatalogueTable:
+    """Return an index as a table: its images, and a column per field of their metadata."""
+    metadata = index.metadata
+    fields = list(dict.fromkeys(name for row in metadata for name in row if name != IMAGE))
+    rows = [
+        (str(image), *(_text(row.get(name), image) for name in fields))
+        for image, row in zip(index.images, metadata, strict=True)
+    ]
+    return CatalogueTable((IMAGE, *fields), tuple(rows))
+
+
+def _metadata_values(index: AttributeIndex, attribute: str) -> list[str]:
+    """Return each item's value in the metadata, empty where there is none."""
+    found = []
+    for image, row in zip(index.images, index.metadata, strict=True):
+        fields = [name for name in row if attribute in (name, attribute_name(name))]
+        found.append(value(_text(row[fields[0]], image)) if fields else "")
+    return found
+
+
+def _text(entry: Any, image: Path) -> str:
+    if isinstance(entry, Mapping | list):
+        raise SearchIndexError(
+            f"metadata that is a value must be text, a number, true, false or null; got {entry!r} "
+            f"for {image}"
+        )
+    return entry if isinstance(entry, str) else "" if entry is None else json.dumps(entry)
+
+
+def _columns(
+    table: CatalogueTable, known: Sequence[str], wanted: Sequence[str] | None
+) -> dict[str, str]:
+    """Return attribute -> its column."""
+    columns = defaultdict(list)
+    for column in table.columns:
+        if column != IMAGE:
+            columns[column if column in known else attribute_name(column)].append(column)
+    if wanted is not None:
+        check_attributes(wanted, known)
+        for name in wanted:
+            if name not in columns:
+                hint = did_you_mean(name, [c for c in table.columns if c and c != IMAGE])
+                raise table.wrong(f"no column is the attribute {name!r}", None, table.columns, hint)
+    names = [name for name in known if name in columns] if wanted is None else wanted
+    if not names:
+        remedy = f"name a column as one of them: {', '.join(known)}"
+        raise table.wrong("no column is an attribute of the model", None, table.columns, remedy)
+    for name in names:
+        if len(columns[name]) > 1:
+            rule = f"the attribute {name!r} must have one column"
+            raise table.wrong(rule, None, columns[name], "rename the others")
+    return {name: columns[name][0] for name in names}
+
+
+def _places(table: CatalogueTable, index: AttributeIndex, skip: Skip | None) -> np.ndarray:
+    """Return the row in the index of each row of a table, -1 where there is none.
+
+    An image is the one whose path ends in what the table says; of several, the one that lies
+    exactly there in the folder that holds all images of the index.
+    """
+    names, images = table.images(), index.images
+    full = [
+        PurePosixPath(unicodedata.normalize("NFC", Path(os.path.abspath(p)).as_posix()))
+        for p in images
+    ]
+    ends: dict[int, dict[tuple[str, ...], list[int]]] = {}
+    for depth in {len(PurePosixPath(name).parts) for name in names}:
+        ends[depth] = defaultdict(list)
+        for row, path in enumerate(full):
+            ends[depth][path.parts[-depth:]].append(row)
+    root = os.path.commonpath([path.parent for path in full]) if full else ""
+    places, taken = np.full(len(names), -1), {}
+    for place, name in enumerate(names):
+        if not name:
+            continue
+        parts = PurePosixPath(name).parts
+        found = ends[len(parts)].get(parts, [])
+        if len({full[row] for row in found}) > 1:
+            exact = [row for row in found if full[row] == PurePosixPath(root, name)]
+            if not exact:
+                remedy = f"write more of its path below {root}"
+                got = [str(full[row]) for row in found]
+                raise table.wrong(f"{name} must be one image of the index", place, got, remedy)
+            found = exact
+        if not found:
+            remedy = "index it, or remove the row"
+            error = table.wrong("an image is not in the index", place, name, remedy)
+            if skip is None:
+                raise error
+            skip(error)
+            continue
+        if found[0] in taken:
+            remedy = f"remove it, or line {taken[found[0]]}"
+            raise table.wrong("an image must have one row", place, name, remedy)
+        taken[found[0]] = table.lines[place]
+        places[place] = found[0]
+    if not taken:
+        got = names[0] if names else "no rows"
+        remedy = f"compare the column image with the index, whose images are in {root}"
+        raise table.wrong("no image of the table is in the index", None, got, remedy)
+    return places
+
+
+# === Votes ===
+
+
+class _Voters:
+    """The labelled images of one attribute.
+
+    Attributes:
+        attribute: its name.
+        rows: `(n,)` int, theirs in the index.
+        texts: n values.
+        values: the different ones, sorted.
+        codes: `(n,)` int, the place of each among `values`.
+    """
+
+    def __init__(self, attribute: str, vectors: np.ndarray, labels: Sequence[str]) -> None:
+        self.attribute, self.vectors = attribute, vectors
+        self.rows = np.array([row for row, text in enumerate(labels) if text], int)
+        self.texts = [labels[row] for row in self.rows]
+        self.values = np.array(sorted(set(self.texts)), object)
+        if len(self.values) < 2:
+            got = f"{self.values[0]!r} alone" if len(self.values) else "no labelled image"
+            raise SearchIndexError(
+                f"labelled images must have two different values of {attribute!r} for a vote; got "
+                f"{got}; label some in the table or in the index's metadata, or choose other "
+                "attributes"
+            )
+        place = {text: code for code, text in enumerate(self.values)}
+        self.codes = np.array([place[text] for text in self.texts])
+
+    def votes(self, rows: np.ndarray, fitted: Calibration) -> tuple[np.ndarray, np.ndarray]:
+        """Return `(Q,)` values for rows of the index, and `(Q,)` confidences."""
+        votes = vote(
+            self.vectors[rows],
+            labelled=self.vectors[self.rows],
+            values=self.codes,
+            count=len(self.values),
+            neighbours=fitted.neighbours,
+        )
+        return self.values[votes.values], fitted.confidence(votes.shares)
+
+    def filling(self, chances: np.ndarray, filled: np.ndarray, fitted: Calibration) -> Filling:
+        """Return what became of cells that were voted for, by `(Q,)` confidences."""
+        majority, count = Counter(self.texts).most_common(1)[0]
+        return Filling(
+            attribute=self.attribute,
+            labelled=len(self.texts),
+            filled=int(filled.sum()),
+            left_empty=int((~filled).sum()),
+            expected_accuracy=float(chances[filled].mean()) if filled.any() else float("nan"),
+            majority=majority,
+            majority_share=count / len(self.texts),
+            calibration=fitted,
+        )
+
+    def calibrated(self) -> Calibration:
+        """Calibrate on the labelled images themselves."""
+        if len(self.rows) <= _MOST_KNOWN:
+            vectors = self.vectors[self.rows]
+            return self._fit(vectors, self.codes, np.ones(len(self.rows), bool), leave_out=True)
+        drawn = np.random.default_rng(0).permutation(len(self.rows))[:_MOST_KNOWN]
+        others = np.ones(len(self.rows), bool)
+        others[drawn] = False
+        return self._fit(self.vectors[self.rows[drawn]], self.codes[drawn], others)
+
+    def calibrated_on(
+        self, vectors: np.ndarray, texts: Sequence[str], same: np.ndarray
+    ) -> Calibration:
+        """Calibrate on other images; those of the index that are the same (`(N,)` bool) abstain."""
+        place = {text: code for code, text in enumerate(self.values)}
+        if not set(texts) & set(place):
+            raise SearchIndexError(
+                f"the validation images must have values of {self.attribute!r} that the catalogue "
+                f"has, too: {', '.join(self.values[:5])}; got {', '.join(sorted(set(texts))[:5])}"
+            )
+        others = ~same[self.rows]
+        if not others.any():
+            raise SearchIndexError(
+                f"every labelled image of {self.attribute!r} is a validation image; label others, "
+                "too, or calibrate without validation"
+            )
+        # A value that no voter has is never voted for: such a vote is wrong.
+        truth = np.array([place.get(text, -1) for text in texts])
+        return self._fit(vectors, truth, others)
+
+    def _fit(
+        self, vectors: np.ndarray, truth: np.ndarray, others: np.ndarray, leave_out: bool = False
+    ) -> Calibration:
+        return calibrate(
+            vectors,
+            truth,
+            labelled=self.vectors[self.rows[others]],
+            values=self.codes[others],
+            count=len(self.values),
+            leave_out=leave_out,
+        )
+
+
+class _Validation:
+    """The labelled images of a dataset's split `valid`, embedded.
+
+    Attributes:
+        same: `(N,)` bool, which images of the index are among them, by content.
+    """
+
+    def __init__(
+        self, folder: Path, index: AttributeIndex, attributes: Sequence[str], skip: Skip | None
+    ) -> None:
+        data, dataset = folder.parent, folder.name
+        scheme = read_meta(data, dataset)
+        for name in attributes:
+            if name not in scheme.names:
+                raise AnnotationError(
+                    f"the validation dataset must have the attribute {name!r}",
+                    path=folder,
+                    got=list(scheme.names),
+                    remedy="choose the attributes that it has, or another dataset",
+                )
+        split = read_split(data, dataset, "valid", missing="skip")
+        if split.triplets is not None:
+            raise AnnotationError(
+                "a validation dataset must list values",
+                path=folder,
+                got="triplets",
+                remedy="choose another dataset, or calibrate without validation",
+            )
+        wanted = [scheme.names.index(name) for name in attributes]
+        labels = split.labels[np.isin(split.labels[:, 1], wanted)]
+        files = np.unique(labels[:, 0])
+        paths = [split.path(int(file)) for file in files]
+        vectors = index.embedder.embed_all(
+            paths,
+            attributes=list(attributes),
+            embedding=index.store.embedding,
+            progress=True,
+            skip=skip,
+        )
+        named = read_value_names(data, dataset)
+        self.folder, self._vectors, self._texts = folder, {}, {}
+        for column, name in enumerate(attributes):
+            own = labels[labels[:, 1] == scheme.names.index(name)]
+            own = own[np.unique(own[:, 0], return_index=True)[1]]  # one value per image
+            rows = np.searchsorted(files, own[:, 0])
+            usable = np.isfinite(vectors[rows, column]).all(axis=1) & bool(vectors.shape[2])
+            self._vectors[name] = vectors[rows[usable], column]
+            values = own[usable, 2]
+            self._texts[name] = [value(named[name][v]) if named else str(v) for v in values]
+        self.same = _same_content(index.images, paths)
+
+    def calibrated(self, voters: _Voters) -> Calibration:
+        """Calibrate the votes of one attribute on these images."""
+        name = voters.attribute
+        if not self._texts[name]:
+            raise AnnotationError(
+                f"the split valid must have labelled images of {name!r}",
+                path=self.folder,
+                got="none",
+                remedy="choose other attributes, or calibrate without validation",
+            )
+        return voters.calibrated_on(self._vectors[name], self._texts[name], self.same)
+
+
+def _same_content(images: Sequence[Path], others: Sequence[Path]) -> np.ndarray:
+    """Return which images have the bytes of one of the others, `(N,)` bool."""
+    there = [path for path in others if path.is_file()]
+    sizes = {path.stat().st_size for path in there}
+    digests = {file_digest(path) for path in there}
+
+    def same(path: Path) -> bool:
+        try:
+            return path.stat().st_size in sizes and file_digest(path) in digests
+        except OSError:  # its vectors are in the index, so the file itself may be elsewhere
+            return False
+
+    return np.fromiter(map(same, images), bool, len(images))
