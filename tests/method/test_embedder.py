@@ -150,15 +150,9 @@ def test_files_are_told_in_their_order_while_others_are_decoded(
     np.testing.assert_allclose(vectors[usable], embedder.embed_all(many), atol=1e-5)
 
 
-def test_few_images_wait_for_the_network(
-    embedder: Embedder, many: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_few_images_wait_for_the_network(many: list[Path]) -> None:
     opened, running, most = [], threading.active_count(), 0
-    monkeypatch.setattr(
-        "asen_tf.embedder.load_image",
-        lambda path, side: opened.append(path) or load_image(path, side),
-    )
-    images = _decoded(many * 3, SIDE)
+    images = _decoded(many * 3, lambda path: opened.append(path) or load_image(path, SIDE))
     for taken, _ in enumerate(images, start=1):
         most = max(most, len(opened) - taken)
         if taken == 60:
