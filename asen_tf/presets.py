@@ -128,6 +128,31 @@ def smoke() -> ExperimentConfig:
     )
 
 
+def photos() -> ExperimentConfig:
+    """Photographs, from ImageNet weights that a package carries; about ten minutes on two cores.
+
+    Sampling is batch-all, as in `quick`.
+    """
+    return ExperimentConfig().override(
+        dataset="ClothingAttributes-0",
+        source_size=400,
+        global_backbone="efficientnet_lite0",
+        local_backbone="efficientnet_lite0",
+        embedding_dim=256,
+        sampling="batch_all",
+        values_per_attribute=3,
+        steps_per_epoch=40,
+        stage1_epochs=5,
+        stage1_learning_rate=1e-3,
+        stage1_decay=0.75,
+        stage1_decay_epochs=1,
+        stage2_epochs=4,
+        stage2_local_learning_rate=1e-3,
+        stage2_global_learning_rate=2e-4,
+        stage2_decay=0.75,
+    )
+
+
 def tune() -> ExperimentConfig:
     """A trial of `make tune`: `quick` with fewer images, and a shorter warm-up.
 
@@ -145,7 +170,7 @@ def tune() -> ExperimentConfig:
 
 PRESETS: dict[str, Callable[[], ExperimentConfig]] = {
     function.__name__: function
-    for function in (paper, fashionai, darn, deepfashion, zappos50k, tune, quick, smoke)
+    for function in (paper, fashionai, darn, deepfashion, zappos50k, tune, quick, photos, smoke)
 }
 _KEYS = ("preset", "overrides", "note")  # of a preset file; the note is optional
 

@@ -16,6 +16,7 @@ from asen_tf.backbones.efficientnet import (
     VARIANTS,
     build_efficientnet_lite,
     imagenet_file,
+    last_stage_channels,
     load_imagenet,
 )
 from asen_tf.backbones.residual import build_compact, build_resnet
@@ -113,6 +114,18 @@ def normalisation_mode(name: str) -> str:
     application = name.removeprefix("keras:")
     starts = (mode for start, mode in _NORMALISATION.items() if application.startswith(start))
     return next(starts, "signed")
+
+
+def semantic_channels(name: str, channels: int) -> int:
+    """Return how many of a backbone's channels, the last ones, come from its last stage.
+
+    Only EfficientNet-Lite's map joins two stages; elsewhere it is all channels.
+
+    Args:
+        name: that `build_backbone` knows.
+        channels: of its map.
+    """
+    return last_stage_channels(name) if name in VARIANTS else channels
 
 
 def _train(name: str) -> str:
