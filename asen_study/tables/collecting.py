@@ -262,13 +262,12 @@ def _common(
     """Return both rows' `(Q,)` values by attribute, an array for each seed that both have."""
     if not first or not second:
         return {}, {}
-    seeds = set.intersection(*(set(by_seed) for by_seed in (*first.values(), *second.values())))
+    seeds = set.intersection(*(set().union(*scores.values()) for scores in (first, second)))
     if not seeds:
         return {}, {}
+    # A fold's test split may lack an attribute: it is compared where every fold has it.
+    attributes = [name for name in first if seeds <= set(first[name]) & set(second.get(name, ()))]
     return tuple(
-        {
-            attribute: [by_seed[seed] for seed in sorted(seeds)]
-            for attribute, by_seed in scores.items()
-        }
+        {name: [scores[name][seed] for seed in sorted(seeds)] for name in attributes}
         for scores in (first, second)
     )

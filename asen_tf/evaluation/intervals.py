@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -115,6 +116,26 @@ def _checked(values: ArrayLike) -> np.ndarray:
     if array.ndim != 1 or not np.isfinite(array).all():
         raise ValueError(f"values must be finite, of shape (Q,); got shape {array.shape}")
     return array
+
+
+def wilson_interval(right: int, count: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval (low, high) of a share: `right` of `count`; NaN of nothing.
+
+    Example:
+        9 of 10 give 0.596 to 0.982.
+
+    References:
+        Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    if not 0 <= right <= count:
+        raise ValueError(f"right must lie between 0 and count; got {right} of {count}")
+    if not count:
+        return math.nan, math.nan
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    middle = right + z * z / 2
+    reach = z * math.sqrt(right * (count - right) / count + z * z / 4)
+    total = count + z * z
+    return max(middle - reach, 0.0) / total, min(middle + reach, total) / total
 
 
 @dataclass(frozen=True)
