@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from asen_tf.backbones import semantic_channels
 from asen_tf.layers import ConditionalMask
-from asen_tf.layers.linear import Linear
 from asen_tf.models.base import SingleBranch, image_features
 
 FEATURE_MAPS = ("none", "whitened", "linear")
@@ -134,10 +133,15 @@ class FrozenFeatures(SingleBranch):
         mean = mean[:, -channels:]
         given = keras.Input((channels,), name="features")
         if settings.feature_map == "linear":
-            units = self.attribute_count * settings.embedding_dim
-            mapped = keras.layers.Reshape((self.attribute_count, settings.embedding_dim))(
-                Linear(units, name="global_embedding")(given)
+            limit = channels**-0.5  # as all linear layers of the release start
+            maps = keras.layers.Dense(
+                self.attribute_count * settings.embedding_dim,
+                kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+                bias_initializer=keras.initializers.RandomUniform(-limit, limit),
+                name="global_embedding",
             )
+            shape = (self.attribute_count, settings.embedding_dim)
+            mapped = keras.layers.Reshape(shape)(maps(given))
         elif settings.feature_map == "whitened":
             whitening = keras.layers.Dense(channels, trainable=False, name="global_whitening")
             mapped = whitening(given)[:, None]

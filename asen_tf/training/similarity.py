@@ -170,6 +170,12 @@ def train(
     Raises:
         ConfigError: the settings do not suit the number of replicas.
     """
+    model.joint = phase.joint or not model.local_layers
+    for layer in model.local_layers:
+        layer.trainable = phase.joint
+    groups = [LearningRateGroup(model.global_layers, phase.global_rate)]
+    if phase.joint:
+        groups.append(LearningRateGroup(model.local_layers, phase.local_rate))
     images = dataset.split("train")
     views = images.views
     if isinstance(model, FrozenFeatures):
@@ -177,12 +183,6 @@ def train(
         if not model.trained:
             return _untrained(model, features, images, directory, validate)
         views = ImageFeatures(features)
-    model.joint = phase.joint or not model.local_layers
-    for layer in model.local_layers:
-        layer.trainable = phase.joint
-    groups = [LearningRateGroup(model.global_layers, phase.global_rate)]
-    if phase.joint:
-        groups.append(LearningRateGroup(model.local_layers, phase.local_rate))
     plan = epoch_planner(config, images.split)
     team = team_of(model.distribute_strategy)
     team.prepare(model, config, plan)

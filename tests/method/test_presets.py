@@ -89,7 +89,9 @@ def test_smaller_presets_keep_the_method(name: str) -> None:
 
 def test_presets_by_name() -> None:
     assert (preset("paper"), preset("quick"), preset("smoke")) == (paper(), quick(), smoke())
-    with pytest.raises(ConfigError, match="one of paper, fashionai, .*, quick, smoke; got 'fast'"):
+    with pytest.raises(
+        ConfigError, match="one of paper, fashionai, .*, quick, photos, smoke; got 'fast'"
+    ):
         preset("fast")
 
 

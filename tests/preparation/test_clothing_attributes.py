@@ -64,7 +64,7 @@ def labels(out: Path, fold: int, split: str) -> dict[str, dict[str, str]]:
 
 def test_values_patterns_nan_and_absent_photographs(raw: Path, tmp_path: Path) -> None:
     report = prepare(raw, tmp_path / "data", fold=0)
-    assert sum(report.listed.values()) == COUNT - 3
+    assert sum(report.images.values()) == COUNT - 3
     assert report.notes == (
         "2 of 60 labelled numbers have no photograph here",
         "1 photographs have no label and are left out",
@@ -139,6 +139,6 @@ def test_the_notebook_can_ask_for_each_fold(raw: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="needs the published photographs")
 def test_the_published_files_have_the_numbers_that_are_known(tmp_path: Path) -> None:
     report = prepare(PUBLISHED, tmp_path / "data", fold=4)
-    assert sum(report.listed.values()) == 1392
+    assert sum(report.images.values()) == 1392
     found = labels(tmp_path / "data", 4, "train")
     assert {"Suit", "Dress"} <= {row.get("category") for row in found.values()}

@@ -96,7 +96,7 @@ def test_what_is_not_trained_has_a_history_of_one_row_and_no_cost(place: Path) -
     assert len(history[history["method"] == "features/linear"]) == 8
     costs = pd.read_csv(place / "costs.csv").set_index("method")
     assert costs.loc["features", "parameters"] == costs.loc["features/whitened", "parameters"] == 0
-    width = 96  # channels of the compact backbone
+    width = 256  # channels of the compact backbone
     assert costs.loc["features/linear", "parameters"] == 10 * 16 * (width + 1)
     assert costs.loc["features", "images_seen"] == 0
 
@@ -110,7 +110,7 @@ def test_a_saved_model_embeds_image_files(place: Path, folder: Path) -> None:
         shapes[kind] = vectors.shape
         same = np.allclose(vectors[0, 0], vectors[0, 1])
         assert same == (kind != "linear")
-    assert shapes == {"none": (1, 10, 96), "whitened": (1, 10, 96), "linear": (1, 10, 16)}
+    assert shapes == {"none": (1, 10, 256), "whitened": (1, 10, 256), "linear": (1, 10, 16)}
 
 
 def test_fewer_labels_have_a_table_and_a_figure(place: Path) -> None:
