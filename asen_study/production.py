@@ -35,6 +35,7 @@ def open_dataset(config: ExperimentConfig, data_dir: str | Path) -> Dataset:
         config.dataset,
         source_size=config.source_size,
         global_size=config.global_size,
+        fit=config.fit,
         missing=config.missing_images,
         cache=config.cache_images,
         true_regions=config.region == "true",

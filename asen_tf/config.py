@@ -49,6 +49,8 @@ class ExperimentConfig:
 
     # --- Images --------------------------------------------------------------------------------
     source_size: int = 640  # px, side of the square that regions are cut from; ours (bounds memory)
+    fit: str = "square"  # what that square shows: the image's centre; paper. "whole_edge", all of
+    # it, the shorter side padded by repeating the edge; "whole_mean", by the mean colour; ours
     global_size: int = 224  # px, input side of the global branch; paper
     local_size: int = 112  # px, input side of the local branch; paper
     cache_images: bool = True  # decode once to uint8 on disk; False decodes at every use; ours
@@ -82,6 +84,11 @@ class ExperimentConfig:
     pretrain_batch: int = 64  # images per step; ours
     pretrain_learning_rate: float = 1e-3  # peak of the one-cycle schedule, Adam; ours
     pretrain_backbone: str = "compact"  # the backbone that is trained; ours
+
+    # --- Fine-tuning of backbones ----------------------------------------------------------------
+    backbone_rate_share: float = 1.0  # learning rate of backbones / of the heads; 1 in the paper
+    frozen_stages: int = 0  # the stem and so many stages of each backbone stay as they are; ours
+    train_batch_norms: bool = True  # of backbones; False keeps their statistics, too; ours
 
     # --- Loss ----------------------------------------------------------------------------------
     loss: str = "triplet"  # paper; or one of asen_tf.losses, with sampling batch_all; ours
@@ -169,9 +176,13 @@ BACKBONES = (
     *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
 )
 
+# How an image becomes a square; `asen_tf.data.fitting` does it.
+FITS = ("square", "whole_edge", "whole_mean")
+
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "method": METHODS,
     "missing_images": ("error", "skip"),
+    "fit": FITS,
     "csn_masks": ("learned", "disjoint"),
     "feature_map": ("none", "whitened", "linear"),
     "attribute_tables": ("shared", "separate"),
@@ -196,6 +207,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "margin": (0.0, 2.0),
     "values_per_attribute": (2, 1_000),
     "images_per_value": (2, 1_000),
+    "backbone_rate_share": (0.0, 1.0),
+    "frozen_stages": (0, 16),
     "pretrain_epochs": (0, 10**6),
     "stage1_epochs": _MANY,
     "stage2_epochs": _MANY,

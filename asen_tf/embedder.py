@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from asen_tf.data.fitting import Frame, frame_of
 from asen_tf.data.images import ImageError, load_image, upright
 from asen_tf.models import ModelFileError, SimilarityModel, load_saved
 from asen_tf.models.base import attribute_index, chosen_embedding
@@ -29,15 +30,18 @@ class Attention:
     """Where a model looks for an attribute.
 
     Attributes:
-        map: `(h, w)` float32, non-negative, sum 1; it covers the centre square of the image.
+        map: `(h, w)` float32, non-negative, sum 1; it covers `crop`.
         region: left, top, right, bottom in pixels of the upright image: what the local branch
-            sees, or would see.
-        crop: `(S, S, 3)` uint8, the centre square at the model's source size, for drawing.
+            sees, or would see. It may reach beyond the image, where the model sees padding.
+        crop: `(S, S, 3)` uint8, the square that the model sees, at its source size, for drawing:
+            the image's centre, or all of it on padding, as the model's `settings.fit` says.
+        frame: where `crop` lies in the upright image.
     """
 
     map: np.ndarray
     region: tuple[float, float, float, float]
     crop: np.ndarray
+    frame: Frame
 
 
 class Embedder:
@@ -88,7 +92,7 @@ class Embedder:
             asen_tf.data.ImageError: the file cannot be used.
             ValueError: the model does not know the attribute or embedding.
         """
-        images = load_image(path, self.model.source_size)[None]
+        images = self._prepared(path)[None]
         return _unit(self.model.embed(images, [attribute], embedding=embedding))[0]
 
     def embed_all(
@@ -149,19 +153,21 @@ class Embedder:
             asen_tf.data.ImageError: the file cannot be used.
             ValueError: the model does not know the attribute, or has no attention.
         """
-        images = load_image(path, self.model.source_size)[None]
+        images = self._prepared(path)[None]
         outputs = self.model.embed_pairs(
             images, [0], [attribute_index(self.attribute_names, attribute)]
         )
         if "attention" not in outputs:
             raise ValueError(f"a {type(self.model).__name__} has no attention; nothing to show")
         with Image.open(path) as opened:
-            width, height = upright(opened).size
-        side = min(width, height)
-        top, left, bottom, right = (outputs["boxes"][0] / self.model.global_size * side).tolist()
-        x, y = (width - side) // 2, (height - side) // 2
-        region = (x + left, y + top, x + right, y + bottom)
-        return Attention(outputs["attention"][0], region, images[0])
+            frame = frame_of(upright(opened).size, self.model.source_size, self.model.settings.fit)
+        top, left, bottom, right = (outputs["boxes"][0] / self.model.global_size).tolist()
+        region = frame.pixels((left, top, right, bottom))
+        return Attention(outputs["attention"][0], region, images[0], frame)
+
+    def _prepared(self, path: ImageFile) -> np.ndarray:
+        """Return an image file as the model takes it, `(S, S, 3)` uint8."""
+        return load_image(path, self.model.source_size, fit=self.model.settings.fit)
 
     def _load(
         self, paths: Sequence[ImageFile], skip: Callable[[ImageError], None] | None
@@ -171,7 +177,7 @@ class Embedder:
         images, usable = [np.zeros((0, side, side, 3), np.uint8)], []
         for place, path in enumerate(paths):
             try:
-                images.append(load_image(path, side)[None])
+                images.append(self._prepared(path)[None])
             except ImageError as error:
                 if skip is None:
                     raise

@@ -17,15 +17,20 @@ from data_prep.synthetic import make_dataset
 ROWS = ("triplet", "asen_pp", "asen_pp/true_region")
 
 
-def make(folder: Path, *, images: int = 240) -> tuple[Path, Path]:
+def make(folder: Path, *, images: int = 240, **changes: object) -> tuple[Path, Path]:
     """Draw data and save models into a folder; return the study's directory and the data's.
 
     The models have random weights, which is enough: a search is just as exact with them.
+
+    Args:
+        folder: where to.
+        images: how many to draw.
+        **changes: settings of all models that are not those of the preset.
     """
     data, place = folder / "data", folder / "results" / "smoke"
     make_dataset(data, images=images, size=96)
     for number, row in enumerate(ROWS):
-        config = settings(row, smoke())
+        config = settings(row, smoke()).override(**changes)
         keras.utils.set_random_seed(number)
         model = build_model(config, read_meta(data, config.dataset).names)
         run = describe_run(place / f"{config.method}-seed0-{number}", config)

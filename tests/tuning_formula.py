@@ -8,9 +8,9 @@ from keras_tuner.engine.trial import Trial
 
 from asen_study.tuning import RunSettings, Search
 from asen_study.tuning.tuner import DurableOracle, RunTuner, oracle
-from asen_tf.presets import quick
+from asen_tf.presets import compact
 
-CONFIG = quick().override(stage1_epochs=3, stage2_epochs=2)
+CONFIG = compact().override(stage1_epochs=3, stage2_epochs=2)
 FIELDS = ("margin", "roi_threshold", "sampling", "images_per_value")
 
 

@@ -18,6 +18,7 @@ from asen_apps.evidence.examination import View
 from asen_study.figures.overlays import with_attention
 from asen_study.figures.style import COLOURS, WIDTH, themed
 from asen_tf.data import label
+from asen_tf.data.fitting import fit_square, frame_of
 from asen_tf.data.images import eight_bits, rgb, upright
 from asen_tf.embedder import Attention, Embedder
 
@@ -53,9 +54,11 @@ class AttentionPictures:
     """Where the model looks in one image for one attribute.
 
     Attributes:
-        map: the centre square in grey, the attention map in colours, the region framed.
+        map: the square that the model sees in grey, the attention map in colours, the region
+            framed.
         region: the region, close up.
-        box: left, top, right, bottom of the region in pixels of the upright image.
+        box: left, top, right, bottom of the region in pixels of the upright image; it reaches
+            beyond the image where the model sees padding.
     """
 
     map: Picture
@@ -85,11 +88,8 @@ def attend(embedder: Embedder, path: Path, attribute: str, who: str) -> Attentio
         if "has no attention" in str(error):
             return None
         raise
-    image = _upright(path)
-    left, top, right, bottom = attention.region
-    box = (max(left, 0.0), max(top, 0.0), min(right, image.width), min(bottom, image.height))
-    region = image.resize((_DETAIL, _DETAIL), Image.Resampling.BICUBIC, box=box)
-    what, overlaid = f"{who}, {label(attribute)}", _overlaid(attention, image.size)
+    region = _close_up(_upright(path), attention.region, embedder.model.settings.fit)
+    what, overlaid = f"{who}, {label(attribute)}", _overlaid(attention)
     return AttentionPictures(
         Picture(_jpeg(overlaid), f"{what}: attention map, {_where(attention)}"),
         Picture(_jpeg(region), f"{what}: the region that the map marks, close up"),
@@ -97,13 +97,25 @@ def attend(embedder: Embedder, path: Path, attribute: str, who: str) -> Attentio
     )
 
 
-def _overlaid(attention: Attention, size: tuple[int, int]) -> Image.Image:
-    """Return the centre square in grey under the map in colours, with the region framed."""
+def _close_up(
+    image: Image.Image, region: tuple[float, float, float, float], fit: str
+) -> Image.Image:
+    """Return a region of an upright image in full resolution, with the padding that it reaches."""
+    if fit != "square":
+        side = max(image.size)  # at which the image keeps its pixels
+        left, top, _, _ = frame_of(image.size, side, fit)
+        image = Image.fromarray(fit_square(image, side, fit))
+        region = tuple(np.subtract(region, (left, top, left, top)))
+    left, top, right, bottom = region
+    box = (max(left, 0.0), max(top, 0.0), min(right, image.width), min(bottom, image.height))
+    return image.resize((_DETAIL, _DETAIL), Image.Resampling.BICUBIC, box=box)
+
+
+def _overlaid(attention: Attention) -> Image.Image:
+    """Return the model's square in grey under the map in colours, with the region framed."""
     crop = Image.fromarray(attention.crop).convert("L")
     grey = crop.convert("RGB").resize((_DETAIL, _DETAIL))
-    side = min(size)
-    x, y = (size[0] - side) // 2, (size[1] - side) // 2
-    region = tuple(np.subtract(attention.region, (x, y, x, y)) / side)
+    region = attention.frame.shares(attention.region)
     laid = with_attention(np.asarray(grey), attention.map, region, opacity=_OPACITY)
     return Image.fromarray(laid)
 

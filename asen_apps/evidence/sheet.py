@@ -27,7 +27,15 @@ from asen_tf.embedder import Embedder
 from asen_tf.files import file_digest
 
 _OF_MANIFEST = ("config_hash", "code_fingerprint", "commit", "data_fingerprint", "seed", "created")
-_OF_SETTINGS = ("method", "dataset", "global_size", "source_size")
+_OF_SETTINGS = ("method", "dataset", "global_size", "source_size", "fit")
+# What is said of a design that is not square, by the model's fit.
+_SEEN = {
+    "square": "The model sees the centre square of an image: it does not see all of the design.",
+    "whole_edge": "The model sees all of an image in a square: its shorter side is padded by "
+    "repeating the edge.",
+    "whole_mean": "The model sees all of an image in a square: its shorter side is padded with the "
+    "image's mean colour.",
+}
 
 
 def find_model(results_dir: Path | str, study: str, config: ExperimentConfig) -> Path:
@@ -108,6 +116,7 @@ class Sheet:
         origin: of the model, see `asen_apps.evidence.sheet.model_origin`.
         software: what made the sheet: commit, code fingerprint, versions.
         made: when, in ISO 8601.
+        fit: how the model's images become squares.
     """
 
     examination: Examination
@@ -117,6 +126,7 @@ class Sheet:
     origin: Mapping[str, Any]
     software: Mapping[str, Any]
     made: str
+    fit: str = "square"
 
     @cached_property
     def name(self) -> str:
@@ -170,9 +180,7 @@ class Sheet:
         if not self.attention:
             said.append("This model has no attention: maps and regions are left out.")
         if examination.design.width != examination.design.height:
-            said.append(
-                "The model sees the centre square of an image: it does not see all of the design."
-            )
+            said.append(_SEEN[self.fit])
         if "run" not in self.origin:
             said.append("There is no record beside the model's file of how it was trained.")
         reached = [
@@ -242,4 +250,5 @@ def make(
         origin=model_origin(model, list(examination.weights), examination.settings["embedding"]),
         software={name: v for name, v in provenance.describe().items() if name != "created"},
         made=(made or datetime.now(UTC)).isoformat(timespec="seconds"),
+        fit=embedder.model.settings.fit,
     )

@@ -69,7 +69,8 @@ class Answer:
     Attributes:
         method: the method's name on the page.
         query: what was searched with.
-        pixels: `(S, S, 3)` uint8, the query's centre square.
+        pixels: `(S, S, 3)` uint8, the query as the model sees it.
+        fit: how the method's images become squares.
         attention: where the model looks for each attribute, in the order of the attributes.
         neighbours: the most similar images, best first.
         searched: the number of images that were compared.
@@ -80,6 +81,7 @@ class Answer:
     method: str
     query: Query
     pixels: np.ndarray
+    fit: str
     attention: tuple[QueryAttention, ...]
     neighbours: tuple[Neighbour, ...]
     searched: int
@@ -128,10 +130,15 @@ class Explorer:
         """The method that the page begins with."""
         return default_method(self.methods)
 
-    def picture(self, image: int) -> str:
-        """Return a test image as `data:` URI; "" where its file cannot be read."""
+    def picture(self, image: int, fit: str | None = None) -> str:
+        """Return a test image as `data:` URI; "" where its file cannot be read.
+
+        Args:
+            image: its file index in the test split.
+            fit: how it becomes a square; as for the first method when None.
+        """
         try:
-            return self.gallery.picture(image)
+            return self.gallery.picture(image, fit or self.first.fit)
         except ExplorerError:
             return ""
 
@@ -209,7 +216,8 @@ class Explorer:
         shares = {name: chosen[name] / sum(chosen.values()) for name in names}
         index = self._indexes.get(method, embedder, gallery, names, on_progress)
         started = time.perf_counter()
-        pixels = self._pixels(query, embedder.model.source_size)
+        fit = embedder.model.settings.fit
+        pixels = self._pixels(query, embedder.model.source_size, fit)
         searched, filters, notes = _candidates(gallery, index, query, names, labelled_only)
         hits = index.search(pixels, shares, k=self.count + 1, filters=filters)
         neighbours = [
@@ -226,6 +234,7 @@ class Explorer:
             method=method.label,
             query=query,
             pixels=pixels,
+            fit=fit,
             attention=_attend(embedder.model, gallery, query, pixels, shares),
             neighbours=tuple(neighbours[: self.count]),
             searched=searched,
@@ -233,10 +242,10 @@ class Explorer:
             seconds=time.perf_counter() - started,
         )
 
-    def _pixels(self, query: Query, side: int) -> np.ndarray:
+    def _pixels(self, query: Query, side: int, fit: str) -> np.ndarray:
         if query.image is None:
-            return queries.decode(query.title, query.content, side)
-        return self.gallery.pixels(query.image, side)
+            return queries.decode(query.title, query.content, side, fit)
+        return self.gallery.pixels(query.image, side, fit)
 
 
 def _candidates(

@@ -44,7 +44,7 @@ class Gallery:
     Attributes:
         ids: the images' file indices in the test split, increasing.
         attributes: the names of the dataset's attributes.
-        picture: image -> its centre square as `data:` URI; cached.
+        picture: image and fit -> its square as `data:` URI; cached.
 
     Raises:
         ExplorerError: the split files cannot be read, or none of the images is there.
@@ -87,19 +87,19 @@ class Gallery:
             raise ExplorerError(f"The file of image {image} is outside the data folder.")
         return path
 
-    def pixels(self, image: int, side: int) -> np.ndarray:
-        """Return an image's centre square, `(side, side, 3)` uint8.
+    def pixels(self, image: int, side: int, fit: str = "square") -> np.ndarray:
+        """Return an image as a model of that fit sees it, `(side, side, 3)` uint8.
 
         Raises:
             ExplorerError: as for `path`, or the file cannot be read.
         """
         try:
-            return load_image(self.path(image), side)
+            return load_image(self.path(image), side, fit=fit)
         except ImageError as error:
             raise ExplorerError(f"Test image {image} cannot be read. {error}") from error
 
-    def _picture(self, image: int) -> str:
-        return data_uri(self.pixels(image, PICTURE_SIDE))
+    def _picture(self, image: int, fit: str = "square") -> str:
+        return data_uri(self.pixels(image, PICTURE_SIDE, fit))
 
     def is_labelled(self, image: int, attribute: str) -> bool:
         """Return whether an image has a label for an attribute."""

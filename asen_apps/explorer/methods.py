@@ -39,6 +39,11 @@ class Method:
         return self.run.settings["dataset"]
 
     @property
+    def fit(self) -> str:
+        """How its images become squares; runs from before that was a setting cut the centre out."""
+        return self.run.settings.get("fit", "square")
+
+    @property
     def seed(self) -> int:
         """The seed of its training."""
         return self.run.settings["seed"]

@@ -65,23 +65,24 @@ def check(name: str, content: bytes, size: int | None = None) -> None:
         )
 
 
-def decode(name: str, content: bytes, side: int) -> np.ndarray:
+def decode(name: str, content: bytes, side: int, fit: str = "square") -> np.ndarray:
     """Check an uploaded file, then decode it the way the dataset's own images are decoded.
 
     Args:
         name: the file's name on the visitor's machine; only shown.
         content: its bytes.
         side: px.
+        fit: how it becomes a square, as for `asen_tf.data.load_image`.
 
     Returns:
-        `(side, side, 3)` uint8, the centre square.
+        `(side, side, 3)` uint8.
 
     Raises:
         ExplorerError: as for `check`, or the file is damaged.
     """
     check(name, content)
     try:
-        return load_image(io.BytesIO(content), side)
+        return load_image(io.BytesIO(content), side, fit=fit)
     except ImageError:
         raise _unreadable(_shorten(name)) from None
 

@@ -77,18 +77,20 @@ def summary(answer: Answer) -> str:
 # === The answer ===
 
 
-def answer(found: Answer, picture: Callable[[int], str]) -> str:
+def answer(found: Answer, picture: Callable[[int, str], str]) -> str:
     """Draw an answer.
 
     Args:
         found: the answer.
-        picture: test image number -> its picture, as `data:` URI; "" where it cannot be read.
+        picture: test image number and fit -> its picture, as `data:` URI; "" where it cannot be
+            read.
     """
     title = escape(found.query.title)
     own = _figure(found.pixels, f"The query, {found.query.title}", title[:1].upper() + title[1:])
     maps = "".join(_attention(found.pixels, one) for one in found.attention)
     cards = "".join(
-        _card(rank, one, picture(one.image)) for rank, one in enumerate(found.neighbours, 1)
+        _card(rank, one, picture(one.image, found.fit))
+        for rank, one in enumerate(found.neighbours, 1)
     )
     method = escape(found.method)
     head = f"Where {method} looks"

@@ -21,8 +21,7 @@ from asen_study.figures.overlays import Box
 from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
 from asen_study.production import open_dataset
 from asen_study.runs import Run
-from asen_tf.data import label, read_regions, read_value_names
-from asen_tf.data.regions import boxes_in_square
+from asen_tf.data import label, read_value_names
 from asen_tf.evaluation import average_precision, normalise, ranked
 from asen_tf.evaluation.localisation import attention_peak
 
@@ -93,8 +92,7 @@ class Gallery:
         self._images = dataset.split("test")
         self.split = self._images.split
         self._pairs = run.test_pairs()
-        regions = read_regions(data_dir, dataset.name, "test") or {}
-        self._truths = boxes_in_square(self.split, regions)
+        self._truths = dataset.true_boxes("test") or {}
         self.names = read_value_names(data_dir, dataset.name) or {}
         asking = self.split.queries if self.split.triplets is None else self.split.labels
         asked = set(asking[:, 1].tolist())
@@ -254,7 +252,7 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
             if not np.array_equal(example.image, first.image):
                 raise ValueError(
                     f"methods side by side must show the same image; got different ones for "
-                    f"{attribute!r}; choose the examples with the same seed"
+                    f"{attribute!r}; choose the examples with the same seed, of runs of one fit"
                 )
             _attention(axes, example)
             _peak(axes, example)

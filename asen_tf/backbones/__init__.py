@@ -3,6 +3,7 @@
 from asen_tf.backbones.build import (
     BackboneError,
     build_backbone,
+    freeze,
     normalisation_mode,
     semantic_channels,
 )
@@ -10,6 +11,7 @@ from asen_tf.backbones.build import (
 __all__ = [
     "BackboneError",
     "build_backbone",
+    "freeze",
     "normalisation_mode",
     "semantic_channels",
 ]

@@ -18,6 +18,7 @@ from asen_tf.backbones.efficientnet import (
     imagenet_file,
     last_stage_channels,
     load_imagenet,
+    stage_of,
 )
 from asen_tf.backbones.residual import build_compact, build_resnet
 
@@ -126,6 +127,47 @@ def semantic_channels(name: str, channels: int) -> int:
         channels: of its map.
     """
     return last_stage_channels(name) if name in VARIANTS else channels
+
+
+def freeze(name: str, backbone: keras.Model, *, stages: int, batch_norms: bool) -> None:
+    """Keep parts of a backbone as they are in training; a frozen batch norm keeps its statistics.
+
+    Args:
+        name: a name that `build_backbone` knows, and `backbone`, what it built.
+        backbone: the model; its layers' `trainable` is set.
+        stages: 0 freezes nothing; n freezes the stem and the first n stages: torchvision's
+            `layer1` to `layer3`, EfficientNet-Lite's 7.
+        batch_norms: freeze the batch norms of all stages.
+
+    Raises:
+        BackboneError: the network's stages are not known here, or there are fewer.
+    """
+    prefix = backbone.name.removesuffix("backbone")
+    of_stage: dict[int, list[keras.layers.Layer]] = {}
+    for layer in backbone.layers if stages else ():
+        of_stage.setdefault(_stage(name, layer.name.removeprefix(prefix)), []).append(layer)
+    if stages and stages not in of_stage:
+        known = f"1 to {max(of_stage)}" if max(of_stage, default=0) else "no stages known here"
+        raise BackboneError(
+            f"frozen_stages={stages}, but {name} has {known}; take frozen_stages=0 or another "
+            "backbone"
+        )
+    frozen = [layer for stage, layers in of_stage.items() if stage <= stages for layer in layers]
+    if batch_norms:
+        norm = keras.layers.BatchNormalization
+        frozen += [layer for layer in backbone.layers if isinstance(layer, norm)]
+    for layer in frozen:
+        layer.trainable = False
+
+
+def _stage(name: str, layer: str) -> int:
+    """Return the stage of a layer by its name without prefix; 0 for the stem."""
+    if name in VARIANTS:
+        return stage_of(layer, name)
+    if name.startswith("keras:"):
+        return 0
+    found = re.match(r"layer(\d+)_", layer)
+    return int(found[1]) if found else 2 if layer.startswith("place") else 0
 
 
 def _train(name: str) -> str:

@@ -62,7 +62,7 @@ def build_efficientnet_lite(name: str, image: tf.Tensor, prefix: str) -> tf.Tens
         Tan and Le, "EfficientNet", ICML 2019 (arXiv 1905.11946); Lite: no squeeze-and-excitation,
         ReLU6, https://github.com/tensorflow/tpu, models/official/efficientnet/lite.
     """
-    width, depth = VARIANTS[name]
+    width, _ = VARIANTS[name]
     x = _normalised(
         keras.layers.Conv2D(
             _STEM, 3, strides=2, padding="same", use_bias=False, name=f"{prefix}conv_stem"
@@ -70,9 +70,9 @@ def build_efficientnet_lite(name: str, image: tf.Tensor, prefix: str) -> tf.Tens
         f"{prefix}bn0",
     )
     detail, block = None, 0
-    for stage, (repeats, kernel, stride, expansion, channels) in enumerate(_STAGES):
-        first_or_last = stage in (0, len(_STAGES) - 1)
-        for repeat in range(repeats if first_or_last else math.ceil(repeats * depth)):
+    for stage, repeats in enumerate(_repeats(name)):
+        _, kernel, stride, expansion, channels = _STAGES[stage]
+        for repeat in range(repeats):
             x = _block(
                 x,
                 kernel=kernel,
@@ -95,28 +95,29 @@ def last_stage_channels(name: str) -> int:
     return _rounded(_STAGES[-1][-1] * width)
 
 
-def stage_of(layer_name: str, name: str, prefix: str) -> int:
+def stage_of(layer: str, name: str) -> int:
     """Return the stage that a layer belongs to: 0 for the stem, 1 to 7, 8 for the joining layers.
 
     Args:
-        layer_name: of a layer that `build_efficientnet_lite(name, ..., prefix)` made.
+        layer: the layer's name without the prefix.
         name: the network.
-        prefix: of its layers.
     """
-    own = layer_name.removeprefix(prefix)
-    if own.startswith(("conv_stem", "bn0", "image")):
-        return 0
-    found = re.match(r"blocks_(\d+)_", own)
+    found = re.match(r"blocks_(\d+)_", layer)
     if found is None:
-        return len(_STAGES) + 1
-    _, depth = VARIANTS[name]
+        return 0 if layer.startswith(("conv_stem", "bn0", "image")) else len(_STAGES) + 1
     last = -1
-    for stage, (repeats, *_) in enumerate(_STAGES):
-        fixed = stage in (0, len(_STAGES) - 1)
-        last += repeats if fixed else math.ceil(repeats * depth)
+    for stage, repeats in enumerate(_repeats(name)):
+        last += repeats
         if int(found[1]) <= last:
             return stage + 1
-    raise ValueError(f"{name} has no layer {layer_name!r}")
+    raise ValueError(f"{name} has no layer {layer!r}")
+
+
+def _repeats(name: str) -> list[int]:
+    """Return how many blocks each stage has; depth scales all stages but the first and the last."""
+    depth = VARIANTS[name][1]
+    repeats = [stage[0] for stage in _STAGES]
+    return [repeats[0], *(math.ceil(count * depth) for count in repeats[1:-1]), repeats[-1]]
 
 
 def imagenet_file(name: str) -> Path:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from asen_tf.data.fitting import Box, name_suffix
 from asen_tf.data.images import CachedImages, FileImages, GlobalViews, ImageSource
 from asen_tf.data.reading import fingerprint, read_meta, read_split
 from asen_tf.data.records import AnnotationError, AttributeTable, Split, regions_filename
-from asen_tf.data.regions import read_regions, true_squares
+from asen_tf.data.regions import boxes_in_square, read_regions, true_squares
 from asen_tf.data.sampling import choose_images
 from asen_tf.data.shards import PackedImages, read_index
 
@@ -41,6 +42,7 @@ class Dataset:
         name: the dataset's folder and its key in meta.json.
         source_size: px, side of the source images.
         global_size: px, side of the global views.
+        fit: how an image becomes a square, as for `asen_tf.data.load_image`.
         missing: "error" or "skip", for image files that are not on the disk.
         cache: decode every image once, into `<dataset folder>/.cache`.
         true_regions: also read the true boxes of the parts.
@@ -64,6 +66,7 @@ class Dataset:
         *,
         source_size: int,
         global_size: int,
+        fit: str = "square",
         missing: str = "error",
         cache: bool = True,
         true_regions: bool = False,
@@ -72,13 +75,13 @@ class Dataset:
         seed: int = 0,
     ) -> None:
         self.data_dir, self.name = Path(data_dir), name
-        self.source_size, self.global_size = source_size, global_size
+        self.source_size, self.global_size, self.fit = source_size, global_size, fit
         self.missing, self.cache, self.true_regions = missing, cache, true_regions
         self.attributes: AttributeTable = read_meta(self.data_dir, name)
         self.packed = packed
         self.train_images, self.seed = train_images, seed
         if packed:  # the images' own files need not be on this machine
-            shards = read_index(self.data_dir / name, source_size)
+            shards = read_index(self.data_dir / name, source_size, fit)
             self.fingerprint: str = shards["data_fingerprint"]
         else:
             self.fingerprint = fingerprint(self.data_dir, name)
@@ -90,6 +93,15 @@ class Dataset:
             self._splits[name] = self._load(name)
         return self._splits[name]
 
+    def true_boxes(self, name: str) -> dict[tuple[int, int], Box] | None:
+        """Return the true boxes of the parts in one split; None without their file.
+
+        Returns:
+            By (image, attribute): left, top, right, bottom as shares in [0, 1] of the side of the
+            square image.
+        """
+        return self._boxes(self.split(name).split)
+
     def _load(self, name: str) -> SplitImages:
         missing = "ignore" if self.packed else self.missing
         split = read_split(self.data_dir, self.name, name, missing=missing)
@@ -98,15 +110,16 @@ class Dataset:
             split = replace(split, labels=split.labels[np.isin(split.labels[:, 0], chosen)])
         sources: ImageSource
         if self.packed:
-            sources = PackedImages(split.root, name, self.source_size)
+            sources = PackedImages(split.root, name, self.source_size, self.fit)
         else:
             paths = [split.root / file for file in split.files]
-            sources = FileImages(paths, self.source_size, absent=frozenset(split.missing))
+            absent = frozenset(split.missing)
+            sources = FileImages(paths, self.source_size, fit=self.fit, absent=absent)
         squares = self._squares(split) if self.true_regions else None
         if not self.cache:
             return SplitImages(split, sources, GlobalViews(sources, self.global_size), squares)
         folder, stem = split.root / ".cache", f"{self.fingerprint[:16]}-{name}-{self.source_size}"
-        stem += "-packed" if self.packed else ""
+        stem += name_suffix(self.fit) + ("-packed" if self.packed else "")
         sources = CachedImages(
             sources,
             folder / f"{stem}.npy",
@@ -120,12 +133,19 @@ class Dataset:
         return SplitImages(split, sources, views, squares)
 
     def _squares(self, split: Split) -> np.ndarray:
-        regions = read_regions(self.data_dir, self.name, split.name)
-        if not regions:
+        boxes = self._boxes(split)
+        if not boxes:
             raise AnnotationError(
                 "region 'true' needs the true boxes of the parts",
                 path=split.root / regions_filename(split.name),
-                got="no such file" if regions is None else "no box",
+                got="no such file" if boxes is None else "no box",
                 remedy="use region 'attended', or a dataset that has boxes",
             )
-        return true_squares(split, regions, attributes=len(self.attributes), size=self.global_size)
+        images, attributes = len(split.files), len(self.attributes)
+        return true_squares(boxes, images=images, attributes=attributes, size=self.global_size)
+
+    def _boxes(self, split: Split) -> dict[tuple[int, int], Box] | None:
+        regions = read_regions(self.data_dir, self.name, split.name)
+        if regions is None:
+            return None
+        return boxes_in_square(split, regions, side=self.source_size, fit=self.fit)

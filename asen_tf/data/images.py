@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from asen_tf.data.fitting import check_fit, fit_square
 from asen_tf.files import replacing
 
 _ORIENTATION = 0x0112  # EXIF's tag
@@ -39,28 +40,29 @@ class ImageError(ValueError):
 # === The loader ===
 
 
-def load_image(path: str | Path, side: int) -> np.ndarray:
+def load_image(path: str | Path, side: int, *, fit: str = "square") -> np.ndarray:
     """Decode an image file into the square that the models work on.
 
-    The centre square of the upright image, resized to `side` with antialiasing. Cropping to the
-    centre square first is the release's "short side to 224, then centre crop" in the other order.
+    By default that is the centre square of the upright image, resized to `side` with antialiasing.
+    Cropping to it first is the release's "short side to 224, then centre crop" in the other order.
 
     Args:
         path: the file; see `load_upright` for what is handled.
         side: pixels.
+        fit: "square", or "whole_edge" or "whole_mean" for all of the image on padding; see
+            `asen_tf.data.fitting`. A model's own is `model.settings.fit`.
 
     Returns:
         `(side, side, 3)` uint8, RGB.
 
     Raises:
         ImageError: the file is missing, empty, truncated or not an image.
+        ValueError: there is no such fit.
     """
+    check_fit(fit)
     image = load_upright(path)
-    square = min(image.size)
-    left, top = (image.width - square) // 2, (image.height - square) // 2
-    box = (left, top, left + square, top + square)
     try:
-        return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
+        return fit_square(image, side, fit)
     except Exception as error:  # an image without pixels, or too large for the memory
         raise _unreadable(path, error) from error
 
@@ -190,14 +192,20 @@ class FileImages:
     Args:
         paths: image files.
         side: px, side of the source square.
+        fit: as for `load_image`.
         absent: indices of files that are known to be missing; no label refers to them, and they
             are black if asked for.
     """
 
     def __init__(
-        self, paths: Sequence[Path], side: int, *, absent: frozenset[int] = frozenset()
+        self,
+        paths: Sequence[Path],
+        side: int,
+        *,
+        fit: str = "square",
+        absent: frozenset[int] = frozenset(),
     ) -> None:
-        self.paths, self.side, self.absent = tuple(paths), side, absent
+        self.paths, self.side, self.fit, self.absent = tuple(paths), side, fit, absent
         self._threads = ThreadPoolExecutor(os.cpu_count())
 
     def __len__(self) -> int:
@@ -213,7 +221,9 @@ class FileImages:
         return images
 
     def _load(self, index: int) -> np.ndarray | None:
-        return None if index in self.absent else load_image(self.paths[index], self.side)
+        if index in self.absent:
+            return None
+        return load_image(self.paths[index], self.side, fit=self.fit)
 
 
 class GlobalViews:

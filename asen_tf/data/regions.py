@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asen_tf.data.fitting import Box, Frame, frame_of
 from asen_tf.data.images import upright_size
 from asen_tf.data.parsing import parse_names, read_text
 from asen_tf.data.reading import read_meta
@@ -26,7 +27,6 @@ from asen_tf.data.records import (
 from asen_tf.files import write_text
 
 HEADER = ("index", "attribute", "left", "top", "right", "bottom")
-Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def read_regions(
@@ -94,37 +94,33 @@ def write_regions(
 
 
 def boxes_in_square(
-    split: Split, regions: Mapping[tuple[int, int], Box]
+    split: Split, regions: Mapping[tuple[int, int], Box], *, side: int, fit: str = "square"
 ) -> dict[tuple[int, int], Box]:
-    """Map true boxes from image pixels to shares of the centre square.
+    """Map true boxes from image pixels to shares of the square that `load_image` makes.
 
     Args:
         split: names the image files.
         regions: boxes by (image, attribute) in pixels of the upright image, half-open.
+        side: px, side of the square.
+        fit: how the images become squares, as for `load_image`.
 
     Returns:
-        Boxes as shares in [0, 1] of the side of the square that `load_image` cuts; boxes that lie
-        outside the square altogether are left out.
+        Boxes as shares in [0, 1] of the side of the square; boxes that lie outside the square
+        altogether are left out.
     """
-    sizes: dict[int, tuple[int, int]] = {}
+    frames: dict[int, Frame] = {}
     inside = {}
-    for (index, attribute), (left, top, right, bottom) in regions.items():
-        if index not in sizes:
-            sizes[index] = upright_size(split.path(index))
-        width, height = sizes[index]
-        side = min(width, height)
-        x, y = (width - side) // 2, (height - side) // 2
-        box = tuple(
-            min(max((edge - start) / side, 0.0), 1.0)
-            for edge, start in ((left, x), (top, y), (right, x), (bottom, y))
-        )
+    for (index, attribute), region in regions.items():
+        if index not in frames:
+            frames[index] = frame_of(upright_size(split.path(index)), side, fit)
+        box = tuple(min(max(edge, 0.0), 1.0) for edge in frames[index].shares(region))
         if box[0] < box[2] and box[1] < box[3]:
             inside[index, attribute] = box
     return inside
 
 
 def true_squares(
-    split: Split, regions: Mapping[tuple[int, int], Box], *, attributes: int, size: int
+    boxes: Mapping[tuple[int, int], Box], *, images: int, attributes: int, size: int
 ) -> np.ndarray:
     """Return the square around the true part of every (image, attribute), for the local branch.
 
@@ -132,17 +128,17 @@ def true_squares(
     then shifted inside the frame. Where no box is known the square is the whole frame.
 
     Args:
-        split: names the image files.
-        regions: boxes by (image, attribute) in pixels of the upright image.
+        boxes: by (image, attribute), as shares of the frame's side; see `boxes_in_square`.
+        images: `n`.
         attributes: `A`.
         size: px, side of the frame.
 
     Returns:
         `(n, A, 4)` int32: top, left, bottom, right in pixels of the frame; half-open.
     """
-    squares = np.zeros((len(split.files), attributes, 4), np.int32)
+    squares = np.zeros((images, attributes, 4), np.int32)
     squares[..., 2:] = size
-    for key, box in boxes_in_square(split, regions).items():
+    for key, box in boxes.items():
         left, top, right, bottom = (edge * size for edge in box)
         left, top = math.floor(left), math.floor(top)
         right, bottom = math.ceil(right), math.ceil(bottom)

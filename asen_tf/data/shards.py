@@ -24,6 +24,7 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
+from asen_tf.data.fitting import check_fit, name_suffix
 from asen_tf.data.images import ImageError, load_image
 from asen_tf.data.reading import fingerprint, read_split
 from asen_tf.data.records import SPLITS, Split
@@ -37,9 +38,9 @@ _BLOCK = 128  # images that are decoded together
 _BYTES_PER_PIXEL = 0.35  # of a typical JPEG; decides how many images share a shard
 
 
-def shard_folder(root: Path, source_size: int) -> Path:
-    """Return where the shards of a dataset's folder are, for a source size in pixels."""
-    return root / f"shards-{source_size}"
+def shard_folder(root: Path, source_size: int, fit: str = "square") -> Path:
+    """Return where the shards of a dataset's folder are, for a source size in pixels and a fit."""
+    return root / f"shards-{source_size}{name_suffix(fit)}"
 
 
 def labels_digest(root: Path) -> str:
@@ -51,19 +52,29 @@ def labels_digest(root: Path) -> str:
     return digest.hexdigest()
 
 
-def read_index(root: Path, source_size: int) -> dict[str, Any]:
+def read_index(root: Path, source_size: int, fit: str = "square") -> dict[str, Any]:
     """Return the content of `shards.json`, after checking that it fits the split files.
 
     Raises:
-        ImageError: there are no such shards, or the split files have changed since.
+        ImageError: there are no shards of this size and fit, or the split files have changed since.
     """
-    path = shard_folder(root, source_size) / INDEX
+    path = shard_folder(root, source_size, fit) / INDEX
     command = (
         f"python -m data_prep.pack {root.parent} --dataset {root.name} --source-size {source_size}"
-    )
+    ) + ("" if fit == "square" else f" --fit {fit}")
     if not path.exists():
-        raise ImageError(f"{path}: no such shards; make them: {command}, or set packed=False")
+        others = sorted(found.parent.name for found in root.glob(f"shards-*/{INDEX}"))
+        there = f" (there are {', '.join(others)})" if others else ""
+        raise ImageError(
+            f"{path}: no shards of fit {fit!r} at {source_size} px{there}; make them: {command}, "
+            "or set packed=False"
+        )
     index = json.loads(path.read_text(encoding="utf-8"))
+    packed_fit = index.get("fit", "square")
+    if packed_fit != fit:
+        raise ImageError(
+            f"{path}: its images must be of fit {fit!r}; got {packed_fit!r}; run {command}"
+        )
     if index["format"] != FORMAT or index["split_files"] != labels_digest(root):
         raise ImageError(f"{path}: made from other split files than there are now; run {command}")
     return index
@@ -76,15 +87,16 @@ class PackedImages:
         root: the dataset's folder.
         split: "train", "valid" or "test".
         side: px, the source size that the shards were made for.
+        fit: what they were made with.
 
     Raises:
         ImageError: as for `read_index`; and at use, for a shard that is missing or damaged.
     """
 
-    def __init__(self, root: Path, split: str, side: int) -> None:
+    def __init__(self, root: Path, split: str, side: int, fit: str = "square") -> None:
         self.side = side
-        folder = shard_folder(root, side)
-        shards = read_index(root, side)["splits"][split]
+        folder = shard_folder(root, side, fit)
+        shards = read_index(root, side, fit)["splits"][split]
         self._places = [
             (folder / shard["file"], offset, end - offset)
             for shard in shards
@@ -128,6 +140,7 @@ def pack(
     dataset: str,
     *,
     source_size: int,
+    fit: str = "square",
     quality: int = 95,
     shard_mib: float = 128,
 ) -> Path:
@@ -140,6 +153,7 @@ def pack(
         data_dir: the folder of meta.json and the datasets.
         dataset: its name.
         source_size: px, side of the square images; training with `packed` needs the same.
+        fit: how an image becomes a square, as for `load_image`; training needs the same.
         quality: of the JPEG, 1 to 100.
         shard_mib: approximate size of a shard, if its images are of average size.
 
@@ -147,7 +161,7 @@ def pack(
         The path of the index, `shards.json`, which is written last.
 
     Raises:
-        ValueError: a size or quality outside its range.
+        ValueError: a size or quality outside its range, or an unknown fit.
         asen_tf.data.AnnotationError, ImageError: the dataset cannot be read.
     """
     if source_size < 1 or not 1 <= quality <= 100 or not 0 < shard_mib < math.inf:
@@ -155,8 +169,9 @@ def pack(
             "source_size must be 1 or more, quality 1 to 100, and shard_mib a number above 0; got "
             f"source_size={source_size}, quality={quality}, shard_mib={shard_mib}"
         )
+    check_fit(fit)
     root = Path(data_dir) / dataset
-    folder = shard_folder(root, source_size)
+    folder = shard_folder(root, source_size, fit)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "format": FORMAT,
@@ -166,6 +181,8 @@ def pack(
         "data_fingerprint": fingerprint(data_dir, dataset),
         "split_files": labels_digest(root),
     }
+    if fit != "square":  # the only one that shards packed before it was a choice can have
+        settings["fit"] = fit
     splits = {}
     for name in SPLITS:
         split = read_split(data_dir, dataset, name)
@@ -222,7 +239,8 @@ def _record(
     split: Split, index: int, labels: Mapping[int, list[int]], settings: Mapping[str, Any]
 ) -> bytes:
     stream = io.BytesIO()
-    pixels = load_image(split.path(index), settings["source_size"])
+    fit = settings.get("fit", "square")
+    pixels = load_image(split.path(index), settings["source_size"], fit=fit)
     Image.fromarray(pixels).save(stream, "JPEG", quality=settings["quality"], subsampling=0)
     image = stream.getvalue()
     feature = {

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from asen_tf.config import ExperimentConfig
-from asen_tf.data import Split, read_regions
+from asen_tf.data import Split
 from asen_tf.data.dataset import Dataset, SplitImages
-from asen_tf.data.regions import boxes_in_square
 from asen_tf.evaluation.embedding import PairEmbeddings, embed_labelled_pairs
 from asen_tf.evaluation.localisation import attention_entropy, localisation_rows, region_side
 from asen_tf.evaluation.metrics import summarise
@@ -98,14 +97,13 @@ def evaluate(
             embed_labelled_pairs(model, valid, batch=config.embed_batch), valid.split
         )
         pd.DataFrame([{**named, **row} for row in sweep]).to_csv(output / "fusion.csv", index=False)
-    regions = read_regions(dataset.data_dir, dataset.name, "test")
-    if regions and "boxes" in embedded.arrays:
+    if "boxes" in embedded.arrays and (truths := dataset.true_boxes("test")):
         table = localisation_rows(
             pairs=embedded.pairs,
             attention=embedded.arrays["attention"],
             boxes=embedded.arrays["boxes"],
             map_size=model.global_size,
-            regions=boxes_in_square(split, regions),
+            regions=truths,
             attributes=dataset.attributes.names,
             **named,
         )

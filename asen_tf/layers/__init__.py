@@ -2,7 +2,7 @@
 
 from asen_tf.layers.channel_attention import AttributeChannelAttention
 from asen_tf.layers.conditional_mask import ConditionalMask
-from asen_tf.layers.linear import Linear
+from asen_tf.layers.linear import start_as_released
 from asen_tf.layers.pixels import ImageNormalisation, global_view
 from asen_tf.layers.position_gate import PositionGate
 from asen_tf.layers.region_of_interest import RegionOfInterest, crop_regions, region_boxes
@@ -18,11 +18,11 @@ __all__ = [
     "AverageAttention",
     "ConditionalMask",
     "ImageNormalisation",
-    "Linear",
     "PositionGate",
     "ProductSpatialAttention",
     "RegionOfInterest",
     "crop_regions",
     "global_view",
     "region_boxes",
+    "start_as_released",
 ]

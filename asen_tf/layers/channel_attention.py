@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from asen_tf.layers.linear import build_part
+
 
 @keras.saving.register_keras_serializable(package="asen_tf")
 class AttributeChannelAttention(keras.layers.Layer):
@@ -81,8 +83,7 @@ class AttributeChannelAttention(keras.layers.Layer):
         shapes = (attributes, context, (batch, count, hidden))
         layers = (self.attribute, self.squeeze, self.gate)
         for layer, shape in zip(layers, shapes, strict=True):
-            with tf.name_scope(layer.name):  # unique names, for training.optimizers
-                layer.build(shape)
+            build_part(layer, shape)
         super().build(input_shape)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:

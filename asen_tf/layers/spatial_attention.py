@@ -15,6 +15,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from asen_tf.layers.linear import build_part
+
 
 def attend(scores: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     r"""Pool features by the softmax of scores over the positions.
@@ -104,10 +106,10 @@ class AttributeSpatialAttention(SpatialAttention):
     def build(self, input_shape: Any) -> None:
         """Create the weights for `(features, attributes)` shapes."""
         features, attributes = input_shape
-        _build(self.key, features)
-        _build(self.query, attributes)
+        build_part(self.key, features)
+        build_part(self.query, attributes)
         if self.norm is not None:
-            _build(self.norm, (*features[:-1], self.units))
+            build_part(self.norm, (*features[:-1], self.units))
         super().build(input_shape)
 
     def call(
@@ -167,9 +169,9 @@ class ProductSpatialAttention(SpatialAttention):
     def build(self, input_shape: Any) -> None:
         """Create the weights for `(features, attributes)` shapes."""
         features, attributes = input_shape
-        _build(self.key, features)
-        _build(self.query, attributes)
-        _build(self.score, (*features[:-1], self.units))
+        build_part(self.key, features)
+        build_part(self.query, attributes)
+        build_part(self.score, (*features[:-1], self.units))
         super().build(input_shape)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -213,9 +215,3 @@ def _positive(units: int) -> int:
     if units < 1:
         raise ValueError(f"units must be a positive number of dimensions; got {units!r}")
     return units
-
-
-def _build(layer: keras.layers.Layer, shape: tuple) -> None:
-    """Create a layer's weights under its own name, so that optimizers can tell them apart."""
-    with tf.name_scope(layer.name):
-        layer.build(shape)

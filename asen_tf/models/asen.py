@@ -13,6 +13,7 @@ from asen_tf.layers import (
     AttributeChannelAttention,
     AttributeSpatialAttention,
     ProductSpatialAttention,
+    start_as_released,
 )
 from asen_tf.models.base import SingleBranch, image_features
 
@@ -58,7 +59,9 @@ class Asen(SingleBranch):
             attribute_bias=False,
             name="global_channel_attention",
         )
-        project = keras.layers.Dense(settings.embedding_dim, name="global_embedding")
+        project = start_as_released(
+            keras.layers.Dense(settings.embedding_dim, name="global_embedding"), features.shape[-1]
+        )
         unit_length = keras.layers.UnitNormalization(name="global_unit_length")
 
         # === Functional model ===

@@ -19,6 +19,7 @@ from asen_tf.layers import (
     AttributeSpatialAttention,
     AverageAttention,
     RegionOfInterest,
+    start_as_released,
 )
 from asen_tf.models.base import PairInputs, SimilarityModel, image_features
 
@@ -61,7 +62,9 @@ def build_branch(part: str, settings: AsenPlusPlus.Settings) -> keras.Model:
         settings.channel_reduction,
         name=f"{part}_channel_attention",
     )
-    project = keras.layers.Dense(settings.embedding_dim, name=f"{part}_embedding")
+    project = start_as_released(
+        keras.layers.Dense(settings.embedding_dim, name=f"{part}_embedding"), features.shape[-1]
+    )
 
     # === Functional model ===
     attribute = keras.Input((None, settings.attribute_dim), name="attribute")

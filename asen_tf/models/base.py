@@ -75,6 +75,7 @@ class SimilarityModel(keras.Model):
 
         global_size: int = 224  # px, side of the global input
         source_size: int = 640  # px, side of the source images that it was trained on
+        fit: str = "square"  # how its images become squares; see `asen_tf.data.fitting`
         global_backbone: str = "resnet50"  # a name that `build_backbone` knows
 
     settings: Settings
@@ -239,8 +240,14 @@ class SimilarityModel(keras.Model):
         return {"attributes": list(self.attribute_names), **dataclasses.asdict(self.settings)}
 
     def new_table(self, name: str, units: int) -> keras.layers.Embedding:
-        """Return a new table of attribute embeddings, with its `(A, units)` weights created."""
-        table = keras.layers.Embedding(self.attribute_count, units, name=name)
+        """Return a new table of attribute embeddings, `(A, units)`, drawn from N(0, 1).
+
+        That is PyTorch's default, which the release keeps; Keras' own is uniform in 0.05.
+        """
+        start = keras.initializers.RandomNormal(0.0, 1.0)
+        table = keras.layers.Embedding(
+            self.attribute_count, units, embeddings_initializer=start, name=name
+        )
         with tf.name_scope(name):  # unique names, for training.optimizers
             table.build((None,))
         return table

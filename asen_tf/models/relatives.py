@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from asen_tf.backbones import semantic_channels
-from asen_tf.layers import ConditionalMask
+from asen_tf.layers import ConditionalMask, start_as_released
 from asen_tf.models.base import SingleBranch, image_features
 
 FEATURE_MAPS = ("none", "whitened", "linear")
@@ -133,13 +133,8 @@ class FrozenFeatures(SingleBranch):
         mean = mean[:, -channels:]
         given = keras.Input((channels,), name="features")
         if settings.feature_map == "linear":
-            limit = channels**-0.5  # as all linear layers of the release start
-            maps = keras.layers.Dense(
-                self.attribute_count * settings.embedding_dim,
-                kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
-                bias_initializer=keras.initializers.RandomUniform(-limit, limit),
-                name="global_embedding",
-            )
+            units = self.attribute_count * settings.embedding_dim
+            maps = start_as_released(keras.layers.Dense(units, name="global_embedding"), channels)
             shape = (self.attribute_count, settings.embedding_dim)
             mapped = keras.layers.Reshape(shape)(maps(given))
         elif settings.feature_map == "whitened":
@@ -201,4 +196,5 @@ def _mean_embedding(
     """Return the image input, and `f`: a linear layer on the mean of the features, `(B, D)`."""
     image, features = image_features(settings.global_backbone, prefix="global_")
     mean = keras.layers.GlobalAveragePooling2D(name="global_mean")(features)
-    return image, keras.layers.Dense(settings.embedding_dim, name="global_embedding")(mean)
+    project = keras.layers.Dense(settings.embedding_dim, name="global_embedding")
+    return image, start_as_released(project, features.shape[-1])(mean)

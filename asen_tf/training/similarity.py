@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from asen_tf.backbones import freeze
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Split
 from asen_tf.data.dataset import Dataset, SplitImages
@@ -65,8 +66,10 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
 
     ASEN++ has two: the global branch alone, then both branches, the global one more slowly.
     Methods of one branch, and ASEN++ with `stages=1`, have a single one as long as both together,
-    with the first one's rates: at the end, every method has seen the same images.
+    with the first one's rates, which fall to the same share of their start: at the end, every
+    method has seen the same images, and none is cut off at a high rate.
     """
+    everything = config.stage1_epochs + config.stage2_epochs
     first = {
         "first_epoch": 0,
         "global_rate": config.stage1_learning_rate,
@@ -74,11 +77,11 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
         "decay": config.stage1_decay,
         "decay_epochs": config.stage1_decay_epochs,
     }
-    everything = config.stage1_epochs + config.stage2_epochs
+    single = {**first, "epochs": everything, "decay": _stretched(config, everything)}
     if config.method != "asen_pp":
-        return (Phase("training", f"training {config.method}", False, epochs=everything, **first),)
+        return (Phase("training", f"training {config.method}", False, **single),)
     if config.stages == 1:
-        return (Phase("training", "training both branches", True, epochs=everything, **first),)
+        return (Phase("training", "training both branches", True, **single),)
     return (
         Phase("stage1", "stage 1 (global branch)", False, epochs=config.stage1_epochs, **first),
         Phase(
@@ -93,6 +96,13 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
             decay_epochs=config.stage2_decay_epochs,
         ),
     )
+
+
+def _stretched(config: ExperimentConfig, epochs: int) -> float:
+    """Return the decay by which `epochs` epochs end at the share at which stage 1 ends."""
+    falls = (config.stage1_epochs - 1) // config.stage1_decay_epochs
+    longer = (epochs - 1) // config.stage1_decay_epochs
+    return config.stage1_decay ** (falls / longer) if longer else config.stage1_decay
 
 
 def epoch_planner(config: ExperimentConfig, split: Split) -> Callable[[int], Plan]:
@@ -141,6 +151,33 @@ def epoch_planner(config: ExperimentConfig, split: Split) -> Callable[[int], Pla
     )
 
 
+def learning_rate_groups(
+    model: SimilarityModel, phase: Phase, backbone_share: float
+) -> list[LearningRateGroup]:
+    """Return which layers a stage trains at which rate.
+
+    Args:
+        model: the model, with what is frozen marked so.
+        phase: the stage.
+        backbone_share: the rate of a backbone as a share of its branch's; 1 keeps both together.
+    """
+    trained = [(model.global_layers, phase.global_rate)]
+    if phase.joint:
+        trained.append((model.local_layers, phase.local_rate))
+    if backbone_share == 1.0:
+        return [LearningRateGroup(layers, rate) for layers, rate in trained]
+    backbones = {id(backbone) for _, backbone in model.backbones}
+    groups = []
+    for layers, rate in trained:
+        # A backbone is a layer of its branch, which is a model of layers.
+        parts = [part for layer in layers for part in getattr(layer, "layers", [layer])]
+        heads = [part for part in parts if id(part) not in backbones and part.weights]
+        groups.append(LearningRateGroup(heads, rate))
+        inner = [part for part in parts if id(part) in backbones]
+        groups.append(LearningRateGroup(inner, rate * backbone_share))
+    return [group for group in groups if group.variables]
+
+
 @during("training")
 def train(
     model: SimilarityModel,
@@ -173,9 +210,10 @@ def train(
     model.joint = phase.joint or not model.local_layers
     for layer in model.local_layers:
         layer.trainable = phase.joint
-    groups = [LearningRateGroup(model.global_layers, phase.global_rate)]
-    if phase.joint:
-        groups.append(LearningRateGroup(model.local_layers, phase.local_rate))
+    for name, backbone in model.backbones:
+        norms = not config.train_batch_norms
+        freeze(name, backbone, stages=config.frozen_stages, batch_norms=norms)
+    groups = learning_rate_groups(model, phase, config.backbone_rate_share)
     images = dataset.split("train")
     views = images.views
     if isinstance(model, FrozenFeatures):

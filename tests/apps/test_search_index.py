@@ -12,6 +12,7 @@ from small_model import pictures, small_model
 
 from asen_apps.search import AttributeIndex, model_fingerprint
 from asen_tf.embedder import Embedder
+from asen_tf.models import AsenPlusPlus, load_saved
 
 COUNT = 8
 
@@ -129,6 +130,16 @@ def test_a_models_fingerprint_is_of_its_weights_and_settings(embedder: Embedder)
     table = model.attribute_table.embeddings
     table[0, 0].assign(np.nextafter(table[0, 0].numpy(), np.float32(9)))
     assert model_fingerprint(model) != found
+
+
+def test_a_fingerprint_from_before_there_was_a_choice_of_fit_is_the_same() -> None:
+    saved = Path(__file__).parents[1] / "method" / "saved_before_the_move.keras"
+    model = load_saved(saved)
+    found = "f12432a584fdd5b6cb8f3418bdf8a661e7af38da8fcc5d77d5dc3985b80a6391"  # of then
+    assert model_fingerprint(model) == found
+    whole = AsenPlusPlus(**{**model.get_config(), "fit": "whole_edge"})
+    whole.set_weights(model.get_weights())
+    assert model_fingerprint(whole) != found
 
 
 def test_an_empty_index_finds_nothing_and_can_grow(embedder: Embedder, images) -> None:

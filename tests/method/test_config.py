@@ -25,6 +25,7 @@ def another(name: str) -> object:
         "feature_map": "linear",
         "attribute_tables": "separate",
         "region": "centre",
+        "fit": "whole_edge",
         "stages": 1,
         "missing_images": "skip",
         "starting_weights": "random",

@@ -101,7 +101,7 @@ def test_the_joined_map_holds_the_detail_and_the_enlarged_last_stage(
 def test_every_layer_belongs_to_a_stage(name: str) -> None:
     image = keras.Input((None, None, 3), name="p_image")
     model = keras.Model(image, build_efficientnet_lite(name, image, "p_"))
-    stages = [stage_of(layer.name, name, "p_") for layer in model.layers]
+    stages = [stage_of(layer.name.removeprefix("p_"), name) for layer in model.layers]
     assert stages == sorted(stages, key=lambda stage: stage)
     assert set(stages) == set(range(9))
 

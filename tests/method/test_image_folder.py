@@ -73,4 +73,4 @@ def test_an_image_is_turned_once_in_every_format(
     split = Split(tmp_path, "Tiny", "test", table, ("a.image",), nothing, nothing, nothing, ())
     height, width = expected.shape[:2]
     whole = {(0, 0): (0.0, 0.0, float(width), height / 2)}  # the upper half
-    assert boxes_in_square(split, whole) == {(0, 0): (0.0, 0.0, 1.0, 0.5)}
+    assert boxes_in_square(split, whole, side=20) == {(0, 0): (0.0, 0.0, 1.0, 0.5)}

@@ -12,7 +12,8 @@ import pytest
 
 from asen_tf import presets
 from asen_tf.config import ConfigError, ExperimentConfig
-from asen_tf.presets import paper, preset, quick, smoke
+from asen_tf.presets import compact, paper, preset, quick, smoke
+from asen_tf.training import Phase, phases
 
 # The method as the authors released it; sizes are those of FashionAI's runs.
 PAPER = {
@@ -59,8 +60,9 @@ def test_the_paper_preset_is_the_paper() -> None:
 
 
 BASES = {
-    **dict.fromkeys(("darn", "deepfashion", "zappos50k", "quick"), paper()),
-    "smoke": quick(),
+    **dict.fromkeys(("darn", "deepfashion", "zappos50k", "compact"), paper()),
+    **dict.fromkeys(("quick", "photos"), presets._from_imagenet()),
+    **dict.fromkeys(("smoke", "tune"), compact()),
 }
 
 
@@ -80,7 +82,27 @@ def test_a_preset_overrides_its_base_and_repeats_nothing(
     assert preset(changed) == base.override(**written)
 
 
-@pytest.mark.parametrize("name", ["quick", "smoke"])
+@pytest.mark.parametrize("name", ["quick", "photos", "compact", "tune", "smoke"])
+def test_rates_fall_to_the_papers_share_for_every_method_alike(name: str) -> None:
+    def last_share(phase: Phase) -> float:
+        return phase.decay ** ((phase.epochs - 1) // phase.decay_epochs)
+
+    for method in ("asen_pp", "asen_v2", "csn", "triplet"):
+        first, *second = phases(preset(name).override(method=method))
+        # 0.9 every third of 50 epochs, and every one of 20: 0.9**16 and 0.9**19.
+        assert last_share(first) == pytest.approx(0.185, abs=0.006)
+        assert [last_share(phase) for phase in second] == pytest.approx(
+            [0.14] * len(second), abs=0.01
+        )
+
+
+def test_the_papers_own_relatives_end_at_its_share_too() -> None:
+    (phase,) = phases(paper().override(method="asen_v2"))
+    assert (phase.epochs, phase.decay_epochs) == (70, 3)
+    assert phase.decay ** (69 // 3) == pytest.approx(0.9**16)
+
+
+@pytest.mark.parametrize("name", ["quick", "photos", "compact", "smoke"])
 def test_smaller_presets_keep_the_method(name: str) -> None:
     kept = ["method", "margin", "roi_threshold", "fusion_weight", "channel_reduction"]
     kept += ["global_loss_weight", "local_loss_weight", "alignment_loss_weight"]
@@ -90,7 +112,7 @@ def test_smaller_presets_keep_the_method(name: str) -> None:
 def test_presets_by_name() -> None:
     assert (preset("paper"), preset("quick"), preset("smoke")) == (paper(), quick(), smoke())
     with pytest.raises(
-        ConfigError, match="one of paper, fashionai, .*, quick, photos, smoke; got 'fast'"
+        ConfigError, match="one of paper, fashionai, .*, quick, compact, tune, smoke; got 'fast'"
     ):
         preset("fast")
 

@@ -196,7 +196,10 @@ def test_a_model_keeps_the_settings_that_it_is_given() -> None:
     small = {"global_backbone": "compact", "global_size": 32, "embedding_dim": 5}
     model = TripletNetwork(("a", "b"), source_size=64, name="mine", **small)
     assert model.settings == TripletNetwork.Settings(source_size=64, **small)
-    assert model.get_config() == {"attributes": ["a", "b"], "source_size": 64, **small}
+    assert model.get_config() == {
+        **{"attributes": ["a", "b"], "source_size": 64, "fit": "square"},
+        **small,
+    }
     assert model.name == "mine" and (model.global_size, model.source_size) == (32, 64)
     with pytest.raises(TypeError, match="embeding_dim"):
         TripletNetwork(("a", "b"), embeding_dim=5)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from asen_study import experiment
 from asen_tf.data import read_split
@@ -130,6 +131,36 @@ def test_absent_and_stale_shards_are_refused_with_the_command_that_makes_them(
         images(folder, packed=True)
     assert command.main([str(folder), "--dataset", "Absent"]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_shards_of_another_fit_are_refused_and_may_lie_beside(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = folder / "Garments"
+    for path in (root / "images").rglob("*.*"):
+        with Image.open(path) as opened:
+            opened.crop((0, 0, 60, 96)).save(path)
+    sizes = {"source_size": SIZE, "global_size": 32, "cache": False}
+    with pytest.raises(ImageError, match=r"no shards of fit 'whole_edge' at 64 px.*--fit whole_ed"):
+        Dataset(folder, "Garments", **sizes, fit="whole_edge", packed=True)
+    before = {path.name: path.read_bytes() for path in shards(folder)}
+    arguments = [str(folder), "--dataset", "Garments", "--source-size", str(SIZE)]
+    assert command.main([*arguments, "--fit", "whole_edge"]) == 0
+    assert {path.name: path.read_bytes() for path in shards(folder)} == before
+    packed, decoded = (
+        Dataset(folder, "Garments", **sizes, fit="whole_edge", packed=packed).split("test").sources
+        for packed in (True, False)
+    )
+    every = np.arange(len(decoded))
+    assert np.abs(packed[every].astype(int) - decoded[every]).mean() < 3.0
+    # A folder that was renamed does not pass for another one.
+    shutil.rmtree(root / f"shards-{SIZE}")
+    (root / f"shards-{SIZE}-whole_edge").rename(root / f"shards-{SIZE}")
+    with pytest.raises(ImageError, match="must be of fit 'square'; got 'whole_edge'; run python"):
+        images(folder, packed=True)
+    with pytest.raises(SystemExit):
+        command.main([*arguments, "--fit", "whole"])
+    assert "invalid choice: 'whole'" in capsys.readouterr().err
 
 
 def test_a_training_takes_either(folder: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from asen_study.tables import TableError, measure_untrained_costs, remeasure_cos
 from asen_study.tables.costs import count_parameters, read_back
 from asen_study.tables.writing import tables_to_read
 from asen_tf.models import build_model
-from asen_tf.presets import quick, smoke
+from asen_tf.presets import compact, smoke
 from data_prep.garments.values import ATTRIBUTES
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -29,7 +29,7 @@ def lines(text: str) -> list[list[str]]:
 def test_models_of_configs_have_the_parameters_of_the_trained_ones() -> None:
     committed = pd.read_csv(RESULTS / "ablations" / "costs.csv").set_index(KEYS)["parameters"]
     for row in ("csn/disjoint", "asen_v2", "asen_pp/separate_tables"):
-        model = build_model(settings(row, quick()), list(ATTRIBUTES))
+        model = build_model(settings(row, compact()), list(ATTRIBUTES))
         assert count_parameters(model, joint=False) == committed[row, "global"], row
         if model.local_layers:
             both = count_parameters(model, joint=True)
@@ -56,7 +56,7 @@ def test_tables_read_back_are_written_as_they_were(study: str) -> None:
     place = RESULTS / study
     origin, selection, scores = read_back(place)
     costs = pd.read_csv(place / "costs.csv")
-    config = quick().override(**origin["settings"])
+    config = compact().override(**origin["settings"])
     for name, text in tables_to_read(scores, costs, selection, config).items():
         assert text == (place / name).read_text(encoding="utf-8"), name
 

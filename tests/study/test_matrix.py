@@ -21,7 +21,7 @@ from asen_study.matrix import (
 )
 from asen_tf.config import ConfigError
 from asen_tf.models import build_model
-from asen_tf.presets import paper, preset, quick
+from asen_tf.presets import compact, paper, preset
 
 EIGHT = [f"attribute {i}" for i in range(8)]
 
@@ -63,7 +63,7 @@ def test_every_row_is_here() -> None:
 
 @pytest.mark.parametrize("row", VARIED)
 def test_a_row_differs_from_the_study_in_what_it_names_alone(row: str) -> None:
-    study, found = quick().to_dict(), settings(row, quick()).to_dict()
+    study, found = compact().to_dict(), settings(row, compact()).to_dict()
     assert {name for name in study if study[name] != found[name]} == VARIED[row]
 
 
@@ -71,21 +71,21 @@ def test_a_row_differs_from_the_study_in_what_it_names_alone(row: str) -> None:
 def test_every_row_that_is_trained_sees_as_many_images(row: str) -> None:
     # 80 steps of 3 attributes, 4 values and 6 images, for 6 + 4 epochs.
     expected = 0 if row in ("features", "features/whitened") else 80 * 72 * 10
-    assert images_seen(settings(row, quick()).to_dict()) == expected
+    assert images_seen(settings(row, compact()).to_dict()) == expected
 
 
 @pytest.mark.parametrize("row", VARIED)
 def test_a_run_is_found_again_as_its_row_whatever_its_seed(row: str) -> None:
-    assert row_of(settings(row, quick()).override(seed=7).to_dict(), quick()) == row
+    assert row_of(settings(row, compact()).override(seed=7).to_dict(), compact()) == row
 
 
 def test_a_seed_is_a_fold_where_the_datasets_name_says_so() -> None:
-    study = quick().override(dataset="Photographs-{seed}")
+    study = compact().override(dataset="Photographs-{seed}")
     fold = in_fold(study, 3)
     assert (fold.dataset, fold.seed) == ("Photographs-3", 3)
     assert row_of(settings("csn", fold).to_dict(), study) == "csn"
     assert row_of(settings("csn", fold).override(seed=2).to_dict(), study) is None
-    assert in_fold(quick(), 3) == quick().override(seed=3)
+    assert in_fold(compact(), 3) == compact().override(seed=3)
 
 
 def test_the_studies_rows_are_of_the_matrix() -> None:
@@ -96,9 +96,9 @@ def test_the_studies_rows_are_of_the_matrix() -> None:
 
 
 def test_a_variation_that_is_no_row_is_none() -> None:
-    assert row_of(quick().override(margin=0.3).to_dict(), quick()) is None
-    both = settings("asen_pp/no_asa", quick()).override(stages=1)
-    assert row_of(both.to_dict(), quick()) is None
+    assert row_of(compact().override(margin=0.3).to_dict(), compact()) is None
+    both = settings("asen_pp/no_asa", compact()).override(stages=1)
+    assert row_of(both.to_dict(), compact()) is None
 
 
 def test_neighbours_are_rows_and_every_row_has_one() -> None:
@@ -119,7 +119,7 @@ def test_neighbours_are_rows_and_every_row_has_one() -> None:
 )
 def test_unknown_rows_are_refused(row: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        settings(row, quick())
+        settings(row, compact())
 
 
 # === Sizes at the paper's settings, worked by hand ===

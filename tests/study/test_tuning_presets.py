@@ -11,7 +11,7 @@ import pytest
 from asen_study.matrix import images_seen
 from asen_study.notebook import configuration
 from asen_tf.config import ConfigError
-from asen_tf.presets import preset, quick, smoke
+from asen_tf.presets import compact, preset, smoke
 
 
 def written(folder: Path, content: Any) -> str:
@@ -60,9 +60,9 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
         preset(str(tmp_path / "none.json"))
 
 
-def test_tune_is_quick_with_fewer_images() -> None:
-    small, own = preset("tune").to_dict(), quick().to_dict()
+def test_tune_is_compact_with_fewer_images() -> None:
+    small, own = preset("tune").to_dict(), compact().to_dict()
     assert (images_seen(small), images_seen(own)) == (10_800, 57_600)
     changed = {name for name in own if small[name] != own[name]}
     epochs = {"pretrain_epochs", "stage1_epochs", "stage2_epochs", "steps_per_epoch"}
-    assert changed == epochs | {"bootstrap_resamples"}
+    assert changed == epochs | {"stage1_decay", "stage2_decay", "bootstrap_resamples"}

@@ -9,7 +9,7 @@ from asen_study.matrix import images_seen
 from asen_study.tuning import DEFAULT_FIELDS, FIELDS, RunSettings
 from asen_study.tuning.tuner import hyperband_trials
 from asen_tf.config import ConfigError
-from asen_tf.presets import paper, preset, quick, smoke, zappos50k
+from asen_tf.presets import compact, paper, preset, smoke, zappos50k
 
 ALL = ("all",)
 
@@ -54,16 +54,16 @@ def test_ranges_follow_the_preset() -> None:
 
 @pytest.mark.parametrize("per_value", [2, 3, 4, 6, 8, 12])
 def test_groups_of_another_shape_hold_as_many_images(per_value: int) -> None:
-    config = RunSettings(quick()).settings({"images_per_value": per_value})
+    config = RunSettings(compact()).settings({"images_per_value": per_value})
     assert config.images_per_value == per_value
     assert config.values_per_attribute * per_value == 24
-    assert images_seen(config.to_dict()) == images_seen(quick().to_dict())
+    assert images_seen(config.to_dict()) == images_seen(compact().to_dict())
 
 
 def test_random_triplets_are_as_many_images() -> None:
-    config = RunSettings(quick()).settings({"sampling": "random_triplets"})
+    config = RunSettings(compact()).settings({"sampling": "random_triplets"})
     assert (config.sampling, config.triplets_per_step) == ("random_triplets", 24)
-    assert images_seen(config.to_dict()) == images_seen(quick().to_dict())
+    assert images_seen(config.to_dict()) == images_seen(compact().to_dict())
 
 
 def test_batch_all_is_asked_about_images_per_value_and_random_triplets_are_not() -> None:
@@ -71,20 +71,20 @@ def test_batch_all_is_asked_about_images_per_value_and_random_triplets_are_not()
     assert "images_per_value" in hp.values
     hp = keras_tuner.HyperParameters()
     hp.values["sampling"] = "random_triplets"
-    RunSettings(quick(), ("sampling", "images_per_value")).build(hp)
+    RunSettings(compact(), ("sampling", "images_per_value")).build(hp)
     assert "images_per_value" not in hp.values
 
 
 def test_numbers_have_three_digits_so_that_a_worker_makes_the_same_run() -> None:
-    settings = RunSettings(quick())
+    settings = RunSettings(compact())
     exact = settings.settings({"margin": 0.123449})
     rounded = settings.settings({"margin": 0.12344899773597717})  # the same in single precision
-    assert exact == rounded == quick().override(margin=0.123)
+    assert exact == rounded == compact().override(margin=0.123)
 
 
 def test_kerastuners_own_entries_are_dropped() -> None:
     values = {"margin": 0.3, "tuner/trial_id": "0003", "tuner/bracket": 1, "tuner/round": 1}
-    assert RunSettings(quick()).settings(values) == quick().override(margin=0.3)
+    assert RunSettings(compact()).settings(values) == compact().override(margin=0.3)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_kerastuners_own_entries_are_dropped() -> None:
 def test_hyperbands_epochs_are_shared_among_the_stages(
     budget: int, stages: tuple[int, int]
 ) -> None:
-    config = RunSettings(quick()).settings({"tuner/epochs": budget, "tuner/initial_epoch": 0})
+    config = RunSettings(compact()).settings({"tuner/epochs": budget, "tuner/initial_epoch": 0})
     assert (config.stage1_epochs, config.stage2_epochs) == stages
 
 
