@@ -20,7 +20,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-torch study notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-map lint format lock clean clean-data
+.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-map lint format lock clean clean-data
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,15 @@ install: $(VENV)/.installed-dev ## install everything into .venv, the developmen
 study: $(VENV)/.installed ## run a study and print its table [PROFILE=quick, or ablations; JOBS=2]
 	@echo "== The study '$(PROFILE)'"
 	@$(PIPELINE)
+
+# Nothing that shows a photograph goes where git keeps results.
+photos: $(VENV)/.installed ## run the study on photographs, about 7 hours [RAW=the published dataset; JOBS=2]
+	@test -n "$(RAW)" || test -d data/ClothingAttributes-4 || { \
+		echo "Say where the published Clothing Attribute Dataset is, the folder of images/ and labels/:"; \
+		echo "make photos RAW=FOLDER (data_prep/README.md says where it comes from)"; exit 1; }
+	@test -z "$(RAW)" || test -d "$(RAW)/labels" || { \
+		echo "$(RAW) holds no labels/: RAW is the folder of images/ and labels/, as published."; exit 1; }
+	@$(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread photos jobs=$(JOBS) $(if $(RAW),raw="$(RAW)")
 
 notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks

@@ -3,7 +3,7 @@
 Steps are notebooks, run by papermill. Each runs when it is out of date, and only then. One that
 fails is reported and skipped, along with whatever needs it; all else is still made.
 Options: data_dir=DIR, results_dir=DIR, jobs=N (methods that are trained side by side), rows=A,B
-and seeds=M,N (instead of the profile's), as in
+and seeds=M,N (instead of the profile's), raw=DIR (the published photographs, for `photos`), as in
 `doit -n 2 -P thread quick results_dir=/tmp/results jobs=2 rows=csn,asen_pp seeds=0,1`.
 """
 
@@ -23,5 +23,13 @@ def task_ablations():
     yield from tasks("ablations", get_var)
 
 
+def task_photos():
+    yield from tasks("photos", get_var)
+
+
 def task_smoke():
     yield from tasks("smoke", get_var)
+
+
+def task_photos_smoke():
+    yield from tasks("photos_smoke", get_var)

@@ -24,7 +24,8 @@ from asen_tf.training import BEST, Phase, StageResult, Team, phases, pretrain_ba
 
 # Settings that decide the pretrained backbone; runs that differ in others share it.
 _PRETRAIN_FIELDS = (
-    *("seed", "dataset", "missing_images", "source_size", "fit", "global_size"),
+    *("seed", "dataset", "missing_images", "train_images"),
+    *("source_size", "fit", "global_size"),
     *("pretrain_epochs", "pretrain_batch", "pretrain_learning_rate", "pretrain_backbone"),
     *("mixed_precision", "xla"),
 )

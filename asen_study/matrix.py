@@ -15,10 +15,18 @@ from asen_tf.config import ConfigError, ExperimentConfig, did_you_mean
 
 MAIN = ("triplet", "csn", "asen_v2", "asen_pp")  # the rows of the quick study
 
+FEATURES = ("features", "features/whitened", "features/linear")  # without a trained network
+PHOTOS = (*FEATURES, "triplet", "csn", "asen", "asen_v2", "asen_pp")  # of the study on photographs
+LABELS_NEEDED = ("features/linear", "asen_v2")  # trained on fewer and fewer photographs there
+
 _THRESHOLDS = (0.05, 0.2, 0.4, 0.6)  # the paper's 0.1 is the study's own setting
 _LOCAL_SIZES = (32, 96)  # px; beside the study's own
 
 ROWS: dict[str, dict[str, Any]] = {
+    # What one has without training a network
+    "features": {"method": "features"},
+    "features/whitened": {"method": "features", "feature_map": "whitened"},
+    "features/linear": {"method": "features", "feature_map": "linear"},
     # Methods without and with knowledge of the attribute
     "triplet": {"method": "triplet"},
     "triplet/semi_hard": {"method": "triplet", "loss": "semi_hard"},
@@ -47,8 +55,13 @@ ROWS: dict[str, dict[str, Any]] = {
     **{f"asen_pp/local_size_{side}": {"local_size": side} for side in _LOCAL_SIZES},
 }
 
+ABLATIONS = tuple(row for row in ROWS if row not in FEATURES)  # of the study on drawn garments
+
 LABELS = {
     "random": "Random",
+    "features": "Features, no training",
+    "features/whitened": "Features, whitened",
+    "features/linear": "Features, linear maps",
     "triplet": "Triplet network",
     "triplet/semi_hard": "Triplet network, semi-hard",
     "triplet/hard": "Triplet network, hardest",
@@ -76,6 +89,9 @@ LABELS = {
 # Which rows are compared over the same queries: each method with the one before it, each variation
 # with the method that it varies.
 NEIGHBOURS: tuple[tuple[str, str], ...] = (
+    ("features", "random"),
+    ("features/whitened", "features"),
+    ("features/linear", "features"),
     ("triplet", "random"),
     ("csn", "triplet"),
     ("asen", "csn"),
@@ -85,6 +101,8 @@ NEIGHBOURS: tuple[tuple[str, str], ...] = (
     ("asen_pp", "asen_v2"),
     ("asen_pp", "asen_pp:global"),
     ("asen_pp", "asen_pp:local"),
+    ("triplet", "features"),
+    *((row, other) for row in ("csn", "asen", "asen_v2", "asen_pp") for other in FEATURES),
     *((row, row.split("/")[0]) for row in ROWS if row.startswith(("triplet/", "csn/"))),
     *(("asen_pp", row) for row in ROWS if row.startswith("asen_pp/")),
 )
@@ -111,11 +129,25 @@ def settings(row: str, study: ExperimentConfig) -> ExperimentConfig:
     return study.override(**changes)
 
 
+def in_fold(study: ExperimentConfig, seed: int) -> ExperimentConfig:
+    """Return a study's settings for one seed; `{seed}` in the dataset's name stands for it.
+
+    So the runs of `Photographs-{seed}` train with seed 0 on `Photographs-0`, with seed 1 on
+    `Photographs-1`: folds of one dataset, which one table holds.
+    """
+    return study.override(seed=seed, dataset=study.dataset.replace("{seed}", str(seed)))
+
+
 def row_of(values: Mapping[str, Any], study: ExperimentConfig) -> str | None:
-    """Return the row that a run's settings are, whatever its seed; None if they are of no row."""
+    """Return the row that a run's settings are, whatever its seed; None if they are of no row.
+
+    Args:
+        values: the run's settings.
+        study: the study's; for folds see `in_fold`.
+    """
     for row in ROWS:
         try:
-            wanted = settings(row, study).to_dict()
+            wanted = settings(row, in_fold(study, values.get("seed", study.seed))).to_dict()
         except ConfigError:
             continue  # losses of whole groups, say, in a study of triplets: no run can be that
         if {**wanted, "seed": None} == {**values, "seed": None}:
@@ -129,6 +161,8 @@ def images_seen(values: Mapping[str, Any]) -> int:
     The pretraining of the backbone, which all runs share, does not count.
     """
     config = ExperimentConfig.from_dict(values)
+    if config.method == "features" and config.feature_map != "linear":
+        return 0
     epochs = config.stage1_epochs + config.stage2_epochs
     return epochs * config.steps_per_epoch * _images_per_step(config)
 

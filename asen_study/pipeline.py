@@ -12,8 +12,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -41,27 +41,49 @@ class Study:
     Attributes:
         preset: the settings that its runs share.
         places: where everything is.
+        changes: what differs from the preset; a dataset's name may hold `{seed}`, see `of_fold`.
+        folds: the folds of such a dataset.
     """
 
     preset: str
     places: Places
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    folds: Sequence[int] = ()
 
     @property
     def config(self) -> ExperimentConfig:
         """The study's settings."""
-        return preset(self.preset)
+        return preset(self.preset).override(**self.changes)
 
-    def data_fingerprint(self) -> str:
-        """Identify the content of the data; "absent" where there is none yet."""
-        try:
-            return fingerprint(self.places.data_dir, self.config.dataset)
-        except (AnnotationError, OSError):
-            return "absent"
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What every notebook that trains or reads is given."""
+        return {"preset": self.preset, **self.changes, **self.places.parameters}
+
+    def of_fold(self, seed: int) -> Study:
+        """Return the study of one fold alone, on which that seed trains; itself without folds."""
+        if not self.folds:
+            return self
+        dataset = matrix.in_fold(self.config, seed).dataset
+        return replace(self, changes={**self.changes, "dataset": dataset}, folds=())
+
+    def data_fingerprints(self) -> list[str]:
+        """Identify the content of each fold's data; "absent" where there is none yet."""
+        found = []
+        for seed in self.folds or (self.config.seed,):
+            try:
+                dataset = matrix.in_fold(self.config, seed).dataset
+                found.append(fingerprint(self.places.data_dir, dataset))
+            except (AnnotationError, OSError):
+                found.append("absent")
+        return found
 
     def current_runs(self) -> list[Run]:
         """Return what the present code has finished on the present data, backbones included."""
-        origin = (code_fingerprint(), self.data_fingerprint())
-        return [run for run in finished_runs(self.places.study_dir) if run.origin == origin]
+        code = code_fingerprint()
+        runs = [run for run in finished_runs(self.places.study_dir) if run.origin[0] == code]
+        data = self.data_fingerprints() if runs else []
+        return [run for run in runs if run.origin[1] in data]
 
 
 @dataclass(frozen=True)
@@ -92,7 +114,8 @@ class Step:
     def config(self) -> ExperimentConfig:
         """The settings that its parameters ask for."""
         config = matrix.settings(self.parameters.get("method", "asen_pp"), self.study.config)
-        return config.override(seed=self.parameters.get("seed", config.seed))
+        chosen = ("seed", "train_images")
+        return config.override(**{n: self.parameters[n] for n in chosen if n in self.parameters})
 
     @property
     def executed(self) -> Path:
@@ -137,7 +160,8 @@ class Step:
         for package in ("asen_tf", "asen_study", "asen_apps", "data_prep"):
             for path in sorted((ROOT / package).rglob("*.py")):
                 digest.update(path.read_bytes())
-        facts = [dict(self.parameters), self.study.data_fingerprint(), self.made()]
+        data = "+".join(self.study.data_fingerprints())
+        facts = [dict(self.parameters), data, self.made()]
         digest.update(json.dumps(facts, sort_keys=True).encode())
         return digest.hexdigest()
 

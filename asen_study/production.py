@@ -40,6 +40,8 @@ def open_dataset(config: ExperimentConfig, data_dir: str | Path) -> Dataset:
         cache=config.cache_images,
         true_regions=config.region == "true",
         packed=config.packed,
+        train_images=config.train_images,
+        seed=config.seed,
     )
 
 

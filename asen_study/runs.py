@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from asen_study.matrix import ROWS, row_of, settings
+from asen_study.matrix import ROWS, in_fold, row_of, settings
 from asen_study.provenance import code_fingerprint
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.evaluation.embedding import PairEmbeddings
@@ -137,7 +137,8 @@ def select(place: Path, config: ExperimentConfig) -> Selection:
     A run counts when its settings are those of a row of `asen_study.matrix` in a study with the
     settings `config`, whatever its seed, and when code and data are those of the newest such run;
     runs made by the present code come before all others. So neither a variation that somebody tried
-    nor a run from before a change gets into the table.
+    nor a run from before a change gets into the table. Folds (`asen_study.matrix.in_fold`) are
+    datasets of their own: the code is the same for all of them, the data for each.
 
     Args:
         place: the study's directory.
@@ -150,15 +151,18 @@ def select(place: Path, config: ExperimentConfig) -> Selection:
         run.path.name: _differences(run.settings, config) for run in runs if run not in fitting
     }
     present = code_fingerprint()
-    newest = max(
-        fitting,
-        key=lambda run: (run.origin[0] == present, run.manifest["created"], run.path.name),
-        default=None,
-    )
+
+    def age(run: Run) -> tuple[bool, str, str]:
+        return run.origin[0] == present, run.manifest["created"], run.path.name
+
+    by_age = sorted(fitting, key=age)
+    newest = {run.settings["dataset"]: run for run in by_age}  # the last one of each stays
     for run in fitting:
-        if run.origin != newest.origin:
-            what = "code" if run.origin[0] != newest.origin[0] else "data"
-            left_out[run.path.name] = f"made with other {what} than {newest.path.name}"
+        other = newest[run.settings["dataset"]]
+        if run.origin[0] != by_age[-1].origin[0]:
+            left_out[run.path.name] = f"made with other code than {by_age[-1].path.name}"
+        elif run.origin[1] != other.origin[1]:
+            left_out[run.path.name] = f"made with other data than {other.path.name}"
     order = {row: position for position, row in enumerate(ROWS)}
     counted = sorted(
         (run for run in fitting if run.path.name not in left_out),
@@ -170,7 +174,8 @@ def select(place: Path, config: ExperimentConfig) -> Selection:
 def _differences(found: Mapping[str, Any], config: ExperimentConfig) -> str:
     """Say in which settings a run differs from the study's own row of its method."""
     try:
-        wanted = settings(found["method"], config).to_dict()
+        study = in_fold(config, found.get("seed", config.seed))
+        wanted = settings(found["method"], study).to_dict()
     except (ConfigError, KeyError):
         return f"method {found.get('method')!r} is not a row of the matrix"
     different = [

@@ -1,7 +1,8 @@
 """The schedule of a study: which notebooks run, after which others, and side by side.
 
-First the data; then, for each seed, the starting backbone and a training for each row of the
-matrix; then what reads the finished runs, and the report. `tasks` gives it as doit's tasks.
+First the data; then, for each seed, the starting backbone, if one is trained, and a training for
+each row of the matrix; then what reads the finished runs, and the report. A study of folds has one
+dataset for each seed, and may go on to train on fewer images. `tasks` gives it as doit's tasks.
 """
 
 from __future__ import annotations
@@ -10,21 +11,23 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from asen_study import report
-from asen_study.matrix import MAIN, ROWS
+from asen_study.matrix import ABLATIONS, FEATURES, LABELS_NEEDED, MAIN, PHOTOS
 from asen_study.pipeline import Attempt, Step, Study, failures
 from asen_study.runs import Places
+from asen_study.tables.labels import FEWER
 
 Task = dict[str, Any]  # as doit takes it
 
 # === Profiles ===
 
 _READING = {"evaluate": 0.5, "rerank": 0.5, "evidence": 0.4, "results": 0.3}
+_FOLDS = {"dataset": "ClothingAttributes-{seed}"}  # the dataset of each seed
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,12 @@ class Profile:
         data_dir: the directory of meta.json and the datasets.
         images: how many images are drawn, and their side in px.
         rows: of the matrix.
-        seeds: of each row.
-        minutes: that each step takes on two cores.
+        seeds: of each row; the folds, if the study has them.
+        minutes: that each step takes on two cores; "train" and "fewer": all trainings together.
+        changes: settings that differ from the preset's; a dataset's name that holds `{seed}` stands
+            for folds, which are made from published photographs.
+        sizes: numbers of training images on which some rows are trained, too.
+        size_seeds: of these trainings.
     """
 
     preset: str
@@ -46,6 +53,14 @@ class Profile:
     rows: Sequence[str]
     seeds: Sequence[int]
     minutes: dict[str, float]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Sequence[int] = ()
+    size_seeds: Sequence[int] = ()
+
+    @property
+    def folds(self) -> bool:
+        """Whether each seed has a dataset of its own."""
+        return "{seed}" in self.changes.get("dataset", "")
 
 
 _QUICK = Profile(
@@ -60,7 +75,7 @@ PROFILES = {
     "quick": _QUICK,
     "ablations": replace(
         _QUICK,
-        rows=tuple(ROWS),
+        rows=ABLATIONS,
         seeds=(0, 1, 2),
         minutes={**_QUICK.minutes, "train": 200, "ablations": 3},
     ),
@@ -71,6 +86,28 @@ PROFILES = {
         rows=MAIN,
         seeds=(0,),
         minutes={"data": 0.3, "backbone": 0.5, "train": 1, **_READING},
+    ),
+    "photos": Profile(
+        preset="photos",
+        data_dir="data",
+        images={},
+        rows=PHOTOS,
+        seeds=(0, 1, 2, 3, 4),
+        minutes={"data": 0.3, "train": 280, "results": 2, "fewer": 160, "labels": 5},
+        changes=_FOLDS,
+        sizes=(50, 100, 200, 400, 800),
+        size_seeds=(0, 1, 2),
+    ),
+    "photos_smoke": Profile(
+        preset="smoke",
+        data_dir="data/smoke",
+        images={},
+        rows=(*FEATURES, "asen_v2"),
+        seeds=(0, 1),
+        minutes={"data": 0.1, "train": 1, "results": 0.3, "fewer": 0.5, "labels": 0.3},
+        changes={**_FOLDS, "starting_weights": "random"},
+        sizes=(24,),
+        size_seeds=(0,),
     ),
 }
 
@@ -122,6 +159,7 @@ class Cell:
         threads: cores that it may use.
         countdown: counts the study's cells.
         start: makes the backbone that the run starts from.
+        images: that it trains on; 0: all.
     """
 
     study: Study
@@ -130,18 +168,22 @@ class Cell:
     threads: int
     countdown: Countdown
     start: Attempt | None = None
+    images: int = 0
 
     @property
     def name(self) -> str:
-        """Row and seed; also a file name."""
-        return f"{self.row.replace('/', '-')}-seed{self.seed}"
+        """Row, seed and number of images, if not all; also a file name."""
+        images = f"-images{self.images}" if self.images else ""
+        return f"{self.row.replace('/', '-')}-seed{self.seed}{images}"
 
     @property
     def step(self) -> Step:
         """The notebook that it runs."""
+        study = self.study.of_fold(self.seed)
         chosen = {"method": self.row, "seed": self.seed, "threads": self.threads}
-        parameters = {"preset": self.study.preset, **chosen, **self.study.places.parameters}
-        return Step(self.study, "03_train", parameters, "run", f"-{self.name}")
+        fewer = {"train_images": self.images} if self.images else {}
+        parameters = {**study.parameters, **chosen, **fewer}
+        return Step(study, "03_train", parameters, "run", f"-{self.name}")
 
     @property
     def trial(self) -> Attempt:
@@ -160,7 +202,9 @@ class Cell:
         log = self.study.places.study_dir / "logs" / f"{self.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        print(f"== {self.row}, seed {self.seed}: starting; its output goes to {log}", flush=True)
+        images = f", {self.images} images" if self.images else ""
+        says = f"== {self.row}, seed {self.seed}{images}: starting; its output goes to {log}"
+        print(says, flush=True)
         with log.open("a", encoding="utf-8") as file:
             outcome = self.trial.make(Relay(file, self.name), file)
         self.countdown.tell(self.name, outcome, time.monotonic() - started)
@@ -197,24 +241,27 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
     Args:
         name: of the profile, and of the study's folder.
         option: gives an option of the command line: `data_dir`, `results_dir`, `jobs` (trainings
-            side by side), `rows` and `seeds` (separated by commas); the second argument is what
-            holds where it is not given.
+            side by side), `rows` and `seeds` (separated by commas), `raw` (the folder of the
+            published photographs); the second argument is what holds where it is not given.
     """
     profile = PROFILES[name]
     places = Places(option("data_dir", profile.data_dir), option("results_dir", "results"), name)
     rows = option("rows", ",".join(profile.rows)).split(",")
     seeds = option("seeds", ",".join(map(str, profile.seeds))).split(",")
+    seeds = [int(seed) for seed in seeds]
     schedule = _Schedule(
         name,
         profile,
-        Study(profile.preset, places),
+        Study(profile.preset, places, profile.changes, tuple(seeds) if profile.folds else ()),
         rows=sorted(rows, key=lambda row: row != "asen_pp"),
-        seeds=[int(seed) for seed in seeds],
+        seeds=seeds,
         jobs=int(option("jobs", 1)),
+        raw=option("raw", None),
     )
-    yield schedule.data()
+    yield from schedule.data()
     yield from schedule.trainings()
     yield from schedule.readings()
+    yield from schedule.fewer_labels()
     yield schedule.page()
     yield schedule.end()
 
@@ -230,10 +277,13 @@ class _Schedule:
         rows: of the matrix, in the order of their training.
         seeds: of each row.
         jobs: trainings side by side.
+        raw: the folder of the published photographs, for a study of folds; without it, the split
+            files must be there.
         executed: executed notebooks that the report joins.
         attempts: steps that may fail.
         trained: names of the tasks that train.
-        main: the run that is evaluated on its own, if there is one.
+        main: the run that is evaluated on its own, if there is one. Its notebooks show images, and
+            a study of photographs makes no picture that shows one.
     """
 
     name: str
@@ -242,51 +292,77 @@ class _Schedule:
     rows: Sequence[str]
     seeds: Sequence[int]
     jobs: int
+    raw: str | None = None
     executed: list[Path] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     trained: list[str] = field(default_factory=list)
     main: Attempt | None = None
+    last: Attempt | None = None  # of the steps that read all runs; it writes the tables
 
-    def data(self) -> Task:
-        """Return the task that makes the data; everything needs it."""
-        parameters = {**self.profile.images, **self.study.places.parameters}
-        step = Step(self.study, "01_prepare_data", parameters)
-        self.executed.append(step.executed)
-        return self._step("data", "making and checking the data", step, step)
+    def data(self) -> Iterator[Task]:
+        """Give the tasks that make the data, one for each fold; what trains on it needs it."""
+        if not self.profile.folds:
+            parameters = {**self.profile.images, **self.study.places.parameters}
+            step = Step(self.study, "01_prepare_data", parameters)
+            self.executed.append(step.executed)
+            yield self._step("data", "making and checking the data", step, step)
+            return
+        for seed in self.seeds:
+            study = self.study.of_fold(seed)
+            chosen = {"dataset": study.config.dataset, "examples": False}
+            given = {"raw": self.raw} if self.raw else {}
+            parameters = {**chosen, **given, **study.places.parameters}
+            step = Step(study, "01_prepare_data", parameters, suffix=f"-fold{seed}")
+            if seed == self.seeds[0]:
+                self.executed.append(step.executed)
+            # One after the other: all of them write into the same meta.json.
+            earlier = [f"data-fold{before}" for before in self.seeds[: self.seeds.index(seed)][-1:]]
+            task = self._step("data", f"making and checking fold {seed}", step, step, earlier)
+            if not self.raw and study.data_fingerprints() == ["absent"]:
+                task["actions"] = [(_ask_for_photographs, [study.config.dataset])]
+            yield task
 
     def trainings(self) -> Iterator[Task]:
         """Give what runs start from, then the runs, side by side, each with its share of cores."""
-        threads = max((os.cpu_count() or 1) // self.jobs, 1)
         countdown = Countdown(0, self.jobs)
         for seed in self.seeds:
-            suffix = f"-seed{seed}" if len(self.seeds) > 1 else ""
-            parameters = {"preset": self.study.preset, "seed": seed, **self.study.places.parameters}
-            step = Step(self.study, "02_pretrain_backbone", parameters, "backbone", suffix)
-            start = Attempt(step, f"backbone-seed{seed}")
-            self.attempts.append(start)
-            if seed == self.seeds[0]:
-                self.executed.append(step.executed)
-            says = f"training the starting backbone, seed {seed}"
-            yield self._step("backbone", says, step, start, ["data", *self._before()])
+            start, needs = None, [f"data-fold{seed}" if self.profile.folds else "data"]
+            if self.study.config.starting_weights == "pretrain":
+                suffix = f"-seed{seed}" if len(self.seeds) > 1 else ""
+                study = self.study.of_fold(seed)
+                parameters = {**study.parameters, "seed": seed}
+                step = Step(study, "02_pretrain_backbone", parameters, "backbone", suffix)
+                start = Attempt(step, f"backbone-seed{seed}")
+                self.attempts.append(start)
+                if seed == self.seeds[0]:
+                    self.executed.append(step.executed)
+                says = f"training the starting backbone, seed {seed}"
+                yield self._step("backbone", says, step, start, [*needs, *self._before()])
+                needs = [f"backbone{suffix}"]
             for row in self.rows:
-                cell = Cell(self.study, row, seed, threads, countdown, start)
-                yield self._training(cell, f"backbone{suffix}")
-                if not cell.is_current():
-                    countdown.total += 1
+                cell = Cell(self.study, row, seed, self._threads, countdown, start)
+                yield self._training(cell, needs)
 
-    def _training(self, cell: Cell, backbone: str) -> Task:
-        """Return the task that trains a cell, after its backbone."""
+    @property
+    def _threads(self) -> int:
+        """The cores that each of several trainings may use."""
+        return max((os.cpu_count() or 1) // self.jobs, 1)
+
+    def _training(self, cell: Cell, needs: Sequence[str]) -> Task:
+        """Return the task that trains a cell, after what it needs."""
         shares = cell.row.startswith("asen_pp/") and "asen_pp" in self.rows
         first_stage = [f"train:asen_pp:{cell.seed}"] if shares else []
-        needs = [backbone, *first_stage, *self._before()]
+        needs = [*needs, *first_stage, *self._before()]
         if cell.row == "asen_pp" and cell.seed == self.seeds[0]:
-            self.main = cell.trial
+            self.main = None if self.profile.folds else cell.trial
             self.executed.append(cell.step.executed)
         self.attempts.append(cell.trial)
-        self.trained.append(f"train:{cell.row}:{cell.seed}")
+        self.trained.append(f"train:{cell.row}:{cell.seed}{cell.images or ''}")
+        current = cell.is_current()
+        cell.countdown.total += not current
         return {
             "name": self.trained[-1],
-            "doc": f"training {cell.row}, seed {cell.seed}",
+            "doc": f"training {cell.name}",
             "actions": [cell.attempt],
             "uptodate": [cell.is_current],
             "task_dep": self._after(needs),
@@ -309,10 +385,31 @@ class _Schedule:
             after = [name]
             self.attempts.append(reader)
             self.executed.append(reader.step.executed)
+            self.last = reader
+
+    def fewer_labels(self) -> Iterator[Task]:
+        """Give the trainings on fewer images, side by side, then the notebook that reads them."""
+        rows = [row for row in LABELS_NEEDED if row in self.rows]
+        seeds = [seed for seed in self.profile.size_seeds if seed in self.seeds]
+        if not (rows and seeds and self.profile.sizes) or len(rows) < len(LABELS_NEEDED):
+            return
+        places = replace(self.study.places, study=f"{self.name}/{FEWER}")
+        fewer, countdown = replace(self.study, places=places), Countdown(0, self.jobs)
+        for seed in seeds:
+            for size in self.profile.sizes:
+                for row in rows:
+                    cell = Cell(fewer, row, seed, self._threads, countdown, images=size)
+                    yield self._training(cell, [self.last.name])
+        sizes, chosen = (",".join(map(str, part)) for part in (self.profile.sizes, seeds))
+        parameters = {**self.study.parameters, "sizes": sizes, "seeds": chosen}
+        reader = Attempt(Step(self.study, "11_labels", parameters, "runs"), "labels")
+        yield self._step("labels", "comparing numbers of labels", reader.step, reader, self.trained)
+        self.attempts.append(reader)
+        self.executed.append(reader.step.executed)
 
     def _readers(self) -> list[tuple[str, str, Attempt]]:
         """Return name, description and attempt of each step that reads finished runs."""
-        parameters = {"preset": self.study.preset, **self.study.places.parameters}
+        parameters = self.study.parameters
         if self.name == "ablations":
             ablations = Step(self.study, "06_ablations", parameters, "runs")
             return [("ablations", "comparing all rows", Attempt(ablations, "ablations"))]
@@ -351,7 +448,7 @@ class _Schedule:
         return {
             "name": "show",
             "doc": "printing the overall table and where everything is",
-            "actions": [(show, [self.attempts])],
+            "actions": [(show, [self.attempts, self.last])],
             "task_dep": self._after(["report"]),
             "io": {"capture": False},
         }
@@ -362,6 +459,8 @@ class _Schedule:
         """Return the task of a notebook; the terminal shows when it starts."""
         minutes = self.profile.minutes[name]
         announcement = f"== {name}: {says}; about {minutes:g} min on two cores"
+        if name == "data":
+            announcement += f", the whole study about {sum(self.profile.minutes.values()):.0f} min"
         return {
             "name": name + step.suffix,
             "doc": f"{says} (about {minutes:g} min)",
@@ -376,14 +475,26 @@ class _Schedule:
         return [f"{self.name}:{name}" for name in names]
 
 
-def show(attempts: Sequence[Attempt]) -> bool:
+def _ask_for_photographs(dataset: str) -> bool:
+    """Say that the published photographs are missing; return that the step failed."""
+    print(
+        f"There is no data for {dataset}. Say where the published Clothing Attribute Dataset is, "
+        "the folder of images/ and labels/: make photos RAW=FOLDER (data_prep/README.md says where "
+        "it comes from).",
+        flush=True,
+    )
+    return False
+
+
+def show(attempts: Sequence[Attempt], tables: Attempt) -> bool:
     """Print the overall table, and which steps have failed; return whether none has.
 
     Args:
-        attempts: of a study; the last one writes the tables.
+        attempts: of a study.
+        tables: the one that writes the tables.
     """
-    if not attempts[-1].failure.exists():
-        report.show(attempts[-1].step.study.places.study_dir)
+    if not tables.failure.exists():
+        report.show(tables.step.study.places.study_dir)
     failed = failures(attempts)
     for path in failed:
         print(f"FAILED: {path.stem}; why: {path}", flush=True)

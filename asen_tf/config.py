@@ -45,6 +45,7 @@ class ExperimentConfig:
     seed: int = 0  # all random choices of the run follow from it; ours
     dataset: str = "FashionAI"  # folder under the data directory, and key of meta.json
     missing_images: str = "error"  # "error", or "skip" to leave out rows without an image; ours
+    train_images: int = 0  # images whose labels are used, a seeded choice; 0: all; ours
 
     # --- Images --------------------------------------------------------------------------------
     source_size: int = 640  # px, side of the square that regions are cut from; ours (bounds memory)
@@ -69,6 +70,7 @@ class ExperimentConfig:
 
     # --- What relatives and ablations vary -----------------------------------------------------
     csn_masks: str = "learned"  # of method csn: "learned" or "disjoint"; Veit et al., CVPR 2017
+    feature_map: str = "none"  # of method features: or "whitened", or "linear"; ours
     spatial_attention: bool = True  # False: a plain mean over positions instead of ASA
     channel_attention: bool = True  # False: no ACA
     attribute_tables: str = "shared"  # by both branches; or "separate"
@@ -165,8 +167,8 @@ class ExperimentConfig:
 
 # === Rules ===
 
-# Methods that are trained. What a random ranking scores is known exactly and needs no run.
-METHODS = ("triplet", "csn", "asen", "asen_v2", "asen_pp")
+# Methods that can be run. What a random ranking scores is known exactly and needs no run.
+METHODS = ("features", "triplet", "csn", "asen", "asen_v2", "asen_pp")
 
 # Backbones that the package builds itself; "keras:<Name>" takes one of keras.applications.
 BACKBONES = (
@@ -182,6 +184,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "missing_images": ("error", "skip"),
     "fit": FITS,
     "csn_masks": ("learned", "disjoint"),
+    "feature_map": ("none", "whitened", "linear"),
     "attribute_tables": ("shared", "separate"),
     "region": ("attended", "true", "centre"),
     "stages": (1, 2),
@@ -195,6 +198,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 _MANY, _PIXELS, _RATE = (1, 10**6), (8, 8192), (0.0, 10.0)
 _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
+    "train_images": (0, 10**9),
     "source_size": _PIXELS,
     "global_size": _PIXELS,
     "local_size": _PIXELS,
@@ -248,6 +252,11 @@ def check(values: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"loss {values['loss']!r} compares the images of whole groups and needs "
             f"sampling='batch_all'; got sampling={values['sampling']!r}"
+        )
+    if values["train_images"] and values["sampling"] == "listed_triplets":
+        raise ConfigError(
+            "train_images chooses among labelled images, and listed triplets have no labels; got "
+            f"train_images={values['train_images']} with sampling='listed_triplets'"
         )
 
 

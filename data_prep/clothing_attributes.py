@@ -18,7 +18,7 @@ import scipy.io
 from asen_tf.data import SPLITS, AnnotationError, AttributeTable
 from data_prep.command import Report, run_command
 from data_prep.image_files import place_image
-from data_prep.releases import Sample, write_dataset
+from data_prep.releases import Sample, paths_of, write_dataset
 
 DATASET = "ClothingAttributes"
 FOLDS = 5
@@ -87,19 +87,19 @@ def prepare(raw: Path, out: Path, *, seed: int = 0, broken: str = "error", fold:
             remedy="give the folder that holds the published images/ and labels/: --raw FOLDER",
         )
     attributes = AttributeTable(tuple(names), tuple(map(len, names.values())))
+    divided = _divided(samples, seed=seed, fold=fold)
     left_out = write_dataset(
         out,
         dataset,
         attributes,
-        _divided(samples, seed=seed, fold=fold),
+        divided,
         value_names=names,
         seed=seed,
         broken=broken,
     )
-    listed = {split: len(part) for split, part in _divided(samples, seed=seed, fold=fold).items()}
     notes = [f"{absent} of {len(values)} labelled numbers have no photograph here"] * bool(absent)
     notes += [f"{unlabelled} photographs have no label and are left out"] * bool(unlabelled)
-    return Report(listed, left_out, tuple(notes))
+    return Report.from_paths(paths_of(divided), left_out, notes)
 
 
 def _divided(samples: Sequence[Sample], *, seed: int, fold: int) -> dict[str, list[Sample]]:

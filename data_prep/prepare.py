@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from asen_tf.config import did_you_mean
@@ -11,8 +12,11 @@ from data_prep import catalog, clothing_attributes, darn, deepfashion, fashionai
 from data_prep.command import Report
 
 RELEASES: dict[str, Callable[..., Report]] = {
-    module.DATASET: module.prepare
-    for module in (fashionai, darn, deepfashion, zappos50k, clothing_attributes)
+    **{module.DATASET: module.prepare for module in (fashionai, darn, deepfashion, zappos50k)},
+    **{
+        f"{clothing_attributes.DATASET}-{fold}": partial(clothing_attributes.prepare, fold=fold)
+        for fold in range(clothing_attributes.FOLDS)
+    },
 }
 
 
@@ -31,7 +35,8 @@ def prepare(
     """Turn a raw release, or your own catalogue, into split files.
 
     Args:
-        dataset: FashionAI, DARN, DeepFashion or Zappos50k; with a table, any name.
+        dataset: FashionAI, DARN, DeepFashion, Zappos50k or a fold of the Clothing Attribute
+            Dataset, such as ClothingAttributes-0; with a table, any name.
         raw: the folder of the raw release, or of the catalogue's images.
         out: the folder of all datasets.
         seed: of the random division.

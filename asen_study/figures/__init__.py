@@ -3,6 +3,7 @@
 from asen_study.figures.curves import (
     attention_curves,
     fusion_sweep,
+    label_curves,
     learning_curves,
     pretraining_curves,
     setting_sweep,
@@ -34,6 +35,7 @@ __all__ = [
     "forest",
     "fusion_sweep",
     "keep",
+    "label_curves",
     "learning_curves",
     "localisation_scores",
     "map_scores",

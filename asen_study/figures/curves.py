@@ -84,7 +84,8 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     maps.set(title=title, ylabel="percent")
     for axes in (losses, maps):
         _mark_stages(axes, history)
-        axes.legend()
+        if axes.lines:  # what is not trained has no loss
+            axes.legend()
     return figure
 
 
@@ -204,6 +205,42 @@ def setting_sweep(table: pd.DataFrame, *, setting: str, chosen: float) -> Figure
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.set(title="MAP over all queries (test)", xlabel=setting, ylabel="percent")
     axes.legend(**_OUTSIDE, **_meaning("bars", table))
+    return figure
+
+
+@themed
+def label_curves(table: pd.DataFrame, *, attribute: str = "macro") -> Figure:
+    """Draw MAP on the test split against the number of labelled training images.
+
+    Args:
+        table: `method, seed, train_images, attribute, map`; percent. What needs no labels, with 0
+            images, is a level line.
+        attribute: whose rows to draw.
+    """
+    rows = table[table["attribute"] == attribute]
+    figure = Figure(figsize=(0.75 * WIDTH, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for place, (method, part) in enumerate(rows.groupby("method", sort=False)):
+        style = {"colour": _COLOURS[place], "style": _STYLES[place], "name": name_of(method)}
+        if (part["train_images"] == 0).all():
+            axes.axhline(
+                part["map"].mean(), color=_COLOURS[place], ls=_STYLES[place], label=name_of(method)
+            )
+            continue
+        # All images are not equally many in each fold.
+        size = part.groupby("seed")["train_images"].rank(method="dense").astype(int)
+        sizes = part.groupby(size)["train_images"].transform("mean").round()
+        _band(axes, part.assign(train_images=sizes), "train_images", "map", **style)
+    ticks = sorted(rows.loc[rows["train_images"] > 0, "train_images"].unique())
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set(
+        title=f"MAP by the number of labelled images (test), {label(attribute)}",
+        xlabel="labelled training images",
+        ylabel="percent",
+    )
+    axes.legend(**_OUTSIDE, **_meaning("bands", rows))
     return figure
 
 

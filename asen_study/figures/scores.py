@@ -19,6 +19,7 @@ _METHODS = "Methods"
 # match, the longest counts; a row that matches none is a method.
 _GROUPS = {
     _METHODS: (),
+    "Without a trained network": ("features",),
     "Triplet network, other losses": ("triplet/",),
     "Parts left out or replaced": ("asen_pp/",),
     "What the local branch sees": ("asen_pp/true_region", "asen_pp/centre_crop"),

@@ -10,6 +10,7 @@ from asen_study.tables.collecting import (
     triplet_table,
 )
 from asen_study.tables.costs import measure_costs, measure_untrained_costs, remeasure_costs
+from asen_study.tables.labels import labels_needed, tags
 from asen_study.tables.text import (
     cells,
     in_words,
@@ -20,7 +21,7 @@ from asen_study.tables.text import (
     to_markdown,
     write_published,
 )
-from asen_study.tables.writing import write
+from asen_study.tables.writing import write, write_table
 
 __all__ = [
     "StudyTables",
@@ -29,6 +30,7 @@ __all__ = [
     "collect",
     "compare",
     "in_words",
+    "labels_needed",
     "localisation_table",
     "measure_costs",
     "measure_untrained_costs",
@@ -37,9 +39,11 @@ __all__ = [
     "source_note",
     "summarise",
     "sweep",
+    "tags",
     "to_latex",
     "to_markdown",
     "triplet_table",
     "write",
     "write_published",
+    "write_table",
 ]

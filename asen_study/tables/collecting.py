@@ -13,7 +13,7 @@ import pandas as pd
 from asen_study.matrix import NEIGHBOURS, ROWS, images_seen
 from asen_study.runs import Run, Selection, select
 from asen_tf.config import ExperimentConfig
-from asen_tf.evaluation.intervals import paired_differences
+from asen_tf.evaluation.intervals import fold_differences, paired_differences
 
 # Average precisions of the queries of a row: attribute -> seed -> (Q,).
 _Scores = Mapping[str, Mapping[int, np.ndarray]]
@@ -29,8 +29,8 @@ class StudyTables:
 
     Attributes:
         map: `method, embedding, seed, attribute, map, ci_low, ci_high, queries`; percent. The
-            exact numbers of a random ranking come first, once; their embedding is "-". Empty for
-            datasets that list triplets.
+            exact numbers of a random ranking come first, once for each dataset; their embedding is
+            "-". Empty for datasets that list triplets.
         map_any_value: the same, counting any shared value; empty unless images hold several.
         localisation: `method, seed, attribute, pointing, iou, centre_pointing, centre_iou`;
             percent; empty where no true boxes are known.
@@ -83,22 +83,25 @@ def collect(place: Path | str, config: ExperimentConfig) -> StudyTables:
 
 
 def _with_chance(selection: Selection, name: str) -> pd.DataFrame:
-    """Return a table of MAP of all runs, the rows of a random ranking first, once."""
+    """Return a table of MAP of all runs, first the rows of a random ranking, once per dataset."""
     held = [(run, row) for run, row in zip(selection.runs, selection.rows, strict=True)]
     held = [(run, row) for run, row in held if (run.path / f"{name}.csv").exists()]
     maps = [pd.read_csv(run.path / f"{name}.csv") for run, _ in held]
-    chance = [table[table["method"] == "random"].reset_index(drop=True) for table in maps]
-    for (run, _), other in zip(held, chance, strict=True):
-        if not other.drop(columns="seed").equals(chance[0].drop(columns="seed")):
+    chance: dict[str, tuple[Run, pd.DataFrame]] = {}
+    for (run, _), table in zip(held, maps, strict=True):
+        exact = table[table["method"] == "random"].reset_index(drop=True)
+        first, known = chance.setdefault(run.settings["dataset"], (run, exact))
+        if not exact.drop(columns="seed").equals(known.drop(columns="seed")):
             raise TableError(
                 f"{run.path}: its test split gives a different random MAP than that of "
-                f"{held[0][0].path}; numbers on different data cannot share a table"
+                f"{first.path}; numbers on different data cannot share a table"
             )
     ranked = [
         table[table["method"] != "random"].assign(method=row)
         for table, (_, row) in zip(maps, held, strict=True)
     ]
-    return pd.concat([*chance[:1], *ranked], ignore_index=True) if held else pd.DataFrame()
+    exact = [chance[dataset][1] for dataset in sorted(chance)]
+    return pd.concat([*exact, *ranked], ignore_index=True) if held else pd.DataFrame()
 
 
 def _gather(selection: Selection, name: str) -> pd.DataFrame:
@@ -199,11 +202,14 @@ def compare(tables: StudyTables, *, resamples: int = 2000) -> pd.DataFrame:
     Returns:
         `method_a, method_b, attribute, difference, ci_low, ci_high`: MAP of a minus MAP of b in
         percentage points, with the 95% interval of a paired bootstrap over queries and seeds
-        (`asen_tf.evaluation.intervals`). `asen_pp` is its fused embedding; the other two are
+        (`asen_tf.evaluation.intervals`); of folds, over folds and the queries of each, and means
+        are those of the folds. `asen_pp` is its fused embedding; the other two are
         `asen_pp:global` and `asen_pp:local`. Only seeds that both rows have count; pairs with a
         missing row, or without a common seed, are left out.
     """
     scores = _scores(tables)
+    folds = len({run.settings["dataset"] for run in tables.selection.runs}) > 1
+    differences = fold_differences if folds else paired_differences
     rows = []
     for first, second in NEIGHBOURS:
         left, right = _common(scores.get(first), scores.get(second))
@@ -218,7 +224,7 @@ def compare(tables: StudyTables, *, resamples: int = 2000) -> pd.DataFrame:
                 "ci_low": 100.0 * found.low,
                 "ci_high": 100.0 * found.high,
             }
-            for found in paired_differences(left, right, resamples=resamples)
+            for found in differences(left, right, resamples=resamples)
         ]
     columns = ("method_a", "method_b", "attribute", "difference", "ci_low", "ci_high")
     return pd.DataFrame(rows, columns=columns)
@@ -252,17 +258,16 @@ def _has(values: Mapping[str, np.ndarray], embedding: str) -> bool:
 
 def _common(
     first: _Scores | None, second: _Scores | None
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return both rows' `(S, Q)` values by attribute, for the seeds that both have."""
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[np.ndarray]]]:
+    """Return both rows' `(Q,)` values by attribute, an array for each seed that both have."""
     if not first or not second:
         return {}, {}
-    seeds = set.intersection(*(set(by_seed) for by_seed in (*first.values(), *second.values())))
+    seeds = set.intersection(*(set().union(*scores.values()) for scores in (first, second)))
     if not seeds:
         return {}, {}
+    # A fold's test split may lack an attribute: it is compared where every fold has it.
+    attributes = [name for name in first if seeds <= set(first[name]) & set(second.get(name, ()))]
     return tuple(
-        {
-            attribute: np.stack([by_seed[seed] for seed in sorted(seeds)])
-            for attribute, by_seed in scores.items()
-        }
+        {name: [scores[name][seed] for seed in sorted(seeds)] for name in attributes}
         for scores in (first, second)
     )

@@ -81,6 +81,12 @@ def as_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
+def write_table(frame: pd.DataFrame, path: Path | str) -> Path:
+    """Write one table as CSV, like those of `write`; return its path."""
+    write_text(Path(path), as_csv(frame))
+    return Path(path)
+
+
 def tables_to_read(
     scores: pd.DataFrame,
     costs: pd.DataFrame | None,

@@ -1,10 +1,17 @@
 """Backbones: from a normalised image to a feature map."""
 
-from asen_tf.backbones.build import BackboneError, build_backbone, freeze, normalisation_mode
+from asen_tf.backbones.build import (
+    BackboneError,
+    build_backbone,
+    freeze,
+    normalisation_mode,
+    semantic_channels,
+)
 
 __all__ = [
     "BackboneError",
     "build_backbone",
     "freeze",
     "normalisation_mode",
+    "semantic_channels",
 ]

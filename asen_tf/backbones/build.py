@@ -16,6 +16,7 @@ from asen_tf.backbones.efficientnet import (
     VARIANTS,
     build_efficientnet_lite,
     imagenet_file,
+    last_stage_channels,
     load_imagenet,
     stage_of,
 )
@@ -114,6 +115,18 @@ def normalisation_mode(name: str) -> str:
     application = name.removeprefix("keras:")
     starts = (mode for start, mode in _NORMALISATION.items() if application.startswith(start))
     return next(starts, "signed")
+
+
+def semantic_channels(name: str, channels: int) -> int:
+    """Return how many of a backbone's channels, the last ones, come from its last stage.
+
+    Only EfficientNet-Lite's map joins two stages; elsewhere it is all channels.
+
+    Args:
+        name: that `build_backbone` knows.
+        channels: of its map.
+    """
+    return last_stage_channels(name) if name in VARIANTS else channels
 
 
 def freeze(name: str, backbone: keras.Model, *, stages: int, batch_norms: bool) -> None:

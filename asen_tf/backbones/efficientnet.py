@@ -89,6 +89,12 @@ def build_efficientnet_lite(name: str, image: tf.Tensor, prefix: str) -> tf.Tens
     return keras.layers.Concatenate(name=f"{prefix}join")([detail, fitted])
 
 
+def last_stage_channels(name: str) -> int:
+    """Return how many of the joined map's channels, the last ones, come from the last stage."""
+    width, _ = VARIANTS[name]
+    return _rounded(_STAGES[-1][-1] * width)
+
+
 def stage_of(layer: str, name: str) -> int:
     """Return the stage that a layer belongs to: 0 for the stem, 1 to 7, 8 for the joining layers.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from asen_tf.data.images import CachedImages, FileImages, GlobalViews, ImageSour
 from asen_tf.data.reading import fingerprint, read_meta, read_split
 from asen_tf.data.records import AnnotationError, AttributeTable, Split, regions_filename
 from asen_tf.data.regions import boxes_in_square, read_regions, true_squares
+from asen_tf.data.sampling import choose_images
 from asen_tf.data.shards import PackedImages, read_index
 
 
@@ -46,6 +47,9 @@ class Dataset:
         cache: decode every image once, into `<dataset folder>/.cache`.
         true_regions: also read the true boxes of the parts.
         packed: take the images from shards (`asen_tf.data.shards`); their files may be absent.
+        train_images: use the labels of so many training images alone, chosen by
+            `asen_tf.data.sampling.choose_images`; 0 uses all.
+        seed: of that choice.
 
     Attributes:
         attributes: names and numbers of values.
@@ -67,12 +71,15 @@ class Dataset:
         cache: bool = True,
         true_regions: bool = False,
         packed: bool = False,
+        train_images: int = 0,
+        seed: int = 0,
     ) -> None:
         self.data_dir, self.name = Path(data_dir), name
         self.source_size, self.global_size, self.fit = source_size, global_size, fit
         self.missing, self.cache, self.true_regions = missing, cache, true_regions
         self.attributes: AttributeTable = read_meta(self.data_dir, name)
         self.packed = packed
+        self.train_images, self.seed = train_images, seed
         if packed:  # the images' own files need not be on this machine
             shards = read_index(self.data_dir / name, source_size, fit)
             self.fingerprint: str = shards["data_fingerprint"]
@@ -98,6 +105,9 @@ class Dataset:
     def _load(self, name: str) -> SplitImages:
         missing = "ignore" if self.packed else self.missing
         split = read_split(self.data_dir, self.name, name, missing=missing)
+        if name == "train" and self.train_images:
+            chosen = choose_images(split.labels, self.train_images, seed=self.seed)
+            split = replace(split, labels=split.labels[np.isin(split.labels[:, 0], chosen)])
         sources: ImageSource
         if self.packed:
             sources = PackedImages(split.root, name, self.source_size, self.fit)

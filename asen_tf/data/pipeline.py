@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -49,7 +50,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def training_steps(
     plan_epoch: Callable[[int], Plan],
     *,
-    views: ImageSource,
+    views: ImageSource | ImageFeatures,
     sources: ImageSource | None,
     first_epoch: int,
     epochs: int,
@@ -66,7 +67,7 @@ def training_steps(
 
     Args:
         plan_epoch: gives the plan of an epoch; called when the epoch begins.
-        views: images at the global input size, by index.
+        views: images at the global input size, by index; or `ImageFeatures` of them.
         sources: images at source size, by index; None while only the global branch trains.
         first_epoch: 0-based; a resumed run starts later than 0.
         epochs: the epoch to stop before.
@@ -79,7 +80,8 @@ def training_steps(
         of: how many equal parts a step's groups are divided into; 1 leaves steps whole.
 
     Returns:
-        A dataset with one element per part and step, in plan order: `view` `(G, M, g, g, 3)` uint8,
+        A dataset with one element per part and step, in plan order: `view` `(G, M, g, g, 3)` uint8
+        (with features `(G, M, C)` float32),
         `source` `(G, M, S, S, 3)` uint8 unless `sources` is None, `attribute` and `value`
         `(G, M)` int32, and with squares `box` `(G, M, 4)` int32; `G` groups of the part.
 
@@ -130,7 +132,24 @@ def training_steps(
     return dataset.with_options(options).prefetch(2)
 
 
-def _pixels(images: ImageSource, indices: tf.Tensor) -> tf.Tensor:
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What a network that is not trained says of each image, computed once instead of every step.
+
+    Attributes:
+        array: `(n, C)` float32.
+    """
+
+    array: np.ndarray
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        """Return the features of the images at `indices`."""
+        return self.array[indices]
+
+
+def _pixels(images: ImageSource | ImageFeatures, indices: tf.Tensor) -> tf.Tensor:
     flat = tf.reshape(indices, [-1])
+    if isinstance(images, ImageFeatures):
+        return tf.gather(images.array, indices)
     pixels = tf.numpy_function(images.__getitem__, [flat], tf.uint8, stateful=False)
     return tf.reshape(pixels, (*indices.shape, images.side, images.side, 3))

@@ -49,17 +49,28 @@ class LabelIndex:
     Args:
         labels: `(n, 3)` integers: image index, attribute index, value index.
         attributes: names of the attributes, in index order.
+        partial: leave out attributes that cannot form triplets, as long as one can.
+
+    Attributes:
+        sampled: indices of the attributes that triplets are drawn from.
 
     Raises:
         SamplingError: an attribute has fewer than two values with two images each.
     """
 
-    def __init__(self, labels: np.ndarray, attributes: tuple[str, ...]) -> None:
+    def __init__(
+        self, labels: np.ndarray, attributes: tuple[str, ...], *, partial: bool = False
+    ) -> None:
         self.members: list[dict[int, np.ndarray]] = []
         self.several_values: list[bool] = []  # whether some image holds several of the attribute
+        self.sampled: list[int] = []
         for attribute, name in enumerate(attributes):
             groups = images_by_value(labels, attribute)
             usable = {value: images for value, images in groups.items() if len(images) >= 2}
+            if len(usable) < 2 and partial:
+                self.members.append({})
+                self.several_values.append(False)
+                continue
             if len(usable) < 2:
                 raise SamplingError(
                     f"attribute {name!r} needs at least two values with at least two training "
@@ -69,6 +80,12 @@ class LabelIndex:
             self.members.append(usable)
             held = np.concatenate(list(usable.values()))
             self.several_values.append(len(np.unique(held)) < len(held))
+            self.sampled.append(attribute)
+        if not self.sampled:
+            raise SamplingError(
+                "no attribute has two values with at least two training images each, to form "
+                "triplets; use more images: train_images"
+            )
 
     def pools(self, attribute: int, values: Sequence[int]) -> list[np.ndarray]:
         """Return, for each of some values, the images that hold none of the others."""
@@ -78,6 +95,37 @@ class LabelIndex:
         held = np.concatenate([members[value] for value in set(values)])
         images, counts = np.unique(held, return_counts=True)
         return [np.setdiff1d(members[value], images[counts > 1]) for value in values]
+
+
+def choose_images(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
+    """Choose some of the labelled images, as if only these had been labelled.
+
+    Images come in a random order. First, for each attribute, the two values that meet their second
+    image earliest bring their first two images, so that the attribute can form triplets; then all
+    others follow. With the same seed, a larger choice holds every smaller one.
+
+    Args:
+        labels: `(n, 3)` integers: image index, attribute index, value index.
+        count: how many images to choose; all, if there are fewer. With fewer than four for each
+            attribute, the last attributes may stay without triplets.
+        seed: of the order.
+
+    Returns:
+        Image indices, ascending.
+    """
+    order = np.random.default_rng(seed).permutation(np.unique(labels[:, 0]))
+    place = dict(zip(order.tolist(), range(len(order)), strict=True))
+    first: list[int] = []
+    for attribute in np.unique(labels[:, 1]):
+        groups = [
+            sorted(images.tolist(), key=place.__getitem__)[:2]
+            for images in images_by_value(labels, attribute).values()
+            if len(images) >= 2
+        ]
+        groups.sort(key=lambda pair: place[pair[1]])
+        first += [image for pair in groups[:2] for image in pair]
+    chosen = list(dict.fromkeys([*first, *order.tolist()]))[:count]
+    return np.sort(np.array(chosen, np.int64))
 
 
 def random_triplets(index: LabelIndex, *, steps: int, triplets: int, seed: int, epoch: int) -> Plan:
@@ -105,7 +153,7 @@ def random_triplets(index: LabelIndex, *, steps: int, triplets: int, seed: int, 
     rng = np.random.default_rng([seed, epoch])
     plan = _empty_plan(steps, triplets, 3)
     for position in np.ndindex(steps, triplets):
-        attribute = int(rng.integers(len(index.members)))
+        attribute = index.sampled[rng.integers(len(index.sampled))]
         draw = partial(_two_distinct, rng)
         (first, second), (positives, negatives) = _draw_values(index, attribute, draw, fewest=2)
         anchor, positive = (positives[i] for i in _two_distinct(rng, len(positives)))
@@ -150,10 +198,11 @@ def batch_all(
         SamplingError: an attribute's values are almost never held by different images.
     """
     rng = np.random.default_rng([seed, epoch])
-    groups = min(attributes, len(index.members))
+    groups = min(attributes, len(index.sampled))
     plan = _empty_plan(steps, groups, values * images)
     for step in range(steps):
-        for group, attribute in enumerate(_cycled(rng, len(index.members), groups)):
+        for group, at in enumerate(_cycled(rng, len(index.sampled), groups)):
+            attribute = index.sampled[at]
             draw = partial(_cycled, rng, count=values)
             chosen, pools = _draw_values(index, attribute, draw, fewest=1)
             drawn = [pool[_cycled(rng, len(pool), images)] for pool in pools]

@@ -7,14 +7,15 @@ first call.
 
 Of two methods on the same queries: `paired_differences`, over queries and seeds. Both are treated
 as samples: other queries might have been asked, and other seeds used for training. A difference is
-significant when its interval excludes zero.
+significant when its interval excludes zero. `fold_differences` is for folds, whose queries differ.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -117,6 +118,26 @@ def _checked(values: ArrayLike) -> np.ndarray:
     return array
 
 
+def wilson_interval(right: int, count: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval (low, high) of a share: `right` of `count`; NaN of nothing.
+
+    Example:
+        9 of 10 give 0.596 to 0.982.
+
+    References:
+        Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    if not 0 <= right <= count:
+        raise ValueError(f"right must lie between 0 and count; got {right} of {count}")
+    if not count:
+        return math.nan, math.nan
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    middle = right + z * z / 2
+    reach = z * math.sqrt(right * (count - right) / count + z * z / 4)
+    total = count + z * z
+    return max(middle - reach, 0.0) / total, min(middle + reach, total) / total
+
+
 @dataclass(frozen=True)
 class Difference:
     """How much better one method is than another for one attribute.
@@ -198,6 +219,71 @@ def paired_differences(
     samples = np.mean(list(drawn.values()), axis=0)
     found.append(difference("macro", middle, samples, any(gap.size > 1 for gap in gaps.values())))
     return found
+
+
+def fold_differences(
+    first: Mapping[str, Sequence[ArrayLike]],
+    second: Mapping[str, Sequence[ArrayLike]],
+    *,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Difference]:
+    """Compare two methods fold by fold, each fold with queries and a training of its own.
+
+    Every number is the mean over folds of the fold's own. Each resample draws as many folds as
+    there are, with replacement, and then, for each attribute, as many queries of the fold that was
+    drawn: a fold that is drawn twice has other queries each time.
+
+    Args:
+        first: for each attribute, S arrays `(Q_as,)` of average precisions, fractions.
+        second: the same for the other method: same attributes, folds and queries, in this order.
+        resamples: bootstrap samples.
+        confidence: the nominal coverage, between 0 and 1.
+        seed: the same seed gives the same intervals.
+
+    Returns:
+        One `Difference` per attribute, then `overall` (queries weigh equally within a fold) and
+        `macro` (attributes weigh equally). An attribute without queries in some fold is left out.
+
+    Raises:
+        ValueError: attributes, folds or queries differ, or values are not finite.
+    """
+    if list(first) != list(second) or len({len(part) for part in first.values()}) != 1:
+        raise ValueError("both methods need the same attributes, at least one, and the same folds")
+    gaps = {
+        name: [
+            _checked(left) - _checked(right)
+            for left, right in zip(first[name], second[name], strict=True)
+        ]
+        for name in first
+    }
+    gaps = {name: parts for name, parts in gaps.items() if all(len(part) for part in parts)}
+    if not gaps:
+        raise ValueError("no attribute has queries in every fold")
+    rng = np.random.default_rng(seed)
+    folds = len(next(iter(gaps.values())))
+    drawn = rng.integers(folds, size=(resamples, folds))
+    means = np.stack([[part.mean() for part in parts] for parts in gaps.values()])  # (A, S)
+    counts = np.stack([[len(part) for part in parts] for parts in gaps.values()])
+    samples = np.empty((len(gaps), resamples, folds))
+    for attribute, parts in enumerate(gaps.values()):
+        for fold, gap in enumerate(parts):
+            at = drawn == fold
+            samples[attribute][at] = _weights(rng, int(at.sum()), len(gap)) @ gap
+    tail = 50.0 * (1.0 - confidence)
+
+    def difference(name: str, value: float, resampled: np.ndarray) -> Difference:
+        low, high = np.percentile(resampled.mean(axis=1), [tail, 100.0 - tail])
+        return Difference(name, float(value), float(low), float(high))
+
+    shares = counts / counts.sum(axis=0)
+    pooled = (shares[:, drawn] * samples).sum(axis=0)
+    return [
+        *(difference(name, means[a].mean(), samples[a]) for a, name in enumerate(gaps)),
+        difference("overall", (shares * means).sum(axis=0).mean(), pooled),
+        difference("macro", means.mean(), samples.mean(axis=0)),
+    ]
 
 
 def _resampled(rng: np.random.Generator, seed_weights: np.ndarray, gap: np.ndarray) -> np.ndarray:

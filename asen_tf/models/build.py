@@ -11,12 +11,17 @@ from asen_tf.config import ExperimentConfig
 from asen_tf.models.asen import Asen, AsenV2
 from asen_tf.models.asen_pp import AsenPlusPlus
 from asen_tf.models.base import SimilarityModel
-from asen_tf.models.relatives import ConditionalSimilarityNetwork, TripletNetwork
+from asen_tf.models.relatives import (
+    ConditionalSimilarityNetwork,
+    FrozenFeatures,
+    TripletNetwork,
+)
 
 # The files that the authors of ASEN++ start from.
 _TORCHVISION = {"resnet50": "resnet50-19c8e357.pth", "resnet34": "resnet34-333f7ec4.pth"}
 
 METHODS: dict[str, type[SimilarityModel]] = {
+    "features": FrozenFeatures,
     "triplet": TripletNetwork,
     "csn": ConditionalSimilarityNetwork,
     "asen": Asen,

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from asen_tf.backbones import freeze
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Split
-from asen_tf.data.dataset import Dataset
-from asen_tf.data.pipeline import training_steps
+from asen_tf.data.dataset import Dataset, SplitImages
+from asen_tf.data.pipeline import ImageFeatures, training_steps
 from asen_tf.data.sampling import (
     LabelIndex,
     Plan,
@@ -23,10 +24,10 @@ from asen_tf.data.sampling import (
     random_triplets,
 )
 from asen_tf.files import during
-from asen_tf.models import SimilarityModel
+from asen_tf.models import FrozenFeatures, SimilarityModel
 from asen_tf.training.cluster import team_of
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
-from asen_tf.training.stage import StageResult, TrainingState, Validate, run_stage
+from asen_tf.training.stage import StageResult, TrainingState, Validate, measured_once, run_stage
 from asen_tf.training.trainer import SimilarityObjective, Trainer
 
 
@@ -124,7 +125,13 @@ def epoch_planner(config: ExperimentConfig, split: Split) -> Callable[[int], Pla
             seed=config.seed,
             epoch=epoch,
         )
-    index = LabelIndex(split.labels, split.attributes.names)
+    index = LabelIndex(split.labels, split.attributes.names, partial=config.train_images > 0)
+    for attribute in set(range(len(split.attributes))) - set(index.sampled):
+        print(
+            f"{split.attributes.names[attribute]}: not trained; among {config.train_images} images "
+            "it has no two values with two images each",
+            flush=True,
+        )
     if config.sampling == "batch_all":
         return lambda epoch: batch_all(
             index,
@@ -208,6 +215,12 @@ def train(
         freeze(name, backbone, stages=config.frozen_stages, batch_norms=norms)
     groups = learning_rate_groups(model, phase, config.backbone_rate_share)
     images = dataset.split("train")
+    views = images.views
+    if isinstance(model, FrozenFeatures):
+        features = _labelled_features(model, images, batch=config.embed_batch)
+        if not model.trained:
+            return _untrained(model, features, images, directory, validate)
+        views = ImageFeatures(features)
     plan = epoch_planner(config, images.split)
     team = team_of(model.distribute_strategy)
     team.prepare(model, config, plan)
@@ -221,7 +234,7 @@ def train(
     steps = partial(
         training_steps,
         lambda epoch: plan(phase.first_epoch + epoch),
-        views=images.views,
+        views=views,
         sources=images.sources if phase.joint else None,
         squares=images.squares if phase.joint else None,
         epochs=phase.epochs,
@@ -237,6 +250,32 @@ def train(
         validate=validate,
         monitor="val_map" if images.split.triplets is None else "val_accuracy",
     )
+
+
+def _labelled_features(model: FrozenFeatures, images: SplitImages, *, batch: int) -> np.ndarray:
+    """Return the features of the labelled images, `(n, C)`; those of all others are zero."""
+    labelled = np.unique(images.split.labels[:, 0])
+    parts = [
+        model.mean_features(images.views[labelled[start : start + batch]]).numpy()
+        for start in range(0, len(labelled), batch)
+    ]
+    found = np.concatenate(parts)
+    features = np.zeros((len(images.views), found.shape[1]), np.float32)
+    features[labelled] = found
+    return features
+
+
+def _untrained(
+    model: FrozenFeatures,
+    features: np.ndarray,
+    images: SplitImages,
+    directory: Path,
+    validate: Validate,
+) -> StageResult:
+    """Fit what needs no training, and measure it once."""
+    if model.settings.feature_map == "whitened":
+        model.whiten(features[np.unique(images.split.labels[:, 0])])
+    return measured_once(model, directory=directory, validate=validate)
 
 
 def loss_scaling(trainer: Trainer) -> list[keras.optimizers.Optimizer]:

@@ -179,6 +179,18 @@ def run_stage(
     return StageResult(network, history, _best_epoch(history, monitor), directory)
 
 
+def measured_once(network: keras.Model, *, directory: Path, validate: Validate) -> StageResult:
+    """Return a stage's result for a network that is not trained: its one epoch has number 0."""
+    team = team_of(network.distribute_strategy)
+    network_now = team.single(network)()
+    if not team.is_chief:
+        return StageResult(network_now, [], 0, directory)
+    measured = {name: float(value) for name, value in validate(network_now).items()}
+    (directory / "tensorboard").mkdir(parents=True, exist_ok=True)
+    _save_weights(network_now, directory / BEST)
+    return StageResult(network_now, [{"epoch": 0, **measured}], 0, directory)
+
+
 class _StepBar(keras.callbacks.Callback):
     """Moves the bar; shows the running loss."""
 

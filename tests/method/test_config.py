@@ -22,6 +22,7 @@ def another(name: str) -> object:
         "method": "csn",
         "loss": "npairs",
         "csn_masks": "disjoint",
+        "feature_map": "linear",
         "attribute_tables": "separate",
         "region": "centre",
         "fit": "whole_edge",
@@ -66,7 +67,15 @@ def test_an_int_is_not_made_of_a_float() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("method", "loss", "csn_masks", "attribute_tables", "region", "missing_images"),
+        *(
+            "method",
+            "loss",
+            "csn_masks",
+            "feature_map",
+            "attribute_tables",
+            "region",
+            "missing_images",
+        ),
         *("starting_weights", "sampling", "mixed_precision", "strategy"),
     ],
 )
@@ -169,6 +178,11 @@ def test_the_hash_depends_on_every_setting(name: str) -> None:
 def test_losses_over_groups_need_groups() -> None:
     with pytest.raises(ConfigError, match="needs sampling='batch_all'; got sampling='random_tri"):
         ExperimentConfig(loss="npairs")
+
+
+def test_listed_triplets_have_no_labels_to_choose_from() -> None:
+    with pytest.raises(ConfigError, match="listed triplets have no labels; got train_images=50"):
+        ExperimentConfig(train_images=50, sampling="listed_triplets")
 
 
 def test_random_is_no_method_to_be_run() -> None:

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from asen_tf.evaluation.intervals import bootstrap_interval, macro_interval
+from asen_tf.evaluation.intervals import bootstrap_interval, macro_interval, wilson_interval
 
 VALUES = np.random.default_rng(5).beta(0.5, 0.5, 400)
 
@@ -80,3 +80,17 @@ def test_a_single_or_constant_attribute_only_shifts_the_others(method: str) -> N
 def test_bad_arguments_are_refused(values, arguments: dict) -> None:
     with pytest.raises(ValueError, match="must"):
         bootstrap_interval(values, seed=0, **arguments)
+
+
+def test_wilsons_interval_of_known_shares() -> None:
+    assert wilson_interval(9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)
+    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    low, high = wilson_interval(500, 1000)
+    assert (low + high) / 2 == pytest.approx(0.5) and high - low == pytest.approx(0.0619, abs=1e-3)
+
+
+def test_a_share_of_nothing_has_no_interval_and_more_than_all_is_refused() -> None:
+    assert np.isnan(wilson_interval(0, 0)).all()
+    with pytest.raises(ValueError, match="got 3 of 2"):
+        wilson_interval(3, 2)

@@ -6,12 +6,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from naive_models import attended, build, compare, features, gated, projected, relu, weights
 from small_model import NAMES, VIEW, pictures
 
+from asen_tf.backbones import build_backbone, semantic_channels
 from asen_tf.config import ExperimentConfig
-from asen_tf.models import SimilarityModel, TripletNetwork
+from asen_tf.layers import global_view
+from asen_tf.models import FrozenFeatures, SimilarityModel, TripletNetwork
 from asen_tf.models.build import METHODS
+from asen_tf.models.relatives import SHRINKAGE
 
 
 def naive(model: SimilarityModel, images: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -63,6 +67,90 @@ def test_csn_multiplies_one_embedding_by_the_attributes_mask(masks: str) -> None
     if masks == "disjoint":
         np.testing.assert_array_equal(mask.sum(axis=0), 1.0)  # each dimension has one owner
         np.testing.assert_array_equal(mask.sum(axis=1), [6, 5, 5])  # 16 dimensions, 3 attributes
+
+
+def frozen(kind: str) -> FrozenFeatures:
+    return build(method="features", feature_map=kind)
+
+
+def test_plain_features_are_the_mean_and_know_no_attribute() -> None:
+    model, images = frozen("none"), pictures()
+    expected = features(model, images).mean(axis=(1, 2))
+    found = model.embed_all(images)
+    for attribute in range(len(NAMES)):
+        compare(found[:, attribute], expected)
+    assert not model.trained and not model.trainable_variables
+
+
+def test_linear_maps_are_one_for_each_attribute() -> None:
+    model, images = frozen("linear"), pictures()
+    mean = features(model, images).mean(axis=(1, 2))
+    head = model.branch.get_layer("global_head").get_layer("global_embedding")
+    kernel, bias = (weight.astype(np.float64) for weight in head.get_weights())
+    units = model.settings.embedding_dim
+    for attribute in range(len(NAMES)):
+        own = slice(attribute * units, (attribute + 1) * units)
+        compare(model.embed_all(images)[:, attribute], mean @ kernel[:, own] + bias[own])
+    assert model.trained and len(model.trainable_variables) == 2
+
+
+def test_training_on_features_is_training_on_images() -> None:
+    model, images = frozen("linear"), pictures()
+    view, attribute = global_view(images, VIEW), tf.constant([0, 2, 1])
+    seen = model({"view": view, "attribute": attribute}, training=True)["global"]
+    given = {"view": model.mean_features(view), "attribute": attribute}
+    np.testing.assert_allclose(model(given, training=True)["global"], seen, rtol=1e-5, atol=1e-6)
+    compare(seen.numpy(), model.embed(images, attribute.numpy()))  # batch norms are frozen, too
+
+
+def test_whitened_features_are_centred_and_their_variances_nearer_to_each_other() -> None:
+    model = frozen("whitened")
+    width = model.branch.get_layer("global_head").input_shape[-1]
+    rng = np.random.default_rng(0)
+    given = rng.normal(1.0, np.geomspace(0.1, 10.0, width), (4 * width, width))
+    model.whiten(given)
+    head = model.branch.get_layer("global_head")
+    found = head(given.astype(np.float32)).numpy()[:, 0].astype(np.float64)
+    middle = given.mean(axis=0)
+    covariance = np.cov(given.T, bias=True)
+    shrunk = covariance + SHRINKAGE * np.trace(covariance) / width * np.eye(width)
+    np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=1e-4)
+    # Scalar products of whitened vectors are those of the inverse covariance.
+    expected = (given[:5] - middle) @ np.linalg.solve(shrunk, (given[:5] - middle).T)
+    np.testing.assert_allclose(found[:5] @ found[:5].T, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_few_or_equal_images_are_whitened_without_infinities() -> None:
+    model = frozen("whitened")
+    width = model.branch.get_layer("global_head").input_shape[-1]
+    for given in (np.ones((1, width)), np.ones((3, width))):
+        model.whiten(given)
+        assert all(np.isfinite(weight.numpy()).all() for weight in model.weights)
+
+
+def test_of_a_joined_map_the_last_stage_counts_alone() -> None:
+    model = build(method="features", global_backbone="efficientnet_lite0")
+    images = pictures()
+    joined = features(model, images)
+    assert joined.shape[-1] == 432
+    compare(model.embed_all(images)[:, 0], joined[..., -320:].mean(axis=(1, 2)))
+    assert semantic_channels("efficientnet_lite2", 472) == 352
+    assert semantic_channels("compact", 256) == 256
+
+
+def test_the_frozen_backbone_takes_starting_weights_as_any_other() -> None:
+    source = build_backbone("compact")
+    model = frozen("none")
+    (_, backbone), *_ = model.backbones
+    backbone.set_weights(source.get_weights())
+    for ours, theirs in zip(backbone.weights, source.weights, strict=True):
+        assert ours.name.split("/")[-1] == theirs.name.split("/")[-1]
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_unknown_map_is_refused() -> None:
+    with pytest.raises(ValueError, match="feature_map must be one of none, whitened, linear"):
+        FrozenFeatures(("a",), feature_map="pca")
 
 
 def test_without_spatial_attention_features_are_averaged_and_the_region_is_the_frame() -> None:

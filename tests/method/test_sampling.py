@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from asen_tf.data.sampling import LabelIndex, Plan, SamplingError, batch_all, random_triplets
+from asen_tf.data.sampling import (
+    LabelIndex,
+    Plan,
+    SamplingError,
+    batch_all,
+    choose_images,
+    random_triplets,
+)
 
 NAMES = ("sleeve", "collar")
 # attribute -> value -> images; value 5 has one image, so it can give no positive pair.
@@ -183,3 +190,44 @@ def test_an_attribute_without_two_pairs_is_refused_by_name(
     labels = labels_of({0: MEMBERS[0], 1: values})
     with pytest.raises(SamplingError, match=f"'collar' needs at least two .*got {usable} such"):
         LabelIndex(labels, NAMES)
+
+
+# === Fewer images ===
+
+
+def many_labels() -> np.ndarray:
+    """Label 200 images: two attributes of all, one of few; two values of each are frequent."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (image, a, rng.choice(4, p=(0.5, 0.4, 0.07, 0.03))) for image in range(200) for a in (0, 1)
+    ]
+    rows += [(image, 2, image % 2) for image in range(90, 100)]
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_choice_of_images_keeps_every_attribute_and_holds_smaller_ones(seed: int) -> None:
+    labels = many_labels()
+    choices = [choose_images(labels, count, seed=seed) for count in (12, 50, 120, 10**6)]
+    assert [len(choice) for choice in choices] == [12, 50, 120, 200]
+    for smaller, larger in itertools.pairwise(choices):
+        assert set(smaller) < set(larger)
+    for choice in choices:
+        assert (np.diff(choice) > 0).all()
+        kept = labels[np.isin(labels[:, 0], choice)]
+        assert LabelIndex(kept, ("a", "b", "c")).sampled == [0, 1, 2]
+    assert set(choices[1]) != set(choose_images(labels, 50, seed=seed + 1))
+
+
+def test_attributes_without_triplets_are_left_out_where_that_is_allowed() -> None:
+    labels = np.array([(image, a, image % 2 if a else 0) for image in range(8) for a in (0, 1)])
+    with pytest.raises(SamplingError, match="'a' needs at least two values"):
+        LabelIndex(labels, ("a", "b"))
+    index = LabelIndex(labels, ("a", "b"), partial=True)
+    assert index.sampled == [1]
+    plan = batch_all(index, steps=3, attributes=2, values=2, images=2, seed=0, epoch=0)
+    assert plan.images.shape == (3, 1, 4) and (plan.attributes == 1).all()
+    plan = random_triplets(index, steps=3, triplets=4, seed=0, epoch=0)
+    assert (plan.attributes == 1).all()
+    with pytest.raises(SamplingError, match="no attribute has two values"):
+        LabelIndex(labels[labels[:, 1] == 0], ("a", "b"), partial=True)

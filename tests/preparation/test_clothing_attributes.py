@@ -13,6 +13,7 @@ from asen_tf.data import AnnotationError, read_meta, read_split, read_value_name
 from data_prep import clothing_attributes
 from data_prep.clothing_attributes import FOLDS, VALUES, main, prepare
 from data_prep.prepare import RELEASES
+from data_prep.prepare import prepare as prepare_release
 
 COUNT = 60
 PATTERNS = ("solid", "floral", "spot", "graphics", "plaid", "stripe")
@@ -63,7 +64,7 @@ def labels(out: Path, fold: int, split: str) -> dict[str, dict[str, str]]:
 
 def test_values_patterns_nan_and_absent_photographs(raw: Path, tmp_path: Path) -> None:
     report = prepare(raw, tmp_path / "data", fold=0)
-    assert sum(report.listed.values()) == COUNT - 3
+    assert sum(report.images.values()) == COUNT - 3
     assert report.notes == (
         "2 of 60 labelled numbers have no photograph here",
         "1 photographs have no label and are left out",
@@ -127,13 +128,17 @@ def test_a_fold_beyond_the_last_and_an_empty_folder_are_refused(raw: Path, tmp_p
         prepare(raw, tmp_path / "data")
 
 
-def test_the_notebook_can_ask_for_it() -> None:
-    assert RELEASES[clothing_attributes.DATASET] is prepare
+def test_the_notebook_can_ask_for_each_fold(raw: Path, tmp_path: Path) -> None:
+    folds = [name for name in RELEASES if name.startswith(clothing_attributes.DATASET)]
+    assert folds == [f"ClothingAttributes-{fold}" for fold in range(FOLDS)]
+    prepare_release(folds[3], raw, tmp_path / "a")
+    prepare(raw, tmp_path / "b", fold=3)
+    assert labels(tmp_path / "a", 3, "test") == labels(tmp_path / "b", 3, "test")
 
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="needs the published photographs")
 def test_the_published_files_have_the_numbers_that_are_known(tmp_path: Path) -> None:
     report = prepare(PUBLISHED, tmp_path / "data", fold=4)
-    assert sum(report.listed.values()) == 1392
+    assert sum(report.images.values()) == 1392
     found = labels(tmp_path / "data", 4, "train")
     assert {"Suit", "Dress"} <= {row.get("category") for row in found.values()}

@@ -29,7 +29,7 @@ EXTRAS = [  # torch and playwright are installed by themselves, where they are w
     if name not in ("torch", "browser")
 ]
 TARGETS = [
-    *"help install study notebooks explore tune test test-slow install-torch".split(),
+    *"help install study photos notebooks explore tune test test-slow install-torch".split(),
     *"test-distributed test-browser bench bench-map test-torch".split(),
     *"lint format lock clean clean-data".split(),
 ]

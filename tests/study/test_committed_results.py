@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from kept_results import ROOT, kept, table
 
-from asen_study.matrix import MAIN, NEIGHBOURS, ROWS, settings
+from asen_study.matrix import ABLATIONS, MAIN, NEIGHBOURS, settings
 from asen_tf.presets import quick
 from data_prep.garments.values import ATTRIBUTES
 
@@ -19,7 +19,7 @@ PLACE_COLUMNS = "method,seed,attribute,pointing,iou,centre_pointing,centre_iou".
 ALL = [*ATTRIBUTES, "overall", "macro"]
 STUDIES = {
     "quick": (MAIN, (0,)),
-    "ablations": (tuple(ROWS), (0, 1, 2)),
+    "ablations": (ABLATIONS, (0, 1, 2)),
     "longer": (("asen_v2", "asen_pp"), (0, 1, 2)),
     "applications": (MAIN, (0,)),
 }

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from asen_tf.evaluation.intervals import Difference, paired_differences
+from asen_tf.evaluation.intervals import Difference, fold_differences, paired_differences
 
 
 def scores(seeds: int = 3, seed: int = 0, **queries: int) -> dict[str, np.ndarray]:
@@ -51,6 +51,57 @@ def test_the_interval_is_that_of_a_bootstrap_drawn_by_loops() -> None:
     width = high - low
     assert found.low == pytest.approx(low, abs=0.08 * width)
     assert found.high == pytest.approx(high, abs=0.08 * width)
+
+
+# === Folds: other queries in each ===
+
+
+def fold_scores(seed: int) -> dict[str, list[np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    counts = {"a": (30, 20, 25), "b": (5, 40, 10)}
+    return {
+        name: [rng.uniform(size=n) + 0.2 * fold * (seed == 1) for fold, n in enumerate(each)]
+        for name, each in counts.items()
+    }
+
+
+def test_differences_of_folds_are_means_of_the_folds_own() -> None:
+    first = {"a": [[0.5, 0.7], [0.9]], "b": [[1.0], [0.6, 0.2, 0.4]]}
+    second = {"a": [[0.4, 0.4], [0.4]], "b": [[0.1], [0.1, 0.1, 0.1]]}
+    found = by_name(fold_differences(first, second))
+    assert found["a"].difference == pytest.approx((0.2 + 0.5) / 2)
+    assert found["b"].difference == pytest.approx((0.9 + 0.3) / 2)
+    assert found["overall"].difference == pytest.approx((1.3 / 3 + 1.4 / 4) / 2)
+    assert found["macro"].difference == pytest.approx((0.35 + 0.6) / 2)
+
+
+def test_the_interval_of_folds_is_that_of_a_bootstrap_drawn_by_loops() -> None:
+    first, second = fold_scores(1), fold_scores(2)
+    gaps = {name: [f - s for f, s in zip(first[name], second[name], strict=True)] for name in first}
+    rng, drawn = np.random.default_rng(99), {"b": [], "overall": [], "macro": []}
+    for _ in range(3000):
+        folds = []
+        for fold in rng.integers(3, size=3):
+            folds.append([rng.choice(gaps[name][fold], len(gaps[name][fold])) for name in gaps])
+        drawn["b"].append(np.mean([b.mean() for _, b in folds]))
+        drawn["overall"].append(np.mean([np.concatenate(pair).mean() for pair in folds]))
+        drawn["macro"].append(np.mean([(a.mean() + b.mean()) / 2 for a, b in folds]))
+    found = by_name(fold_differences(first, second, resamples=4000))
+    for name, values in drawn.items():
+        low, high = np.percentile(values, [2.5, 97.5])
+        assert found[name].low == pytest.approx(low, abs=0.08 * (high - low))
+        assert found[name].high == pytest.approx(high, abs=0.08 * (high - low))
+
+
+def test_an_attribute_without_queries_in_a_fold_is_left_out() -> None:
+    first = {"a": [[0.5], [0.9]], "b": [[1.0], []]}
+    found = by_name(fold_differences(first, first))
+    assert list(found) == ["a", "overall", "macro"]
+    assert all((d.difference, d.low, d.high) == (0.0, 0.0, 0.0) for d in found.values())
+    with pytest.raises(ValueError, match="no attribute has queries in every fold"):
+        fold_differences({"a": [[]]}, {"a": [[]]})
+    with pytest.raises(ValueError, match="same attributes"):
+        fold_differences(first, {"a": first["a"]})
 
 
 def test_one_seed_with_many_queries_has_the_normal_interval() -> None:

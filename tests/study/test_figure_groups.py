@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from test_ablation_figures import FUSION, frame, legend, points, space
 
+from asen_study import matrix
 from asen_study.figures.curves import fusion_sweep, setting_sweep, training_bands
 from asen_study.figures.scores import forest, group_of, lay_out, method_scores
 from asen_study.figures.spaces import all_spaces, attribute_spaces
@@ -28,6 +29,9 @@ def test_groups_hold_every_row_of_the_matrix_once() -> None:
     groups = {row: group_of(row) for row in ROWS}
     assert {row for row, group in groups.items() if group == "Methods"} == {
         *("triplet", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp")
+    }
+    assert {row for row, group in groups.items() if group == "Without a trained network"} == {
+        *("features", "features/whitened", "features/linear")
     }
     assert groups["triplet/hard"] == "Triplet network, other losses"
     assert groups["asen_pp/no_asa"] == groups["asen_pp/one_stage"] == "Parts left out or replaced"
@@ -54,7 +58,7 @@ def test_methods_of_the_committed_table_stand_where_their_names_are() -> None:
     figure = method_scores(summarise(scores))
     axes = figure.axes[0]
     at = ticks(axes)
-    assert set(at) > {LABELS[row] for row in ROWS}
+    assert set(at) > {LABELS[row] for row in matrix.ABLATIONS}
     means = scores[scores["attribute"] == "overall"].groupby(["method", "embedding"])["map"].mean()
     drawn = [point for bars in axes.containers for point in points(bars[0])]
     assert len(drawn) == len(means) - 1  # random is a line
@@ -66,7 +70,7 @@ def test_methods_of_the_committed_table_stand_where_their_names_are() -> None:
     assert words.get_title().get_text() == f"bars: {DEVIATION} over 3 seeds"
     assert legend(figure) == ["global", "local", "fused", "ASEN++ fused", "random"]
     bold = {t.get_text() for t in axes.get_yticklabels() if t.get_fontweight() == "bold"}
-    assert bold == {group_of(row) for row in ROWS}
+    assert bold == {group_of(row) for row in matrix.ABLATIONS}
 
 
 def test_one_seed_has_intervals_over_queries() -> None:

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asen_study.matrix import LABELS, MAIN, NEIGHBOURS, ROWS, images_seen, row_of, settings
+from asen_study.matrix import (
+    ABLATIONS,
+    FEATURES,
+    LABELS,
+    LABELS_NEEDED,
+    MAIN,
+    NEIGHBOURS,
+    PHOTOS,
+    ROWS,
+    images_seen,
+    in_fold,
+    row_of,
+    settings,
+)
 from asen_tf.config import ConfigError
 from asen_tf.models import build_model
 from asen_tf.presets import compact, paper, preset
@@ -14,6 +27,9 @@ EIGHT = [f"attribute {i}" for i in range(8)]
 
 # The settings that each row may change, written down a second time.
 VARIED = {
+    "features": {"method"},
+    "features/whitened": {"method", "feature_map"},
+    "features/linear": {"method", "feature_map"},
     "triplet": {"method"},
     "triplet/semi_hard": {"method", "loss"},
     "triplet/hard": {"method", "loss"},
@@ -52,14 +68,31 @@ def test_a_row_differs_from_the_study_in_what_it_names_alone(row: str) -> None:
 
 
 @pytest.mark.parametrize("row", VARIED)
-def test_every_row_sees_as_many_images(row: str) -> None:
+def test_every_row_that_is_trained_sees_as_many_images(row: str) -> None:
     # 80 steps of 3 attributes, 4 values and 6 images, for 6 + 4 epochs.
-    assert images_seen(settings(row, compact()).to_dict()) == 80 * 72 * 10
+    expected = 0 if row in ("features", "features/whitened") else 80 * 72 * 10
+    assert images_seen(settings(row, compact()).to_dict()) == expected
 
 
 @pytest.mark.parametrize("row", VARIED)
 def test_a_run_is_found_again_as_its_row_whatever_its_seed(row: str) -> None:
     assert row_of(settings(row, compact()).override(seed=7).to_dict(), compact()) == row
+
+
+def test_a_seed_is_a_fold_where_the_datasets_name_says_so() -> None:
+    study = compact().override(dataset="Photographs-{seed}")
+    fold = in_fold(study, 3)
+    assert (fold.dataset, fold.seed) == ("Photographs-3", 3)
+    assert row_of(settings("csn", fold).to_dict(), study) == "csn"
+    assert row_of(settings("csn", fold).override(seed=2).to_dict(), study) is None
+    assert in_fold(compact(), 3) == compact().override(seed=3)
+
+
+def test_the_studies_rows_are_of_the_matrix() -> None:
+    assert set(PHOTOS) < set(ROWS) and set(FEATURES) | set(LABELS_NEEDED) < set(PHOTOS)
+    assert set(ABLATIONS) == set(ROWS) - set(FEATURES)
+    for row in ("csn", "asen", "asen_v2", "asen_pp"):  # what training buys
+        assert {(row, features) for features in FEATURES} < set(NEIGHBOURS)
 
 
 def test_a_variation_that_is_no_row_is_none() -> None:
@@ -80,7 +113,7 @@ def test_neighbours_are_rows_and_every_row_has_one() -> None:
     [
         ("asen_pp/no_asaa", "did you mean 'asen_pp/no_asa'"),
         ("cnn", "did you mean 'csn'"),
-        ("xyzzy", "there are triplet, "),
+        ("xyzzy", "there are features, "),
         ("random", "known exactly and needs no run"),
     ],
 )
@@ -101,6 +134,9 @@ def dense(inputs: int, outputs: int) -> int:
 PROJECTION = dense(1024, 1024)
 GATES = dense(1024 + 512, 512) + dense(512, 1024)
 SIZES = {
+    "features": 0,
+    "features/whitened": 0,
+    "features/linear": 8 * PROJECTION,
     "triplet": BACKBONE + PROJECTION,
     "csn": BACKBONE + PROJECTION + 8 * 1024,  # a mask of 1,024 for each attribute
     "csn/disjoint": BACKBONE + PROJECTION,  # masks that are not trained

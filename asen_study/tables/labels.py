@@ -1,0 +1,199 @@
+"""What labels buy: MAP by the number of labelled images, and empty cells that votes fill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from asen_study import experiment
+from asen_study.matrix import LABELS_NEEDED, in_fold, settings
+from asen_study.production import open_dataset
+from asen_study.runs import Run, select
+from asen_study.tables.collecting import TableError
+from asen_tf.config import ExperimentConfig
+from asen_tf.data import Split
+from asen_tf.evaluation.embedding import embed_labelled_pairs
+from asen_tf.evaluation.intervals import wilson_interval
+from asen_tf.evaluation.ranking import normalise
+from asen_tf.evaluation.voting import calibrate, vote
+
+FEWER = "labels"  # the folder, in the study's, of the runs on fewer images
+THRESHOLD = 0.8  # confidence below which a cell stays empty
+TAGGED = ("features", "asen_v2")  # rows whose neighbours vote
+
+
+# === How many labels does one need? ===
+
+
+def labels_needed(
+    config: ExperimentConfig,
+    *,
+    sizes: Sequence[int],
+    seeds: Sequence[int],
+    data_dir: Path | str,
+    results_dir: Path | str,
+    study: str,
+) -> pd.DataFrame:
+    """Train on fewer and fewer labelled images, tested on the same ones; finished runs are read.
+
+    Runs on fewer images are kept in `results_dir/study/labels/`, those on all in the study itself.
+    Beside them stands `features`, which needs no labels.
+
+    Args:
+        config: the study's settings; for folds see `asen_study.matrix.in_fold`.
+        sizes: numbers of training images; those that the training split does not exceed are left
+            out, and all of it is always the last.
+        seeds: of the choice of images and of the training; folds, if the study has them.
+        data_dir: the directory of meta.json and the datasets.
+        results_dir: where the studies are kept.
+        study: the study's directory.
+
+    Returns:
+        `method, seed, train_images, attribute, map, ci_low, ci_high, queries`; MAP on the test
+        split in percent.
+    """
+    places = {"data_dir": data_dir, "results_dir": results_dir}
+    tables = []
+    for seed in seeds:
+        fold = in_fold(config, seed)
+        available = _labelled_images(fold, data_dir)
+        for row in ("features", *LABELS_NEEDED):
+            smaller = [size for size in sizes if size < available and row in LABELS_NEEDED]
+            for size in (*smaller, 0):
+                chosen = settings(row, fold).override(train_images=size)
+                folder = f"{study}/{FEWER}" if size else study
+                scores = experiment.run(chosen, **places, study=folder).table("map")
+                scores = scores[scores["method"] != "random"].drop(columns="embedding")
+                images = 0 if row == "features" else size or available
+                tables.append(scores.assign(method=row, train_images=images))
+    found = pd.concat(tables, ignore_index=True)
+    numbers = ["attribute", "map", "ci_low", "ci_high", "queries"]
+    return found[["method", "seed", "train_images", *numbers]]
+
+
+def _labelled_images(config: ExperimentConfig, data_dir: Path | str) -> int:
+    split = open_dataset(config, data_dir).split("train").split
+    return len(np.unique(split.labels[:, 0]))
+
+
+# === The empty cells ===
+
+
+def tags(
+    place: Path | str,
+    config: ExperimentConfig,
+    data_dir: Path | str,
+    *,
+    threshold: float = THRESHOLD,
+) -> pd.DataFrame:
+    """Let the nearest labelled training images vote for the values of the test images.
+
+    For each attribute the vote (`asen_tf.evaluation.voting`) is calibrated on the validation split;
+    a cell is filled where its confidence reaches the threshold.
+
+    Args:
+        place: the study's directory.
+        config: the study's settings.
+        data_dir: the directory of meta.json and the datasets.
+        threshold: of the confidence.
+
+    Returns:
+        `method, seed, attribute, images`, then percent: `majority` with its interval
+        `majority_low, majority_high`: how often the most frequent value of training is right;
+        `every`: how often the vote is, if every cell is filled; `coverage`: cells that are
+        filled; `accuracy` with `ci_low, ci_high`: how many of these are right, and
+        `majority_filled`: how many the most frequent value would have got right there. Wilson's
+        95% intervals, none for `overall`, which counts an image once for each attribute. The rows
+        of seed "all" count the test images of all seeds together.
+
+    Raises:
+        TableError: none of the rows has a finished run.
+    """
+    selection = select(Path(place), config)
+    chosen = [
+        (run, row) for run, row in zip(selection.runs, selection.rows, strict=True) if row in TAGGED
+    ]
+    if not chosen:
+        raise TableError(f"{place}: filling cells needs a finished run of {' or '.join(TAGGED)}")
+    counted = pd.DataFrame(
+        line
+        for run, row in tqdm(chosen, desc="filling cells", unit="run")
+        for line in _counts(run, row, data_dir, threshold)
+    )
+    counted = _with_sums(counted, ["method", "seed"], attribute="overall")
+    counted = _with_sums(counted, ["method", "attribute"], seed="all")
+    return pd.DataFrame([_percent(line) for line in counted.to_dict("records")])
+
+
+def _counts(run: Run, row: str, data_dir: Path | str, threshold: float) -> Iterable[dict[str, Any]]:
+    """Count, for each attribute, the test images and how many each way of filling gets right."""
+    dataset, model = open_dataset(run.config, data_dir), run.load_model()
+    splits = {name: dataset.split(name) for name in ("train", "valid", "test")}
+    embedded = {
+        name: embed_labelled_pairs(model, images, batch=run.config.embed_batch)
+        for name, images in splits.items()
+    }
+    name = model.embedding_names[-1]
+
+    def known(split: Split, attribute: int) -> tuple[np.ndarray, np.ndarray]:
+        pairs = embedded[split.name]
+        rows = split.labels[split.labels[:, 1] == attribute]
+        return normalise(pairs.arrays[name][pairs.rows(rows)]), rows[:, 2]
+
+    for attribute, title in enumerate(dataset.attributes.names):
+        vectors, values = known(splits["train"].split, attribute)
+        checked, truth = known(splits["valid"].split, attribute)
+        asked, right_values = known(splits["test"].split, attribute)
+        if not (len(values) and len(truth) and len(right_values)):
+            continue
+        voters = {
+            "labelled": vectors,
+            "values": values,
+            "count": dataset.attributes.sizes[attribute],
+        }
+        curve = calibrate(checked, truth, **voters)
+        votes = vote(asked, **voters, neighbours=curve.neighbours)
+        filled = curve.confidence(votes.shares) >= threshold
+        right, often = votes.values == right_values, np.bincount(values).argmax() == right_values
+        yield {
+            "method": row,
+            "seed": run.settings["seed"],
+            "attribute": title,
+            "images": len(right),
+            "majority": int(often.sum()),
+            "every": int(right.sum()),
+            "filled": int(filled.sum()),
+            "accuracy": int(right[filled].sum()),
+            "majority_filled": int(often[filled].sum()),
+        }
+
+
+def _with_sums(table: pd.DataFrame, keys: Sequence[str], **named: str) -> pd.DataFrame:
+    """Append the sums of each group, with a name in the column that they run over."""
+    numbers = ["images", "majority", "every", "filled", "accuracy", "majority_filled"]
+    sums = table.groupby(list(keys), sort=False)[numbers].sum().reset_index()
+    return pd.concat([table, sums.assign(**named)], ignore_index=True)[table.columns]
+
+
+def _percent(line: dict[str, Any]) -> dict[str, Any]:
+    images, filled = line["images"], line["filled"]
+    known = line["attribute"] != "overall"
+    majority = wilson_interval(line["majority"], images) if known else (np.nan, np.nan)
+    interval = wilson_interval(line["accuracy"], filled) if known else (np.nan, np.nan)
+    return {
+        **{name: line[name] for name in ("method", "seed", "attribute", "images")},
+        "majority": 100 * line["majority"] / images,
+        "majority_low": 100 * majority[0],
+        "majority_high": 100 * majority[1],
+        "every": 100 * line["every"] / images,
+        "coverage": 100 * filled / images,
+        "accuracy": 100 * line["accuracy"] / filled if filled else np.nan,
+        "ci_low": 100 * interval[0],
+        "ci_high": 100 * interval[1],
+        "majority_filled": 100 * line["majority_filled"] / filled if filled else np.nan,
+    }
