@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from asen_study.pretraining import pretrain_backbone
 from asen_study.production import key, open_dataset, produce
 from asen_study.runs import Places, Run
 from asen_tf.config import ExperimentConfig
@@ -20,7 +21,7 @@ from asen_tf.data import AnnotationError
 from asen_tf.data.dataset import Dataset
 from asen_tf.evaluation.evaluate import evaluate, validate
 from asen_tf.models import SimilarityModel, build_model, load_starting_weights
-from asen_tf.training import BEST, Phase, StageResult, Team, phases, pretrain_backbone, train
+from asen_tf.training import BEST, Phase, StageResult, Team, phases, train
 
 # Settings that decide the pretrained backbone; runs that differ in others share it.
 _PRETRAIN_FIELDS = (

@@ -67,7 +67,8 @@ def _dotted(version: tuple[int, ...]) -> str:
 # Where modules of version 0.1 are now; a package's modules are looked for in the new package.
 MOVED = {
     "annotations": "asen_tf.data",
-    **dict.fromkeys(("comparison", "intervals"), "asen_tf.evaluation.intervals"),
+    "intervals": "asen_tf.evaluation.intervals",
+    "comparison": "asen_study.comparison",
     "activity": "asen_tf.files",
     "branches": "asen_tf.models",
     "checkpoints": "asen_tf.backbones.checkpoints",

@@ -18,7 +18,8 @@ import numpy as np
 
 from asen_tf.data import read_split
 from asen_tf.data.images import FileImages, ImageSource
-from asen_tf.data.shards import PackedImages, pack, shard_folder
+from asen_tf.data.shards import PackedImages, shard_folder
+from data_prep.pack import pack
 from data_prep.synthetic import make_dataset
 
 TURNS, BATCH = 3, 48

@@ -1,6 +1,6 @@
 """Fill the empty cells of a catalogue: values for images that nobody has labelled.
 
-The nearest labelled images in an attribute's space vote (`asen_apps.search.voting`). A vote is
+The nearest labelled images in an attribute's space vote (`asen_study.voting`). A vote is
 written only where it is sure enough, and how sure it is has been learned from images whose value
 is known.
 """
@@ -27,7 +27,7 @@ from asen_apps.search.catalogue_table import (
     value,
 )
 from asen_apps.search.vectors import check_attributes
-from asen_apps.search.voting import Calibration, calibrate, vote
+from asen_study.voting import Calibration, calibrate, vote
 from asen_tf.config import did_you_mean
 from asen_tf.data import AnnotationError, read_meta, read_split, read_value_names
 from asen_tf.files import file_digest

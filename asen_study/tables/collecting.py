@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from asen_study.comparison import fold_differences, paired_differences
 from asen_study.matrix import NEIGHBOURS, ROWS, images_seen
 from asen_study.runs import Run, Selection, select
 from asen_tf.config import ExperimentConfig
-from asen_tf.evaluation.intervals import fold_differences, paired_differences
 
 # Average precisions of the queries of a row: attribute -> seed -> (Q,).
 _Scores = Mapping[str, Mapping[int, np.ndarray]]

@@ -15,12 +15,12 @@ from asen_study.matrix import LABELS_NEEDED, in_fold, settings
 from asen_study.production import open_dataset
 from asen_study.runs import Run, select
 from asen_study.tables.collecting import TableError
+from asen_study.voting import calibrate, vote
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Split
 from asen_tf.evaluation.embedding import embed_labelled_pairs
 from asen_tf.evaluation.intervals import wilson_interval
 from asen_tf.evaluation.ranking import normalise
-from asen_tf.evaluation.voting import calibrate, vote
 
 FEWER = "labels"  # the folder, in the study's, of the runs on fewer images
 THRESHOLD = 0.8  # confidence below which a cell stays empty
@@ -93,7 +93,7 @@ def tags(
 ) -> pd.DataFrame:
     """Let the nearest labelled training images vote for the values of the test images.
 
-    For each attribute the vote (`asen_tf.evaluation.voting`) is calibrated on the validation split;
+    For each attribute the vote (`asen_study.voting`) is calibrated on the validation split;
     a cell is filled where its confidence reaches the threshold.
 
     Args:

@@ -17,10 +17,10 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
 from asen_study import provenance
+from asen_study.comparison import paired_differences
 from asen_study.runs import Run
 from asen_study.tuning.search import BEST, DEFAULT, Search, SearchError
 from asen_tf.config import ExperimentConfig
-from asen_tf.evaluation.intervals import paired_differences
 from asen_tf.files import write_json, write_text
 from asen_tf.presets import PRESETS
 

@@ -2,7 +2,6 @@
 
 from asen_tf.training.cluster import ClusterError, Team, keeps_files, team_for, team_of
 from asen_tf.training.failures import OutOfMemoryError, remedies
-from asen_tf.training.pretraining import pretrain_backbone
 from asen_tf.training.similarity import Phase, phases, train
 from asen_tf.training.stage import BEST, StageResult
 
@@ -15,7 +14,6 @@ __all__ = [
     "Team",
     "keeps_files",
     "phases",
-    "pretrain_backbone",
     "remedies",
     "team_for",
     "team_of",

@@ -16,7 +16,7 @@ from asen_apps.rerank import (
     shortlist,
     similarity_table,
 )
-from asen_tf.evaluation.intervals import paired_differences
+from asen_study.comparison import paired_differences
 
 
 def synthetic(seed: int = 0, count: int = 40, depth: int = 60) -> dict[str, Shortlists]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from asen_tf.evaluation.voting import TEMPERATURE, Calibration, calibrate, vote
+from asen_study.voting import TEMPERATURE, Calibration, calibrate, vote
 
 
 def at(*degrees: float) -> np.ndarray:

@@ -16,9 +16,9 @@ from asen_study import experiment
 from asen_tf.data import read_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.images import ImageError
-from asen_tf.data.shards import pack
 from asen_tf.presets import smoke
 from data_prep import pack as command
+from data_prep.pack import pack
 from data_prep.synthetic import make_dataset
 
 SIZE = 64

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from asen_tf.evaluation.intervals import Difference, fold_differences, paired_differences
+from asen_study.comparison import Difference, fold_differences, paired_differences
 
 
 def scores(seeds: int = 3, seed: int = 0, **queries: int) -> dict[str, np.ndarray]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from asen_study.pretraining import AttributeClassifier
 from asen_tf.backbones import build_backbone
-from asen_tf.training.pretraining import AttributeClassifier
 
 COUNTS = (3, 2, 5)
 
