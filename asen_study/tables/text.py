@@ -128,7 +128,7 @@ def source_note(selection: Selection, study: ExperimentConfig) -> str:
     commits = sorted({_short(run.manifest["commit"]) for run in selection.runs})
     code, _ = first.origin
     data = dict.fromkeys(run.origin[1][:16] for run in selection.runs)
-    folds = sorted({run.settings["dataset"] for run in selection.runs})
+    folds = sorted({run.settings.get("dataset", study.dataset) for run in selection.runs})
     tested = f"split of {study.dataset}" if len(folds) < 2 else f"splits of {', '.join(folds)}"
     return (
         f"MAP in percent on the test {tested}; in brackets the 95 % bootstrap "
