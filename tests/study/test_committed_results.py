@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 
-import pandas as pd
 import pytest
 from kept_results import ROOT, kept, table
 
 from asen_study.matrix import ABLATIONS, MAIN, NEIGHBOURS, settings
-from asen_tf.presets import quick
+from asen_tf.presets import compact, quick
 from data_prep.garments.values import ATTRIBUTES
 
 MAP_COLUMNS = "method,embedding,seed,attribute,map,ci_low,ci_high,queries".split(",")
@@ -23,7 +22,16 @@ STUDIES = {
     "longer": (("asen_v2", "asen_pp"), (0, 1, 2)),
     "applications": (MAIN, (0,)),
 }
-LONGER = {"longer": {"stage2_epochs": 14}}  # what a study's settings have beside those of `quick`
+# Made before networks started from ImageNet and rates fell to the paper's share: by these settings.
+BEFORE = {
+    **{"stage1_decay": 0.9, "stage1_decay_epochs": 3},
+    **{"stage2_decay": 0.9, "stage2_decay_epochs": 1},
+}
+EARLIER = {
+    "ablations": compact().override(**BEFORE),
+    "applications": compact().override(**BEFORE),
+    "longer": compact().override(**BEFORE, stage2_epochs=14),
+}
 study = pytest.mark.parametrize("name", STUDIES)
 
 
@@ -109,7 +117,7 @@ def test_the_provenance_names_runs_code_data_versions_and_settings(name: str) ->
     rows, seeds = STUDIES[name]
     shared, runs = origin["settings"], origin["runs"]
     assert {(run["row"], run["seed"]) for run in runs} == {(r, s) for r in rows for s in seeds}
-    base = quick().override(**LONGER.get(name, {}))
+    base = EARLIER.get(name, quick())
     expected = base.to_dict()
     assert {key: expected[key] for key in shared if key not in ("seed",)} == {
         key: value for key, value in shared.items() if key not in ("seed",)
@@ -125,12 +133,6 @@ def test_the_provenance_names_runs_code_data_versions_and_settings(name: str) ->
         assert {"tensorflow", "keras", "numpy"} <= set(run["packages"])
         assert run["wall_seconds"] > 0 and run["peak_memory_mib"] > 0
     assert len({(run["code_fingerprint"], run["data_fingerprint"]) for run in runs}) == 1
-
-
-def test_both_studies_have_the_same_digits_where_they_share_runs() -> None:
-    key = ["method", "embedding", "seed", "attribute"]
-    ours, theirs = (table(name, "map.csv").set_index(key) for name in ("quick", "ablations"))
-    pd.testing.assert_frame_equal(ours, theirs.loc[ours.index], check_exact=True)
 
 
 def test_the_readme_quotes_the_tables() -> None:
