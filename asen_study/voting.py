@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from asen_tf.evaluation import ranked
+
 NEIGHBOURS = (1, 3, 5, 10, 20, 50)  # how many may vote; the best number is chosen
 TEMPERATURE = 0.1  # in cosine units: a neighbour nearer by this much weighs e times as much
 _FEWEST = 10  # images below which the share of right votes is all that is known
@@ -63,7 +65,7 @@ def vote(
         cosines = vectors[rows].astype(np.float64) @ labelled.T.astype(np.float64)
         if leave_out:
             cosines[np.arange(len(rows)), rows] = -np.inf
-        nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :used]
+        nearest = ranked(cosines, top=used)
         near = np.take_along_axis(cosines, nearest, axis=1)
         weights = np.exp((near - near[:, :1]) / TEMPERATURE)
         totals = np.zeros((len(rows), count))

@@ -17,6 +17,7 @@ from asen_apps.evidence.catalogue import CatalogueFiles, Design, EvidenceError
 from asen_apps.search import AttributeIndex, check_weights
 from asen_tf.config import did_you_mean
 from asen_tf.embedder import Embedder
+from asen_tf.evaluation import ranked
 
 # Embeddings are float32: beyond this, the order of additions decides, and equal files would differ.
 DECIMALS = 6
@@ -396,7 +397,7 @@ def examine(
     views = []
     for name in items:
         found = []
-        for place in np.argsort(-observed[name], kind="stable")[:top]:
+        for place in ranked(observed[name], top=top):
             row = rows[place]
             file = catalogue.names[row], paths[row], catalogue.digests[row], bool(same[row])
             measured = {each: similarity(each, place) for each in (name, *items)}

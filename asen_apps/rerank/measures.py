@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asen_tf.evaluation import ranked
 from asen_tf.evaluation.metrics import check_k
 
 _BLOCK = 64  # queries ranked together
@@ -113,8 +114,7 @@ def shortlist(
         others = queries.images[part, None] != candidates.images
         total = scores.sum(axis=1, where=others, dtype=np.float64)
         anywhere = total / np.maximum(others.sum(axis=1), 1)
-        ranked = np.where(others, -scores, np.inf)
-        places = np.argsort(ranked, axis=1, kind="stable")[:, :depth]
+        places = ranked(scores, among=others, top=depth)
         listed = np.take_along_axis(others, places, axis=1)
         general = np.take_along_axis(scores, places, axis=1)
         specific = np.einsum("qe,qme->qm", queries.specific[part], candidates.specific[places])
@@ -234,8 +234,7 @@ def _sorted_head(lists: Shortlists, scores: np.ndarray, top: int) -> np.ndarray:
     if top < 1:
         raise ValueError(f"top, the number of re-sorted candidates, must be >= 1; got {top}")
     order = _unchanged(lists)
-    head = np.where(lists.listed, -scores, np.inf)[:, :top]
-    order[:, :top] = np.argsort(head, axis=1, kind="stable")
+    order[:, :top] = ranked(scores[:, :top], among=lists.listed[:, :top])
     return order
 
 
