@@ -163,16 +163,12 @@ def _images(
 ) -> LabelledImages:
     """Return the distinct images of an attribute's rows, with all their values of it."""
     images = np.unique(rows[rows[:, 1] == attribute, 0])
-    labels = split.labels[split.labels[:, 1] == attribute]
-    last = int(max(labels[:, 0].max(initial=0), images.max(initial=0)))
-    holds = np.zeros((last + 1, split.attributes.sizes[attribute]), bool)
-    holds[labels[:, 0], labels[:, 2]] = True
     pairs = np.stack([images, np.full_like(images, attribute)], axis=1)
     # The general embedding of an image is the same under all its attributes: any row serves.
     general, specific = (
         part[pairs_of.rows(pairs)] for part, pairs_of in zip(vectors, embedded, strict=True)
     )
-    return LabelledImages(images, holds[images], general, specific)
+    return LabelledImages(images, split.holds(attribute)[images], general, specific)
 
 
 def write(table: pd.DataFrame, reranking: Reranking, place: Path | str) -> list[Path]:

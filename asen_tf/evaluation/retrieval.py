@@ -105,14 +105,6 @@ def has_several_values(split: Split) -> bool:
     return len(np.unique(split.labels[:, :2], axis=0)) < len(np.unique(split.labels, axis=0))
 
 
-def held_values(split: Split, attribute: int) -> np.ndarray:
-    """Return which values of an attribute each image of a split holds, (images, values) bool."""
-    labels = split.labels[split.labels[:, 1] == attribute]
-    holds = np.zeros((len(split.files), split.attributes.sizes[attribute]), bool)
-    holds[labels[:, 0], labels[:, 2]] = True
-    return holds
-
-
 def shared_value_metrics(
     embedded: PairEmbeddings, split: Split, embedding: str
 ) -> dict[str, np.ndarray]:
@@ -154,7 +146,7 @@ def _images_with_values(split: Split) -> Iterator[tuple[int, str, dict[str, np.n
     for index, (name, *both) in enumerate(queries_and_candidates(split)):
         queries, candidates = (np.unique(rows[:, 0]) for rows in both)
         if len(queries):
-            holds = held_values(split, index)
+            holds = split.holds(index)
             yield (
                 index,
                 name,
