@@ -45,16 +45,16 @@ class ClusterError(RuntimeError):
 
 
 class Team:
-    """One process that trains one replica of a network: it shares nothing and waits for nobody.
+    """One process that trains one replica of a network: it shares nothing and never waits.
 
     This is the trivial form; `ReplicaTeam` is that of several replicas. Code that trains calls the
     same methods of either.
 
     Args:
-        strategy: TensorFlow's; the network is made in its scope.
+        strategy: TensorFlow's distribution strategy; the network is made in its scope.
 
     Attributes:
-        strategy: see above.
+        strategy: TensorFlow's distribution strategy.
         workers: processes that train together.
         is_chief: whether this process is the one that writes.
     """
@@ -111,7 +111,7 @@ class Team:
 
         Returns:
             A function of `first_epoch`. Each worker reads the images of its own replicas alone;
-            which images are decoded is the source's affair: a cache holds all of a split from the
+            which images are decoded is up to the source: a cache holds all of a split from the
             start.
         """
         return steps
@@ -176,16 +176,16 @@ class ReplicaTeam(Team):
     def divided(self, steps: Steps) -> Steps:
         """Give each worker the parts of its own replicas."""
 
-        def of_all_workers(first_epoch: int) -> tf.distribute.DistributedDataset:
-            def of_this_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        def for_all_workers(first_epoch: int) -> tf.distribute.DistributedDataset:
+            def for_this_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
                 here = self.replicas // context.num_input_pipelines
                 first = here * context.input_pipeline_id
                 parts = range(first, first + here)
                 return steps(first_epoch=first_epoch, parts=parts, of=self.replicas)
 
-            return self.strategy.distribute_datasets_from_function(of_this_worker)
+            return self.strategy.distribute_datasets_from_function(for_this_worker)
 
-        return of_all_workers
+        return for_all_workers
 
     def single(self, network: SimilarityModel) -> Callable[[], SimilarityModel]:
         """Copy the network; each call gives the copy this worker's first replica's weights."""

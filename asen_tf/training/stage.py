@@ -59,7 +59,7 @@ class TrainingState:
         for older in self._complete()[:-1]:
             shutil.rmtree(older)
 
-    def lend(self) -> None:
+    def join_save(self) -> None:
         """Take part in the chief's save, as another worker, and keep nothing of it.
 
         All replicas hold the statistics in common; reading them takes all workers.
@@ -157,7 +157,7 @@ def run_stage(
         maxinterval=10.0,
         disable=not team.is_chief,
     ) as bar:
-        callbacks: list[keras.callbacks.Callback] = [_LendState(state)]
+        callbacks: list[keras.callbacks.Callback] = [_JoinSave(state)]
         if team.is_chief:
             directory.mkdir(parents=True, exist_ok=True)
             epoch_end = _EpochEnd(history, state, directory, validate, monitor, bar, network_now)
@@ -203,7 +203,7 @@ class _StepBar(keras.callbacks.Callback):
         self.bar.update()
 
 
-class _LendState(keras.callbacks.Callback):
+class _JoinSave(keras.callbacks.Callback):
     """Takes part in saving the state, which needs all workers, and writes nothing."""
 
     def __init__(self, state: TrainingState) -> None:
@@ -211,7 +211,7 @@ class _LendState(keras.callbacks.Callback):
         self.state = state
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.state.lend()
+        self.state.join_save()
 
 
 class _EpochEnd(keras.callbacks.Callback):
