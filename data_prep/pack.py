@@ -27,7 +27,14 @@ from asen_tf.config import FITS
 from asen_tf.data import SPLITS, Split, fingerprint, read_split
 from asen_tf.data.fitting import check_fit
 from asen_tf.data.images import load_image
-from asen_tf.data.shards import FORMAT, HEAD, INDEX, TAIL, labels_digest, shard_folder
+from asen_tf.data.shards import (
+    CHECKSUM_BYTES,
+    FORMAT,
+    HEADER_BYTES,
+    INDEX,
+    labels_digest,
+    shard_folder,
+)
 from asen_tf.files import file_digest, replacing, write_text
 
 _BLOCK = 128  # images that are decoded together
@@ -119,7 +126,7 @@ def _shard(path: Path, split: Split, images: range, settings: dict[str, Any]) ->
             for record in pool.map(lambda index: _record(split, index, labels, settings), block):
                 writer.write(record)
                 offsets.append(position)
-                position += HEAD + len(record) + TAIL
+                position += HEADER_BYTES + len(record) + CHECKSUM_BYTES
     shard = {"file": path.name, "offsets": offsets, "bytes": position, "sha256": file_digest(path)}
     write_text(note, json.dumps({"settings": settings, "shard": shard}) + "\n")
     return shard

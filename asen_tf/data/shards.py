@@ -26,8 +26,8 @@ from asen_tf.data.images import ImageError
 
 INDEX = "shards.json"
 FORMAT = 1
-HEAD = 12  # bytes before a record's data: its length, and the checksum of the length
-TAIL = 4  # bytes after it: its checksum
+HEADER_BYTES = 12  # before a record's data: its length, and the checksum of the length
+CHECKSUM_BYTES = 4  # after it: its own checksum
 
 
 def shard_folder(root: Path, source_size: int, fit: str = "square") -> Path:
@@ -113,8 +113,8 @@ class PackedImages:
         path, offset, length = self._places[index]
         try:
             with open(path, "rb") as stream:
-                stream.seek(offset + HEAD)
-                record = stream.read(length - HEAD - TAIL)
+                stream.seek(offset + HEADER_BYTES)
+                record = stream.read(length - HEADER_BYTES - CHECKSUM_BYTES)
             feature = tf.train.Example.FromString(record).features.feature
             image = feature["image"].bytes_list.value[0]
             if zlib.crc32(image) != feature["checksum"].int64_list.value[0]:
