@@ -41,7 +41,7 @@ class Study:
     Attributes:
         preset: the settings that its runs share.
         places: where everything is.
-        changes: what differs from the preset; a dataset's name may hold `{seed}`, see `of_fold`.
+        changes: what differs from the preset; a dataset's name may hold `{seed}`, see `for_fold`.
         folds: the folds of such a dataset.
     """
 
@@ -60,7 +60,7 @@ class Study:
         """What every notebook that trains or reads is given."""
         return {"preset": self.preset, **self.changes, **self.places.parameters}
 
-    def of_fold(self, seed: int) -> Study:
+    def for_fold(self, seed: int) -> Study:
         """Return the study of one fold alone, on which that seed trains; itself without folds."""
         if not self.folds:
             return self

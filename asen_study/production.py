@@ -125,7 +125,7 @@ def produce(
             _start_from(config)
             train(team, _unfinished(finished))
         team.from_chief(1)  # the others wait here until the chief has finished
-        return _seen(finished)
+        return _wait_until_visible(finished)
 
 
 def _make(
@@ -175,7 +175,7 @@ def _unfinished(finished: Path) -> Path:
     return finished.parent / ".work" / finished.name
 
 
-def _seen(finished: Path) -> Run:
+def _wait_until_visible(finished: Path) -> Run:
     """Return a run that is finished; shared folders may show it to other workers a little later."""
     patience = time.monotonic() + _PATIENCE
     while not finished.exists():

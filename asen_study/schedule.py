@@ -179,7 +179,7 @@ class Cell:
     @property
     def step(self) -> Step:
         """The notebook that it runs."""
-        study = self.study.of_fold(self.seed)
+        study = self.study.for_fold(self.seed)
         chosen = {"method": self.row, "seed": self.seed, "threads": self.threads}
         fewer = {"train_images": self.images} if self.images else {}
         parameters = {**study.parameters, **chosen, **fewer}
@@ -308,7 +308,7 @@ class _Schedule:
             yield self._step("data", "making and checking the data", step, step)
             return
         for seed in self.seeds:
-            study = self.study.of_fold(seed)
+            study = self.study.for_fold(seed)
             chosen = {"dataset": study.config.dataset, "examples": False}
             given = {"raw": self.raw} if self.raw else {}
             parameters = {**chosen, **given, **study.places.parameters}
@@ -329,7 +329,7 @@ class _Schedule:
             start, needs = None, [f"data-fold{seed}" if self.profile.folds else "data"]
             if self.study.config.starting_weights == "pretrain":
                 suffix = f"-seed{seed}" if len(self.seeds) > 1 else ""
-                study = self.study.of_fold(seed)
+                study = self.study.for_fold(seed)
                 parameters = {**study.parameters, "seed": seed}
                 step = Step(study, "02_pretrain_backbone", parameters, "backbone", suffix)
                 start = Attempt(step, f"backbone-seed{seed}")
