@@ -83,10 +83,12 @@ def paired_differences(
     rng = np.random.default_rng(seed)
     seeds = len(next(iter(gaps.values())))
     seed_weights = _weights(rng, resamples, seeds)
-    tail = 50.0 * (1.0 - confidence)
+    outside = 50.0 * (1.0 - confidence)
 
     def difference(name: str, value: float, samples: np.ndarray, known: bool) -> Difference:
-        low, high = np.percentile(samples, [tail, 100.0 - tail]) if known else (math.nan, math.nan)
+        low, high = (
+            np.percentile(samples, [outside, 100.0 - outside]) if known else (math.nan, math.nan)
+        )
         return Difference(name, float(value), float(low), float(high))
 
     drawn = {name: _resampled(rng, seed_weights, gap) for name, gap in gaps.items()}
@@ -150,10 +152,10 @@ def fold_differences(
         for fold, gap in enumerate(parts):
             at = drawn == fold
             samples[attribute][at] = _weights(rng, int(at.sum()), len(gap)) @ gap
-    tail = 50.0 * (1.0 - confidence)
+    outside = 50.0 * (1.0 - confidence)
 
     def difference(name: str, value: float, resampled: np.ndarray) -> Difference:
-        low, high = np.percentile(resampled.mean(axis=1), [tail, 100.0 - tail])
+        low, high = np.percentile(resampled.mean(axis=1), [outside, 100.0 - outside])
         return Difference(name, float(value), float(low), float(high))
 
     shares = counts / counts.sum(axis=0)

@@ -59,7 +59,7 @@ _NEVER = 10**9
 
 
 class DurableOracle(keras_tuner.Oracle):
-    """What the three oracles share; see the module.
+    """What all three oracles add: their state survives a kill, and their workers may die.
 
     Attributes:
         state_file: holds everything that a search knows.
