@@ -41,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel from elsewhere has other packages
     from asen_apps.explorer import server
-    from asen_apps.explorer.methods import explain_left_out, methods_of, of_one_dataset
+    from asen_apps.explorer.methods import explain_left_out, methods_of, split_by_dataset
 
     try:
-        methods, left_out = of_one_dataset(methods_of(options.results_dir / options.study))
+        methods, left_out = split_by_dataset(methods_of(options.results_dir / options.study))
     except ExplorerError as error:
         print(error, file=sys.stderr)
         return 1

@@ -249,4 +249,4 @@ def _part(title: str, *controls: widgets.Widget) -> widgets.Widget:
 
 
 def _hint(text: str) -> widgets.Widget:
-    return widgets.HTML(f'<p class="ax-quiet">{escape(text)}</p>')
+    return widgets.HTML(f'<p class="ax-muted">{escape(text)}</p>')

@@ -121,7 +121,7 @@ class Thumbnails:
         self._style.value = f"<style>{''.join(rules)}</style>"
         last = first + len(shown)
         where = f"{self._title}: {first + 1} to {last} of {len(self._images)}"
-        self._where.value = f'<p class="ax-quiet">{where}</p>'
+        self._where.value = f'<p class="ax-muted">{where}</p>'
         if lost:
             what = f"image{'s' if len(lost) > 1 else ''} {', '.join(lost)}"
             self._where.value += f'<p class="ax-error">Test {what} cannot be read (&#10007;).</p>'

@@ -13,7 +13,7 @@ import numpy as np
 from asen_apps.explorer import ExplorerError, queries
 from asen_apps.explorer.gallery import Gallery, Verdict
 from asen_apps.explorer.indexes import Indexes, ProgressCallback, ReportingEmbedder
-from asen_apps.explorer.methods import Method, default_method, methods_of, of_one_dataset
+from asen_apps.explorer.methods import Method, default_method, methods_of, split_by_dataset
 from asen_apps.explorer.queries import Query
 from asen_apps.search import AttributeIndex
 from asen_study.figures.overlays import Box
@@ -120,7 +120,7 @@ class Explorer:
 
     def __init__(self, place: Path | str, data_dir: Path | str, *, count: int = 12) -> None:
         self.place, self.data_dir, self.count = Path(place), Path(data_dir), count
-        self.methods, self.left_out = of_one_dataset(methods_of(self.place))
+        self.methods, self.left_out = split_by_dataset(methods_of(self.place))
         self._indexes = Indexes(self.place, self.data_dir)
         self._embedders: dict[str, ReportingEmbedder] = {}
         self.gallery = Gallery(self.data_dir, self.first.dataset)

@@ -52,7 +52,7 @@ class Method:
 def methods_of(place: Path) -> list[Method]:
     """Return the methods of a study, in the order of the matrix, then by seed.
 
-    Labels are distinct within a dataset, and a page shows only one; see `of_one_dataset`. Runs
+    Labels are distinct within a dataset, and a page shows only one; see `split_by_dataset`. Runs
     whose model needs the true boxes of the parts are left out: uploaded images have none.
 
     Raises:
@@ -86,7 +86,7 @@ def default_method(methods: Sequence[Method]) -> Method:
     return next((method for method in methods if method.row == "asen_pp"), methods[-1])
 
 
-def of_one_dataset(methods: Sequence[Method]) -> tuple[list[Method], list[Method]]:
+def split_by_dataset(methods: Sequence[Method]) -> tuple[list[Method], list[Method]]:
     """Split methods into those of one dataset, which one page can offer, and the others.
 
     It is the dataset of most methods; in a tie, that of `default_method`.

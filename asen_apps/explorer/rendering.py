@@ -100,7 +100,7 @@ def answer(found: Answer, picture: Callable[[int, str], str]) -> str:
         f'<section id="ax-result" aria-label="Where the model looks"><h2>{head}</h2>'
         f'<div class="ax-attention">{own}{maps}</div></section>'
         f'<section aria-label="Most similar images"><h2>Most similar test images</h2>'
-        f'<p class="ax-quiet">{_legend(found)}</p><ol class="ax-found">{cards}</ol></section>'
+        f'<p class="ax-muted">{_legend(found)}</p><ol class="ax-found">{cards}</ol></section>'
     )
 
 

@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from explorer_study import describe_run, make
 
 from asen_apps.explorer import App, Explorer
-from asen_apps.explorer.methods import explain_left_out, methods_of, of_one_dataset
+from asen_apps.explorer.methods import explain_left_out, methods_of, split_by_dataset
 from asen_study.matrix import settings
 from asen_tf.presets import smoke
 
@@ -40,7 +40,7 @@ def study(place: Path, *runs: tuple[str, str]) -> Path:
 def test_methods_of_one_dataset_are_offered(
     tmp_path: Path, runs: list[tuple[str, str]], shown: list[str], left_out: list[str]
 ) -> None:
-    found, others = of_one_dataset(methods_of(study(tmp_path, *runs)))
+    found, others = split_by_dataset(methods_of(study(tmp_path, *runs)))
     assert [method.label for method in found] == shown
     assert [method.label for method in others] == left_out
     assert len({method.dataset for method in found}) == 1
