@@ -402,8 +402,8 @@ def examine(
             file = catalogue.names[row], paths[row], catalogue.digests[row], bool(same[row])
             measured = {each: similarity(each, place) for each in (name, *items)}
             found.append(NearItem(len(found) + 1, *file, measured))
-        regarded = tuple(shares) if name == TOGETHER else (name,)
-        views.append(View(name, regarded, random[name], near[name], tuple(found)))
+        considered = tuple(shares) if name == TOGETHER else (name,)
+        views.append(View(name, considered, random[name], near[name], tuple(found)))
     return Examination(
         design=read,
         catalogue=catalogue,

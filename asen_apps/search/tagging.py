@@ -117,7 +117,7 @@ def tag(
     """
     if not 0.0 <= confidence <= 1.0:
         raise SearchIndexError(f"a confidence must be between 0 and 1; got {confidence}")
-    given = _of_index(index) if table is None else read_table(Path(table))
+    given = _table_from_index(index) if table is None else read_table(Path(table))
     columns = _columns(given, index.attribute_names, attributes)
     index.prepare(columns)
     places = np.arange(len(index)) if table is None else _places(given, index, skip)
@@ -176,7 +176,7 @@ def as_table(fillings: Sequence[Filling]) -> str:
 # === The table, and what the index knows ===
 
 
-def _of_index(index: AttributeIndex) -> CatalogueTable:
+def _table_from_index(index: AttributeIndex) -> CatalogueTable:
     """Return an index as a table: its images, and a column per field of their metadata."""
     metadata = index.metadata
     fields = list(dict.fromkeys(name for row in metadata for name in row if name != IMAGE))
