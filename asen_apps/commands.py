@@ -41,16 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except KeyboardInterrupt:
-        return _told("interrupted", INTERRUPTED)
+        return _report("interrupted", INTERRUPTED)
     except OSError as error:
-        return _told(f"cannot read or write: {error}; give another path", INPUT)
+        return _report(f"cannot read or write: {error}; give another path", INPUT)
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         if isinstance(error, ValueError) and _is_ours(Path(frame.filename)):
-            return _told(str(error), INPUT)  # each of our own errors says what to do
+            return _report(str(error), INPUT)  # each of our own errors says what to do
         place = f"{Path(frame.filename).name}, line {frame.lineno}"
         what = f"{type(error).__name__} in {place}: {error}"
-        return _told(f"a fault of this program, not of your input; please report it: {what}", FAULT)
+        return _report(
+            f"a fault of this program, not of your input; please report it: {what}", FAULT
+        )
 
 
 def _is_ours(file: Path) -> bool:
@@ -58,8 +60,8 @@ def _is_ours(file: Path) -> bool:
     return any(file.is_relative_to(project / floor) for floor in ("asen_tf", "asen_apps"))
 
 
-def _told(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr)
+def _report(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
     return code
 
 

@@ -135,7 +135,7 @@ class Countdown:
             self.total -= 1
             print(f"== {name}: {why}", flush=True)
 
-    def tell(self, name: str, outcome: str, seconds: float) -> None:
+    def report(self, name: str, outcome: str, seconds: float) -> None:
         """Count a training, say how it ended and when the last one will."""
         with self._lock:
             self._spent.append(seconds)
@@ -203,11 +203,11 @@ class Cell:
         log.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         images = f", {self.images} images" if self.images else ""
-        says = f"== {self.row}, seed {self.seed}{images}: starting; its output goes to {log}"
-        print(says, flush=True)
+        description = f"== {self.row}, seed {self.seed}{images}: starting; its output goes to {log}"
+        print(description, flush=True)
         with log.open("a", encoding="utf-8") as file:
             outcome = self.trial.make(Relay(file, self.name), file)
-        self.countdown.tell(self.name, outcome, time.monotonic() - started)
+        self.countdown.report(self.name, outcome, time.monotonic() - started)
 
 
 class Relay(io.TextIOBase):
@@ -336,8 +336,8 @@ class _Schedule:
                 self.attempts.append(start)
                 if seed == self.seeds[0]:
                     self.executed.append(step.executed)
-                says = f"training the starting backbone, seed {seed}"
-                yield self._step("backbone", says, step, start, [*needs, *self._before()])
+                description = f"training the starting backbone, seed {seed}"
+                yield self._step("backbone", description, step, start, [*needs, *self._before()])
                 needs = [f"backbone{suffix}"]
             for row in self.rows:
                 cell = Cell(self.study, row, seed, self._threads, countdown, start)
@@ -454,16 +454,21 @@ class _Schedule:
         }
 
     def _step(
-        self, name: str, says: str, step: Step, runs: Step | Attempt, after: Sequence[str] = ()
+        self,
+        name: str,
+        description: str,
+        step: Step,
+        runs: Step | Attempt,
+        after: Sequence[str] = (),
     ) -> Task:
         """Return the task of a notebook; the terminal shows when it starts."""
         minutes = self.profile.minutes[name]
-        announcement = f"== {name}: {says}; about {minutes:g} min on two cores"
+        announcement = f"== {name}: {description}; about {minutes:g} min on two cores"
         if name == "data":
             announcement += f", the whole study about {sum(self.profile.minutes.values()):.0f} min"
         return {
             "name": name + step.suffix,
-            "doc": f"{says} (about {minutes:g} min)",
+            "doc": f"{description} (about {minutes:g} min)",
             "actions": [lambda: print(announcement, flush=True), runs.execute],
             "targets": [step.executed],
             "uptodate": [runs.is_current],

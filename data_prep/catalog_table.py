@@ -72,10 +72,10 @@ def read_catalogue(path: Path) -> tuple[list[Item], list[str]]:
     except OSError as error:
         raise wrong("cannot be read", None, str(error), "check the path of the CSV file") from None
     text = read_text(path)
-    told = re.match(r'"?sep=([,;\t|:])"?[,;\t|]*\n', text)
-    skipped, separator = (1, told[1]) if told else (0, _separator(text))
+    declared = re.match(r'"?sep=([,;\t|:])"?[,;\t|]*\n', text)
+    skipped, separator = (1, declared[1]) if declared else (0, _separator(text))
     reader = csv.reader(
-        io.StringIO(text[told.end() :] if told else text), delimiter=separator, strict=True
+        io.StringIO(text[declared.end() :] if declared else text), delimiter=separator, strict=True
     )
     records = []
     try:

@@ -95,10 +95,10 @@ def read_table(path: Path) -> CatalogueTable:
         return AnnotationError(rule, path=path, line=line, got=got, remedy=remedy)
 
     text = read_text(path)
-    told = re.match(r'"?sep=([,;\t|:])"?[,;\t|]*\n', text)
-    separator = told[1] if told else max(_SEPARATORS, key=lambda s: _width(text, s))
-    skipped = 1 if told else 0
-    body = io.StringIO(text[told.end() :] if told else text)
+    declared = re.match(r'"?sep=([,;\t|:])"?[,;\t|]*\n', text)
+    separator = declared[1] if declared else max(_SEPARATORS, key=lambda s: _width(text, s))
+    skipped = 1 if declared else 0
+    body = io.StringIO(text[declared.end() :] if declared else text)
     reader = csv.reader(body, delimiter=separator, strict=True)
     try:
         records = [(reader.line_num + skipped, cells) for cells in reader]
@@ -125,7 +125,7 @@ def read_table(path: Path) -> CatalogueTable:
         path=path,
         lines=tuple(line for line, _ in records),
         separator=separator,
-        head=head + (told[0].encode() if told else b""),
+        head=head + (declared[0].encode() if declared else b""),
     )
 
 

@@ -141,13 +141,13 @@ class Search:
         ended = self.ended_trials()
         failed = [trial for trial in ended if trial.status == TrialStatus.FAILED]
         if failed:
-            told = [f"{len(failed)} of {len(ended)} trials failed:", *map(self._reason, failed)]
+            message = [f"{len(failed)} of {len(ended)} trials failed:", *map(self._reason, failed)]
             stopped = self._state().get("stopped") and len(ended) < self.make_oracle().expected
             if stopped or len(failed) == len(ended):
                 advice = "Fix the cause and run the search again: failed trials are tried once more"
-                told += [f"The search has stopped. {advice}. See also {self.place / 'logs'}"]
-                raise SearchError("\n".join(told))
-            print(*told, "Run the search again to try them once more.", sep="\n", flush=True)
+                message += [f"The search has stopped. {advice}. See also {self.place / 'logs'}"]
+                raise SearchError("\n".join(message))
+            print(*message, "Run the search again to try them once more.", sep="\n", flush=True)
 
     def _state(self) -> dict[str, Any]:
         if not self.state_file.exists():

@@ -87,10 +87,10 @@ class Team:
         Raises:
             ClusterError: in a worker that has another number than the chief.
         """
-        told = self.from_chief(number)
-        if told != number:
+        right = self.from_chief(number)
+        if right != number:
             raise ClusterError(
-                f"all workers must have the same {what}; this one has {number}, the chief {told}; "
+                f"all workers must have the same {what}; this one has {number}, the chief {right}; "
                 "give them the same code, settings, data and seed, and one results folder for all"
             )
 

@@ -90,5 +90,5 @@ def _step(config: ExperimentConfig) -> str:
 def _telling_line(error: Exception) -> str:
     """Return the line of an error that says what happened; a graph's trace goes before it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if any(word in line for word in _TELLING)]
-    return (told or lines or [type(error).__name__])[0]
+    telling = [line for line in lines if any(word in line for word in _TELLING)]
+    return (telling or lines or [type(error).__name__])[0]

@@ -85,7 +85,7 @@ def test_the_relay_logs_everything_and_tells_of_epochs_alone(
 
 def test_the_countdown_says_when_the_last_run_ends(capsys: pytest.CaptureFixture[str]) -> None:
     countdown = Countdown(total=6, jobs=2)
-    countdown.tell("a", "finished", 60.0)
-    countdown.tell("b", "finished", 180.0)  # 2 min on average, four left, two side by side
+    countdown.report("a", "finished", 60.0)
+    countdown.report("b", "finished", 180.0)  # 2 min on average, four left, two side by side
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "== b: finished after 3.0 min; 2 of 6 runs, about 4 min left"
