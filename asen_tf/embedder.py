@@ -33,7 +33,7 @@ class EmbedderError(ValueError):
 
 @dataclass(frozen=True)
 class Attention:
-    """Where a model looks for an attribute.
+    """What a model attends to for an attribute.
 
     Attributes:
         map: `(h, w)` float32, non-negative, sum 1; it covers `crop`.
@@ -148,7 +148,7 @@ class Embedder:
         return found
 
     def attend(self, path: ImageFile, attribute: str) -> Attention:
-        """Show where the model looks for an attribute.
+        """Show what the model attends to for an attribute.
 
         Args:
             path: an image file, or one opened for reading.

@@ -1,4 +1,4 @@
-"""Pictures of a sheet: photographs, where the model looks in them, and histograms."""
+"""Pictures of a sheet: photographs, what the model attends to in them, and histograms."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class AttentionPictures:
-    """Where the model looks in one image for one attribute.
+    """What the model attends to in one image for one attribute.
 
     Attributes:
         map: the square that the model sees in grey, the attention map in colours, the region
@@ -74,7 +74,7 @@ def photograph(path: Path, alt: str) -> Picture:
 
 
 def attend(embedder: Embedder, path: Path, attribute: str, who: str) -> AttentionPictures | None:
-    """Return where the model looks in an image; None for a model without attention.
+    """Return what the model attends to in an image; None for a model without attention.
 
     Args:
         embedder: the model.

@@ -1,4 +1,4 @@
-"""All that the explorer can do, without a widget: choose, search, show where a model looks."""
+"""All that the explorer can do, without a widget: choose, search, show what a model attends to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LISTED = 5  # numbers of unreadable images in a sentence
 
 @dataclass(frozen=True)
 class QueryAttention:
-    """Where the model looks in the query for one attribute.
+    """What the model attends to in the query for one attribute.
 
     Attributes:
         attribute: the attribute's name.
@@ -71,7 +71,7 @@ class Answer:
         query: what was searched with.
         pixels: `(S, S, 3)` uint8, the query as the model sees it.
         fit: how the method's images become squares.
-        attention: where the model looks for each attribute, in the order of the attributes.
+        attention: what the model attends to for each attribute, in the order of the attributes.
         neighbours: the most similar images, best first.
         searched: the number of images that were compared.
         notes: sentences that the reader has to know.
@@ -283,7 +283,7 @@ def _attend(
     pixels: np.ndarray,
     shares: Mapping[str, float],
 ) -> tuple[QueryAttention, ...]:
-    """Return where a model looks in the query's pixels, for each attribute of `shares`."""
+    """Return what a model attends to in the query's pixels, for each attribute of `shares`."""
     indices = [attribute_index(model.attribute_names, name) for name in shares]
     outputs = model.embed_pairs(pixels[None], np.zeros(len(indices), int), np.array(indices))
     found = []

@@ -17,7 +17,7 @@ _PAGE = Path(__file__).parent / "page"
 TITLE = "Garment explorer"
 _EXPLANATION = (
     "Which garments are alike, and in what way? Pick a picture and the attributes that matter, and "
-    "see the most similar test images of the study and where the model looks."
+    "see the most similar test images of the study and what the model attends to."
 )
 # A comparison's mark, its class in the style sheet, and what a screen reader says of it.
 _MARKS = {
@@ -93,11 +93,11 @@ def answer(found: Answer, picture: Callable[[int, str], str]) -> str:
         for rank, one in enumerate(found.neighbours, 1)
     )
     method = escape(found.method)
-    head = f"Where {method} looks"
+    head = f"What {method} attends to"
     if found.attention[0].map is None:
         head = f"{method} sees the whole picture and has no attention map."
     return (
-        f'<section id="ax-result" aria-label="Where the model looks"><h2>{head}</h2>'
+        f'<section id="ax-result" aria-label="What the model attends to"><h2>{head}</h2>'
         f'<div class="ax-attention">{own}{maps}</div></section>'
         f'<section aria-label="Most similar images"><h2>Most similar test images</h2>'
         f'<p class="ax-muted">{_legend(found)}</p><ol class="ax-found">{cards}</ol></section>'
