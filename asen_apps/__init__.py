@@ -1,1 +1,1 @@
-"""What one can do with a trained model: search, re-rank, compare designs, explore."""
+"""What you can do with a trained model: search, re-rank, compare designs, explore."""

@@ -1,4 +1,4 @@
-"""The single door to a run: `run(config)` trains, evaluates and keeps everything it found.
+"""The single entry point for a run: `run(config)` trains, evaluates and keeps everything it found.
 
 A run is identified by what determines its digits: configuration, data and code. A finished run is
 returned as it is; an interrupted one goes on where it stopped; nothing finished is overwritten.

@@ -56,7 +56,7 @@ class Design:
 def first_design(
     data_dir: Path | str, dataset: str, attributes: Sequence[str], split: str = "test"
 ) -> Path:
-    """Return an image of a dataset by rule, so that nobody picks a flattering one.
+    """Return an image of a dataset, chosen by a fixed rule.
 
     It is the first image in the split's list that is labelled with most of the attributes.
 

@@ -84,7 +84,7 @@ def probability(value: float) -> str:
     return f"{value:.{max(2, 1 - math.floor(math.log10(value)))}f}"
 
 
-# File names and what errors say about files are anybody's text: everything is escaped.
+# File names and what errors say about files are untrusted text: everything is escaped.
 _TEMPLATES = Environment(
     loader=PackageLoader("asen_apps.evidence"),
     autoescape=True,

@@ -44,7 +44,7 @@ def find_model(results_dir: Path | str, study: str, config: ExperimentConfig) ->
     Of several, a run made by the present code comes first, then the newest.
 
     Raises:
-        EvidenceError: there is none.
+        EvidenceError: no such run.
     """
     place = Path(results_dir, study)
     runs = [run for run in finished_runs(place) if run.evaluated]

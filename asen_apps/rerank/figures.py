@@ -145,13 +145,13 @@ def _sweep(table: pd.DataFrame, setting: str, words: str) -> Figure:
 
 
 def _intervals(axes: Axes, rows: pd.DataFrame, name: str) -> None:
-    """Draw means with intervals; filled dots if the interval leaves out zero."""
+    """Draw means with intervals; filled dots if the interval excludes zero."""
     places = np.arange(len(rows))
     low, high = rows[f"{name}_low"], rows[f"{name}_high"]
     clear = ((low > 0) | (high < 0)).to_numpy(bool)
     for part, colour, fill, words in (
-        (clear, COLOURS["global"], COLOURS["global"], "interval leaves out zero"),
-        (~clear, _OPEN, "white", "interval holds zero"),
+        (clear, COLOURS["global"], COLOURS["global"], "interval excludes zero"),
+        (~clear, _OPEN, "white", "interval includes zero"),
     ):
         axes.hlines(places[part], low[part], high[part], color=colour, linewidth=2)
         style = {"markerfacecolor": fill, "markersize": 6, "linestyle": "none", "label": words}

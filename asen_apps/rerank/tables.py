@@ -182,7 +182,7 @@ def similarity_table(table: pd.DataFrame, *, top: int, weight: float, k: int) ->
 def in_words(table: pd.DataFrame, *, top: int, weight: float) -> list[str]:
     """Say for each k what is gained and lost overall, and which attributes change significantly.
 
-    A change is significant if its interval leaves out zero.
+    A change is significant if its interval excludes zero.
     """
     lines = []
     for k in table["k"].unique():

@@ -42,7 +42,7 @@ def check_ids(ids: Iterable[int] | np.ndarray) -> np.ndarray:
 
 
 def check_new_ids(ids: Iterable[int] | np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return `(n,)` int64 ids of which none is known yet; SearchIndexError otherwise."""
+    """Return `(n,)` int64 ids, all of them new; SearchIndexError otherwise."""
     ids = check_ids(ids)
     taken = np.intersect1d(ids, known)
     if len(taken):

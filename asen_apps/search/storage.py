@@ -30,9 +30,8 @@ def model_fingerprint(model: SimilarityModel) -> str:
     of layers anew in every process. A model that is saved and loaded keeps its fingerprint.
     """
     config = model.get_config()
-    if (
-        config.get("fit") == "square"
-    ):  # models saved before `fit` was a setting keep their fingerprint
+    # Models saved before `fit` was a setting keep their fingerprint.
+    if config.get("fit") == "square":
         del config["fit"]
     settings = json.dumps(config, sort_keys=True, default=str)
     digest = hashlib.sha256(f"{type(model).__name__}\n{settings}\n".encode())

@@ -80,7 +80,7 @@ def current_version(folder: Path) -> tuple[Path, str]:
     """Return the version that counts, and the SHA-256 that its manifest must have.
 
     Raises:
-        SearchIndexError: there is none, or `CURRENT` is not as `new_version` writes it.
+        SearchIndexError: no saved index, or `CURRENT` is not as `new_version` writes it.
     """
     pointer = folder / POINTER
     try:

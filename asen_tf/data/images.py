@@ -243,7 +243,7 @@ class GlobalViews:
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         """Return `(n, side, side, 3)` uint8 views."""
-        # Imported here so that whoever only decodes files, such as data_prep, needs no TensorFlow.
+        # Imported here: code that only decodes files, such as data_prep, needs no TensorFlow.
         from asen_tf.layers.pixels import global_view
 
         return global_view(self.source[indices], self.side).numpy()

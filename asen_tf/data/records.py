@@ -75,7 +75,7 @@ class AttributeTable:
         for name, size in zip(self.names, self.sizes, strict=True):
             if not isinstance(name, str) or not name.strip() or name in RESERVED_NAMES:
                 raise AnnotationError(
-                    f"an attribute name must be a non-empty string, none of {RESERVED_NAMES}",
+                    f"an attribute name must be a non-empty string other than {RESERVED_NAMES}",
                     got=name,
                     remedy="rename the attribute",
                 )

@@ -108,7 +108,7 @@ def floor_modules() -> list[str]:
 @pytest.mark.parametrize("module", floor_modules())
 def test_a_module_imports_only_from_floors_below_and_rooms_before(module: str) -> None:
     if module.endswith(".__main__") and module.count(".") == 1:
-        return  # the door of a package, which imports nothing of the floors
+        return  # the entry point of a package, which imports nothing of the floors
     assert room(module) in PLACE, f"{module} has no room: give {room(module)} its row in FLOORS"
     for other in imported_by()[module]:
         if other.split(".")[0] not in FLOORS or room(other) == room(module):
