@@ -2,8 +2,8 @@
 
 Keras 3 changed what custom layers, training loops and saved files look like, and TensorFlow Addons
 ends with TensorFlow 2.15: under other versions the code would fail late and obscurely, or give
-other digits. So the package refuses at once. The check reads the installed packages' metadata;
-importing TensorFlow to learn its version would take seconds.
+other numbers. So importing the package fails at once. The check reads the installed packages'
+metadata; importing TensorFlow to learn its version would take seconds.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def check_versions(
         tensorflow: full version, such as "2.15.1"; None if it is not installed.
 
     Raises:
-        ImportError: a version is another one or missing; the message names every fault, and the
+        ImportError: a version is wrong or missing; the message names every fault, and the
             remedy.
     """
     faults = []
@@ -107,6 +107,6 @@ class _MovedModules(importlib.abc.MetaPathFinder):
 
 
 def name_new_places() -> None:
-    """Let imports of modules that have moved fail with the new place; called once."""
+    """Make imports of moved modules fail with their new place; called once."""
     if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
         sys.meta_path.append(_MovedModules())

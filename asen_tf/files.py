@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all, and notes on errors of what was being done."""
+"""Files that are written completely or not at all, and notes that say what an error interrupted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text with LF line ends: all of it, or nothing at all if killed."""
+    """Write text as UTF-8 with LF line ends; a kill leaves no partial file."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
@@ -62,7 +62,7 @@ _NOTE = "_asen_tf_activity"
 
 @contextmanager
 def during(activity: str) -> Iterator[None]:
-    """Note on an error that leaves the block what was being done; the innermost note counts.
+    """Add a note of what was being done to an error that leaves the block; the innermost counts.
 
     As a decorator, it treats each call of the function as the block.
     """

@@ -130,7 +130,7 @@ def _from_imagenet() -> ExperimentConfig:
 def compact() -> ExperimentConfig:
     """Drawn garments without ImageNet: small networks that start from a classification of values.
 
-    What `quick` was before ImageNet weights came with a package; for where none are wanted.
+    What `quick` was before ImageNet weights came with a package; for when you want none.
     """
     return ExperimentConfig().override(
         dataset="Garments",
@@ -243,7 +243,7 @@ def _from_file(path: Path) -> ExperimentConfig:
         return PRESETS[base]().override(**overrides)
     except OSError as error:
         raise ConfigError(f"preset file {path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # not UTF-8, not JSON, or a ConfigError of what it says
+    except ValueError as error:  # not UTF-8, not JSON, or a ConfigError about its content
         raise ConfigError(f"preset file {path}: {error}") from None
 
 

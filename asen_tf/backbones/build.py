@@ -25,8 +25,8 @@ from asen_tf.backbones.residual import build_compact, build_resnet
 _STRIDE = 16  # where networks of keras.applications are cut, as the paper's ResNets are
 _FRAME = 224  # px, input at which their layers' strides are looked up
 
-# How the networks of keras.applications expect pixels, by the start of their names; the first that
-# fits counts. "pixels": the network scales them itself.
+# How the networks of keras.applications expect pixels, by the start of their names; the first
+# match counts. "pixels": the network scales them itself.
 _NORMALISATION = {
     "ResNet50V2": "signed",
     "ResNet101V2": "signed",

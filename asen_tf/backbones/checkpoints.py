@@ -86,7 +86,7 @@ def read_state(path: Path | str, *, under: tuple[str, ...] = ()) -> dict[str, np
 
     Args:
         path: a `.pth` or `.pth.tar` file, as `torch.save` writes them.
-        under: names under which the arrays may be kept (the first that is there counts); without
+        under: names under which the arrays may be kept (the first one present counts); without
             any, the file itself is the dictionary of arrays, as torchvision's are.
 
     Returns:
@@ -243,7 +243,7 @@ class _RefusedError(ValueError):
 
 @dataclass(frozen=True)
 class _Storage:
-    """A run of numbers that stands further on in the file."""
+    """A run of numbers further on in the file."""
 
     kind: str
     key: str
@@ -275,7 +275,7 @@ class _ArraysOnly(pickle.Unpickler):
     def persistent_load(self, identity: Any) -> _Storage:
         tag, kind, key, _, count, view = identity
         if tag != "storage" or kind not in _STORAGES or view is not None:
-            raise _RefusedError(f"the file refers to {str(identity)[:80]}, which is no storage")
+            raise _RefusedError(f"the file refers to {str(identity)[:80]}, which is not a storage")
         return _Storage(kind, key, count)
 
 

@@ -45,9 +45,9 @@ _UNUSED = re.compile(r"_conv_head\..*|_bn1\..*|_fc\..*")
 def build_efficientnet_lite(name: str, image: tf.Tensor, prefix: str) -> tf.Tensor:
     """Apply EfficientNet-Lite without its classifier, keeping the detail of stride 16.
 
-    The last stage, of stride 32, knows best what it sees; the last one of stride 16 where. So the
-    former is enlarged to the size of the latter, and both are joined. Layers are named as in the
-    published files: `stem_conv`, `blocks_3_depthwise_conv`.
+    The last stage, of stride 32, knows best what the image shows; the last stage of stride 16 knows
+    best where. So the former is enlarged to the size of the latter, and the two are joined. Layers
+    are named as in the published files: `stem_conv`, `blocks_3_depthwise_conv`.
 
     Args:
         name: "efficientnet_lite0", "efficientnet_lite1" or "efficientnet_lite2".
@@ -143,8 +143,8 @@ def load_imagenet(backbone: keras.Model, path: Path, *, prefix: str) -> None:
     """Put the arrays of a published file into a backbone; every array is accounted for.
 
     Args:
-        backbone: on features of `build_efficientnet_lite`.
-        path: the `.pth` file, of `imagenet_file`, say.
+        backbone: a model whose output is that of `build_efficientnet_lite`.
+        path: the `.pth` file, for example that of `imagenet_file`.
         prefix: of the backbone's layer names.
 
     Raises:
@@ -176,8 +176,8 @@ def places(backbone: keras.Model, *, prefix: str) -> list[Place]:
 class _FitTo(keras.layers.Layer):
     """Cuts an enlarged map to the height and width of another one.
 
-    A map of 7 positions that was halved to 4 is 8 wide when it is enlarged again; what is too much
-    stands at the lower right, where TensorFlow's "same" padding put it.
+    A map of 7 positions, halved to 4, is 8 wide when enlarged again; the excess is at the lower
+    right, where TensorFlow's "same" padding put it.
     """
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:

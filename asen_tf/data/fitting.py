@@ -67,7 +67,7 @@ def frame_of(size: tuple[int, int], side: int, fit: str) -> Frame:
         fit: one of `FITS`.
 
     Raises:
-        ValueError: there is no such fit.
+        ValueError: unknown fit.
     """
     check_fit(fit)
     width, height = size
@@ -95,7 +95,7 @@ def fit_square(image: Image.Image, side: int, fit: str) -> np.ndarray:
         `(side, side, 3)` uint8.
 
     Raises:
-        ValueError: there is no such fit.
+        ValueError: unknown fit.
     """
     check_fit(fit)
     if fit == "square":
@@ -116,13 +116,13 @@ def fit_square(image: Image.Image, side: int, fit: str) -> np.ndarray:
 
 
 def check_fit(fit: str) -> None:
-    """Raise ValueError unless there is such a fit."""
+    """Raise ValueError for an unknown fit."""
     if fit not in FITS:
         raise ValueError(f"fit must be one of {', '.join(FITS)}; got {fit!r}")
 
 
 def name_suffix(fit: str) -> str:
-    """Return what tells the files of a fit from others'; "" for "square", which had none before."""
+    """Return the suffix of a fit's file names; "" for "square", once the only fit."""
     return "" if fit == "square" else f"-{fit}"
 
 

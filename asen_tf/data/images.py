@@ -57,7 +57,7 @@ def load_image(path: str | Path, side: int, *, fit: str = "square") -> np.ndarra
 
     Raises:
         ImageError: the file is missing, empty, truncated or not an image.
-        ValueError: there is no such fit.
+        ValueError: unknown fit.
     """
     check_fit(fit)
     image = load_upright(path)
@@ -79,7 +79,7 @@ def load_upright(path: str | Path) -> Image.Image:
     """
     try:
         with Image.open(path) as opened:
-            opened.load()  # first: TIFF files are turned upright by it, and say so only then
+            opened.load()  # first: only this turns TIFF files upright and records that
             return rgb(eight_bits(upright(opened)))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file; check the path and the data folder") from error
@@ -102,7 +102,7 @@ def upright_size(path: str | Path) -> tuple[int, int]:
 def find_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
     """List the image files in a folder and the folders inside it, by content, whatever their names.
 
-    Hidden files and folders are passed over; links to folders are not followed.
+    Hidden files and folders are skipped; links to folders are not followed.
 
     Args:
         folder: where to look.
@@ -123,7 +123,7 @@ def find_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
                 continue
             path = Path(place) / name
             try:
-                with warnings.catch_warnings():  # about its size: said when it is decoded
+                with warnings.catch_warnings():  # about its size: raised when it is decoded
                     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                     with Image.open(path):
                         found.append(path.relative_to(root).as_posix())
@@ -140,7 +140,7 @@ def _unlisted(error: OSError) -> None:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Return a loaded image turned as its EXIF data says; damaged EXIF data count as none."""
+    """Return a loaded image turned as its EXIF data says; damaged EXIF data are ignored."""
     turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
@@ -163,7 +163,7 @@ def _orientation(image: Image.Image) -> int | None:
     try:
         turn = image.getexif().get(_ORIENTATION)
         return turn if turn in _TURNS else None
-    except Exception:  # anything may stand there, and the pixels do not depend on it
+    except Exception:  # EXIF data may hold anything, and the pixels do not depend on it
         return None
 
 

@@ -95,8 +95,8 @@ def load_json_object(path: Path) -> dict[str, Any]:
 def check_image_name(name: str, path: Path, line: int) -> None:
     """Raise AnnotationError unless `name` is a relative path that stays inside its folder.
 
-    File systems take 255 bytes for a name and 4,096 for a path; what our limits leave is room for
-    the dataset's folder and for temporary names.
+    File systems take 255 bytes for a name and 4,096 for a path; our limits leave room for the
+    dataset's folder and for temporary names.
     """
     bad = _BAD_NAME.search(name)
     if bad:
@@ -142,10 +142,10 @@ def parse_integers(
     Args:
         path: the file; fields are separated by blanks or tabs.
         complete: whether a line may have this many fields.
-        rule: says so in words.
+        rule: the same in words, for the error.
 
     Raises:
-        AnnotationError: a field that is no non-negative integer, or a wrong number of fields.
+        AnnotationError: a field that is not a non-negative integer, or a wrong number of fields.
     """
     for line, text in enumerate(read_bytes(path).split(b"\n"), start=1):
         fields = text.split()
@@ -193,8 +193,8 @@ def parse_rows(path: Path, attributes: AttributeTable, files: int | None) -> np.
         (n, 3) int64: file, attribute and value index, in the order of the file.
 
     Raises:
-        AnnotationError: a field is no integer, a line has an even number of fields, or an index is
-            out of range.
+        AnnotationError: a field is not an integer, a line has an even number of fields, or an index
+            is out of range.
     """
     rows = [
         (line, file, attribute, value)

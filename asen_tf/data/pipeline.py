@@ -87,7 +87,7 @@ def training_steps(
 
     Raises:
         ValueError: the groups cannot be divided into that many parts, or divided steps are to be
-            augmented, which is a function of whole steps.
+            augmented, although augmentation is a function of whole steps.
     """
     first = plan_epoch(first_epoch)
     groups = first.images.shape[1]
@@ -134,7 +134,7 @@ def training_steps(
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What a network that is not trained says of each image, computed once instead of every step.
+    """Features of each image from an untrained network, computed once instead of at every step.
 
     Attributes:
         array: `(n, C)` float32.

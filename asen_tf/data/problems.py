@@ -1,7 +1,7 @@
 """What is wrong with a split that can be read: found and counted, never repaired.
 
 A line that breaks the format, or a path that leads out of the data folder, stops the reading with
-an AnnotationError. What is found here can be lived with, or leaves nothing to train on.
+an AnnotationError. What is found here is tolerable, or leaves nothing to train on.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ def sorted_rows(rows: np.ndarray) -> np.ndarray:
 
 
 def _labels_of(triplets: np.ndarray) -> np.ndarray:
-    """Return `(n, 3)` rows for the images of each attribute; the value 0 says nothing."""
+    """Return `(n, 3)` rows for the images of each attribute; the value 0 is a placeholder."""
     pairs = np.concatenate([triplets[:, [column, 0]] for column in (1, 2, 3)])
     distinct = np.unique(pairs, axis=0)
     return np.concatenate([distinct, np.zeros_like(distinct[:, :1])], axis=1)
@@ -265,7 +265,7 @@ def _entries(folder: str) -> dict[str, os.DirEntry[str]]:
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
-    except OSError:  # a circle of links
+    except OSError:  # a cycle of links
         return False
 
 

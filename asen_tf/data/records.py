@@ -121,7 +121,7 @@ class Split:
         missing: indices of `files` that are not on disk, increasing.
         triplets: (T, 4) rows of attribute index, anchor, positive, negative (file indices) of a
             dataset that lists triplets instead of values; None for others. The labels then name
-            the images of each attribute; all have value 0, which says nothing.
+            the images of each attribute; all have the placeholder value 0.
     """
 
     root: Path

@@ -100,9 +100,9 @@ class LabelIndex:
 def choose_images(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     """Choose some of the labelled images, as if only these had been labelled.
 
-    Images come in a random order. First, for each attribute, the two values that meet their second
-    image earliest bring their first two images, so that the attribute can form triplets; then all
-    others follow. With the same seed, a larger choice holds every smaller one.
+    Images come in a random order. First, for each attribute, the two values whose second image
+    comes earliest contribute their first two images, so that the attribute can form triplets; then
+    all others follow. With the same seed, a larger choice holds every smaller one.
 
     Args:
         labels: `(n, 3)` integers: image index, attribute index, value index.
@@ -219,7 +219,7 @@ def _empty_plan(steps: int, groups: int, size: int) -> Plan:
 def _draw_values(
     index: LabelIndex, attribute: int, draw: Callable[[int], Sequence[int]], *, fewest: int
 ) -> tuple[list[int], list[np.ndarray]]:
-    """Draw values until every one has `fewest` images that hold no other of them.
+    """Draw values until every one has `fewest` images that hold none of the others.
 
     Every value has two images, so where no image holds several values the first draw stands.
     """

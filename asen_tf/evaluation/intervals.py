@@ -115,7 +115,7 @@ def checked(values: ArrayLike) -> np.ndarray:
 
 
 def wilson_interval(right: int, count: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval (low, high) of a share: `right` of `count`; NaN of nothing.
+    """Return the interval (low, high) of a share: `right` of `count`; NaN if `count` is 0.
 
     Example:
         9 of 10 give 0.596 to 0.982.

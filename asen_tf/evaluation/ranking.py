@@ -17,8 +17,8 @@ from asen_tf.evaluation.metrics import check_k, shares_value
 
 _BLOCK = 128  # queries ranked together
 
-# Rows of queries -> which candidates are relevant to each, (q, N) bool, and which ones are not to
-# be ranked for it at all; None where all are.
+# Rows of queries -> which candidates are relevant to each, (q, N) bool, and which are not
+# ranked for it at all; None where all are.
 _Relevance = Callable[[slice], tuple[np.ndarray, np.ndarray | None]]
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 
 def start_as_released(layer: keras.layers.Dense, inputs: int) -> keras.layers.Dense:
-    """Let a dense layer that is not built yet start as the release's layers do.
+    """Make a dense layer that is not built yet start as the release's layers do.
 
     Args:
         layer: the layer; it is changed.

@@ -32,7 +32,7 @@ def load_saved(path: Path | str) -> SimilarityModel:
         path: a `.keras` file.
 
     Raises:
-        ModelFileError: there is no such file, or it holds something else than a method of this
+        ModelFileError: there is no such file, or it holds something other than a method of this
             package.
     """
     path = Path(path)

@@ -4,7 +4,7 @@ Each of several replicas sees an equal part of a step's groups. So that the step
 single process would take:
 
 - gradients of the replicas are added up, so each minimises its equal share of the step's loss; the
-  mean over active triplets is divided by the triplets of all replicas, which have not equally many;
+  mean over active triplets is taken over those of all replicas, which differ in how many they have;
 - batch normalisation takes its statistics over the whole step. What is left is rounding: the
   variance is computed as E(x^2) - E(x)^2, and the moving variance without Bessel's correction,
   N / (N - 1) of N positions in a step, that the fused kernel of a single process applies (1e-4 at
@@ -41,14 +41,14 @@ _EXAMPLE = (
 
 
 class ClusterError(RuntimeError):
-    """The workers of a cluster are not what they have to be, or one of them is gone."""
+    """The workers of a cluster do not fit together, or one of them is gone."""
 
 
 class Team:
     """One process that trains one replica of a network: it shares nothing and never waits.
 
-    This is the trivial form; `ReplicaTeam` is that of several replicas. Code that trains calls the
-    same methods of either.
+    This is the trivial case; `ReplicaTeam` is for several replicas. Training code calls the same
+    methods on both.
 
     Args:
         strategy: TensorFlow's distribution strategy; the network is made in its scope.
@@ -85,7 +85,7 @@ class Team:
             what: what it stands for, for the error.
 
         Raises:
-            ClusterError: in a worker that has another number than the chief.
+            ClusterError: in a worker whose number differs from the chief's.
         """
         right = self.from_chief(number)
         if right != number:
@@ -107,7 +107,7 @@ class Team:
         """Return training steps that are divided over the replicas.
 
         Args:
-            steps: `asen_tf.data.training_steps`, but for `first_epoch`, `parts` and `of`.
+            steps: `asen_tf.data.training_steps`, except for `first_epoch`, `parts` and `of`.
 
         Returns:
             A function of `first_epoch`. Each worker reads the images of its own replicas alone;
@@ -146,7 +146,7 @@ class ReplicaTeam(Team):
         return resolver is None or resolver.task_id in (None, 0)
 
     def from_chief(self, number: int) -> int:
-        """Add up everybody's number, the others' being 0: the exchange is what they wait for."""
+        """Add up the workers' numbers, 0 except for the chief's; this exchange makes them wait."""
         if self.workers == 1:
             return number
 
@@ -250,7 +250,7 @@ def cluster_strategy() -> tf.distribute.MultiWorkerMirroredStrategy:
 
 
 def keeps_files() -> bool:
-    """Return whether this process may write results: true but for workers beside the chief."""
+    """Return whether this process may write results: false in workers other than the chief."""
     joined = cluster_strategy.cache_info().currsize > 0
     return not joined or team_of(cluster_strategy()).is_chief
 
@@ -277,7 +277,7 @@ def _cluster(text: str) -> tuple[list[str], int]:
 
 
 def check_division(config: ExperimentConfig, groups: int, replicas: int) -> None:
-    """Check that so many replicas can train a configuration.
+    """Check that this many replicas can train a configuration.
 
     Args:
         config: the settings.
@@ -313,7 +313,7 @@ def equal_share(count: tf.Tensor, *, least: float) -> tf.Tensor:
 
     Args:
         count: a scalar, this replica's; it gets no gradient from the others.
-        least: what the sum is at least taken to be.
+        least: a lower bound of the sum.
 
     Returns:
         The sum divided by the number of replicas: of a single replica, its own count.

@@ -94,8 +94,8 @@ def _for_replicas(
 ) -> keras.optimizers.Optimizer:
     """Return a MultiOptimizer whose replicas do not overwrite each other's list of gradients.
 
-    The original keeps the list in itself, where the replicas of one process, which take turns at
-    every exchange of gradients, find the list of another.
+    The original keeps the list as an attribute. The replicas of one process take turns at every
+    exchange of gradients, and would find each other's list there.
     """
     import tensorflow_addons as tfa
 

@@ -157,7 +157,7 @@ def learning_rate_groups(
     """Return which layers a stage trains at which rate.
 
     Args:
-        model: the model, with what is frozen marked so.
+        model: the model, with its frozen parts marked as such.
         phase: the stage.
         backbone_share: the rate of a backbone as a share of its branch's; 1 keeps both together.
     """

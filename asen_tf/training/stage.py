@@ -60,9 +60,9 @@ class TrainingState:
             shutil.rmtree(older)
 
     def join_save(self) -> None:
-        """Take part in the chief's save, as another worker, and keep nothing of it.
+        """Take part in the chief's save as another worker, and keep nothing.
 
-        All replicas hold the statistics in common; reading them takes all workers.
+        All replicas share the statistics, so reading them takes all workers.
         """
         with tempfile.TemporaryDirectory() as nowhere:
             self._checkpoint.write(str(Path(nowhere) / "state"))

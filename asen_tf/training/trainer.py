@@ -80,7 +80,7 @@ class SimilarityObjective:
                 images_per_value=self.config.images_per_value,
             )
         if self.config.sampling == "batch_all":
-            # The mean runs over the active triplets of all replicas, which have not equally many.
+            # The mean runs over the active triplets of all replicas, whose numbers differ.
             cost, active = batch_all_terms(embeddings, batch["value"], self.config.margin)
             return cost / equal_share(active, least=1.0)
         return triplet_ranking_loss(embeddings, self.config.margin)
