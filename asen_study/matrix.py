@@ -23,7 +23,7 @@ _THRESHOLDS = (0.05, 0.2, 0.4, 0.6)  # the paper's 0.1 is the study's own settin
 _LOCAL_SIZES = (32, 96)  # px; beside the study's own
 
 ROWS: dict[str, dict[str, Any]] = {
-    # What one has without training a network
+    # What you have without training a network
     "features": {"method": "features"},
     "features/whitened": {"method": "features", "feature_map": "whitened"},
     "features/linear": {"method": "features", "feature_map": "linear"},
@@ -46,7 +46,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "asen_pp/no_alignment": {"alignment_loss_weight": 0.0},
     "asen_pp/one_stage": {"stages": 1},
     "asen_pp/separate_tables": {"attribute_tables": "separate"},
-    # Other triplets: as many images per step, one triplet of each three
+    # Other triplets: as many images per step, each three of them one triplet
     "asen_pp/random_triplets": {"sampling": "random_triplets"},
     # What the local branch sees
     "asen_pp/true_region": {"region": "true"},
@@ -139,7 +139,7 @@ def in_fold(study: ExperimentConfig, seed: int) -> ExperimentConfig:
 
 
 def row_of(values: Mapping[str, Any], study: ExperimentConfig) -> str | None:
-    """Return the row that a run's settings are, whatever its seed; None if they are of no row.
+    """Return the row whose settings a run has, whatever its seed; None if there is no such row.
 
     Args:
         values: the run's settings.
@@ -149,7 +149,7 @@ def row_of(values: Mapping[str, Any], study: ExperimentConfig) -> str | None:
         try:
             wanted = settings(row, in_fold(study, values.get("seed", study.seed))).to_dict()
         except ConfigError:
-            continue  # losses of whole groups, say, in a study of triplets: no run can be that
+            continue  # losses of whole groups, say, in a study of triplets: no run can have them
         if {**wanted, "seed": None} == {**values, "seed": None}:
             return row
     return None

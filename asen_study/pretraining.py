@@ -34,8 +34,8 @@ _PLACE_SPEED = 30.0  # Adam moves every weight alike; where to look must move fa
 class AttributeClassifier(keras.Model):
     """Names the value of every attribute of an image.
 
-    Each attribute pools the feature map by a softmax over its positions, of what is there and of
-    where it is, and has a linear classifier of its own on what it has pooled. The branches pool by
+    Each attribute pools the feature map by a softmax over its positions, from what is there
+    and where it is, and has a linear classifier of its own on the result. The branches pool by
     attention as well: a head that read the map position by position would learn faster at first,
     and leave features that say little once they are pooled.
 

@@ -113,7 +113,7 @@ def produce(
     with remedies(config):
         team = team_for(config)  # first of all: workers must meet before TensorFlow has begun
         name = zlib.crc32(finished.name.encode())  # settings, data and code are in it
-        team.agree(name, f"run; {finished.name} has that number here, the")
+        team.agree(name, f"run (here {finished.name}, by its checksum)")
         missing = not team.from_chief(int(finished.exists()))
         if team.is_chief:
             made = once(finished, _make(team, finished, config, dataset, train, write))

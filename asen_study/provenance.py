@@ -28,7 +28,7 @@ def code_fingerprint(root: Path = ROOT, entry: tuple[str, str] = ENTRY) -> str:
     That code is every function, class and constant that `entry` reaches by name, in whichever
     module. Comments, formatting, docstrings and imports do not count, nor does it matter in which
     file a definition stands or what its module is called: moving code makes no finished run stale,
-    changing it does. What this module says of a run cannot change it, and does not count either.
+    changing it does. This module only describes runs, so it does not count either.
 
     Args:
         root: the folder that holds the packages; they are read as they are at the first call.
@@ -140,7 +140,7 @@ def commit() -> str:
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
-            return "unknown"  # installed inside somebody else's repository
+            return "unknown"  # installed inside another project's repository
         # Results are what code makes, not code: the study rewrites those that git keeps.
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
         return git("rev-parse", "HEAD") + ("-modified" if changed else "")

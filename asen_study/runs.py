@@ -99,7 +99,7 @@ class Run:
         return load_saved(self.path / "model.keras")
 
     def test_pairs(self) -> PairEmbeddings:
-        """Return what the model said of the test split's (image, attribute) pairs."""
+        """Return the model's outputs for the test split's (image, attribute) pairs."""
         with np.load(self.path / "test_pairs.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return PairEmbeddings(arrays.pop("pairs"), arrays)
@@ -136,7 +136,7 @@ def select(place: Path, config: ExperimentConfig) -> Selection:
 
     A run counts when its settings are those of a row of `asen_study.matrix` in a study with the
     settings `config`, whatever its seed, and when code and data are those of the newest such run;
-    runs made by the present code come before all others. So neither a variation that somebody tried
+    runs made by the present code come before all others. So neither a variation that was tried
     nor a run from before a change gets into the table. Folds (`asen_study.matrix.in_fold`) are
     datasets of their own: the code is the same for all of them, the data for each.
 

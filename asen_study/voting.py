@@ -81,7 +81,7 @@ class Calibration:
     """How often a vote with a given share is right, and how many neighbours should vote.
 
     `confidence = 1 / (1 + exp(-(slope * share + intercept)))`, fitted to images whose value is
-    known and of which the model has seen nothing.
+    known and that the model has not seen.
 
     Attributes:
         neighbours: that were right most often; of equal ones the fewest.

@@ -107,7 +107,7 @@ def tables_to_read(
 
 
 def _check_nothing_is_lost(path: Path, new: pd.DataFrame) -> None:
-    """Refuse to replace a finished table by only a part of it."""
+    """Refuse to replace a finished table by a part of it."""
     if not path.exists():
         return
     keys = ["method", "seed"]
@@ -118,6 +118,6 @@ def _check_nothing_is_lost(path: Path, new: pd.DataFrame) -> None:
     lost = ", ".join(f"{method} seed {seed}" for method, seed in sorted(there - here))
     if lost:
         raise TableError(
-            f"{path}: a finished table is not replaced by only a part of it; the new one lacks "
+            f"{path}: a finished table is not replaced by a part of it; the new one lacks "
             f"{lost}; finish these runs, or remove the file"
         )

@@ -81,8 +81,8 @@ def write_trials(search: Search) -> list[Path]:
 
     `trials.csv`; the preset files `best.json` and `default.json`, the preset that the trials
     started from, as it was then; and `provenance.json`. `asen_tf.presets.preset`, and so
-    `-p preset`, takes the path of a preset file. Another search of the study replaces them; this
-    one's are written again when it is run again, which trains nothing.
+    `-p preset`, takes the path of a preset file. Another search of the study replaces them; to
+    restore these, run this search again, which trains nothing.
 
     Returns:
         The files written.

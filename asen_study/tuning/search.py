@@ -1,7 +1,7 @@
 """A search: what is searched, where its state is, and the processes that take part in it.
 
 KerasTuner asks three environment variables for a process's part: `KERASTUNER_TUNER_ID`,
-`KERASTUNER_ORACLE_IP` and `KERASTUNER_ORACLE_PORT`. They are set here, so that nobody has to.
+`KERASTUNER_ORACLE_IP` and `KERASTUNER_ORACLE_PORT`. They are set here, so you need not.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Search:
             preset's epochs. A finished search goes on when this is raised.
         fields: settings that are searched, out of `asen_study.tuning.FIELDS`; empty for
             `DEFAULT_FIELDS`, `("all",)` for all.
-        seed: of what is drawn; the trials' own seed is the preset's.
+        seed: of the random draws; the trials' own seed is the preset's.
         data_dir: the directory of meta.json and the datasets.
         results_dir: where the studies are kept.
-        study: the folder of the trials' runs, and of what the search finds.
+        study: the folder for the trials' runs and for what the search finds.
 
     Raises:
         ConfigError: the preset is a file that the search itself would write.
@@ -223,7 +223,7 @@ def _check_same(settings: RunSettings, theirs: dict[str, Any], own: dict[str, An
 
 
 def _watch(chief: DurableOracle) -> None:
-    """Look for silent workers even while nobody asks for a trial."""
+    """Look for silent workers even while no worker asks for a trial."""
     while True:
         time.sleep(min(chief.patience / 4, 5.0))
         chief.forget_silent_workers()
@@ -304,7 +304,7 @@ def _side_by_side(search: Search, jobs: int) -> None:
                 print(said.read(), end="", flush=True)
         if not over:
             raise SearchError(
-                f"{'all workers' if not workers else 'the chief'} died; what they said is in "
+                f"{'all workers' if not workers else 'the chief'} died; their output is in "
                 f"{search.place / 'logs'}. Run the search again: it goes on where it was"
             )
     finally:

@@ -201,7 +201,7 @@ def oracle(
         trials: of a random or a Bayesian search, including the first one, which is the preset.
             Hyperband's follow from `epochs`.
         epochs: of a full run; for Hyperband.
-        seed: of what is drawn; 0 or more.
+        seed: of the random draws; 0 or more.
         state_file: holds everything that the search knows.
 
     Raises:
@@ -297,7 +297,7 @@ class RunTuner(BaseTuner):
         return {OBJECTIVE: kept_map(run)}
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Report the end; keep the reason of a failure in a file, as the chief is not told it."""
+        """Report the end; keep the reason of a failure in a file, which the chief does not get."""
         if trial.status != TrialStatus.COMPLETED:
             trial.status = TrialStatus.FAILED  # an error would only be raised again
             print(f"Trial {number(trial)} FAILED:\n{trial.message}", flush=True)
