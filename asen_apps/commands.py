@@ -1,7 +1,7 @@
 """The command line: `asen embed`, `index`, `search`, `tag`, `explore` and `weights`.
 
-Exit codes: 0 if all went well and every image was used; 2 if the user's input cannot be used, or
-part of it (an image, a model, a path, a name); 1 for a fault of this program; 130 after Ctrl-C.
+Exit codes: 0 if all went well and every image was used; 2 if some or all of the user's input
+(an image, a model, a path, a name) cannot be used; 1 for a fault of this program; 130 after Ctrl-C.
 """
 
 from __future__ import annotations

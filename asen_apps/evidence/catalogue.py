@@ -185,6 +185,6 @@ class CatalogueFiles:
 
 
 def _digest(path: Path) -> str:
-    """Return the SHA-256 of an image file, once all of it could be decoded."""
-    load_image(path, 8)  # px: small, for only whether it can be decoded matters
+    """Return the SHA-256 of an image file, if it can be decoded completely."""
+    load_image(path, 8)  # px: small, since only whether it can be decoded matters
     return file_digest(path)

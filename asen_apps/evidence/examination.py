@@ -158,7 +158,7 @@ def random_pairs(images: int, number: int, *, seed: int) -> np.ndarray:
         images: images of the catalogue, at least 2.
         number: pairs wanted; if the catalogue has no more, all of them are taken, and the seed
             does not matter.
-        seed: the same seed, the same pairs.
+        seed: the same seed gives the same pairs.
 
     Returns:
         `(n, 2)` int64 rows, the larger one first, in increasing order.
@@ -202,7 +202,7 @@ def nearest_similarities(vectors: np.ndarray, number: int, *, seed: int) -> np.n
 
     Args:
         vectors: `(N, D)`, of unit length, N at least 2.
-        number: images whose neighbours are looked for; all of them if the catalogue has no more.
+        number: images whose neighbours are sought; all of them if the catalogue has no more.
         seed: of the choice among more.
 
     Returns:
@@ -296,7 +296,7 @@ class Examination:
 
     Attributes:
         design: the design image.
-        catalogue: all of it.
+        catalogue: all of its usable files.
         compared: items of the catalogue that were compared.
         same_files: names of the items with the design's own content.
         weights: of each attribute in the view of all together; their sum is 1.
@@ -335,7 +335,7 @@ def examine(
 
     The ranking is exact, whatever the backend of the index. An item's similarity in one attribute
     is the cosine of the embeddings, and together the weighted mean of the cosines, with
-    `DECIMALS` decimals; of equal ones the first in the catalogue is first.
+    `DECIMALS` decimals; ties keep the catalogue's order.
 
     Args:
         embedder: the model.
@@ -347,7 +347,7 @@ def examine(
         leave_out_same: leave files with the design's own content out of everything but the
             record that they are there. Otherwise they are compared and marked.
         pairs: random pairs of the catalogue; all pairs if there are no more.
-        neighbours: items whose nearest neighbours are looked for; all if there are no more.
+        neighbours: items whose nearest neighbours are sought; all if there are no more.
         seed: of both choices.
         embedding: "global", "local" or "fused"; the best one that the model has by default.
         index: of the catalogue's files in their order, by the same model and embedding; built

@@ -36,8 +36,8 @@ _QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)
 def write(sheet: Sheet, folder: Path | str, name: str | None = None) -> tuple[Path, Path]:
     """Write `<name>.html`, a page that needs nothing else and prints well, and `<name>.json`.
 
-    Each is there in full or not at all. The page names the SHA-256 of its numbers' file. Files of
-    the same name are replaced; a sheet about another question has another name of its own.
+    Each is written completely or not at all. The page names the SHA-256 of its numbers' file.
+    Files of the same name are replaced; a sheet about another question has another name of its own.
 
     Args:
         sheet: what to write.

@@ -31,7 +31,7 @@ _OPACITY = (0.15, 0.7)  # of the map over the image, where it is weakest and str
 
 @dataclass(frozen=True)
 class Picture:
-    """An image in the bytes of its file, for a page that stands alone.
+    """An image as the bytes of its file, for a self-contained page.
 
     Attributes:
         data: PNG or JPEG bytes.
@@ -131,7 +131,7 @@ def _where(attention: Attention) -> str:
 
 
 def _upright(path: Path) -> Image.Image:
-    """Return an image in the colours that the model is given, all of it."""
+    """Return the whole image in the colours that the model is given."""
     with Image.open(path) as opened:
         return rgb(eight_bits(upright(opened)))
 

@@ -28,7 +28,7 @@ from asen_tf.files import file_digest
 
 _OF_MANIFEST = ("config_hash", "code_fingerprint", "commit", "data_fingerprint", "seed", "created")
 _OF_SETTINGS = ("method", "dataset", "global_size", "source_size", "fit")
-# What is said of a design that is not square, by the model's fit.
+# What a sheet says about a design that is not square, by the model's fit.
 _SEEN = {
     "square": "The model sees the centre square of an image: it does not see all of the design.",
     "whole_edge": "The model sees all of an image in a square: its shorter side is padded by "
@@ -153,7 +153,7 @@ class Sheet:
 
     @cached_property
     def notes(self) -> list[str]:
-        """What a reader has to know about this sheet in particular."""
+        """What a reader should know about this sheet in particular."""
         examination, catalogue = self.examination, self.examination.catalogue
         said = []
         if examination.same_files:

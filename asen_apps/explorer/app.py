@@ -157,7 +157,7 @@ class App:
         """Search with the current choices and show the result; errors become sentences."""
         try:
             self._update()
-        except Exception as error:  # a page must not fall silent
+        except Exception as error:  # a page must not fail silently
             self.answer = None
             self._say(_error(error))
 
@@ -235,7 +235,7 @@ class App:
 
 
 def _error(error: Exception) -> str:
-    """Return what the page says of an error; the traceback of an unexpected one is printed."""
+    """Return what the page says about an error; the traceback of an unexpected one is printed."""
     if isinstance(error, _EXPECTED):
         return rendering.error(str(error))
     traceback.print_exception(error, file=sys.__stderr__)

@@ -74,7 +74,7 @@ class Answer:
         attention: what the model attends to for each attribute, in the order of the attributes.
         neighbours: the most similar images, best first.
         searched: the number of images that were compared.
-        notes: sentences that the reader has to know.
+        notes: sentences that the reader should see.
         seconds: how long the search took.
     """
 
@@ -254,8 +254,8 @@ def _candidates(
     """Choose the images of an index that are compared with a query.
 
     Returns:
-        How many they are without the query; filters that find them in the index, None when all
-        of it is compared; and notes for the reader.
+        How many they are without the query; filters that find them in the index, None when all of
+        it is compared; and notes for the reader.
     """
     indexed, notes = set(index.ids.tolist()), []
     pool = indexed & set(gallery.labelled(tuple(names))) if labelled_only else indexed

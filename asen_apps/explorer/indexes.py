@@ -42,7 +42,7 @@ class ReportingEmbedder(Embedder):
         progress: bool = False,
         skip: Callable[[ImageError], None] | None = None,
     ) -> np.ndarray:
-        """Embed image files as `Embedder` does, and report on the way."""
+        """Embed image files as `Embedder` does, and report progress."""
         paths, parts = list(paths), []
         for first in range(0, max(len(paths), 1), _CHUNK):
             chunk = paths[first : first + _CHUNK]
@@ -87,7 +87,7 @@ class Indexes:
     ) -> AttributeIndex:
         """Return a method's index, with the gallery embedded for some attributes.
 
-        Images that cannot be read are left out of it; each start tries them again.
+        Images that cannot be read are left out; each start tries them again.
 
         Args:
             method: whose embeddings it holds.

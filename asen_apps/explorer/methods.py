@@ -40,7 +40,7 @@ class Method:
 
     @property
     def fit(self) -> str:
-        """How its images become squares; runs from before that was a setting cut the centre out."""
+        """How its images become squares; older runs, without that setting, cut the centre out."""
         return self.run.settings.get("fit", "square")
 
     @property
@@ -108,7 +108,7 @@ def explain_left_out(left_out: Sequence[Method]) -> str:
 
 
 def _row(run: Run) -> str:
-    """Return the row that a run is in a study of any preset, on any data; or its method's name."""
+    """Return the row of a run in a study of any preset, on any data; or its method's name."""
     for preset in PRESETS.values():
         try:
             row = row_of(run.settings, preset().override(dataset=run.settings["dataset"]))

@@ -19,7 +19,7 @@ _EXPLANATION = (
     "Which garments are alike, and in what way? Pick a picture and the attributes that matter, and "
     "see the most similar test images of the study and what the model attends to."
 )
-# A comparison's mark, its class in the style sheet, and what a screen reader says of it.
+# A comparison's mark, its class in the style sheet, and what a screen reader says.
 _MARKS = {
     True: ("&#10003;", "ax-right", "same value"),
     False: ("&#10007;", "ax-wrong", "different value"),

@@ -22,7 +22,8 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "09_explore.ipynb"
 _PAGE = Path(__file__).parent / "page"
 _LARGEST_MESSAGE = LARGEST_BYTES + 2**20  # bytes, from the page to Python
 _IDLE = 600  # seconds after which an abandoned page gives its memory back
-# Nothing comes from other machines, and nobody may frame the page. The widgets need inline scripts.
+# Nothing comes from other machines, and no other page may frame this one.
+# The widgets need inline scripts.
 _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "connect-src 'self' ws: data: blob:; frame-ancestors 'none'; "

@@ -135,7 +135,7 @@ def reorder(lists: Shortlists, *, top: int, weight: float) -> np.ndarray:
     """Re-sort the first `top` of each list by a blend of both cosines.
 
     The blend is `(1 - t) cos_general + t cos_specific` with t = `weight`: 0 leaves the list as it
-    is, 1 forgets the general similarity within the first `top`. Equal blends keep their order.
+    is, 1 ignores the general similarity within the first `top`. Equal blends keep their order.
 
     Example:
         General cosines 0.9, 0.8, 0.7 and specific ones 0.1, 0.6, 0.5: with t = 1 the order is

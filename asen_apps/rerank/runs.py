@@ -161,7 +161,7 @@ def _images(
     embedded: list[PairEmbeddings],
     vectors: list[np.ndarray],
 ) -> LabelledImages:
-    """Return the distinct images of an attribute's rows, with all their values of it."""
+    """Return the distinct images of an attribute's rows, with all their values."""
     images = np.unique(rows[rows[:, 1] == attribute, 0])
     pairs = np.stack([images, np.full_like(images, attribute)], axis=1)
     # The general embedding of an image is the same under all its attributes: any row serves.
@@ -172,7 +172,7 @@ def _images(
 
 
 def write(table: pd.DataFrame, reranking: Reranking, place: Path | str) -> list[Path]:
-    """Write `rerank.csv` and `rerank_provenance.json`, each in full or not at all.
+    """Write `rerank.csv` and `rerank_provenance.json`, each completely or not at all.
 
     Numbers have four decimals (cosines six), so that identical runs make identical files. Files
     of an earlier re-ranking of the study are replaced.

@@ -32,10 +32,10 @@ class CatalogueTable:
     Attributes:
         columns: the header, cleaned; one of them is `image`.
         rows: as many cells each as there are columns.
-        path: the file, for messages; None if there is none.
+        path: the file, for messages; None without one.
         lines: where each row ends in the file, 1-based.
         separator: between cells.
-        head: what stands in the file before the header: a byte-order mark, a line `sep=;`.
+        head: what precedes the header in the file: a byte-order mark, a line `sep=;`.
     """
 
     columns: tuple[str, ...]
@@ -140,7 +140,7 @@ def clean(cell: str) -> str:
 
 
 def value(cell: str) -> str:
-    """Return a cell's value; empty if it is missing or stands for a missing one, like `n/a`."""
+    """Return a cell's value; empty if it is missing or says so, like `n/a`."""
     text = clean(cell)
     return "" if text.casefold() in _MISSING or text == "NA" else text
 

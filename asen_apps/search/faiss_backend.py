@@ -25,7 +25,7 @@ HNSW_BUILD_CANDIDATES = 80
 HNSW_SEARCH_CANDIDATES = 128
 
 # With up to this many allowed ids, their vectors are compared one by one instead of asking the
-# graph. That is quick and misses none; a walk through the graph would mostly pass by others.
+# graph. That is quick and misses none; a walk through the graph would mostly visit others.
 DIRECT = 4096
 # A graph cannot forget: removed vectors stay until they are this share, then it is rebuilt.
 DEAD_SHARE = 0.2
@@ -37,7 +37,7 @@ class FaissBackend(Backend):
     With kind "exact", FAISS proposes in float32 and scores are computed again in float64; FAISS
     is asked for more until its rounding cannot have hidden a better vector. With kind "hnsw" the
     proposals come from the graph: some of the best may be missing, but at least k are found, and
-    scores and order of what is found are exact.
+    the scores and order of those found are exact.
 
     With dtype "float16" vectors take half the memory. A stored vector is then off by at most
     2^-11 + 2^-25 sqrt(D) in length, and so is a score: 0.0005 for D up to 100,000.

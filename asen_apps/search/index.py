@@ -174,7 +174,7 @@ class AttributeIndex:
         """
         check_k(k)
         weights = check_weights(attribute, self.attribute_names)
-        # The query first: if it cannot be read, nobody should wait for the catalogue.
+        # The query first: if it cannot be read, do not embed the catalogue in vain.
         queries = self.store.query(query_file(image), list(weights))
         self.store.prepare(self.items, list(weights), progress=True)
         passed = matching(self.items.metadata, filters or {})
@@ -224,7 +224,7 @@ class AttributeIndex:
         """Write the index to a folder: if killed at any point, the old or the new one is there.
 
         The folder holds JSON, FAISS' files and `.npy` arrays, with checksums, and the fingerprint
-        of the model. Attributes that nobody has asked for yet stay lazy.
+        of the model. Attributes that were never asked for stay lazy.
 
         Vectors in Milvus that only the replaced index used are removed from there: anyone who has
         it open can no longer search it. They stay, with a warning, if their address is no longer
@@ -234,7 +234,7 @@ class AttributeIndex:
             folder: created if need be; an index that is there is replaced.
 
         Raises:
-            SearchIndexError: the folder holds other things than an index.
+            SearchIndexError: the folder holds something other than an index.
         """
         save_index(Path(folder), self.items, self.store)
 
@@ -258,7 +258,7 @@ class AttributeIndex:
             mapped: leave vectors on disk and read them as they are needed; the operating system
                 keeps in memory what is used. False reads them all at once.
             verify: compare checksums of all files, which reads them once. Without it only sizes
-                are compared: for indexes that nobody else can write to, as FAISS trusts what it
+                are compared: for indexes that no one else can write to, as FAISS trusts what it
                 reads.
             skip: as for `build`.
 

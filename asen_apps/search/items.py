@@ -42,7 +42,7 @@ class Items:
         """Return new items, not added yet, checked so that `extend` by them cannot fail.
 
         Raises:
-            SearchIndexError: lengths differ, an id is taken, an argument is no sequence, or
+            SearchIndexError: lengths differ, an id is taken, an argument is not a sequence, or
                 metadata cannot be stored as JSON.
         """
         if isinstance(images, str | Path):

@@ -54,7 +54,7 @@ class Collection:
             ) from error
 
     def create(self, dimension: int) -> None:
-        """Create it, empty, for vectors of that dimension; if that fails, nothing is left of it.
+        """Create it, empty, for vectors of that dimension; if that fails, nothing is left behind.
 
         Its consistency is strong: a server's answers include all that was written before. By
         default they may be some seconds old, and then a search is not exact.
@@ -74,7 +74,7 @@ class Collection:
             raise
 
     def check_there(self) -> None:
-        """Raise SearchIndexError if someone has dropped it."""
+        """Raise SearchIndexError if someone has dropped the collection."""
         if not self._ask("has_collection"):
             raise SearchIndexError(
                 f"{self.address}: the collection {self.name} is gone, as another index was saved "

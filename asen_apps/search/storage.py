@@ -140,7 +140,7 @@ def load_index(
             return _opened(version, content, embedder, root, mapped)
         except (SearchIndexError, OSError) as error:
             if current_version(folder) != (version, digest):
-                continue  # somebody saved meanwhile and removed the version that was being read
+                continue  # another save has removed the version that was being read
             if isinstance(error, SearchIndexError):
                 raise
             raise SearchIndexError(f"{version}: unreadable ({error}); save it again") from error

@@ -1,4 +1,4 @@
-"""Fill the empty cells of a catalogue: values for images that nobody has labelled.
+"""Fill the empty cells of a catalogue: values for images without labels.
 
 The nearest labelled images in an attribute's space vote (`asen_study.voting`). A vote is
 written only where it is sure enough, and how sure it is has been learned from images whose value
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Skip = Callable[["ImageError | AnnotationError"], None]
 
 CONFIDENCE = 0.8  # a vote less sure than this leaves its cell empty
-_MOST_KNOWN = 2000  # labelled images that a calibration without validation looks at
+_MOST_KNOWN = 2000  # labelled images that a calibration without validation uses
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Filling:
         labelled: images whose value is known; they vote.
         filled: cells that the votes filled.
         left_empty: cells for which no vote was sure enough.
-        expected_accuracy: the mean confidence of the filled cells, NaN if there is none.
+        expected_accuracy: the mean confidence of the filled cells, NaN if none was filled.
         majority: the most frequent value of the labelled images.
         majority_share: how many of them have it, in (0, 1]: the accuracy of always saying it.
         calibration: what a share of the votes is worth, and from how many images that is known.
@@ -91,7 +91,7 @@ def tag(
         attributes: names; every attribute of the model that the table has a column for when None.
         confidence: the threshold, in [0, 1].
         validation: `DATA/NAME`, the folder of a dataset: confidence is calibrated on the images of
-            its split `valid`, of which the model has seen nothing; while they are tried, images of
+            its split `valid`, which the model has not seen; while they are tried, images of
             the index with the same content do not vote. When None, every labelled image is
             compared with the others (of more than 2,000, as many drawn at random), which makes the
             confidence too high if the model was trained on them.
@@ -107,7 +107,7 @@ def tag(
         AnnotationError: the table or the dataset breaks a rule, has no column of an attribute, or
             lists an image that is not in the index.
         SearchIndexError: the model does not know an attribute, the labelled images do not have two
-            different values of it, or the threshold is out of range.
+            different values, or the threshold is out of range.
         asen_tf.data.ImageError: an image cannot be read.
 
     Example:

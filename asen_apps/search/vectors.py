@@ -159,7 +159,7 @@ class LazyVectors:
     def prepare(self, items: Items, attributes: Sequence[str], *, progress: bool) -> None:
         """Embed all items for those attributes that are missing; drop unreadable ones if skipping.
 
-        Either all of it happens or, when something raises, nothing: what was made is dropped.
+        If something raises, nothing changes: what was made is dropped.
         """
         check_attributes(attributes, self.embedder.attribute_names)
         missing = [name for name in dict.fromkeys(attributes) if name not in self.backends]
@@ -206,7 +206,7 @@ class LazyVectors:
             undo.pop_all()
 
     def drop_unsaved(self) -> None:
-        """Drop vectors outside this process that were never saved: no one would find them again."""
+        """Drop vectors outside this process that were never saved: they would be lost."""
         for name, backend in list(self.backends.items()):
             if backend.kind in OUTSIDE and name not in self.owners:
                 self.backends.pop(name).drop()

@@ -54,7 +54,7 @@ def new_version(folder: Path) -> Iterator[Path]:
     Everything is on disk before it counts. If the block raises, the old version stays.
 
     Raises:
-        SearchIndexError: the folder holds other things than an index.
+        SearchIndexError: the folder holds something other than an index.
     """
     _check_ours(folder)
     folder.mkdir(parents=True, exist_ok=True)
