@@ -1,4 +1,4 @@
-"""A catalogue's table: reading a CSV file as people have it, and which columns are attributes.
+"""A catalogue's table: reading a CSV file as programs export it, and which columns are attributes.
 
 Excel and its relatives write `sep=;` lines, line breaks inside cells, empty trailing columns and
 no-break spaces; pandas writes an index column. None of these is an error.
@@ -159,7 +159,7 @@ def choose_columns(
     if not used:
         left = [f"{column!r} ({reasons[column]})" for column in columns]
         raise AnnotationError(
-            "an attribute needs two values at least",
+            "an attribute needs at least two values",
             path=table,
             got=f"columns {', '.join(left)}" if left else "no columns besides the image",
             remedy="add a column of values that several images share, or choose one of these with "

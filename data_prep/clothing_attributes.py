@@ -22,7 +22,7 @@ from data_prep.releases import Sample, paths_of, write_dataset
 
 DATASET = "ClothingAttributes"
 FOLDS = 5
-_VALID = 7  # of the photographs that are not tested, one in so many chooses the best epoch
+_VALID = 7  # of the photographs not tested, one in this many chooses the best epoch
 
 # Values in the order of the label files, which count them from 1 (NaN: the six workers who were
 # asked did not agree).

@@ -60,7 +60,7 @@ def contact_sheets(
 ) -> list[Path]:
     """Write `<attribute>.jpg` into `out_dir` for every attribute of a dataset.
 
-    The pictures come from the loader that training uses, only not cropped. An attribute with more
+    The pictures come from the loader that training uses, but uncropped. An attribute with more
     values than fit one sheet goes on in `<attribute>.2.jpg`, `<attribute>.3.jpg` and so on.
 
     Args:

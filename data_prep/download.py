@@ -1,4 +1,4 @@
-"""Downloading images from a list of URLs, politely, with a journal of what is gone."""
+"""Downloading images from a list of URLs, politely, with a journal of lost images."""
 
 from __future__ import annotations
 

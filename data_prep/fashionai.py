@@ -44,7 +44,7 @@ def prepare(
     """Unpack FashionAI, read its labels, check its images and write split files.
 
     Args:
-        raw: the folder of the zip files, or of what they hold.
+        raw: the folder of the zip files, or of their contents.
         out: the folder of all datasets.
         seed: of the division of the images, 8:1:1, and of the rows into queries and candidates.
         broken: "error" or "skip", for images that cannot be used.

@@ -1,4 +1,4 @@
-"""Checking and placing a dataset's image files, before training instead of in the middle of it."""
+"""Checking and placing a dataset's image files, so that training does not fail halfway."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from data_prep.garments.values import CHIN, FLOOR, HEAD_TOP, NECK_ATTRIBUTES
 
 MARGIN = 5.0  # pixels kept free around what must be seen, at 320 px
 MAX_SCALE, MAX_BUST_SCALE = 72.0, 125.0  # pixels per u at 320 px
-DETAIL, DETAIL_WIDTH = (1.25, 1.6), 0.85  # y (u) of the bottom edge; half-width of what is shown
+DETAIL, DETAIL_WIDTH = (1.25, 1.6), 0.85  # y (u) of the bottom edge; half-width shown
 BUST = (1.5, 2.0)  # y (u) of the frame's bottom edge: below every neckline and short sleeve
 NECK_CUT, CHEST_CUT = (0.88, 1.15)  # y (u) of the frame's top edge where it cuts the figure
 NOISE_SIDE = 512  # pixels; more for larger images

@@ -1,4 +1,4 @@
-"""Boards, boxes, plants, bags and counters: beside the figure, or in front of what they hide."""
+"""Boards, boxes, plants, bags and counters: beside the figure, or in front of parts they hide."""
 
 from __future__ import annotations
 

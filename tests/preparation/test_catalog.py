@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
             ":2: a value must be printable text of at most 1000",
         ),
         ("image,hue\n", "the catalogue must list images"),
-        ("image,hue\na.png,red\nb.png,red\n", "an attribute needs two values at least"),
+        ("image,hue\na.png,red\nb.png,red\n", "an attribute needs at least two values"),
         ("image,\na.png,red\n", ":1: a column with values must have a name; got .*column 2"),
         ("image,Neck Line,neck-line\na.png,1,2\nb.png,3,4\n", ":1: columns must have distinct"),
     ],
