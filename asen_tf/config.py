@@ -87,7 +87,7 @@ class ExperimentConfig:
 
     # --- Fine-tuning of backbones ----------------------------------------------------------------
     backbone_rate_share: float = 1.0  # learning rate of backbones / of the heads; 1 in the paper
-    frozen_stages: int = 0  # the stem and so many stages of each backbone stay as they are; ours
+    frozen_stages: int = 0  # the stem and this many stages of each backbone stay as they are; ours
     train_batch_norms: bool = True  # of backbones; False keeps their statistics, too; ours
 
     # --- Loss ----------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Attention:
         region: left, top, right, bottom in pixels of the upright image: what the local branch
             sees, or would see. It may reach beyond the image, where the model sees padding.
         crop: `(S, S, 3)` uint8, the square that the model sees, at its source size, for drawing:
-            the image's centre, or all of it on padding, as the model's `settings.fit` says.
+            the image's centre, or the whole image on padding, as the model's `settings.fit` says.
         frame: where `crop` lies in the upright image.
     """
 
@@ -198,7 +198,7 @@ class Embedder:
 def _decoded(
     paths: Sequence[ImageFile], load: Callable[[ImageFile], np.ndarray]
 ) -> Iterator[np.ndarray | ImageError]:
-    """Decode images in threads, a few ahead of what is taken; yield them, or errors, in order."""
+    """Decode images in threads, a few ahead of the caller; yield them, or errors, in order."""
 
     def decode(path: ImageFile) -> np.ndarray | ImageError:
         try:

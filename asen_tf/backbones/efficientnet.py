@@ -123,7 +123,7 @@ def _repeats(name: str) -> list[int]:
 def imagenet_file(name: str) -> Path:
     """Return the file of ImageNet weights that a Python package carries.
 
-    Nothing of the package is imported: its folder is looked up, and no code of it runs.
+    The package is not imported: its folder is looked up, and none of its code runs.
 
     Raises:
         CheckpointError: the package is not installed.

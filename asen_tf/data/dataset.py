@@ -47,7 +47,7 @@ class Dataset:
         cache: decode every image once, into `<dataset folder>/.cache`.
         true_regions: also read the true boxes of the parts.
         packed: take the images from shards (`asen_tf.data.shards`); their files may be absent.
-        train_images: use the labels of so many training images alone, chosen by
+        train_images: use the labels of only this many training images, chosen by
             `asen_tf.data.sampling.choose_images`; 0 uses all.
         seed: of that choice.
 

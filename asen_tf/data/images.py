@@ -49,7 +49,7 @@ def load_image(path: str | Path, side: int, *, fit: str = "square") -> np.ndarra
     Args:
         path: the file; see `load_upright` for what is handled.
         side: pixels.
-        fit: "square", or "whole_edge" or "whole_mean" for all of the image on padding; see
+        fit: "square", or "whole_edge" or "whole_mean" for the whole image on padding; see
             `asen_tf.data.fitting`. A model's own is `model.settings.fit`.
 
     Returns:

@@ -68,7 +68,7 @@ def read_index(root: Path, source_size: int, fit: str = "square") -> dict[str, A
             f"{path}: its images must be of fit {fit!r}; got {packed_fit!r}; run {command}"
         )
     if index["format"] != FORMAT or index["split_files"] != labels_digest(root):
-        raise ImageError(f"{path}: made from other split files than there are now; run {command}")
+        raise ImageError(f"{path}: made from split files that have changed since; run {command}")
     return index
 
 

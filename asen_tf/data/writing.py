@@ -46,7 +46,7 @@ def write_split(
         candidates: likewise, one row per line.
 
     Raises:
-        AnnotationError: other arrays than the split consists of, a path that is not safely inside
+        AnnotationError: arrays other than those of the split, a path that is not safely inside
             the folder, rows of another shape, or a file index out of range.
     """
     check_split_name(split)

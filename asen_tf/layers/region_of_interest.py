@@ -31,9 +31,9 @@ def region_boxes(attention: tf.Tensor, *, map_size: int, threshold: float) -> tf
         `(B, 4)` int32: top, left, bottom, right; half-open. No gradient flows through.
 
     Example:
-        A 4 x 4 map in its own frame, zero but for two cells side by side: the box is one pixel high
-        and two wide, so it grows by one pixel, downwards from the first row. On the last row it
-        would leave the frame, and is shifted up.
+        A 4 x 4 map in its own frame, zero except for two cells side by side: the box is one pixel
+        high and two wide, so it grows by one pixel, downwards from the first row. On the last row
+        it would leave the frame, and is shifted up.
 
         >>> region_boxes([[[0, 9, 9, 0]] + [[0] * 4] * 3], map_size=4, threshold=0.1)
         [[0, 1, 2, 3]]
@@ -91,7 +91,7 @@ def crop_regions(
         `(B, crop_size, crop_size, 3)` float32.
 
     Example:
-        A row of source pixels 0, 10, 20, 30, all of it cut to two pixels: the first one samples
+        A row of source pixels 0, 10, 20, 30, cut as a whole to two pixels: the first one samples
         the row at 0 and 1 and is (0 + 10) / 2 = 5; the second is 25.
 
         >>> crops = crop_regions(images, boxes, map_size=224, crop_size=112)

@@ -341,7 +341,7 @@ class SingleBranch(SimilarityModel):
 
 
 def image_features(backbone: str, *, prefix: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the symbolic start of every branch: the image input, and a backbone's features of it.
+    """Return the symbolic start of every branch: the image input and a backbone's features.
 
     Args:
         backbone: a name that `asen_tf.backbones.build_backbone` knows.

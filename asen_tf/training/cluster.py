@@ -82,7 +82,7 @@ class Team:
 
         Args:
             number: an integer.
-            what: what it stands for, for the error.
+            what: what the number stands for, in the error.
 
         Raises:
             ClusterError: in a worker whose number differs from the chief's.

@@ -30,7 +30,7 @@ def remedies(config: ExperimentConfig) -> Iterator[None]:
     """Say which settings to lower when memory runs out, and what to do when a worker is gone.
 
     Args:
-        config: the settings of what is done in the block.
+        config: the settings that the block works with.
 
     Raises:
         OutOfMemoryError: memory was not enough for a step, or for a batch of embeddings.

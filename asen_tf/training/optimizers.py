@@ -53,8 +53,8 @@ def grouped_optimizer(
         every_steps: steps between decays.
 
     Returns:
-        The optimizer to compile with, and the Adams inside it with their variables created: what
-        has to be saved for an exact resume.
+        The optimizer to compile with, and the Adams inside it with their variables created, which
+        must be saved for an exact resume.
 
     Raises:
         ValueError: if a variable is in two groups, or two variables share a name.

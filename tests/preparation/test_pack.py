@@ -127,7 +127,7 @@ def test_absent_and_stale_shards_are_refused_with_the_command_that_makes_them(
         Dataset(folder, "Garments", source_size=80, global_size=32, packed=True)
     path = folder / "Garments" / "query_test.txt"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
-    with pytest.raises(ImageError, match="made from other split files"):
+    with pytest.raises(ImageError, match="made from split files that have changed since"):
         images(folder, packed=True)
     assert command.main([str(folder), "--dataset", "Absent"]) == 1
     assert capsys.readouterr().err.startswith("error: ")
