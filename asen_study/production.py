@@ -1,4 +1,4 @@
-"""Making a result once: named by what decides its digits, resumable, in full or not at all."""
+"""Making a result once: named by what decides its digits, resumable, never half done."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def produce(
     *,
     together: bool = True,
 ) -> Run:
-    """Train something and write what came of it, or return what an earlier call has finished.
+    """Train something and write the result, or return what an earlier call has finished.
 
     Unfinished work is kept beside the result, under `.work/`. Of the workers of strategy
     multi_worker the chief makes the result, and the others lend it their replicas or wait; all

@@ -45,7 +45,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Run:
-    """The directory of a finished run, and readers of what it holds.
+    """The directory of a finished run, and readers of its contents.
 
     Attributes:
         path: the run's directory.

@@ -174,12 +174,12 @@ def _finish(axes: Axes, attributes: Sequence[str]) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
-# === By method, in groups of what they vary ===
+# === By method, grouped by what they vary ===
 
 
 @themed
 def method_scores(summary: pd.DataFrame) -> Figure:
-    """Draw overall and macro MAP, a line per row of the matrix, in groups of what they vary.
+    """Draw overall and macro MAP, a line per row of the matrix, grouped by what they vary.
 
     Args:
         summary: of `asen_study.tables.summarise`: `method, embedding, attribute, map, seeds, low,
@@ -249,7 +249,7 @@ def _bars_meaning(ranked: pd.DataFrame) -> str:
 
 @themed
 def forest(table: pd.DataFrame, *, attribute: str = "overall") -> Figure:
-    """Draw paired differences with their intervals, a line per pair, in groups of what they vary.
+    """Draw paired differences with their intervals, a line per pair, grouped by what they vary.
 
     A pair of a method and its variation is always drawn as variation minus method, so that the
     sign says what the variation does.

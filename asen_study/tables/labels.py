@@ -46,8 +46,8 @@ def labels_needed(
 
     Args:
         config: the study's settings; for folds see `asen_study.matrix.in_fold`.
-        sizes: numbers of training images; those that the training split does not exceed are left
-            out, and all of it is always the last.
+        sizes: numbers of training images; those not below the size of the training split are left
+            out, and the whole split always comes last.
         seeds: of the choice of images and of the training; folds, if the study has them.
         data_dir: the directory of meta.json and the datasets.
         results_dir: where the studies are kept.

@@ -133,7 +133,7 @@ def importance(
     A random forest is fitted to the trials. Then the values of one setting are shuffled among
     them: the importance is how much the forest's mean absolute error grows by that, in points of
     MAP, and its deviation is over the shuffles. Correlated settings share their importance, and the
-    forest predicts the trials it was fitted to, so these are no effects: a sweep of one setting
+    forest predicts the trials it was fitted to, so these are not effects: a sweep of one setting
     measures those. `explained` says how good the forest is: R2 of each trial by the trees that have
     not seen it (out of bag). At 0 or below it predicts nothing, and the order of the settings is
     chance: with ten trials it often is.

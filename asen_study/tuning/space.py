@@ -42,7 +42,7 @@ _BUDGET = "tuner/epochs"
 
 
 class RunSettings(keras_tuner.HyperModel):
-    """What KerasTuner calls a model is here the configuration of a run.
+    """Here, what KerasTuner calls a model is the configuration of a run.
 
     Args:
         config: the preset; what a trial does not change.
@@ -80,8 +80,8 @@ class RunSettings(keras_tuner.HyperModel):
     def settings(self, values: Mapping[str, Any]) -> ExperimentConfig:
         """Return the configuration of a trial.
 
-        Numbers are taken to three significant digits: more would say nothing, and on their way to
-        a worker they are rounded to single precision anyway. A step holds as many images as the
+        Numbers are rounded to three significant digits: more would say nothing, and on their way to
+        a worker they become single precision anyway. A step holds as many images as the
         preset's whatever the sampling, as in `asen_study.matrix`, so that no trial wins by seeing
         more.
 
