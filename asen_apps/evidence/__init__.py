@@ -2,7 +2,7 @@
 
 `examine` compares, `make` draws and says where everything comes from, `write` keeps it as one HTML
 page and a file of numbers. A sheet is a statement about a model's similarity on one catalogue; it
-is no legal judgement and no proof of copying.
+is neither a legal judgement nor proof of copying.
 """
 
 from asen_apps.evidence.catalogue import CatalogueFiles, Design, EvidenceError, first_design

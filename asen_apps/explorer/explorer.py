@@ -201,7 +201,7 @@ class Explorer:
             query: from `test_image` or `upload`.
             weights: positive weight by attribute; they are scaled to the sum 1.
             labelled_only: search only images that are labelled for every chosen attribute, if
-                there are any: only for these can the page say what is right.
+                there are any: only these can be marked right or wrong.
             on_progress: called while the gallery is embedded.
 
         Raises:

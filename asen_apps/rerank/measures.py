@@ -147,7 +147,7 @@ def reorder(lists: Shortlists, *, top: int, weight: float) -> np.ndarray:
         weight: t, from 0 to 1.
 
     Returns:
-        `(Q, M)` int64: which place of the initial list stands at each place now.
+        `(Q, M)` int64: for each place, which place of the initial list is there now.
 
     Raises:
         ValueError: an argument out of range.
@@ -173,7 +173,7 @@ def measure(lists: Shortlists, order: np.ndarray, ks: Iterable[int]) -> Measures
     Args:
         lists: Q lists of M candidates.
         order: `(Q, M)` places of the initial list, as `reorder` returns them.
-        ks: each 1 or more; M has to be at least the largest k, or all candidates.
+        ks: each 1 or more; M must be at least the largest k, or all candidates.
 
     Returns:
         `(Q,)` float64 by name, for each k: "precision@k", the share of relevant ones among the

@@ -77,7 +77,7 @@ def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Reranking:
-    """A general run's lists of the test split, and a specific run's view of what is in them.
+    """A general run's lists of the test split, and a specific run's view of their candidates.
 
     Attributes:
         general: the run that makes the lists.

@@ -37,8 +37,8 @@ def result_table(
 ) -> pd.DataFrame:
     """Measure every attribute before and after re-sorting.
 
-    A query is compared with itself, so its gain is a number of its own, and the interval comes
-    from drawing queries with replacement: a paired bootstrap (`asen_tf.evaluation.intervals`). It
+    A query is compared with itself, so each query has its own gain, and the interval comes from
+    drawing queries with replacement: a paired bootstrap (`asen_tf.evaluation.intervals`). It
     says nothing about other training seeds.
 
     Args:

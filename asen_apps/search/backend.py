@@ -305,6 +305,6 @@ def check_trusted(address: str, folder: Path) -> None:
         return
     if "://" in address or not Path(address).resolve().is_relative_to(home):
         raise SearchIndexError(
-            f"{folder}: its vectors are said to be in Milvus at {address!r}, which a file alone "
-            f"may not decide; if you know the address, set the environment variable {TRUSTED} to it"
+            f"{folder}: it names a Milvus at {address!r} for its vectors, but a saved file may not "
+            f"choose an address; if you trust it, set the environment variable {TRUSTED} to it"
         )

@@ -267,7 +267,7 @@ class MilvusBackend(Backend):
         while fetch < min(len(self), MOST) and fetch < len(among):
             scores, ids, vectors = self.collection.search(query, fetch)
             usable = np.isin(ids, among)
-            # What was not fetched scores at most as the last, but for rounding in float32.
+            # What was not fetched scores at most as much as the last, up to rounding in float32.
             if usable.sum() >= k and scores[-1] < scores[usable][k - 1] - self._slack:
                 return ids[usable], vectors[usable]
             fetch *= 4

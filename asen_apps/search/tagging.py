@@ -43,7 +43,7 @@ _MOST_KNOWN = 2000  # labelled images that a calibration without validation uses
 
 @dataclass(frozen=True)
 class Filling:
-    """What became of one attribute's cells.
+    """The outcome for one attribute's cells.
 
     Attributes:
         attribute: its name.
@@ -101,7 +101,7 @@ def tag(
     Returns:
         The table with filled cells, all other cells, columns and rows as they were, and a column
         `<attribute>_confidence` per attribute, with three decimals where a vote filled a cell; and
-        what became of each attribute.
+        the outcome for each attribute.
 
     Raises:
         AnnotationError: the table or the dataset breaks a rule, has no column of an attribute, or
@@ -155,7 +155,7 @@ def tag(
 
 
 def as_table(fillings: Sequence[Filling]) -> str:
-    """Return what became of each attribute as aligned lines of text."""
+    """Return the outcome for each attribute as aligned lines of text."""
     head = ("attribute", "labelled", "filled", "left empty", "expected accuracy", "majority value")
     lines = [head]
     for filling in fillings:
@@ -320,7 +320,7 @@ class _Voters:
         return self.values[votes.values], fitted.confidence(votes.shares)
 
     def filling(self, chances: np.ndarray, filled: np.ndarray, fitted: Calibration) -> Filling:
-        """Return what became of cells that were voted for, by `(Q,)` confidences."""
+        """Return the outcome for cells that were voted on, by `(Q,)` confidences."""
         majority, count = Counter(self.texts).most_common(1)[0]
         return Filling(
             attribute=self.attribute,

@@ -132,7 +132,9 @@ def test_at_an_address_that_nobody_names_it_stays_with_a_warning(tmp_path: Path)
     saved(address, tmp_path / "near" / "index")
     second = saved(address, tmp_path / "near" / "index")  # the user named it: no warning
     assert collections(address) == names(second)
-    with pytest.warns(UserWarning, match="left in Milvus: .* a file alone may not decide"):
+    with pytest.warns(
+        UserWarning, match="left in Milvus: .* a saved file may not choose an address"
+    ):
         built("exact").save(tmp_path / "near" / "index")
     assert collections(address) == names(second)
     assert len(load(tmp_path / "near" / "index")) == 60  # saved all the same

@@ -56,7 +56,9 @@ def test_a_server_on_the_network_is_asked_for_what_was_just_written(tmp_path, mo
         index.prepare()
         index.remove([3])
         index.save(tmp_path / "index")
-        with pytest.raises(SearchIndexError, match=f"a file alone may not decide.*{TRUSTED}"):
+        with pytest.raises(
+            SearchIndexError, match=f"a saved file may not choose an address.*{TRUSTED}"
+        ):
             AttributeIndex.load(tmp_path / "index", EMBEDDER)
         monkeypatch.setenv(TRUSTED, address)
         loaded = AttributeIndex.load(tmp_path / "index", EMBEDDER)
@@ -115,7 +117,9 @@ def test_a_database_elsewhere_is_opened_only_if_the_user_names_it(tmp_path, monk
     index = built(address)
     before = ranked(index)
     index.save(tmp_path / "near" / "index")
-    with pytest.raises(SearchIndexError, match=f"a file alone may not decide.*{TRUSTED}"):
+    with pytest.raises(
+        SearchIndexError, match=f"a saved file may not choose an address.*{TRUSTED}"
+    ):
         AttributeIndex.load(tmp_path / "near" / "index", EMBEDDER)
     monkeypatch.setenv(TRUSTED, str(Path(address).resolve()))
     assert ranked(AttributeIndex.load(tmp_path / "near" / "index", EMBEDDER)) == before
