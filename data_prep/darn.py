@@ -46,7 +46,7 @@ def prepare(
         out: the folder of all datasets.
         seed: has no effect: the division is the authors'.
         broken: "skip" (many images are gone), or "error".
-        download: a file of lines `<image path> <URL>`, by which missing images are first fetched
+        download: a file of lines `<image path> <URL>`, from which missing images are first fetched
             into `raw`; if there is no such file here, it is looked for in `raw`.
 
     Returns:

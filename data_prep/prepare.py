@@ -44,7 +44,7 @@ def prepare(
         splits: the authors' split files, for FashionAI and DeepFashion.
         table: the CSV file of your own catalogue.
         attributes: the columns of your own catalogue to use, separated by commas.
-        download: for DARN: a file of lines `<image path> <URL>`, by which missing images are
+        download: for DARN: a file of lines `<image path> <URL>`, from which missing images are
             fetched first.
 
     Returns:
