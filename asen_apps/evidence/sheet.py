@@ -155,50 +155,50 @@ class Sheet:
     def notes(self) -> list[str]:
         """What a reader should know about this sheet in particular."""
         examination, catalogue = self.examination, self.examination.catalogue
-        said = []
+        notes = []
         if examination.same_files:
             left = examination.settings["leave_out_same"]
-            said.append(
+            notes.append(
                 "The same file: the catalogue holds the design's own content as "
                 f"{', '.join(examination.same_files)}; "
                 f"{'left out of the comparison' if left else 'compared, and marked'}."
             )
         if catalogue.repeated:
-            said.append(
+            notes.append(
                 f"Of {len(catalogue):,} files in the catalogue, {catalogue.repeated:,} repeat the "
                 "content of another one: such copies are each other's nearest neighbours, with "
                 "similarity 1."
             )
         if catalogue.left_out:
             listed = "; ".join(f"{name}: {why}" for name, why in catalogue.left_out.items())
-            said.append(f"Files that could not be compared: {len(catalogue.left_out)}. {listed}.")
+            notes.append(f"Files that could not be compared: {len(catalogue.left_out)}. {listed}.")
         if not examination.tells_attributes_apart:
-            said.append(
+            notes.append(
                 "This model ignores attributes: it compares images as a whole, so the numbers are "
                 "the same for all attributes."
             )
         if not self.attention:
-            said.append("This model has no attention: maps and regions are left out.")
+            notes.append("This model has no attention: maps and regions are left out.")
         if examination.design.width != examination.design.height:
-            said.append(_SEEN[self.fit])
+            notes.append(_SEEN[self.fit])
         if "run" not in self.origin:
-            said.append("There is no record beside the model's file of how it was trained.")
+            notes.append("There is no record beside the model's file of how it was trained.")
         reached = [
             f"{label(name)} {found['model']:.0f} (a random order: {found['random']:.0f})"
             for name, found in self.origin.get("map", {}).items()
             if {"model", "random"} <= set(found)
         ]
         if reached:
-            said.append(
+            notes.append(
                 "How well the model tells values of the attributes apart, as mean average "
                 f"precision on its own test images, out of 100: {', '.join(reached)}."
             )
         if self.origin.get("dataset") == "Garments":
-            said.append(
+            notes.append(
                 "The model was trained on drawn garments (the dataset Garments): how well it works "
                 "on photographs has not been measured."
             )
-        return said
+        return notes
 
 
 def make(

@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     names = ", ".join(method.label for method in methods)
-    said = f"Methods in the study {options.study!r}: {names}. {explain_left_out(left_out)}"
-    print(said.strip(), flush=True)
+    message = f"Methods in the study {options.study!r}: {names}. {explain_left_out(left_out)}"
+    print(message.strip(), flush=True)
     parameters = {
         "data_dir": str(options.data_dir.resolve()),
         "results_dir": str(options.results_dir.resolve()),

@@ -293,7 +293,7 @@ def _side_by_side(search: Search, jobs: int) -> None:
     for member in members:
         member.start()
     try:
-        with _log(search, CHIEF).open(encoding="utf-8") as said:
+        with _log(search, CHIEF).open(encoding="utf-8") as output:
             over = False
             while workers and not over and not chief.exitcode:
                 time.sleep(0.5)
@@ -301,7 +301,7 @@ def _side_by_side(search: Search, jobs: int) -> None:
                 for worker in [worker for worker in workers if worker.exitcode]:
                     workers.remove(worker)
                     print(f"{worker.name} died, exit code {worker.exitcode}", flush=True)
-                print(said.read(), end="", flush=True)
+                print(output.read(), end="", flush=True)
         if not over:
             raise SearchError(
                 f"{'all workers' if not workers else 'the chief'} died; their output is in "

@@ -150,10 +150,10 @@ class DurableOracle(keras_tuner.Oracle):
         if trial.trial_id in self.end_order:
             trial = self.trials[trial.trial_id]
             scores = [x.score for x in self.trials.values() if x.status == TrialStatus.COMPLETED]
-            said = f"validation MAP {trial.score:.2f}" if trial.score is not None else "FAILED"
-            said += f", best {max(scores):.2f}" if scores else ""
+            message = f"validation MAP {trial.score:.2f}" if trial.score is not None else "FAILED"
+            message += f", best {max(scores):.2f}" if scores else ""
             ended = f"{len(self.end_order)} of {self.expected} trials"
-            print(f"Trial {number(trial)}: {said}; {ended}", flush=True)
+            print(f"Trial {number(trial)}: {message}; {ended}", flush=True)
 
     def get_trial(self, trial_id: str) -> Trial:
         """Return a trial; the worker that asks for it is alive."""
@@ -164,7 +164,7 @@ class DurableOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def forget_silent_workers(self) -> None:
-        """Take back the trials of workers that have said nothing for `patience` seconds."""
+        """Take back the trials of workers that have been silent for `patience` seconds."""
         now = time.monotonic()
         for tuner_id in sorted(self.tuner_ids):
             silent = now - self._heard.setdefault(tuner_id, now)
