@@ -16,8 +16,8 @@ NAMED = dict(re.findall(r"--ax-([a-z-]+): (#[0-9a-f]{6});", SHEET))
 TEXTS = [
     ("ink", "paper"),
     ("ink", "shade"),
-    ("quiet", "paper"),
-    ("quiet", "shade"),
+    ("muted", "paper"),
+    ("muted", "shade"),
     ("accent", "paper"),
     ("accent", "shade"),
     ("paper", "accent"),
