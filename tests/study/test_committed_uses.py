@@ -1,4 +1,4 @@
-"""The reference results of the applications and of the search: as told, and as their tables say."""
+"""The reference results of the applications and of tuning: the text agrees with the tables."""
 
 from __future__ import annotations
 
