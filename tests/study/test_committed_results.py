@@ -1,4 +1,4 @@
-"""The reference results that git keeps: complete, with their origin, and quoted rightly."""
+"""The reference results that git keeps: complete, with their origin, and quoted correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference results of the applications and of the search: as told, and as their tables say."""
+"""The reference results of the applications and of tuning: the text agrees with the tables."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def test_the_longer_training_is_told_as_its_table_says() -> None:
     assert f"the fused embedding {fused:.1f}" in text
     assert f"gets {means['asen_v2', 'global']:.1f}: the lead of ASEN++" in text
     gap = pairs.query("method_a == 'asen_pp' and method_b == 'asen_v2'").set_index("attribute")
-    for name, words in (("overall", "open"), ("macro", "real")):
+    for name, words in (("overall", "open"), ("macro", "significant")):
         row = gap.loc[name]
         told = f"{row['difference']:+.1f}"
-        assert told in text and (row["ci_low"] > 0) == (words == "real"), name
+        assert told in text and (row["ci_low"] > 0) == (words == "significant"), name
 
 
 def test_reranking_is_told_as_its_table_says() -> None:
