@@ -1,12 +1,12 @@
-# All the commands of the project; `make help` lists them. Packages go to .venv, nothing elsewhere.
+# All the commands of the project; `make help` lists them. Packages go into .venv and nowhere else.
 
 PYTHON ?= python3.11
 PROFILE ?= quick
 # What the explorer shows.
 STUDY ?= quick
-# Methods that are trained side by side; with a GPU, 1 is best.
+# Number of methods that are trained side by side; with a GPU, 1 is best.
 JOBS ?= 2
-# Files of tests that run side by side; each takes up to 6 GB of memory.
+# Number of test files that run side by side; each takes up to 6 GB of memory.
 WORKERS ?= 2
 
 VENV := .venv
@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
-install: $(VENV)/.installed-dev ## install everything into .venv, the development tools too
+install: $(VENV)/.installed-dev ## install everything into .venv, including the development tools
 
 study: $(VENV)/.installed ## run a study and print its table [PROFILE=quick, or ablations; JOBS=2]
 	@echo "== The study '$(PROFILE)'"
@@ -34,16 +34,16 @@ study: $(VENV)/.installed ## run a study and print its table [PROFILE=quick, or 
 # Nothing that shows a photograph goes where git keeps results.
 photos: $(VENV)/.installed ## run the study on photographs, about 7 hours [RAW=the published dataset; JOBS=2]
 	@test -n "$(RAW)" || test -d data/ClothingAttributes-4 || { \
-		echo "Say where the published Clothing Attribute Dataset is, the folder of images/ and labels/:"; \
-		echo "make photos RAW=FOLDER (data_prep/README.md says where it comes from)"; exit 1; }
+		echo "Say where the published Clothing Attribute Dataset is (the folder with images/ and labels/):"; \
+		echo "make photos RAW=FOLDER (data_prep/README.md names its source)"; exit 1; }
 	@test -z "$(RAW)" || test -d "$(RAW)/labels" || { \
-		echo "$(RAW) holds no labels/: RAW is the folder of images/ and labels/, as published."; exit 1; }
+		echo "$(RAW) has no labels/: RAW must be the folder with images/ and labels/, as published."; exit 1; }
 	@$(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread photos jobs=$(JOBS) $(if $(RAW),raw="$(RAW)")
 
 notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks
 
-explore: $(VENV)/.installed ## look at a study in the browser: search, attention, regions [STUDY=quick]
+explore: $(VENV)/.installed ## explore a study in the browser: search, attention, regions [STUDY=quick]
 	@$(RUN) -m asen_apps.explorer --study $(STUDY)
 
 tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores [JOBS=2]
@@ -51,7 +51,7 @@ tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores 
 	@$(RUN) -m papermill notebooks/10_tune.ipynb results/tuning/notebooks/10_tune.ipynb \
 		-k python3 -p jobs $(JOBS) --no-progress-bar --log-output
 
-test: $(VENV)/.installed-dev ## run the tests, but for the slow ones [WORKERS=2]
+test: $(VENV)/.installed-dev ## run the tests, except the slow ones [WORKERS=2]
 	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/.installed-dev ## run the tests that take minutes
@@ -59,13 +59,13 @@ test-slow: $(VENV)/.installed-dev ## run the tests that take minutes
 
 install-torch: $(VENV)/.installed-torch ## install PyTorch, to read PyTorch checkpoints [TORCH_INDEX=URL]
 
-test-distributed: $(VENV)/.installed-dev ## run the tests of several processes that work together
+test-distributed: $(VENV)/.installed-dev ## run the tests in which several processes work together
 	$(RUN) -m pytest -m distributed --durations=0 --durations-min=1
 
 test-browser: $(VENV)/.installed-browser ## run the tests of the explorer in a real browser
 	$(RUN) -m pytest -m browser
 
-bench: $(VENV)/.installed-dev ## measure speed, into results/benchmarks/ (8 minutes)
+bench: $(VENV)/.installed-dev ## measure speed, write results/benchmarks/ (8 minutes)
 	$(RUN) -m pytest benchmarks -o python_files='bench_*.py' -s
 	$(RUN) benchmarks/search_index.py --out results/benchmarks/search.md
 	$(RUN) -m benchmarks.table
@@ -77,17 +77,17 @@ bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 
 test-torch: $(VENV)/.installed-torch ## run the tests of PyTorch checkpoints
 	$(RUN) -m pytest tests/method/test_weights.py tests/method/test_weights_files.py
 
-lint: $(VENV)/.installed-dev ## check style, format, and that notebooks hold no outputs
+lint: $(VENV)/.installed-dev ## check style, format, and that notebooks have no outputs
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(if $(NOTEBOOKS),$(RUN) -m nbstripout --verify $(NOTEBOOKS))
 
-format: $(VENV)/.installed-dev ## put right what `make lint` finds, as far as tools can
+format: $(VENV)/.installed-dev ## fix what `make lint` finds, as far as the tools can
 	-$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 	$(if $(NOTEBOOKS),$(RUN) -m nbstripout $(NOTEBOOKS))
 
-# Pins stay as they are unless pyproject.toml forbids them; newest ones: make lock LOCK_FLAGS=--upgrade
+# Pins stay as they are unless pyproject.toml rules them out; for the newest: make lock LOCK_FLAGS=--upgrade
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(RUN) -m piptools compile --quiet --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--unsafe-package pip $(LOCK_FLAGS) pyproject.toml
@@ -97,27 +97,27 @@ lock: $(VENV)/.installed-dev ## write the lock files from pyproject.toml [LOCK_F
 	$(COMPILE) --extra test --extra dev --extra milvus --constraint requirements.lock \
 		--output-file requirements-dev.lock
 
-clean: ## remove caches, and results that git does not keep; data and .venv stay
+clean: ## remove caches and the results that git does not keep, but not data or .venv
 	@if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then git clean -dfXq -- results; \
-		else echo "Not a git work tree: results/ is left as it is."; fi
+		else echo "Not a git work tree: results/ stays as it is."; fi
 	rm -rf __pycache__ .pytest_cache .ruff_cache .hypothesis build *.egg-info .doit.db*
 	find asen_tf asen_study asen_apps data_prep tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-clean-data: ## remove the data that the study made, data/Garments and data/smoke; other data stays
+clean-data: ## remove the data that the study made, data/Garments and data/smoke, and no other data
 	rm -rf data/Garments data/smoke
 
-# A stamp is written when its step has ended well: a broken installation is taken up again.
+# A stamp is written when its step has succeeded, so a broken installation is tried again.
 $(VENV)/.made:
 	@echo "== Making the Python environment $(VENV)"
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
 		echo "$(PYTHON) is not a Python 3.11, which TensorFlow 2.15 needs."; \
-		echo "Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+		echo "Point to one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.made
-	@echo "== Installing the packages of requirements.lock into $(VENV) (once, some minutes)"
+	@echo "== Installing the packages in requirements.lock into $(VENV) (once; takes a few minutes)"
 	$(RUN) -m pip install --requirement requirements.lock
 	$(RUN) -m data_prep.graphics_libraries
 	$(RUN) -m pip install --no-deps --no-build-isolation --editable .
@@ -125,15 +125,15 @@ $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.made
 
 # Without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves some GB on Linux.
 $(VENV)/.installed-torch: $(VENV)/.installed-dev
-	@echo "== Installing PyTorch, which reads checkpoints and nothing else"
+	@echo "== Installing PyTorch, which is used only to read checkpoints"
 	$(RUN) -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	@touch $@
 
-# Playwright's own browsers are left out: Debian's chromium does.
+# Playwright's own browsers are not installed: Debian's chromium is enough.
 $(VENV)/.installed-browser: $(VENV)/.installed-dev
 	@command -v chromium >/dev/null || { echo "== Installing Debian's chromium"; \
 		{ apt-get update -qq && apt-get install -y -qq chromium; } || { \
-		echo "Install the package chromium as root (apt-get install chromium), then call this again."; exit 1; }; }
+		echo "Install the package chromium as root (apt-get install chromium), then run this again."; exit 1; }; }
 	$(RUN) -m pip install --quiet playwright==1.65.2
 	@touch $@
 

@@ -1,7 +1,7 @@
 """The pipeline: `doit quick` runs the study, `doit list --all` shows its steps.
 
-Steps are notebooks, run by papermill. Each runs when it is out of date, and only then. One that
-fails is reported and skipped, along with whatever needs it; all else is still made.
+Steps are notebooks, run by papermill. Each runs when it is out of date, and only then. If one
+fails, it is reported and skipped, along with whatever needs it; everything else is still made.
 Options: data_dir=DIR, results_dir=DIR, jobs=N (methods that are trained side by side), rows=A,B
 and seeds=M,N (instead of the profile's), raw=DIR (the published photographs, for `photos`), as in
 `doit -n 2 -P thread quick results_dir=/tmp/results jobs=2 rows=csn,asen_pp seeds=0,1`.

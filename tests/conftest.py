@@ -1,4 +1,4 @@
-"""What every test starts from: a quiet TensorFlow and the same random state."""
+"""What every test starts with: a quiet TensorFlow and the same random state."""
 
 from __future__ import annotations
 

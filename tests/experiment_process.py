@@ -1,4 +1,4 @@
-"""Runs in processes of their own, killed when they have just printed a certain line."""
+"""Runs in separate processes, killed just after they print a certain line."""
 
 from __future__ import annotations
 

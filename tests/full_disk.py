@@ -1,4 +1,4 @@
-"""A disk that is full, for a while."""
+"""A disk that is full for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference results as git keeps them: a study of one's own may have taken a file's place."""
+"""The reference results as git keeps them: your own study may have overwritten a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every layer of the package must keep, as one function for their tests."""
+"""The contract that every layer of the package must keep, as one function for the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same trainings by one process and by two workers, made once for all tests of them."""
+"""The same training by one process and by two workers, run once for all the tests that use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A notebook's cells in this process: what fails early is found without the start of a kernel."""
+"""A notebook's cells run in this process: early failures are found without starting a kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images as shops have them: other modes and formats under the usual names, and broken ones."""
+"""Images as shops have them: unusual modes and formats under the usual names, and broken files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Small samples in the formats in which the datasets were released, drawn by the renderer.
 
-One image of seven is an odd one: grey, CMYK, turned, of one pixel, and so on.
+One image in seven is unusual: grey, CMYK, rotated, a single pixel, and so on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An index with two attributes, to be saved, and what it is to be the same after loading."""
+"""An index with two attributes to save, and a check that it is the same after loading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches in processes of their own, some of them killed."""
+"""Searches in separate processes, some of them killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a sheet: checked before work, told apart by name, shown as the model sees it."""
+"""Requests for a sheet: checked before work, told apart by name, shown as the model sees them."""
 
 from __future__ import annotations
 

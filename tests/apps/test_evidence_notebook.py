@@ -1,4 +1,4 @@
-"""The notebook as a user runs it: on a study's run and test split, and on one's own catalogue."""
+"""The notebook as a user runs it: on a study's run and test split, and on your own catalogue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader does while the explorer searches."""
+"""What a visitor does while the explorer searches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs that are not square, for a model that sees all of them: sheet and explorer."""
+"""Photographs that are not square, for a model that sees the whole image: sheet and explorer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of re-ranking show what their tables hold, and strips what runs and files hold."""
+"""Re-ranking figures show what their tables contain, and strips what runs and files contain."""
 
 from __future__ import annotations
 

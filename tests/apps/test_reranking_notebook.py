@@ -1,4 +1,4 @@
-"""Notebook 07 on a dataset of one's own: from a CSV file and a folder of images to its table."""
+"""Notebook 07 on your own dataset: from a CSV file and a folder of images to its table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of a re-ranking: means and paired intervals of queries, and what is said of it."""
+"""The table of a re-ranking: means, paired intervals over queries, and the sentences about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images, queries, items and names that cannot be used: told in a sentence, nothing half-done."""
+"""Unusable images, queries, items and names: a sentence says so, and nothing is left half-done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: from files to an index, from an index to hits, and how it ends otherwise."""
+"""The command line: from files to an index, from an index to hits, and how it fails."""
 
 from __future__ import annotations
 

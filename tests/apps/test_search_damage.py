@@ -1,4 +1,4 @@
-"""What is damaged, foreign or forged is refused: an index is loaded in full or not at all."""
+"""Damaged, foreign or forged files are refused: an index is loaded in full or not at all."""
 
 from __future__ import annotations
 

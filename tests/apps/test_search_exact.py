@@ -1,4 +1,4 @@
-"""Exact search is a plain ranking of all vectors: to the last place, ties and cuts included."""
+"""Exact search is a plain ranking of all vectors, to the last place, including ties and cuts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vectors in Milvus Lite, for real: the same answers as a plain ranking, and bad settings told."""
+"""Vectors in a real Milvus Lite: the same answers as a plain ranking; bad settings are reported."""
 
 from __future__ import annotations
 

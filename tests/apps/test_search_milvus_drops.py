@@ -1,4 +1,4 @@
-"""What an index no longer needs leaves Milvus; what anybody else may need stays."""
+"""What an index no longer needs is removed from Milvus; what others may need stays."""
 
 from __future__ import annotations
 

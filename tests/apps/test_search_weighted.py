@@ -1,4 +1,4 @@
-"""Several attributes at once, and filters: a plain loop over all items says what must be found."""
+"""Several attributes at once, and filters: checked against a plain loop over all items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Empty cells: who votes, what is written where, and what a table may look like."""
+"""Empty cells: which images vote, what is written where, and what a table may look like."""
 
 from __future__ import annotations
 

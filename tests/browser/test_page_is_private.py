@@ -1,4 +1,4 @@
-"""The explorer's server gives out no files, and answers only this machine."""
+"""The explorer's server serves no files, and answers only this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One's own images: files in, embeddings, maps and regions out, as a saved model has learned."""
+"""Your own images: files in; embeddings, maps and regions of a saved model out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings of a split's pairs, and what retrieval and report make of them."""
+"""Embeddings of a split's pairs, and what retrieval and the report do with them."""
 
 from __future__ import annotations
 

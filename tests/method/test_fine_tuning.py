@@ -1,4 +1,4 @@
-"""What of a backbone is trained, and how fast: frozen stages, batch norms, a rate of its own."""
+"""Which parts of a backbone are trained, and how fast: frozen stages, batch norms, own rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thousands of meta.json and values.json: a right table, or our own error that names the file."""
+"""Thousands of meta.json and values.json: a correct table, or our own error naming the file."""
 
 from __future__ import annotations
 

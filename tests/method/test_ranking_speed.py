@@ -1,4 +1,4 @@
-"""How fast a whole test evaluation is, at the size of FashionAI's test split; measured, so slow."""
+"""How fast a whole test evaluation is at the size of FashionAI's test split (marked slow)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model files that ask for more than a method of this package: refused before Keras sees them."""
+"""Model files that contain more than a method of this package: refused before Keras sees them."""
 
 from __future__ import annotations
 

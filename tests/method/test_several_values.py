@@ -1,4 +1,4 @@
-"""MAP where any shared value counts: by hand, against a loop, and beside the papers' protocol."""
+"""MAP where any shared value counts: by hand, against a loop, and next to the papers' protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which image holds which value, against loops over the rows; many rows are read in good time."""
+"""Which image holds which value, against loops over the rows; many rows are read quickly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stage that is interrupted at every place, and a state that is only ever there in full."""
+"""A stage that is interrupted at every point, and a state that is saved in full or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zip files of which nothing is trusted."""
+"""Zip files, in which nothing is trusted."""
 
 from __future__ import annotations
 

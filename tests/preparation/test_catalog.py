@@ -1,4 +1,4 @@
-"""One's own catalogue: from a CSV file and a folder to split files."""
+"""Your own catalogue: from a CSV file and a folder to split files."""
 
 from __future__ import annotations
 

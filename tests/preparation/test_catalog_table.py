@@ -1,4 +1,4 @@
-"""Tables as shops and spreadsheets have them: what is read, what is left out, and what is said."""
+"""Tables from shops and spreadsheets: what is read, what is left out, and what is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Clothing Attribute Dataset: label files and photographs made here, and the published ones."""
+"""The Clothing Attribute Dataset: label files and photographs made here, and the real ones."""
 
 from __future__ import annotations
 

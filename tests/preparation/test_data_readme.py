@@ -1,4 +1,4 @@
-"""What data_prep/README.md says of commands and counts is so."""
+"""What data_prep/README.md says about commands and counts is true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting image files into a dataset's folder: once, whole, and anew when they were repaired."""
+"""Putting image files into a dataset's folder: once, in full, and again after a repair."""
 
 from __future__ import annotations
 

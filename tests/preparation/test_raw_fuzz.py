@@ -1,4 +1,4 @@
-"""Thousands of raw lists, right and wrong: a right parse, or our own error with file and line."""
+"""Thousands of raw lists, valid or not: a correct parse, or our own error with file and line."""
 
 from __future__ import annotations
 

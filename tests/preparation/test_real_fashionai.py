@@ -1,4 +1,4 @@
-"""The authors' own FashionAI split files, for those who have them.
+"""The authors' own FashionAI split files, if you have them.
 
 `FASHIONAI_SPLITS=DIR make test`, with meta.json and FashionAI/ in DIR; images are not needed.
 """

@@ -1,4 +1,4 @@
-"""Ten images are too few to be measured; that is said before anything is trained."""
+"""Ten images are too few to measure anything; the user is told so before anything is trained."""
 
 from __future__ import annotations
 

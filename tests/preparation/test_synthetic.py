@@ -1,4 +1,4 @@
-"""The embedded data set on disk: the same bytes however it is made, sound splits, resume."""
+"""The built-in dataset on disk: the same bytes however it is made, sound splits, resuming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md: the way of one image is the way that the code takes; the files are there."""
+"""ARCHITECTURE.md: its path of one image is the one that the code takes; its files exist."""
 
 from __future__ import annotations
 

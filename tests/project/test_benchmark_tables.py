@@ -1,4 +1,4 @@
-"""The tables of the benchmarks: the page shows what was measured, and says rightly what was met."""
+"""The benchmark tables: the page shows what was measured and which goals were met."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The architecture, as a test: who may import whom. A new module is given its place here."""
+"""The architecture as a test: which module may import which. New modules get their place here."""
 
 from __future__ import annotations
 

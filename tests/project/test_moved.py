@@ -1,4 +1,4 @@
-"""Old imports: each names the new place, which is there."""
+"""Old imports: each names the new place, which exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said in more than one file is the same in each: versions, pins, commands."""
+"""Facts stated in more than one file agree: versions, pins, commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error about a data file says what to do: read off the code, so that none is forgotten."""
+"""Every error about a data file says what to do: read from the code, so that none is missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of the ablations show what their tables hold, degenerate tables included."""
+"""Figures of the ablations show what their tables contain, including degenerate tables."""
 
 from __future__ import annotations
 

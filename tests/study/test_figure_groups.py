@@ -1,4 +1,4 @@
-"""What figures of many rows say beside their marks: groups, bars, stages, whose embeddings."""
+"""Annotations of figures with many rows: groups, bars, stages, whose embeddings."""
 
 from __future__ import annotations
 

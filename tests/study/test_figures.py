@@ -1,4 +1,4 @@
-"""Figures show what their tables hold, degenerate tables included."""
+"""Figures show what their tables contain, including degenerate tables."""
 
 from __future__ import annotations
 

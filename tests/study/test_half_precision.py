@@ -1,4 +1,4 @@
-"""Half precision: bfloat16 by the CPU's own arithmetic, and the scale of a float16 loss."""
+"""Half precision: bfloat16 in the CPU's own arithmetic, and the scale of a float16 loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that came as a file gets its table, and is trained by nobody."""
+"""A model from a file gets its table without any training."""
 
 from __future__ import annotations
 

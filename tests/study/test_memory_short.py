@@ -1,4 +1,4 @@
-"""Memory that is not enough, for real: the error names the settings to lower, and their values."""
+"""Running out of memory, for real: the error names the settings to lower, and their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every method and kind of loss trains on the smoke preset, by the entry point that studies use."""
+"""Every method and kind of loss trains on the smoke preset, the way studies train it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report shows formulas and pictures to everybody, without internet and without sight too."""
+"""The report shows formulas and pictures to everybody, offline and to screen readers, too."""
 
 from __future__ import annotations
 

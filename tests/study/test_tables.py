@@ -1,4 +1,4 @@
-"""Tables to read: means and intervals by hand, layout, and where the numbers come from."""
+"""Tables for readers: means and intervals by hand, layout, and where the numbers come from."""
 
 from __future__ import annotations
 

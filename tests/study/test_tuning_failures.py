@@ -1,4 +1,4 @@
-"""Trials that fail, or kill their process, end no search and block none."""
+"""Trials that fail, or kill their process, neither end nor block a search."""
 
 from __future__ import annotations
 

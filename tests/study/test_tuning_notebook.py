@@ -1,4 +1,4 @@
-"""The notebook of tuning on the smoke preset, and training with what it has found."""
+"""The tuning notebook on the smoke preset, and training with what it found."""
 
 from __future__ import annotations
 

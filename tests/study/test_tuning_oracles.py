@@ -1,4 +1,4 @@
-"""Oracles that outlive whatever is killed. Scores are a formula here; nothing is trained."""
+"""Oracles that survive whatever is killed. Scores are a formula here; nothing is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking part in a search: what the command says, and what it refuses."""
+"""Joining a search: what the command says, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the values of a trial to the settings of a run."""
+"""From a trial's values to a run's settings."""
 
 from __future__ import annotations
 

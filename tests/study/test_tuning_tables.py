@@ -1,4 +1,4 @@
-"""What a search says of its trials: importance, figures, the comparison on test."""
+"""What a search reports about its trials: importance, figures, the comparison on test."""
 
 from __future__ import annotations
 

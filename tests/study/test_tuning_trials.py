@@ -1,4 +1,4 @@
-"""The table of trials and the best of them, of searches whose scores are a formula."""
+"""The table of trials and the best trial, for searches whose scores are a formula."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Votes of the nearest labelled images: worked numbers, a naive loop, and what a share is worth."""
+"""Votes of the nearest labelled images: worked numbers, a naive loop, and calibrated confidence."""
 
 from __future__ import annotations
 

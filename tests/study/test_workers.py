@@ -1,4 +1,4 @@
-"""Who the workers of a cluster are, as TF_CONFIG says."""
+"""The workers of a cluster, as TF_CONFIG names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables on disk: the epochs of every run that counts, and the published rows on their own page."""
+"""Tables on disk: every epoch of the runs that count, and the published rows on their own page."""
 
 from __future__ import annotations
 
