@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
+__path__: list[str] = []  # it was a package: imports of its modules are told where they are now
+
 
 class ConfigError(ValueError):
     """A configuration holds an unknown name, or a value outside its rule."""

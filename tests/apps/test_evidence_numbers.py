@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from asen_apps.evidence import EvidenceError, check, empirical_p
-from asen_apps.evidence.examination import (
+from asen_apps.evidence.page import probability
+from asen_apps.evidence.statistics import (
     nearest_similarities,
     pair_similarities,
     random_pairs,
     similarities,
 )
-from asen_apps.evidence.page import probability
 
 KNOWN = ("neckline", "sleeve", "buttons")
 

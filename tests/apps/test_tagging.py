@@ -15,7 +15,7 @@ from PIL import Image
 from small_model import small_model
 
 from asen_apps.commands import main
-from asen_apps.search import AttributeIndex, SearchIndexError
+from asen_apps.search import AttributeIndex, SearchIndexError, votes
 from asen_apps.search import tagging as module
 from asen_apps.search.catalogue_table import read_table
 from asen_apps.search.tagging import as_table, tag
@@ -206,7 +206,7 @@ def test_many_labelled_images_are_calibrated_on_a_sample(monkeypatch) -> None:
     embedder = KnownEmbedder(neckline=at(*turned))
     metadata = [{"neckline": "V" if i < 30 else "round"} for i in range(59)] + [{}]
     index = AttributeIndex.build(embedder, paths(60), metadata)
-    monkeypatch.setattr(module, "_MOST_KNOWN", 25)
+    monkeypatch.setattr(votes, "_MOST_KNOWN", 25)
     (filling,) = tag(index)[1]
     assert filling.calibration.images == 25 and filling.labelled == 59
     assert tag(index)[1] == [filling]  # the same sample
