@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-LOSSES = ("semi_hard", "hard", "npairs", "lifted_struct", "contrastive")
+from asen_tf.config import METRIC_LOSSES
 
 _MARGIN = 1.0  # Euclidean, between embeddings of length 1: the default of tensorflow-addons
 _NPAIRS_SCALE = 10.0  # of the cosines in the N-pairs loss
@@ -136,7 +136,7 @@ def metric_loss(
     A group without two values, or without two images of a value, has loss 0.
 
     Args:
-        name: one of `LOSSES`.
+        name: one of `asen_tf.config.METRIC_LOSSES`.
         embeddings: `(G, M, D)` float: G groups of M images; G is static.
         values: `(G, M)` integers; for "npairs" in blocks of `images_per_value`.
         margin: of the triplets, in cosine units.
@@ -153,8 +153,8 @@ def metric_loss(
         triplets); Sohn, NeurIPS 2016 (N-pairs); Oh Song et al., CVPR 2016 (lifted structure);
         Hadsell et al., CVPR 2006 (contrastive).
     """
-    if name not in LOSSES:
-        raise ValueError(f"the loss must be one of {', '.join(LOSSES)}; got {name!r}")
+    if name not in METRIC_LOSSES:
+        raise ValueError(f"the loss must be one of {', '.join(METRIC_LOSSES)}; got {name!r}")
     unit = _unit(embeddings)
     losses = []
     for group, held in zip(tf.unstack(unit), tf.unstack(values), strict=True):

@@ -139,9 +139,13 @@ class Split:
         """Return the path of the image with this file index."""
         return self.root / self.files[index]
 
+    def labels_of(self, attribute: int) -> np.ndarray:
+        """Return the `(n, 3)` rows of `labels` that are of one attribute."""
+        return self.labels[self.labels[:, 1] == attribute]
+
     def holds(self, attribute: int) -> np.ndarray:
         """Return `(n, values)` bool: whether an image holds a value of this attribute."""
-        rows = self.labels[self.labels[:, 1] == attribute]
+        rows = self.labels_of(attribute)
         images = max(len(self.files), int(rows[:, 0].max(initial=-1)) + 1)  # files may be unlisted
         held = np.zeros((images, self.attributes.sizes[attribute]), bool)
         held[rows[:, 0], rows[:, 2]] = True
