@@ -179,6 +179,7 @@ BACKBONES = (
 # How an image becomes a square; `asen_tf.data.fitting` does it.
 FITS = ("square", "whole_edge", "whole_mean")
 
+# Of the methods csn and features, and of the losses of metric learning.
 CSN_MASKS = ("learned", "disjoint")
 FEATURE_MAPS = ("none", "whitened", "linear")
 METRIC_LOSSES = ("semi_hard", "hard", "npairs", "lifted_struct", "contrastive")

@@ -95,11 +95,6 @@ class AttributeTable:
         """Return the number of attributes."""
         return len(self.names)
 
-    @property
-    def total_values(self) -> int:
-        """The number of values of all attributes together."""
-        return sum(self.sizes)
-
 
 @dataclass(frozen=True, eq=False)
 class Split:
