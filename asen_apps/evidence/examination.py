@@ -21,8 +21,7 @@ from asen_apps.evidence.statistics import (
     random_pairs,
     similarities,
 )
-from asen_apps.search import AttributeIndex, check_weights
-from asen_tf.config import did_you_mean
+from asen_apps.search import AttributeIndex, SearchIndexError, check_attributes, check_weights
 from asen_tf.embedder import Embedder
 from asen_tf.evaluation import ranked
 
@@ -55,10 +54,11 @@ def check(
     names = [attributes] if isinstance(attributes, str) else list(attributes)
     if not names:
         raise EvidenceError(f"name at least one attribute, of {', '.join(known)}")
+    try:
+        check_attributes(names, known)
+    except SearchIndexError as error:
+        raise EvidenceError(str(error)) from None
     for place, attribute in enumerate(names):
-        if attribute not in known:
-            hint = did_you_mean(attribute, known)
-            raise EvidenceError(f"the model does not know the attribute {attribute!r}; {hint}")
         if attribute in names[:place]:
             raise EvidenceError(f"name each attribute once; got {attribute!r} twice")
     if TOGETHER in names and len(names) > 1:

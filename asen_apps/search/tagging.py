@@ -20,15 +20,15 @@ import numpy as np
 
 from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_apps.search.catalogue_table import (
-    IMAGE,
     CatalogueTable,
     attribute_name,
-    read_table,
+    read_catalogue_table,
     value,
 )
 from asen_apps.search.vectors import check_attributes
 from asen_apps.search.votes import Filling, Skip, Validation, Voters
 from asen_tf.config import did_you_mean
+from asen_tf.data.tables import IMAGE
 
 CONFIDENCE = 0.8  # a vote less sure than this leaves its cell empty
 
@@ -84,7 +84,7 @@ def tag(
     """
     if not 0.0 <= confidence <= 1.0:
         raise SearchIndexError(f"a confidence must be between 0 and 1; got {confidence}")
-    given = _of_index(index) if table is None else read_table(Path(table))
+    given = _of_index(index) if table is None else read_catalogue_table(Path(table))
     columns = _columns(given, index.attribute_names, attributes)
     index.prepare(columns)
     places = np.arange(len(index)) if table is None else _places(given, index, skip)
