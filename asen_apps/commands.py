@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _is_ours(file: Path) -> bool:
     project = Path(__file__).parents[1]
-    return any(file.is_relative_to(project / floor) for floor in ("asen_tf", "asen_apps"))
+    floors = ("asen_tf", "asen_study", "asen_apps")
+    return any(file.is_relative_to(project / floor) for floor in floors)
 
 
 def _report(message: str, code: int) -> int:

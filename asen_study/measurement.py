@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import re
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from asen_study import provenance
-from asen_study.production import once, open_dataset
+from asen_study.production import key, once, open_dataset
 from asen_study.runs import Places, Run
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
@@ -65,12 +63,10 @@ def measure(
         "model_file": file.name,
         "model_sha256": file_digest(file),
         "data_fingerprint": dataset.fingerprint,
-        "code_fingerprint": provenance.code_fingerprint(),
     }
-    text = json.dumps([config.to_dict(), origin], sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:10]
+    identity = key({**config.to_dict(), **origin}, dataset)
     name = re.sub(r"[^\w-]+", "_", file.stem)
-    finished = Places(data_dir, results_dir, study).study_dir / f"{name}-{key}"
+    finished = Places(data_dir, results_dir, study).study_dir / f"{name}-{identity}"
 
     def make(unfinished: Path, output: Path) -> None:
         print(f"{finished}: measuring {file} on {dataset.name}", flush=True)

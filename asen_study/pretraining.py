@@ -23,6 +23,7 @@ from asen_tf.data.pipeline import training_steps
 from asen_tf.data.sampling import Plan, SamplingError
 from asen_tf.files import during
 from asen_tf.layers import ImageNormalisation
+from asen_tf.layers.spatial_attention import attend
 from asen_tf.training.stage import StageResult, TrainingState, run_stage
 from asen_tf.training.trainer import ClassificationObjective, Trainer
 
@@ -82,12 +83,9 @@ class AttributeClassifier(keras.Model):
         features = tf.cast(features, tf.float32)
         # In mixed precision a weight is read in half precision; the head computes in full.
         place, kernel, bias = (tf.cast(w, tf.float32) for w in (self.place, self.kernel, self.bias))
-        weights = self.focus(features) + _PLACE_SPEED * place
-        count = len(self.value_counts)
-        weights = tf.nn.softmax(tf.reshape(weights, (tf.shape(weights)[0], -1, count)), axis=1)
-        flat = tf.reshape(features, (tf.shape(features)[0], -1, features.shape[-1]))
-        pooled = tf.einsum("bpa,bpc->bac", weights, flat)
-        owners = np.repeat(np.arange(count), self.value_counts)  # the attribute of each value
+        scores = self.focus(features) + _PLACE_SPEED * place
+        pooled, _ = attend(tf.transpose(scores, (0, 3, 1, 2)), features)
+        owners = np.repeat(np.arange(len(self.value_counts)), self.value_counts)  # of each value
         scores = tf.einsum("bvc,vc->bv", tf.gather(pooled, owners, axis=1), kernel) + bias
         widest = max(self.value_counts)
         blocks = [

@@ -64,31 +64,56 @@ def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(str(number) for number in version)
 
 
-# Where modules of version 0.1 are now; a package's modules are looked for in the new package.
+# Where modules of version 0.1 are now; what a package held is looked for in the new package.
 MOVED = {
     "annotations": "asen_tf.data",
     "intervals": "asen_tf.evaluation.intervals",
-    "comparison": "asen_study.comparison",
     "activity": "asen_tf.files",
     "branches": "asen_tf.models",
     "checkpoints": "asen_tf.backbones.checkpoints",
     "metric_losses": "asen_tf.losses",
     "ranking": "asen_tf.evaluation",
-    **dict.fromkeys(("experiment", "production", "starts"), "asen_study.experiment"),
-    **dict.fromkeys(("results", "studies"), "asen_study.runs"),
-    **dict.fromkeys(("cells", "pipeline"), "asen_study.pipeline"),
     **{
         name: f"asen_study.{name}"
         for name in (
-            *("figures", "matrix", "measurement", "notebook", "provenance", "report", "tables"),
-            "tuning",
+            *("cells", "comparison", "experiment", "figures", "matrix", "measurement", "notebook"),
+            *("pipeline", "production", "provenance", "report", "tables", "tuning"),
         )
     },
+    "starts": "asen_study.experiment",
+    **dict.fromkeys(("results", "studies"), "asen_study.runs"),
     "overlays": "asen_study.figures",
     "evidence": "asen_apps.evidence",
     "explorer": "asen_apps.explorer",
     "reranking": "asen_apps.rerank",
     "retrieval": "asen_apps.search",
+    # Files that are gone from packages which are still there.
+    "backbones.errors": "asen_tf.backbones.build",
+    "backbones.torchvision": "asen_tf.backbones.checkpoints",
+    **dict.fromkeys(("config.rules", "config.settings"), "asen_tf.config"),
+    "data.augmentation": "asen_tf.data.pipeline",
+    "data.listed": "asen_tf.data.sampling",
+    "data.packing": "data_prep.pack",
+    "data.sources": "asen_tf.data.images",
+    "evaluation.attention": "asen_tf.evaluation.localisation",
+    "evaluation.report": "asen_tf.evaluation.evaluate",
+    **dict.fromkeys(
+        ("evaluation.fusion", "evaluation.several_values"), "asen_tf.evaluation.retrieval"
+    ),
+    **dict.fromkeys(("layers.global_view", "layers.image_normalisation"), "asen_tf.layers.pixels"),
+    **dict.fromkeys(
+        ("layers.average_attention", "layers.product_attention"), "asen_tf.layers.spatial_attention"
+    ),
+    "layers.region_crops": "asen_tf.layers.region_of_interest",
+    "models.fusion": "asen_tf.models.asen_pp",
+    "models.pairs": "asen_tf.models.base",
+    **dict.fromkeys(("models.classifier", "training.pretraining"), "asen_study.pretraining"),
+    "training.objective": "asen_tf.training.trainer",
+    "training.phases": "asen_tf.training.similarity",
+    **dict.fromkeys(("training.replicas", "training.workers"), "asen_tf.training.cluster"),
+    "training.state": "asen_tf.training.stage",
+    "weights.__main__": "asen_apps.commands",
+    **dict.fromkeys(("weights.loading", "weights.names"), "asen_tf.weights"),
 }
 
 
@@ -96,8 +121,7 @@ class _MovedModules(importlib.abc.MetaPathFinder):
     """Says where a module is now, when its old name is imported and nothing else has been found."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
-        package, _, rest = fullname.partition(".")
-        old = rest.split(".")[0]
+        package, _, old = fullname.partition(".")
         if package == "asen_tf" and old in MOVED:
             # No ModuleNotFoundError: `from asen_tf import experiment` would hide it.
             raise ImportError(

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
+__path__: list[str] = []  # it was a package: imports of its modules are told where they are now
+
 
 class ConfigError(ValueError):
     """A configuration holds an unknown name, or a value outside its rule."""
@@ -179,17 +181,22 @@ BACKBONES = (
 # How an image becomes a square; `asen_tf.data.fitting` does it.
 FITS = ("square", "whole_edge", "whole_mean")
 
+# Of the methods csn and features, and of the losses of metric learning.
+CSN_MASKS = ("learned", "disjoint")
+FEATURE_MAPS = ("none", "whitened", "linear")
+METRIC_LOSSES = ("semi_hard", "hard", "npairs", "lifted_struct", "contrastive")
+
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "method": METHODS,
     "missing_images": ("error", "skip"),
     "fit": FITS,
-    "csn_masks": ("learned", "disjoint"),
-    "feature_map": ("none", "whitened", "linear"),
+    "csn_masks": CSN_MASKS,
+    "feature_map": FEATURE_MAPS,
     "attribute_tables": ("shared", "separate"),
     "region": ("attended", "true", "centre"),
     "stages": (1, 2),
     "starting_weights": ("imagenet", "pretrain", "random"),
-    "loss": ("triplet", "semi_hard", "hard", "npairs", "lifted_struct", "contrastive"),
+    "loss": ("triplet", *METRIC_LOSSES),
     "sampling": ("random_triplets", "batch_all", "listed_triplets"),
     "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
     "strategy": ("none", "mirrored", "multi_worker"),

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-LOSSES = ("semi_hard", "hard", "npairs", "lifted_struct", "contrastive")
+from asen_tf.config import METRIC_LOSSES
 
 _MARGIN = 1.0  # Euclidean, between embeddings of length 1: the default of tensorflow-addons
 _NPAIRS_SCALE = 10.0  # of the cosines in the N-pairs loss
@@ -51,12 +51,16 @@ def triplet_ranking_loss(embeddings: tf.Tensor, margin: float) -> tf.Tensor:
     return tf.reduce_mean(tf.nn.relu(margin - gap))
 
 
-def batch_all_loss(embeddings: tf.Tensor, values: tf.Tensor, margin: float) -> tf.Tensor:
-    """Triplet ranking loss over every valid triplet of each group.
+def batch_all_terms(
+    embeddings: tf.Tensor, values: tf.Tensor, margin: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the two parts of the triplet ranking loss over every valid triplet of each group.
 
     A triplet (i, j, k) of one group is valid when i and j are different rows with the same value
-    and k has another value. The mean runs over the triplets that break the margin: those that are
-    already ranked correctly would only dilute the gradient as training goes on.
+    and k has another value. The loss is the sum over the triplets that break the margin, divided by
+    their number: those that are already ranked correctly would only dilute the gradient as training
+    goes on. When groups are spread over several replicas, their common mean is the sum of all sums
+    divided by the sum of all numbers.
 
     Args:
         embeddings: `(G, M, D)`: G groups of M images, each group embedded for one attribute.
@@ -64,29 +68,13 @@ def batch_all_loss(embeddings: tf.Tensor, values: tf.Tensor, margin: float) -> t
         margin: `m`, in cosine units.
 
     Returns:
-        Float32 scalar; 0 when no triplet breaks the margin.
+        Two float32 scalars: the sum, and how many triplets break the margin. Both are 0 when none
+        does.
 
     References:
         Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification",
         arXiv 1703.07737, section 2 ("batch all", averaged over non-zero terms); cosine
         similarity and margin as in ASEN++.
-    """
-    total, active = batch_all_terms(embeddings, values, margin)
-    return total / tf.maximum(active, 1.0)
-
-
-def batch_all_terms(
-    embeddings: tf.Tensor, values: tf.Tensor, margin: float
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return what `batch_all_loss` divides: the sum over its triplets, and how many are active.
-
-    When groups are spread over several replicas, their common mean is the sum of all sums divided
-    by the sum of all counts.
-
-    Args: as for `batch_all_loss`.
-
-    Returns:
-        Two float32 scalars.
     """
     unit = _unit(embeddings)
     similarity = tf.einsum("gid,gjd->gij", unit, unit)
@@ -136,7 +124,7 @@ def metric_loss(
     A group without two values, or without two images of a value, has loss 0.
 
     Args:
-        name: one of `LOSSES`.
+        name: one of `asen_tf.config.METRIC_LOSSES`.
         embeddings: `(G, M, D)` float: G groups of M images; G is static.
         values: `(G, M)` integers; for "npairs" in blocks of `images_per_value`.
         margin: of the triplets, in cosine units.
@@ -153,8 +141,8 @@ def metric_loss(
         triplets); Sohn, NeurIPS 2016 (N-pairs); Oh Song et al., CVPR 2016 (lifted structure);
         Hadsell et al., CVPR 2006 (contrastive).
     """
-    if name not in LOSSES:
-        raise ValueError(f"the loss must be one of {', '.join(LOSSES)}; got {name!r}")
+    if name not in METRIC_LOSSES:
+        raise ValueError(f"the loss must be one of {', '.join(METRIC_LOSSES)}; got {name!r}")
     unit = _unit(embeddings)
     losses = []
     for group, held in zip(tf.unstack(unit), tf.unstack(values), strict=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from asen_tf.backbones.checkpoints import (
     torchvision_place,
 )
 from asen_tf.models import Asen, AsenPlusPlus, AsenV2, ConditionalSimilarityNetwork, SimilarityModel
+
+__path__: list[str] = []  # it was a package: imports of its modules are told where they are now
 
 # Parts of a branch here, and what the authors call them.
 _ASEN_PP = {
@@ -152,3 +156,9 @@ def _branch(
         if layer in head:
             name = KINDS.get(kind, kind)  # a bias is a bias in both
             yield Place(variable, f"{home}{head[layer]}.{name}", kind)
+
+
+if __name__ == "__main__":
+    print("`python -m asen_tf.weights` is now called `asen weights`", file=sys.stderr)
+    above = importlib.import_module("asen_apps.commands")  # on a floor above this one
+    sys.exit(above.main(["weights", *sys.argv[1:]]))

@@ -1,13 +1,7 @@
-"""A catalogue's table: reading a CSV file as programs export it, and which columns are attributes.
-
-Excel and its relatives write `sep=;` lines, line breaks inside cells, empty trailing columns and
-no-break spaces; pandas writes an index column. None of these is an error.
-"""
+"""A catalogue's table: its rows as a dataset needs them, and which columns are attributes."""
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
 import re
 import unicodedata
@@ -17,18 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asen_tf.config import did_you_mean
-from asen_tf.data import SPLITS, AnnotationError, check_image_name, read_text
+from asen_tf.data import SPLITS, AnnotationError, check_image_name
+from asen_tf.data.tables import IMAGE, clean, is_missing, read_table
 
 MOST_VALUES = 500  # of one attribute, unless asked for more; DeepFashion's largest has 230
 LONGEST = 1000  # characters of a value
 OTHER = "other"  # the value that rare ones are folded into
-_SEPARATORS = ",;\t|"
-_IMAGE, _SPLIT = "image", "split"
-_MISSING = {"nan", "none", "null", "n/a", "#n/a", "-", "–", "—"}  # in any case
-_BLANKS = re.compile(r"[ \t\n\xa0\u2007\u202f]+")  # no-break spaces among them
-_INVISIBLE = re.compile(r"[\u200b\u2060\ufeff]|^[\u200c\u200d]+|[\u200c\u200d]+$")
+_SPLIT = "split"
 _PRICE = re.compile(r"[€$£¥]\s*[\d.,]+|[\d.,]+\s*[€$£¥]|\d+[.,]\d\d")
-_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .ods; .xls
 
 
 @dataclass(frozen=True)
@@ -51,53 +41,25 @@ class Item:
 def read_catalogue(path: Path) -> tuple[list[Item], list[str]]:
     """Return the rows of a catalogue, and notes on what was not taken literally.
 
-    UTF-8, with or without a byte-order mark. Columns are separated by what a first line `sep=;`
-    says, or by the comma, semicolon, tab or bar that gives the header most columns. Columns without
-    a name are dropped if they are empty, or count the rows.
+    Columns without a name are dropped if they are empty, or count the rows as pandas' index does.
 
     Raises:
-        AnnotationError: the file is absent or is not such a CSV file; the column `image` is
-            missing; a row has another number of cells, an unsafe or repeated image path, or an
-            unknown split.
+        AnnotationError: the table cannot be read, see `asen_tf.data.tables.read_table`; or a row
+            has an unsafe or repeated image path, or an unknown split.
     """
 
-    def wrong(rule: str, line: int | None, got: object, remedy: str) -> AnnotationError:
+    def wrong(rule: str, line: int, got: object, remedy: str) -> AnnotationError:
         return AnnotationError(rule, path=path, line=line, got=got, remedy=remedy)
 
-    try:
-        with open(path, "rb") as stream:
-            if stream.read(4) in _WORKBOOKS:
-                remedy = 'save it as "CSV UTF-8 (comma delimited)"'
-                raise wrong("the table must be a CSV file", 1, "a spreadsheet", remedy)
-    except OSError as error:
-        raise wrong("cannot be read", None, str(error), "check the path of the CSV file") from None
-    text = read_text(path)
-    declared = re.match(r'"?sep=([,;\t|:])"?[,;\t|]*\n', text)
-    skipped, separator = (1, declared[1]) if declared else (0, _separator(text))
-    reader = csv.reader(
-        io.StringIO(text[declared.end() :] if declared else text), delimiter=separator, strict=True
-    )
-    records = []
-    try:
-        for cells in reader:
-            records.append((reader.line_num + skipped, [_clean(cell) for cell in cells]))
-    except csv.Error as error:
-        line = reader.line_num + skipped
-        raise wrong("the text must be CSV", line, str(error), "check its quotation marks") from None
-    (line, columns), *records = records or [(1, [])]
-    named = [column for column in columns if column]
-    if _IMAGE not in columns or len(set(named)) != len(named):
-        remedy = "name the column of image paths `image`, and no two columns alike"
-        raise wrong("the header must have distinct names, one of them image", line, columns, remedy)
+    table = read_table(path)
+    columns = table.columns
     rows, seen = [], {}
-    for line, cells in records:
+    for line, given in table.rows:
+        cells = [clean(cell) for cell in given]
         if not any(cells):
             continue
-        if len(cells) < len(columns) or any(cells[len(columns) :]):
-            remedy = f"cells are separated by {separator!r}; quote those that hold one"
-            raise wrong(f"a row must have {len(columns)} cells", line, cells, remedy)
-        row = dict(zip(columns, cells, strict=False))
-        image, split = row[_IMAGE], row.get(_SPLIT, "")
+        row = dict(zip(columns, cells, strict=True))
+        image, split = row[IMAGE], row.get(_SPLIT, "")
         if not image:
             raise wrong("a row must name an image", line, row, "name it, or remove the row")
         check_image_name(image, path, line)
@@ -115,15 +77,15 @@ def read_catalogue(path: Path) -> tuple[list[Item], list[str]]:
         seen[image] = line
         rows.append((line, image, split, cells))
     _check_unnamed(path, columns, [cells for *_, cells in rows])
-    places = [(name, at) for at, name in enumerate(columns) if name not in ("", _IMAGE, _SPLIT)]
-    markers = Counter(c for *_, cells in rows for _, at in places if _is_missing(c := cells[at]))
+    places = [(name, at) for at, name in enumerate(columns) if name not in ("", IMAGE, _SPLIT)]
+    markers = Counter(c for *_, cells in rows for _, at in places if is_missing(c := cells[at]))
     notes = [
         f"{count:,} cells {marker!r} count as not labelled"
         for marker, count in sorted(markers.items())
     ]
     items = [
         Item(
-            line, image, split, {c: "" if _is_missing(cells[at]) else cells[at] for c, at in places}
+            line, image, split, {c: "" if is_missing(cells[at]) else cells[at] for c, at in places}
         )
         for line, image, split, cells in rows
     ]
@@ -185,24 +147,6 @@ def alike(values: Sequence[str]) -> list[str]:
     for value in sorted(set(values) - {""}):
         groups.setdefault(re.sub(r"[\s_]+", "", value.casefold()), []).append(value)
     return [", ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
-
-
-def _separator(text: str) -> str:
-    def columns(separator: str) -> int:
-        try:
-            return len(next(csv.reader(io.StringIO(text), delimiter=separator, strict=True), []))
-        except csv.Error:
-            return 0
-
-    return max(_SEPARATORS, key=columns)
-
-
-def _clean(cell: str) -> str:
-    return _INVISIBLE.sub("", _BLANKS.sub(" ", cell)).strip()
-
-
-def _is_missing(cell: str) -> bool:
-    return cell.casefold() in _MISSING or cell == "NA"
 
 
 def _check_unnamed(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,12 +1,24 @@
-"""The losses of metric learning by loops over pairs and triplets, in NumPy."""
+"""The losses of metric learning by loops over pairs and triplets, in NumPy.
+
+Of "batch all", whose parts are computed apart: the loss of a whole batch.
+"""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import tensorflow as tf
+
+from asen_tf.losses import batch_all_terms
 
 IMAGES = 4  # per value
+
+
+def batch_all_loss(embeddings: tf.Tensor, values: tf.Tensor, margin: float) -> tf.Tensor:
+    """Return the mean over the triplets that break the margin, as one replica trains with it."""
+    total, active = batch_all_terms(embeddings, values, margin)
+    return total / tf.maximum(active, 1.0)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

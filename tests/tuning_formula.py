@@ -14,11 +14,14 @@ CONFIG = compact().override(stage1_epochs=3, stage2_epochs=2)
 FIELDS = ("margin", "roi_threshold", "sampling", "images_per_value")
 
 
-def opened(folder: Path, algorithm: str = "random", trials: int = 7) -> DurableOracle:
+def opened(
+    folder: Path, algorithm: str = "random", trials: int = 7, *, alone: bool = False
+) -> DurableOracle:
     """Return an oracle as a process opens it: from its file, if there is one."""
     state = folder / "state.json"
     made = oracle(algorithm, trials=trials, epochs=5, seed=0, state_file=state)
     RunTuner(made, RunSettings(CONFIG, FIELDS), None, folder / "tuner")  # declares the space
+    made.alone = alone
     if state.exists():
         made.reload()
     return made

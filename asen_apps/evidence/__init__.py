@@ -6,9 +6,10 @@ is neither a legal judgement nor proof of copying.
 """
 
 from asen_apps.evidence.catalogue import CatalogueFiles, Design, EvidenceError, first_design
-from asen_apps.evidence.examination import TOGETHER, Examination, check, empirical_p, examine
+from asen_apps.evidence.examination import TOGETHER, Examination, check, examine
 from asen_apps.evidence.page import as_html, write
 from asen_apps.evidence.sheet import Sheet, find_model, make
+from asen_apps.evidence.statistics import empirical_p
 
 __all__ = [
     "CatalogueFiles",

@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from asen_apps.evidence.catalogue import CatalogueFiles, Design, EvidenceError
-from asen_apps.search import AttributeIndex, check_weights
-from asen_tf.config import did_you_mean
+from asen_apps.evidence.statistics import (
+    EmpiricalP,
+    empirical_p,
+    nearest_similarities,
+    pair_similarities,
+    random_pairs,
+    similarities,
+)
+from asen_apps.search import AttributeIndex, SearchIndexError, check_attributes, check_weights
 from asen_tf.embedder import Embedder
 from asen_tf.evaluation import ranked
 
-# Embeddings are float32: beyond this, the order of additions decides, and equal files would differ.
-DECIMALS = 6
 TOGETHER = "together"  # the view of all named attributes, beside their own
-_ROWS = 512  # images, or pairs, whose similarities are computed together
 
 
 # === What is asked for ===
@@ -51,10 +54,11 @@ def check(
     names = [attributes] if isinstance(attributes, str) else list(attributes)
     if not names:
         raise EvidenceError(f"name at least one attribute, of {', '.join(known)}")
+    try:
+        check_attributes(names, known)
+    except SearchIndexError as error:
+        raise EvidenceError(str(error)) from None
     for place, attribute in enumerate(names):
-        if attribute not in known:
-            hint = did_you_mean(attribute, known)
-            raise EvidenceError(f"the model does not know the attribute {attribute!r}; {hint}")
         if attribute in names[:place]:
             raise EvidenceError(f"name each attribute once; got {attribute!r} twice")
     if TOGETHER in names and len(names) > 1:
@@ -82,153 +86,6 @@ def check_name(name: str) -> None:
         raise EvidenceError(
             "a sheet's name must be made of letters, digits, dots, hyphens and underscores, up to "
             f"100, and must not begin with a dot or hyphen; got {name!r}"
-        )
-
-
-# === How unusual a similarity is ===
-
-
-@dataclass(frozen=True)
-class EmpiricalP:
-    """How many reference similarities are at least as large as the observed one.
-
-    Attributes:
-        at_least: reference similarities that reach the observed one.
-        of: all reference similarities.
-    """
-
-    at_least: int
-    of: int
-
-    @property
-    def value(self) -> float:
-        """The empirical tail probability, `(1 + at_least) / (1 + of)`.
-
-        The observed similarity counts as one of the references: a finite sample never proves that
-        something is impossible, and the smallest value is `1 / (1 + of)`, not zero (Davison and
-        Hinkley, Bootstrap Methods and their Application, 1997, section 4.2). With 2 of 99, it is
-        3 / 100.
-        """
-        return (1 + self.at_least) / (1 + self.of)
-
-
-def empirical_p(observed: float, reference: ArrayLike) -> EmpiricalP:
-    """Count the reference similarities that are at least as large as the observed one.
-
-    Args:
-        observed: a similarity.
-        reference: `(n,)` similarities, n at least 1.
-
-    Raises:
-        EvidenceError: there is no reference, or a similarity is not finite.
-    """
-    values = np.asarray(reference, np.float64)
-    finite = np.isfinite(values).all() and np.isfinite(observed)
-    if values.ndim != 1 or not len(values) or not finite:
-        raise EvidenceError(
-            "an empirical p needs finite similarities, one observed and references of shape (n,); "
-            f"got {observed} and references of shape {values.shape}"
-        )
-    return EmpiricalP(int((values >= observed).sum()), len(values))
-
-
-def similarities(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the row-wise dot products of unit vectors, rounded so that equal files are equal.
-
-    Args:
-        left: `(n, D)` or `(D,)` float.
-        right: `(n, D)` float.
-
-    Returns:
-        `(n,)` float64 in [-1, 1], with `DECIMALS` decimals.
-    """
-    products = (np.asarray(left, np.float64) * np.asarray(right, np.float64)).sum(axis=-1)
-    return _rounded(products)
-
-
-def _rounded(products: np.ndarray) -> np.ndarray:
-    """Return similarities with `DECIMALS` decimals, inside [-1, 1], and without negative zeros."""
-    return np.clip(np.round(products, DECIMALS), -1.0, 1.0) + 0.0
-
-
-def random_pairs(images: int, number: int, *, seed: int) -> np.ndarray:
-    """Draw distinct unordered pairs of distinct images, each pair with the same chance.
-
-    Args:
-        images: images of the catalogue, at least 2.
-        number: pairs wanted; if the catalogue has no more, all of them are taken, and the seed
-            does not matter.
-        seed: the same seed gives the same pairs.
-
-    Returns:
-        `(n, 2)` int64 rows, the larger one first, in increasing order.
-
-    Raises:
-        EvidenceError: fewer than 2 images, or fewer than 1 pair wanted.
-    """
-    _check_enough(images, number, "pairs")
-    possible = images * (images - 1) // 2
-    if number >= possible:
-        codes = np.arange(possible)
-    else:
-        drawn = np.random.default_rng(seed).choice(possible, number, replace=False, shuffle=False)
-        codes = np.sort(drawn)
-    # Pair (i, j), i > j, has the code i (i - 1) / 2 + j: undo that, and correct for rounding.
-    larger = ((1.0 + np.sqrt(1.0 + 8.0 * codes)) / 2.0).astype(np.int64)
-    larger -= larger * (larger - 1) // 2 > codes
-    larger += larger * (larger + 1) // 2 <= codes
-    return np.stack([larger, codes - larger * (larger - 1) // 2], axis=1)
-
-
-def pair_similarities(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return the similarity of each pair of rows.
-
-    Args:
-        vectors: `(N, D)`, of unit length.
-        pairs: `(n, 2)` rows.
-
-    Returns:
-        `(n,)` float64.
-    """
-    parts = [
-        similarities(vectors[some[:, 0]], vectors[some[:, 1]])
-        for some in np.array_split(pairs, len(pairs) // _ROWS + 1)
-    ]
-    return np.concatenate(parts)
-
-
-def nearest_similarities(vectors: np.ndarray, number: int, *, seed: int) -> np.ndarray:
-    """Return the similarity of images to their nearest neighbours in the rest of the catalogue.
-
-    Args:
-        vectors: `(N, D)`, of unit length, N at least 2.
-        number: images whose neighbours are sought; all of them if the catalogue has no more.
-        seed: of the choice among more.
-
-    Returns:
-        `(min(number, N),)` float64, in the order of the rows.
-
-    Raises:
-        EvidenceError: fewer than 2 images, or `number` below 1.
-    """
-    _check_enough(len(vectors), number, "neighbours")
-    queries = np.arange(len(vectors))
-    if number < len(vectors):
-        queries = np.sort(np.random.default_rng(seed).choice(len(vectors), number, replace=False))
-    vectors = np.asarray(vectors, np.float64)
-    best = []
-    for rows in np.array_split(queries, len(queries) // _ROWS + 1):
-        products = vectors[rows] @ vectors.T
-        products[np.arange(len(rows)), rows] = -np.inf  # the image itself
-        best.append(products.max(axis=1))
-    return _rounded(np.concatenate(best))
-
-
-def _check_enough(images: int, number: int, what: str) -> None:
-    if images < 2 or number < 1:
-        raise EvidenceError(
-            f"a catalogue must hold 2 images or more, and {what} must be 1 or more; got {images} "
-            f"images and {number} {what}"
         )
 
 
@@ -335,7 +192,7 @@ def examine(
 
     The ranking is exact, whatever the backend of the index. An item's similarity in one attribute
     is the cosine of the embeddings, and together the weighted mean of the cosines, with
-    `DECIMALS` decimals; ties keep the catalogue's order.
+    `statistics.DECIMALS` decimals; ties keep the catalogue's order.
 
     Args:
         embedder: the model.

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from asen_apps.evidence.examination import TOGETHER, EmpiricalP, View, check_name
+from asen_apps.evidence.examination import TOGETHER, View, check_name
 from asen_apps.evidence.pictures import edges
 from asen_apps.evidence.sheet import Sheet
+from asen_apps.evidence.statistics import EmpiricalP
 from asen_tf.data import label
 from asen_tf.files import write_text
 

@@ -1,8 +1,7 @@
 """The explorer: a page in the browser that searches a study's test images by attribute.
 
 `Explorer` does all the work without widgets, `App` puts widgets around it, `show` is the
-notebook's one call, and `python -m asen_apps.explorer` serves the notebook as a page, to this
-machine alone.
+notebook's one call, and `asen explore` serves the notebook as a page, to this machine alone.
 """
 
 import importlib

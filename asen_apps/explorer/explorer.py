@@ -16,8 +16,8 @@ from asen_apps.explorer.indexes import Indexes, ProgressCallback, ReportingEmbed
 from asen_apps.explorer.methods import Method, default_method, methods_of, split_by_dataset
 from asen_apps.explorer.queries import Query
 from asen_apps.search import AttributeIndex
-from asen_study.figures.overlays import Box
 from asen_study.runs import Run
+from asen_tf.data.fitting import Box
 from asen_tf.models import SimilarityModel
 from asen_tf.models.base import attribute_index
 

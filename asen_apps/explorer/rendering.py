@@ -10,8 +10,9 @@ import numpy as np
 
 from asen_apps.explorer.explorer import Answer, Neighbour, QueryAttention
 from asen_apps.explorer.gallery import PICTURE_SIDE, data_uri
-from asen_study.figures.overlays import Box, with_attention
+from asen_study.figures.overlays import with_attention
 from asen_tf.data import label
+from asen_tf.data.fitting import Box
 
 _PAGE = Path(__file__).parent / "page"
 TITLE = "Garment explorer"

@@ -3,7 +3,7 @@
 from asen_apps.search.backend import Backend, SearchIndexError
 from asen_apps.search.index import AttributeIndex, Hit, query_file
 from asen_apps.search.storage import model_fingerprint
-from asen_apps.search.vectors import HNSW_FROM, check_weights
+from asen_apps.search.vectors import HNSW_FROM, check_attributes, check_weights
 
 __all__ = [
     "AttributeIndex",
@@ -11,6 +11,7 @@ __all__ = [
     "HNSW_FROM",
     "Hit",
     "SearchIndexError",
+    "check_attributes",
     "check_weights",
     "model_fingerprint",
     "query_file",

@@ -1,8 +1,4 @@
-"""A shop's table of images: read so that it can be written again with every cell as it was.
-
-What counts as a missing value, how columns are separated and what is an error are as in
-`data_prep.catalog`, so that a table means the same to both.
-"""
+"""A shop's table of images, which can be written again with every cell as it was read."""
 
 from __future__ import annotations
 
@@ -14,15 +10,9 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asen_tf.data import AnnotationError, read_text
+from asen_tf.data import AnnotationError
+from asen_tf.data.tables import IMAGE, clean, is_missing, read_table
 from asen_tf.files import replacing
-
-IMAGE = "image"  # the column of image paths
-_SEPARATORS = ",;\t|"
-_MISSING = {"nan", "none", "null", "n/a", "#n/a", "-", "–", "—"}  # in any case
-_BLANKS = re.compile(r"[ \t\n\xa0\u2007\u202f]+")  # no-break spaces among them
-_INVISIBLE = re.compile(r"[\u200b\u2060\ufeff]|^[\u200c\u200d]+|[\u200c\u200d]+$")
-_MARK = b"\xef\xbb\xbf"  # of UTF-8; some spreadsheets read accents wrongly without it
 
 
 @dataclass(frozen=True)
@@ -83,49 +73,17 @@ class CatalogueTable:
                 writer.writerows(self.rows)
 
 
-def read_table(path: Path) -> CatalogueTable:
-    """Read a CSV file in UTF-8, its columns separated by comma, semicolon, tab or bar.
-
-    Raises:
-        AnnotationError: the file is absent or not such a file, there is no column `image`, two
-            columns have one name, or a row has another number of cells.
-    """
-
-    def wrong(rule: str, line: int, got: object, remedy: str) -> AnnotationError:
-        return AnnotationError(rule, path=path, line=line, got=got, remedy=remedy)
-
-    text = read_text(path)
-    declared = re.match(r'"?sep=([,;\t|:])"?[,;\t|]*\n', text)
-    separator = declared[1] if declared else max(_SEPARATORS, key=lambda s: _width(text, s))
-    skipped = 1 if declared else 0
-    body = io.StringIO(text[declared.end() :] if declared else text)
-    reader = csv.reader(body, delimiter=separator, strict=True)
-    try:
-        records = [(reader.line_num + skipped, cells) for cells in reader]
-    except csv.Error as error:
-        line = reader.line_num + skipped
-        raise wrong("the text must be CSV", line, str(error), "check its quotation marks") from None
-    (line, header), *records = records or [(1, [])]
-    columns = tuple(map(clean, header))
-    named = [column for column in columns if column]
-    if IMAGE not in columns or len(set(named)) != len(named):
-        remedy = "name the column of image paths `image`, and no two columns alike"
-        raise wrong("the header must have distinct names, one of them image", line, columns, remedy)
-    for line, cells in records:
-        blank = not any(map(clean, cells))
-        if not blank and (len(cells) < len(columns) or any(map(clean, cells[len(columns) :]))):
-            remedy = f"cells are separated by {separator!r}; quote those that hold one"
-            raise wrong(f"a row must have {len(columns)} cells", line, cells, remedy)
-    with open(path, "rb") as stream:
-        head = _MARK if stream.read(len(_MARK)) == _MARK else b""
-    width = len(columns)
+def read_catalogue_table(path: Path) -> CatalogueTable:
+    """Read a table; errors as `asen_tf.data.tables.read_table` and its rows raise them."""
+    table = read_table(path)
+    rows = list(table.rows)
     return CatalogueTable(
-        columns=columns,
-        rows=tuple(tuple([*cells, *[""] * width][:width]) for _, cells in records),
+        columns=table.columns,
+        rows=tuple(cells for _, cells in rows),
         path=path,
-        lines=tuple(line for line, _ in records),
-        separator=separator,
-        head=head + (declared[0].encode() if declared else b""),
+        lines=tuple(line for line, _ in rows),
+        separator=table.separator,
+        head=table.head,
     )
 
 
@@ -134,20 +92,7 @@ def attribute_name(column: str) -> str:
     return re.sub(r"\W+", "_", column.strip().lower()).strip("_")
 
 
-def clean(cell: str) -> str:
-    """Return a cell without stray blanks and invisible characters."""
-    return _INVISIBLE.sub("", _BLANKS.sub(" ", cell)).strip()
-
-
 def value(cell: str) -> str:
     """Return a cell's value; empty if it is missing or says so, like `n/a`."""
     text = clean(cell)
-    return "" if text.casefold() in _MISSING or text == "NA" else text
-
-
-def _width(text: str, separator: str) -> int:
-    """Return how many columns the header has with a separator."""
-    try:
-        return len(next(csv.reader(io.StringIO(text), delimiter=separator, strict=True), []))
-    except csv.Error:
-        return 0
+    return "" if is_missing(text) else text

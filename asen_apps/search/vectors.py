@@ -144,12 +144,13 @@ class LazyVectors:
             )
         if dtype not in DTYPES:
             raise SearchIndexError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
-        names = embedder.model.embedding_names
-        if embedding is not None and embedding not in names:
-            raise SearchIndexError(
-                f"embedding must be one of {', '.join(names)}; got {embedding!r}"
-            )
-        self.embedder, self.embedding = embedder, embedding or names[-1]
+        from asen_tf.models.base import chosen_embedding  # TensorFlow: an embedder is there
+
+        try:
+            self.embedding = chosen_embedding(embedder.model.embedding_names, embedding)
+        except ValueError as error:
+            raise SearchIndexError(str(error)) from None
+        self.embedder = embedder
         self.backend = absolute(backend) if is_address(backend) else backend
         self.dtype = dtype
         self.skip: Skip | None = None

@@ -17,11 +17,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from asen_study.figures.overlays import Box
 from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
 from asen_study.production import open_dataset
 from asen_study.runs import Run
 from asen_tf.data import label, read_value_names
+from asen_tf.data.fitting import Box
 from asen_tf.evaluation import average_precision, normalise, ranked
 from asen_tf.evaluation.localisation import attention_peak
 

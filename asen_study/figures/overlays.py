@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom; shares of the picture's side
+from asen_tf.data.fitting import Box
 
 REGION = "#F0E442"  # yellow, the colour of the frame
 _HEAT = matplotlib.colormaps["inferno"]
@@ -32,7 +32,7 @@ def with_attention(
     Args:
         image: `(S, S, 3)` uint8.
         attention: `(h, w)`, non-negative, of the whole picture.
-        region: the square that the local branch sees, or None.
+        region: what the local branch sees, in shares of the picture's side, or None.
         opacity: of the map, where it is lowest and where it is highest.
 
     Returns:

@@ -55,7 +55,7 @@ def attribute_spaces(
     attributes = [
         (index, name)
         for index, name in enumerate(split.attributes.names)
-        if np.any(split.labels[:, 1] == index)
+        if len(split.labels_of(index))
     ]
     rows = -(-len(attributes) // _COLUMNS)
     figure = Figure(figsize=(WIDTH, 3.7 * rows + 0.3), layout="constrained")
@@ -64,7 +64,7 @@ def attribute_spaces(
     for axes in panels[len(attributes) :]:
         axes.set_axis_off()
     for axes, (index, attribute) in zip(panels, attributes, strict=False):
-        labels = split.labels[split.labels[:, 1] == index]
+        labels = split.labels_of(index)
         labels = labels[_sample(len(labels), seed)]
         points = project(embedded.arrays[embedding][embedded.rows(labels)], seed=seed)
         words = (names or {}).get(attribute)

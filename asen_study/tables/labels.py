@@ -142,7 +142,7 @@ def _counts(run: Run, row: str, data_dir: Path | str, threshold: float) -> Itera
 
     def known(split: Split, attribute: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = embedded[split.name]
-        rows = split.labels[split.labels[:, 1] == attribute]
+        rows = split.labels_of(attribute)
         return normalise(pairs.arrays[name][pairs.rows(rows)]), rows[:, 2]
 
     for attribute, title in enumerate(dataset.attributes.names):

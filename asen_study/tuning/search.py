@@ -196,12 +196,18 @@ def take_part(
     search.state_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(search.state_dir / ".lock"):
         tuner = make_tuner()
+        made.alone = name is None
         if search.state_file.exists():
             made.reload()
         if name == CHIEF:
             made.patience = patience
             threading.Thread(target=_watch, args=(made,), daemon=True).start()
-        tuner.search()
+        try:
+            tuner.search()
+        except KeyboardInterrupt:
+            made.attempts.clear()  # the trial is not to blame
+            made.save()
+            raise
 
 
 def _set_environment(name: str, address: str) -> None:

@@ -12,6 +12,8 @@ KerasTuner 1.4.8 alone is not enough for that:
 - It counts how often a trial was begun only if the worker lives to report it. Here a trial whose
   worker goes silent uses up one of `max_retries_per_trial`, so that a trial that needs too much
   memory cannot kill one worker after the other.
+- A trial that kills the search itself, in one process, would be given out again after every
+  restart. Here it has failed after as many attempts; only a search with workers tries it once more.
 - After three failed trials in a row it raises an error wherever the third one is reported, and at
   each report after that. Here no more trials are given out, so everyone leaves; when the search is
   run again, failed trials are tried once more.
@@ -45,7 +47,7 @@ from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.files import replacing, write_json, write_text
 
 PATIENCE = 60.0  # seconds until a silent worker is given up
-ATTEMPTS = 3  # at a trial whose workers go silent
+ATTEMPTS = 3  # at a trial whose workers go silent, or that kills a search in one process
 IN_A_ROW = 3  # failed trials, after which the search stops: the settings are not to blame any more
 BEAT = 2.0  # seconds between a worker's signs of life
 OBJECTIVE = "val_map"
@@ -65,16 +67,20 @@ class DurableOracle(keras_tuner.Oracle):
         state_file: holds everything that a search knows.
         expected: how many trials there will be.
         patience: seconds after which a silent worker is given up.
+        alone: whether trials run in this process, so that one may kill the search.
+        attempts: how often each trial was given out in such a process, without an end.
     """
 
     state_file: Path
     expected: int
     patience: float = PATIENCE
+    alone: bool = False
 
     def __init__(self, **options: Any) -> None:
         limits = {"max_retries_per_trial": ATTEMPTS - 1, "max_consecutive_failed_trials": _NEVER}
         super().__init__(**limits, **options)
         self.verbose = 0
+        self.attempts: dict[str, int] = {}
         self._heard: dict[str, float] = {}  # name of a worker -> when it last asked or reported
 
     @property
@@ -104,6 +110,7 @@ class DurableOracle(keras_tuner.Oracle):
         """
         trials = [trial.get_state() for trial in self.trials.values()]
         state = {"oracle": self.get_state(), "trials": trials, "stopped": self.stopped}
+        state["attempts"] = self.attempts
         try:
             write_json(self.state_file, state)
         except OSError as error:
@@ -113,15 +120,31 @@ class DurableOracle(keras_tuner.Oracle):
         """Write no file per trial: `save` writes them all."""
 
     def reload(self) -> None:
-        """Go on from the file: unfinished and failed trials are given out first."""
+        """Go on from the file: unfinished and failed trials are given out first.
+
+        Not those that have killed the search itself too often, unless that has stopped it.
+        """
         content = json.loads(self.state_file.read_text(encoding="utf-8"))
         trials = [Trial.from_state(state) for state in content["trials"]]
         self.trials = {trial.trial_id: trial for trial in trials}
+        if self.alone and not content.get("stopped"):
+            self.attempts = content.get("attempts", {})
+        deadly = [trial for trial in trials if self.attempts.get(trial.trial_id, 0) >= ATTEMPTS]
+        for trial in deadly:
+            trial.status = TrialStatus.FAILED
+            trial.message = (
+                f"the search died in it {ATTEMPTS} times, perhaps out of memory; "
+                "a search with --jobs 2 tries it once more"
+            )
+        lost = [trial.trial_id for trial in deadly]
         again = [trial.trial_id for trial in trials if trial.status != TrialStatus.COMPLETED]
-        again.reverse()  # KerasTuner takes the last one first
+        again = [name for name in reversed(again) if name not in lost]  # the last one goes first
         state = content["oracle"] | {"ongoing_trials": {}, "retry_queue": again}
-        state["end_order"] = [name for name in state["end_order"] if name not in again]
+        ended = [name for name in state["end_order"] if name not in again]
+        state["end_order"] = [*ended, *(name for name in lost if name not in ended)]
         self.set_state(state)
+        if lost:
+            self.save()  # so that it is told even if no trial is left
 
     # === Workers that come and go ===
 
@@ -135,6 +158,9 @@ class DurableOracle(keras_tuner.Oracle):
             trial = Trial(self.get_space(), status=TrialStatus.STOPPED)
         else:
             trial = super().create_trial(tuner_id)
+        if self.alone and trial.status == TrialStatus.RUNNING:
+            self.attempts[trial.trial_id] = self.attempts.get(trial.trial_id, 0) + 1
+            self.save()
         if trial.status == TrialStatus.STOPPED and self.ongoing_trials:
             self.tuner_ids.add(tuner_id)  # it stays, in case another one does not finish
             trial.status = TrialStatus.IDLE
@@ -145,6 +171,7 @@ class DurableOracle(keras_tuner.Oracle):
         """Take the end of a trial; if two workers have run it, only the first report counts."""
         if trial.trial_id in self.end_order:
             return
+        self.attempts.pop(trial.trial_id, None)
         super().end_trial(trial)
         self._retry_queue = [name for name in self._retry_queue if name not in self.end_order]
         if trial.trial_id in self.end_order:

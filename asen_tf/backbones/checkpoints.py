@@ -189,6 +189,8 @@ def _array(value: Any) -> np.ndarray | None:
     return np.asarray(value.detach()) if hasattr(value, "detach") else None
 
 
+# === PyTorch's old serialisation ===
+
 _MAGIC = 0x1950A86A20F9469CFC6C  # begins a file in the old serialisation
 _PROTOCOL = 1001
 _STORAGES = {  # element types by the names that PyTorch gives to runs of them

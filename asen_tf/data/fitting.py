@@ -16,7 +16,7 @@ from PIL import Image
 
 from asen_tf.config import FITS
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom
+Box = tuple[float, float, float, float]  # left, top, right, bottom; half-open
 
 
 class Frame(NamedTuple):

@@ -132,11 +132,11 @@ def _ranking_problems(split: Split) -> list[Problem]:
 
 
 def _duplicates(role: str, rows: np.ndarray) -> list[Problem]:
-    repeated = len(rows) - len(sorted_rows(rows))
+    ordered, first = sorted_rows(rows)
+    again = ordered[~first]
+    repeated = len(again)
     if not repeated:
         return []
-    ordered = rows[np.lexsort(rows.T[::-1])]
-    again = ordered[1:][(ordered[1:] == ordered[:-1]).all(axis=1)]
     examples = _examples([" ".join(map(str, row)) for row in again[:_SHOWN].tolist()], repeated)
     message = f"{repeated} of {len(rows)} {role} repeat an earlier row: {examples}"
     return [Problem("duplicate rows", message, False, repeated)]

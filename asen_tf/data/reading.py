@@ -158,7 +158,8 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
         }
     nothing = np.zeros((0, 3), np.int64)
     queries, candidates = rows.get("query", nothing), rows.get("candidate", nothing)
-    labels = rows.get("label", sorted_rows(np.concatenate([queries, candidates])))
+    ordered, first = sorted_rows(np.concatenate([queries, candidates]))
+    labels = rows.get("label", ordered[first])
     result = Split(
         root, dataset, split, attributes, files, labels, queries, candidates, (), triplets
     )
@@ -179,12 +180,12 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
     return result
 
 
-def sorted_rows(rows: np.ndarray) -> np.ndarray:
-    """Return the distinct rows of an (n, 3) array in lexicographic order."""
+def sorted_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(n, 3)` rows in lexicographic order, and which repeat no row before, `(n,)` bool."""
     ordered = rows[np.lexsort(rows.T[::-1])]
     first = np.ones(len(ordered), bool)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    return ordered[first]
+    return ordered, first
 
 
 def _labels_of(triplets: np.ndarray) -> np.ndarray:

@@ -95,11 +95,6 @@ class AttributeTable:
         """Return the number of attributes."""
         return len(self.names)
 
-    @property
-    def total_values(self) -> int:
-        """The number of values of all attributes together."""
-        return sum(self.sizes)
-
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -139,9 +134,13 @@ class Split:
         """Return the path of the image with this file index."""
         return self.root / self.files[index]
 
+    def labels_of(self, attribute: int) -> np.ndarray:
+        """Return the `(n, 3)` rows of `labels` that are of one attribute."""
+        return self.labels[self.labels[:, 1] == attribute]
+
     def holds(self, attribute: int) -> np.ndarray:
         """Return `(n, values)` bool: whether an image holds a value of this attribute."""
-        rows = self.labels[self.labels[:, 1] == attribute]
+        rows = self.labels_of(attribute)
         images = max(len(self.files), int(rows[:, 0].max(initial=-1)) + 1)  # files may be unlisted
         held = np.zeros((images, self.attributes.sizes[attribute]), bool)
         held[rows[:, 0], rows[:, 2]] = True

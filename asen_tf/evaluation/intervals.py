@@ -1,4 +1,4 @@
-"""Bootstrap confidence intervals (Efron and Tibshirani, 1993).
+"""Confidence intervals: by the bootstrap (Efron and Tibshirani, 1993), and of shares by Wilson's.
 
 Of one method: `bootstrap_interval` and `macro_interval`, over queries. The queries of the test
 split are treated as a sample of all queries one might ask. The interval says how far the metric may
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 _BATCH = 128  # resamples held in memory together
+_Z = 1.959963984540054  # quantile of the normal distribution for 95%
 
 
 def bootstrap_interval(
@@ -114,11 +114,14 @@ def checked(values: ArrayLike) -> np.ndarray:
     return array
 
 
-def wilson_interval(right: int, count: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval (low, high) of a share: `right` of `count`; NaN if `count` is 0.
+def wilson_interval(right: int, count: int) -> tuple[float, float]:
+    """Return the 95% score interval (low, high) of a share: `right` of `count`; NaN if that is 0.
 
     Example:
-        9 of 10 give 0.596 to 0.982.
+        For 1 of 2, the centre is 1/2 and the half width 0.4053: 0.0945 to 0.9055.
+
+    Raises:
+        ValueError: more than all are right, or fewer than none.
 
     References:
         Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
@@ -127,8 +130,7 @@ def wilson_interval(right: int, count: int, *, confidence: float = 0.95) -> tupl
         raise ValueError(f"right must lie between 0 and count; got {right} of {count}")
     if not count:
         return math.nan, math.nan
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    middle = right + z * z / 2
-    reach = z * math.sqrt(right * (count - right) / count + z * z / 4)
-    total = count + z * z
-    return max(middle - reach, 0.0) / total, min(middle + reach, total) / total
+    share, weight = right / count, _Z**2 / count
+    centre = (share + weight / 2) / (1 + weight)
+    half = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
+    return centre - half, centre + half

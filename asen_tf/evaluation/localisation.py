@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom; any unit, half-open
+from asen_tf.data.fitting import Box
 
 
 def attention_peak(attention: np.ndarray) -> tuple[float, float]:

@@ -36,46 +36,11 @@ def average_precision(relevance: ArrayLike) -> float:
     Raises:
         ValueError: `relevance` has more than one axis.
     """
-    ranks = 1 + np.flatnonzero(_ranked_list(relevance))
+    relevant = np.asarray(relevance, bool)
+    if relevant.ndim != 1:
+        raise ValueError(f"relevance must have shape (N,); got {relevant.shape}")
+    ranks = 1 + np.flatnonzero(relevant)
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else 0.0
-
-
-def precision_at_k(relevance: ArrayLike, k: int) -> float:
-    """Return the share of relevant candidates among the first k.
-
-    The divisor is k even when the list is shorter: a missing candidate is not relevant.
-
-    Example:
-        `precision_at_k([1, 0, 1, 0], 3)` is 2/3.
-
-    Args:
-        relevance: (N,) booleans in ranked order.
-        k: how many candidates count, from the first; 1 or more.
-
-    Raises:
-        ValueError: `k` is below 1, or `relevance` has more than one axis.
-    """
-    return float(np.count_nonzero(_ranked_list(relevance)[: check_k(k)]) / k)
-
-
-def recall_at_k(relevance: ArrayLike, k: int) -> float:
-    """Return 1 when at least one of the first k candidates is relevant, else 0.
-
-    This is the recall@k of the metric-learning literature (Oh Song et al., CVPR 2016, and
-    papers since): its mean over queries is the share of queries with a hit. It is not the share
-    of the relevant candidates that were found.
-
-    Example:
-        `recall_at_k([0, 0, 1, 1], 2)` is 0 and `recall_at_k([0, 0, 1, 1], 3)` is 1.
-
-    Args:
-        relevance: (N,) booleans in ranked order.
-        k: how many candidates count, from the first; 1 or more.
-
-    Raises:
-        ValueError: `k` is below 1, or `relevance` has more than one axis.
-    """
-    return float(_ranked_list(relevance)[: check_k(k)].any())
 
 
 def check_k(k: int) -> int:
@@ -83,13 +48,6 @@ def check_k(k: int) -> int:
     if k < 1:
         raise ValueError(f"k must be 1 or more; got {k}")
     return k
-
-
-def _ranked_list(relevance: ArrayLike) -> np.ndarray:
-    array = np.asarray(relevance, bool)
-    if array.ndim != 1:
-        raise ValueError(f"relevance must have shape (N,); got {array.shape}")
-    return array
 
 
 def overall(values: Mapping[str, np.ndarray]) -> float:

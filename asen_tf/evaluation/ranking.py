@@ -85,8 +85,10 @@ def retrieval_metrics(
         block: queries ranked together, 1 or more.
 
     Returns:
-        (Q,) float64 arrays by name: "average_precision", and "recall@k" and "precision@k" for
-        each k, as defined in `asen_tf.evaluation.metrics`.
+        (Q,) float64 arrays by name: "average_precision", and for each k "precision@k", the share
+        of relevant candidates among the first k (a missing one is not relevant), and "recall@k", 1
+        when one of the first k is relevant, else 0. That is the recall@k of metric learning (Oh
+        Song et al., CVPR 2016), not the share of the relevant candidates that were found.
 
     Raises:
         ValueError: shapes that do not match, `k` or `block` below 1, or scores that are not finite.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from asen_tf.data import Split
+from asen_tf.data import Split, images_by_value
 from asen_tf.evaluation.embedding import PairEmbeddings
+from asen_tf.evaluation.intervals import wilson_interval
 from asen_tf.evaluation.ranking import normalise
 
 _TRIES = 20  # draws per triplet wanted, before giving up on the rest
-_Z = 1.959963984540054  # quantile of the normal distribution for 95%
 
 
 def held_out_triplets(split: Split, *, per_attribute: int = 2000, seed: int = 0) -> np.ndarray:
@@ -35,9 +34,8 @@ def held_out_triplets(split: Split, *, per_attribute: int = 2000, seed: int = 0)
     found: list[tuple[int, int, int, int]] = []
     for attribute in range(len(split.attributes)):
         rng = np.random.default_rng([seed, attribute])
-        rows = split.labels[split.labels[:, 1] == attribute]
-        held = {int(value): np.unique(rows[rows[:, 2] == value, 0]) for value in set(rows[:, 2])}
-        values = sorted(held)
+        held = images_by_value(split.labels, attribute)
+        values = list(held)
         if len(values) < 2 or all(len(images) < 2 for images in held.values()):
             continue
         enough = len(found) + per_attribute
@@ -119,15 +117,3 @@ def triplet_rows(
 def triplet_accuracy(embedded: PairEmbeddings, split: Split, name: str) -> float:
     """Return the percentage of a split's triplets that one embedding ranks correctly."""
     return triplet_rows(embedded, split, names=[name], method="", seed=0)[-1]["accuracy"]
-
-
-def wilson_interval(right: int, total: int) -> tuple[float, float]:
-    """Return the 95% score interval of a share.
-
-    Example:
-        For 1 of 2, the centre is 1/2 and the half width 0.4053: 0.0945 to 0.9055.
-    """
-    share, weight = right / total, _Z**2 / total
-    centre = (share + weight / 2) / (1 + weight)
-    half = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
-    return centre - half, centre + half

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-MASKS = ("learned", "disjoint")
+from asen_tf.config import CSN_MASKS
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
@@ -42,8 +42,8 @@ class ConditionalMask(keras.layers.Layer):
 
     def __init__(self, attributes: int, masks: str = "learned", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if masks not in MASKS:
-            raise ValueError(f"masks must be one of {', '.join(MASKS)}; got {masks!r}")
+        if masks not in CSN_MASKS:
+            raise ValueError(f"masks must be one of {', '.join(CSN_MASKS)}; got {masks!r}")
         self.attributes = attributes
         self.masks = masks
 

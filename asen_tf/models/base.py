@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from asen_tf.backbones import build_backbone, normalisation_mode
+from asen_tf.config import did_you_mean
 from asen_tf.layers import ImageNormalisation, global_view, region_boxes
 
 
@@ -378,12 +379,14 @@ def attribute_index(names: Sequence[str], attribute: int | str) -> int:
     if not isinstance(attribute, str):
         return int(attribute)
     if attribute not in names:
-        raise ValueError(f"this model knows the attributes {', '.join(names)}; got {attribute!r}")
+        hint = did_you_mean(attribute, names)
+        raise ValueError(f"the model does not know the attribute {attribute!r}; {hint}")
     return names.index(attribute)
 
 
 def chosen_embedding(names: Sequence[str], name: str | None) -> str:
     """Return an embedding's name, the last one for None; ValueError for unknown names."""
     if name is not None and name not in names:
-        raise ValueError(f"embedding must be one of {', '.join(names)}; got {name!r}")
+        hint = did_you_mean(name, names)
+        raise ValueError(f"the model has no embedding {name!r}; {hint}")
     return names[-1] if name is None else name

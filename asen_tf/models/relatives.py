@@ -11,10 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from asen_tf.backbones import semantic_channels
+from asen_tf.config import FEATURE_MAPS
 from asen_tf.layers import ConditionalMask, start_as_released
 from asen_tf.models.base import SingleBranch, image_features
-
-FEATURE_MAPS = ("none", "whitened", "linear")
 
 # Of the whitening: this multiple of the mean variance is added to the variance of every direction,
 # so that directions in which images hardly differ are not blown up. Of 0, 0.01, 0.03, 0.1, 0.3, 1,

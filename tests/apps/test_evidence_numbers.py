@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from asen_apps.evidence import EvidenceError, check, empirical_p
-from asen_apps.evidence.examination import (
+from asen_apps.evidence.page import probability
+from asen_apps.evidence.statistics import (
     nearest_similarities,
     pair_similarities,
     random_pairs,
     similarities,
 )
-from asen_apps.evidence.page import probability
 
 KNOWN = ("neckline", "sleeve", "buttons")
 
@@ -167,7 +167,7 @@ def test_weights_are_equal_unless_given_and_add_up_to_one() -> None:
     ("attributes", "weights", "message"),
     [
         (["sleve"], None, "does not know the attribute 'sleve'; did you mean 'sleeve'"),
-        (["xyz"], None, "there are neckline, sleeve, buttons"),
+        (["xyz"], None, "there are buttons, neckline, sleeve"),
         ([], None, "name at least one attribute, of neckline, sleeve, buttons"),
         (["sleeve", "sleeve"], None, "got 'sleeve' twice"),
         (["sleeve", "buttons"], [1.0], "one weight above 0 for each of sleeve, buttons"),

@@ -15,7 +15,9 @@ from asen_apps import commands
 from asen_apps.commands import main
 from asen_apps.explorer import __main__ as explorer
 from asen_apps.search import AttributeIndex
+from asen_study.matrix import settings
 from asen_tf.embedder import Embedder
+from asen_tf.presets import smoke
 
 COUNT, ROOT = 5, Path(__file__).parents[2]
 
@@ -99,6 +101,12 @@ def test_a_value_error_of_a_library_is_a_fault_of_the_program(monkeypatch, capsy
     monkeypatch.setattr(commands, "_search", lambda options: json.loads("{"))
     assert main(["search", "index", "model.keras", "1.png", "--attribute", "sleeve"]) == 1
     assert "a fault of this program" in capsys.readouterr().err
+
+
+def test_an_error_of_a_study_is_a_sentence_about_the_input(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(commands, "_search", lambda options: settings("asen_qq", smoke()))
+    assert main(["search", "index", "model.keras", "1.png", "--attribute", "sleeve"]) == 2
+    assert capsys.readouterr().err.startswith("method 'asen_qq' is not a row of the matrix; ")
 
 
 def test_ctrl_c_ends_with_130(monkeypatch, capsys) -> None:

@@ -15,9 +15,9 @@ from PIL import Image
 from small_model import small_model
 
 from asen_apps.commands import main
-from asen_apps.search import AttributeIndex, SearchIndexError
+from asen_apps.search import AttributeIndex, SearchIndexError, votes
 from asen_apps.search import tagging as module
-from asen_apps.search.catalogue_table import read_table
+from asen_apps.search.catalogue_table import read_catalogue_table
 from asen_apps.search.tagging import as_table, tag
 from asen_tf.data import (
     AnnotationError,
@@ -191,7 +191,7 @@ def test_of_images_that_end_alike_the_one_in_the_common_folder_counts(tmp_path: 
     index = AttributeIndex.build(KnownEmbedder(neckline=at(0, 90)), images)
 
     def places(*names: str) -> list[int]:
-        table = read_table(write(tmp_path / "x.csv", *(f"{name}," for name in names)))
+        table = read_catalogue_table(write(tmp_path / "x.csv", *(f"{name}," for name in names)))
         return module._places(table, index, None).tolist()
 
     assert places("0.png", "b/0.png", "b/c/0.png", "d/c/0.png") == [0, 1, 2, 3]
@@ -206,7 +206,7 @@ def test_many_labelled_images_are_calibrated_on_a_sample(monkeypatch) -> None:
     embedder = KnownEmbedder(neckline=at(*turned))
     metadata = [{"neckline": "V" if i < 30 else "round"} for i in range(59)] + [{}]
     index = AttributeIndex.build(embedder, paths(60), metadata)
-    monkeypatch.setattr(module, "_MOST_KNOWN", 25)
+    monkeypatch.setattr(votes, "_MOST_KNOWN", 25)
     (filling,) = tag(index)[1]
     assert filling.calibration.images == 25 and filling.labelled == 59
     assert tag(index)[1] == [filling]  # the same sample
@@ -219,7 +219,7 @@ def test_a_table_means_the_same_as_to_data_prep(tmp_path: Path) -> None:
         rows = [f"{i}.png{separator}{cell}" for i, cell in enumerate(cells)]
         file = write(tmp_path / "shop.csv", *rows, head=f"image{separator}Neck line")
         theirs, _ = read_catalogue(file)
-        ours = read_table(file)
+        ours = read_catalogue_table(file)
         assert ours.values("Neck line") == [item.cells["Neck line"] for item in theirs]
         assert ours.images() == [item.image for item in theirs]
         assert list(ours.lines) == [item.line for item in theirs]

@@ -254,9 +254,9 @@ def test_a_method_without_attention_says_so(folder: Path) -> None:
 
 
 def test_wrong_names_are_refused(embedder: Embedder, folder: Path) -> None:
-    with pytest.raises(ValueError, match="knows the attributes neckline, sleeve, buttons; got 'x'"):
+    with pytest.raises(ValueError, match="the attribute 'x'; there are neckline, sleeve, buttons"):
         embedder.embed(folder / "0.png", "x")
-    with pytest.raises(ValueError, match="embedding must be one of global, local, fused; got 'x'"):
+    with pytest.raises(ValueError, match="no embedding 'x'; there are global, local, fused"):
         embedder.embed(folder / "0.png", "sleeve", embedding="x")
 
 

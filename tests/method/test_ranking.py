@@ -14,8 +14,6 @@ from asen_tf.evaluation import (
     mean_average_precision,
     normalise,
     overall,
-    precision_at_k,
-    recall_at_k,
     retrieval_metrics,
     summarise,
 )
@@ -60,12 +58,22 @@ def test_average_precision_by_hand(relevance: list[int], expected: float) -> Non
 
 
 def test_precision_and_recall_by_hand() -> None:
-    assert [precision_at_k([1, 0, 1, 0], k) for k in (1, 2, 3, 8)] == [1, 1 / 2, 2 / 3, 2 / 8]
-    assert [recall_at_k([0, 0, 1, 1], k) for k in (1, 2, 3, 9)] == [0, 0, 1, 1]
-    assert recall_at_k([], 1) == precision_at_k([], 1) == 0
-    for metric in (precision_at_k, recall_at_k):
+    def measured(name: str, relevance: list[int], ks: tuple[int, ...]) -> list[float]:
+        found = retrieval_metrics(
+            query_embeddings=np.ones((1, 1)),
+            query_values=np.ones(1, int),
+            candidate_embeddings=-np.arange(len(relevance), dtype=float)[:, None],
+            candidate_values=np.array(relevance, int),
+            ks=ks,
+        )
+        return [found[f"{name}@{k}"].item() for k in ks]
+
+    assert measured("precision", [1, 0, 1, 0], (1, 2, 3, 8)) == [1, 1 / 2, 2 / 3, 2 / 8]
+    assert measured("recall", [0, 0, 1, 1], (1, 2, 3, 9)) == [0, 0, 1, 1]
+    for name in ("precision", "recall"):
+        assert measured(name, [], (1,)) == [0]
         with pytest.raises(ValueError, match="k must be 1 or more; got 0"):
-            metric([1], 0)
+            measured(name, [1], (0,))
 
 
 def test_a_batch_of_lists_is_refused() -> None:

@@ -11,6 +11,7 @@ from naive_models import attended, build, compare, features, gated, projected, r
 from small_model import NAMES, VIEW, pictures
 
 from asen_tf.backbones import build_backbone, semantic_channels
+from asen_tf.config import METHODS as CONFIG_METHODS
 from asen_tf.config import ExperimentConfig
 from asen_tf.layers import global_view
 from asen_tf.models import FrozenFeatures, SimilarityModel, TripletNetwork
@@ -184,6 +185,10 @@ def test_without_any_attention_the_attribute_counts_for_nothing() -> None:
 
 
 # === Settings ===
+
+
+def test_every_method_of_the_configuration_has_its_model() -> None:
+    assert tuple(METHODS) == CONFIG_METHODS
 
 
 @pytest.mark.parametrize("method", METHODS)

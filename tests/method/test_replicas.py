@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from memory_images import Memory
+from naive_losses import batch_all_loss
 from replica_process import losses
 from small_model import pictures
 
 from asen_tf.config import ConfigError
 from asen_tf.data.pipeline import training_steps
 from asen_tf.data.sampling import Plan
-from asen_tf.losses import batch_all_loss, batch_all_terms
+from asen_tf.losses import batch_all_terms
 from asen_tf.presets import smoke
 from asen_tf.training.cluster import check_division, equal_share, team_of
 from data_prep.synthetic import make_dataset

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from naive_losses import batch_all_loss
 
-from asen_tf.losses import alignment_loss, batch_all_loss, triplet_ranking_loss
+from asen_tf.losses import alignment_loss, triplet_ranking_loss
 from asen_tf.presets import smoke
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer, step_decay
 from asen_tf.training.trainer import ClassificationObjective, SimilarityObjective

@@ -32,7 +32,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("pretraining", "production"),
         ("experiment", "measurement"),
         ("figures", "notebook", "pipeline", "report", "tables"),
-        ("schedule", "tuning"),
+        ("cells", "tuning"),
+        ("schedule",),
     ),
     "asen_apps": (
         ("search",),
@@ -47,8 +48,9 @@ PLACE = {
     for rank, row in enumerate(rows)
     for room in row
 }
+LOWEST = ("asen_tf.compatibility", "asen_tf.config", "asen_tf.files", "asen_tf.presets")
 WITHOUT_TENSORFLOW = (
-    *("asen_tf.compatibility", "asen_tf.config", "asen_tf.files", "asen_tf.presets"),
+    *LOWEST,
     *("asen_tf.data", "asen_tf.evaluation", "asen_tf.evaluation.intervals"),
     *("asen_study.matrix", "asen_study.provenance"),
 )
@@ -130,6 +132,7 @@ def test_data_prep_knows_of_the_method_only_how_its_data_is_read_and_written() -
             *("asen_tf.data.fitting", "asen_tf.data.images", "asen_tf.data.shards"),
         },
         "data_prep.check": {"asen_tf.evaluation.metrics"},
+        "data_prep.catalog_table": {"asen_tf.data.tables"},  # one reader for all tables
     }
     for module, names in imported_by().items():
         if module.startswith("data_prep"):
@@ -140,6 +143,13 @@ def test_data_prep_knows_of_the_method_only_how_its_data_is_read_and_written() -
 
 def test_there_are_no_import_cycles() -> None:
     TopologicalSorter(imported_by()).prepare()  # raises CycleError, which names the cycle
+
+
+def test_the_lowest_layers_use_the_standard_library_and_numpy() -> None:
+    allowed = sys.stdlib_module_names | {"numpy", "asen_tf"}
+    for module in LOWEST:
+        foreign = {name.split(".")[0] for name in imported_by()[module]} - allowed
+        assert not foreign, f"{module} must not import {foreign}"
 
 
 @pytest.mark.parametrize("name", WITHOUT_TENSORFLOW)

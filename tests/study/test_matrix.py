@@ -19,11 +19,13 @@ from asen_study.matrix import (
     row_of,
     settings,
 )
+from asen_study.schedule import PROFILES
 from asen_tf.config import ConfigError
 from asen_tf.models import build_model
 from asen_tf.presets import compact, paper, preset
 
 EIGHT = [f"attribute {i}" for i in range(8)]
+STUDY = compact().override(local_size=80)  # px; so that every row of another size differs
 
 # The settings that each row may change, written down a second time.
 VARIED = {
@@ -51,7 +53,7 @@ VARIED = {
     "asen_pp/true_region": {"region"},
     "asen_pp/centre_crop": {"region"},
     **{f"asen_pp/threshold_{value}": {"roi_threshold"} for value in (0.05, 0.2, 0.4, 0.6)},
-    **{f"asen_pp/local_size_{side}": {"local_size"} for side in (32, 96)},
+    **{f"asen_pp/local_size_{side}": {"local_size"} for side in (32, 64, 96)},
 }
 
 
@@ -63,7 +65,7 @@ def test_every_row_is_here() -> None:
 
 @pytest.mark.parametrize("row", VARIED)
 def test_a_row_differs_from_the_study_in_what_it_names_alone(row: str) -> None:
-    study, found = compact().to_dict(), settings(row, compact()).to_dict()
+    study, found = STUDY.to_dict(), settings(row, STUDY).to_dict()
     assert {name for name in study if study[name] != found[name]} == VARIED[row]
 
 
@@ -76,7 +78,7 @@ def test_every_row_that_is_trained_sees_as_many_images(row: str) -> None:
 
 @pytest.mark.parametrize("row", VARIED)
 def test_a_run_is_found_again_as_its_row_whatever_its_seed(row: str) -> None:
-    assert row_of(settings(row, compact()).override(seed=7).to_dict(), compact()) == row
+    assert row_of(settings(row, STUDY).override(seed=7).to_dict(), STUDY) == row
 
 
 def test_a_seed_is_a_fold_where_the_datasets_name_says_so() -> None:
@@ -90,9 +92,19 @@ def test_a_seed_is_a_fold_where_the_datasets_name_says_so() -> None:
 
 def test_the_studies_rows_are_of_the_matrix() -> None:
     assert set(PHOTOS) < set(ROWS) and set(FEATURES) | set(LABELS_NEEDED) < set(PHOTOS)
-    assert set(ABLATIONS) == set(ROWS) - set(FEATURES)
+    assert set(ABLATIONS) == set(ROWS) - {*FEATURES, "asen_pp/local_size_96"}
     for row in ("csn", "asen", "asen_v2", "asen_pp"):  # what training buys
         assert {(row, features) for features in FEATURES} < set(NEIGHBOURS)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_no_two_rows_of_a_study_have_the_same_settings(name: str) -> None:
+    profile = PROFILES[name]
+    study = preset(profile.preset).override(**profile.changes)
+    found = {settings(row, study).hash: row for row in profile.rows}
+    assert len(found) == len(profile.rows)
+    fold = in_fold(study, 0)
+    assert [row_of(settings(row, fold).to_dict(), study) for row in profile.rows] == [*profile.rows]
 
 
 def test_a_variation_that_is_no_row_is_none() -> None:

@@ -105,6 +105,34 @@ def test_attempts_count_over_a_kill_of_the_chief(tmp_path: Path) -> None:
     assert statuses(made) == ["FAILED"]
 
 
+def test_a_trial_that_kills_the_search_itself_has_failed_for_good(tmp_path: Path) -> None:
+    given = [opened(tmp_path, alone=True).create_trial("one").trial_id for _ in range(ATTEMPTS)]
+    made = opened(tmp_path, alone=True)
+    finish(made, made.create_trial("one"))
+    assert given == ["0"] * 3 and statuses(made) == ["FAILED", "COMPLETED"]
+    made = opened(tmp_path, alone=True)  # otherwise it would never get past it
+    assert statuses(made)[0] == "FAILED" and made.create_trial("one").trial_id == "2"
+    assert made.end_order == ["0", "1"]
+    assert "tries it once more" in made.trials["0"].message
+    made = opened(tmp_path)  # a chief, whom it cannot kill
+    assert [made.create_trial(name).trial_id for name in ("one", "two")] == ["0", "2"]
+
+
+def test_only_attempts_without_an_end_count(tmp_path: Path) -> None:
+    for _ in range(ATTEMPTS + 1):
+        made = opened(tmp_path, alone=True)
+        assert made.create_trial("one").trial_id == "0"
+        finish(made, made.create_trial("one"), "FAILED")
+    assert statuses(made) == ["FAILED"] and made.attempts == {}
+
+
+def test_where_every_trial_kills_the_search_it_stops_and_can_be_run_again(tmp_path: Path) -> None:
+    given = [opened(tmp_path, alone=True).create_trial("one").trial_id for _ in range(3 * ATTEMPTS)]
+    assert given == [name for name in "012" for _ in range(ATTEMPTS)]
+    assert opened(tmp_path, alone=True).create_trial("one").status == "STOPPED"
+    assert opened(tmp_path, alone=True).create_trial("one").trial_id == "0"  # the cause is fixed
+
+
 def test_a_kill_of_the_chief_is_no_trials_doing(tmp_path: Path) -> None:
     for _ in range(ATTEMPTS + 2):
         made = opened(tmp_path)

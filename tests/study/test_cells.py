@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from asen_study.cells import Cell, Countdown, Relay
 from asen_study.pipeline import Attempt, Step, Study, failures
 from asen_study.runs import Places
-from asen_study.schedule import Cell, Countdown, Relay
 
 
 def cell(folder: Path, row: str = "csn", start: Attempt | None = None) -> Cell:
