@@ -134,9 +134,8 @@ class FaissBackend(Backend):
         while len(everything) > (fetch if self.exact else max(DIRECT, fetch)) and len(open_rows):
             parameters = _search_parameters(self.kind, fetch, chosen)
             scores, places = self._index.search(queries[open_rows], fetch, params=parameters)
-            if (
-                self.exact
-            ):  # what was not fetched scores at most as much as the last, up to rounding
+            # What was not fetched scores at most as much as the last, up to rounding.
+            if self.exact:
                 done = scores[:, -1] < scores[:, k - 1] - self._slack
             else:
                 done = places[:, k - 1] >= 0
