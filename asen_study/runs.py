@@ -14,7 +14,7 @@ import pandas as pd
 from asen_study.matrix import ROWS, in_fold, row_of, settings
 from asen_study.provenance import code_fingerprint
 from asen_tf.config import ConfigError, ExperimentConfig
-from asen_tf.evaluation.embedding import PairEmbeddings
+from asen_tf.evaluation.retrieval import PairEmbeddings
 from asen_tf.models import SimilarityModel, load_saved
 
 

@@ -64,56 +64,50 @@ def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(str(number) for number in version)
 
 
-# Where modules of version 0.1 are now; what a package held is looked for in the new package.
+# Where modules of version 0.1 are now, and what they were called in `asen_tf`; what a package held
+# is looked for in the new package. A star stands for the old name.
+_MOVED = """
+asen_study.*: cells comparison matrix measurement notebook
+asen_study.*: pipeline production provenance report tables tuning
+asen_apps.*: evidence explorer
+asen_tf.data: annotations
+asen_tf.evaluation.intervals: intervals
+asen_tf.files: activity
+asen_tf.models: branches
+asen_tf.backbones.checkpoints: checkpoints backbones.torchvision
+asen_tf.losses: metric_losses
+asen_tf.evaluation: ranking
+asen_study.experiment: experiment starts
+asen_study.figures: figures overlays
+asen_study.runs: results studies
+asen_apps.rerank: reranking
+asen_apps.search: retrieval
+asen_tf.backbones.build: backbones.errors
+asen_tf.config: config.rules config.settings
+asen_tf.data.pipeline: data.augmentation
+asen_tf.data.sampling: data.listed
+data_prep.pack: data.packing
+asen_tf.data.images: data.sources
+asen_tf.evaluation.localisation: evaluation.attention
+asen_tf.evaluation.evaluate: evaluation.report
+asen_tf.evaluation.retrieval: evaluation.fusion evaluation.several_values evaluation.embedding
+asen_tf.layers.pixels: layers.global_view layers.image_normalisation
+asen_tf.layers.spatial_attention: layers.average_attention layers.product_attention
+asen_tf.layers.region_of_interest: layers.region_crops
+asen_tf.models.asen_pp: models.fusion
+asen_tf.models.base: models.pairs
+asen_study.pretraining: models.classifier training.pretraining
+asen_tf.training.trainer: training.objective
+asen_tf.training.similarity: training.phases
+asen_tf.training.cluster: training.replicas training.workers
+asen_tf.training.stage: training.state
+asen_apps.commands: weights.__main__
+asen_tf.weights: weights.loading weights.names
+"""
 MOVED = {
-    "annotations": "asen_tf.data",
-    "intervals": "asen_tf.evaluation.intervals",
-    "activity": "asen_tf.files",
-    "branches": "asen_tf.models",
-    "checkpoints": "asen_tf.backbones.checkpoints",
-    "metric_losses": "asen_tf.losses",
-    "ranking": "asen_tf.evaluation",
-    **{
-        name: f"asen_study.{name}"
-        for name in (
-            *("cells", "comparison", "experiment", "figures", "matrix", "measurement", "notebook"),
-            *("pipeline", "production", "provenance", "report", "tables", "tuning"),
-        )
-    },
-    "starts": "asen_study.experiment",
-    **dict.fromkeys(("results", "studies"), "asen_study.runs"),
-    "overlays": "asen_study.figures",
-    "evidence": "asen_apps.evidence",
-    "explorer": "asen_apps.explorer",
-    "reranking": "asen_apps.rerank",
-    "retrieval": "asen_apps.search",
-    # Files that are gone from packages which are still there.
-    "backbones.errors": "asen_tf.backbones.build",
-    "backbones.torchvision": "asen_tf.backbones.checkpoints",
-    **dict.fromkeys(("config.rules", "config.settings"), "asen_tf.config"),
-    "data.augmentation": "asen_tf.data.pipeline",
-    "data.listed": "asen_tf.data.sampling",
-    "data.packing": "data_prep.pack",
-    "data.sources": "asen_tf.data.images",
-    "evaluation.attention": "asen_tf.evaluation.localisation",
-    "evaluation.report": "asen_tf.evaluation.evaluate",
-    **dict.fromkeys(
-        ("evaluation.fusion", "evaluation.several_values"), "asen_tf.evaluation.retrieval"
-    ),
-    **dict.fromkeys(("layers.global_view", "layers.image_normalisation"), "asen_tf.layers.pixels"),
-    **dict.fromkeys(
-        ("layers.average_attention", "layers.product_attention"), "asen_tf.layers.spatial_attention"
-    ),
-    "layers.region_crops": "asen_tf.layers.region_of_interest",
-    "models.fusion": "asen_tf.models.asen_pp",
-    "models.pairs": "asen_tf.models.base",
-    **dict.fromkeys(("models.classifier", "training.pretraining"), "asen_study.pretraining"),
-    "training.objective": "asen_tf.training.trainer",
-    "training.phases": "asen_tf.training.similarity",
-    **dict.fromkeys(("training.replicas", "training.workers"), "asen_tf.training.cluster"),
-    "training.state": "asen_tf.training.stage",
-    "weights.__main__": "asen_apps.commands",
-    **dict.fromkeys(("weights.loading", "weights.names"), "asen_tf.weights"),
+    old: new.replace("*", old)
+    for new, names in (line.split(": ") for line in _MOVED.strip().splitlines())
+    for old in names.split()
 }
 
 

@@ -20,7 +20,7 @@ from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import Split, read_split, read_value_names
 from asen_tf.data.dataset import SplitImages
 from asen_tf.evaluation import normalise
-from asen_tf.evaluation.embedding import PairEmbeddings
+from asen_tf.evaluation.retrieval import PairEmbeddings
 from asen_tf.files import write_json, write_text
 
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from asen_study.figures.style import WIDTH, themed
 from asen_tf.data import Split, label
 from asen_tf.evaluation import normalise
-from asen_tf.evaluation.embedding import PairEmbeddings
+from asen_tf.evaluation.retrieval import PairEmbeddings
 
 _MOST = 1500  # points in one plot; more would only hide each other
 _FEWEST = 5  # images; fewer have no meaningful neighbourhoods

@@ -18,9 +18,9 @@ from asen_study.tables.collecting import TableError
 from asen_study.voting import calibrate, vote
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Split
-from asen_tf.evaluation.embedding import embed_labelled_pairs
 from asen_tf.evaluation.intervals import wilson_interval
 from asen_tf.evaluation.ranking import normalise
+from asen_tf.evaluation.retrieval import embed_labelled_pairs
 
 FEWER = "labels"  # the folder, in the study's, of the runs on fewer images
 THRESHOLD = 0.8  # confidence below which a cell stays empty

@@ -12,10 +12,11 @@ import pandas as pd
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Split
 from asen_tf.data.dataset import Dataset, SplitImages
-from asen_tf.evaluation.embedding import PairEmbeddings, embed_labelled_pairs
 from asen_tf.evaluation.localisation import attention_entropy, localisation_rows, region_side
 from asen_tf.evaluation.metrics import summarise
 from asen_tf.evaluation.retrieval import (
+    PairEmbeddings,
+    embed_labelled_pairs,
     fusion_sweep,
     has_several_values,
     map_rows,

@@ -130,19 +130,6 @@ def random_average_precisions(
     return np.array(expected, np.float64)[inverse]
 
 
-def random_map(*, query_values: np.ndarray, candidate_values: np.ndarray) -> float:
-    """Return the expected MAP of one attribute under random ranking; NaN without queries.
-
-    Args:
-        query_values: (Q,) integer value indices.
-        candidate_values: (N,) likewise.
-    """
-    expected = random_average_precisions(
-        query_values=query_values, candidate_values=candidate_values
-    )
-    return float(expected.mean()) if len(expected) else math.nan
-
-
 def random_split_precisions(split: Split) -> dict[str, np.ndarray]:
     """Return the expected average precision of each query of a split, (Q,) by attribute."""
     return {

@@ -6,7 +6,6 @@ candidates with equal scores in their original order.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -120,25 +119,6 @@ def average_precisions(
         candidate_values=candidate_values,
         block=block,
     )["average_precision"]
-
-
-def mean_average_precision(
-    *,
-    query_embeddings: np.ndarray,
-    query_values: np.ndarray,
-    candidate_embeddings: np.ndarray,
-    candidate_values: np.ndarray,
-    block: int = _BLOCK,
-) -> float:
-    """Return the MAP of one attribute: the mean of `average_precisions`; NaN without queries."""
-    values = average_precisions(
-        query_embeddings=query_embeddings,
-        query_values=query_values,
-        candidate_embeddings=candidate_embeddings,
-        candidate_values=candidate_values,
-        block=block,
-    )
-    return float(values.mean()) if len(values) else math.nan
 
 
 def shared_value_precisions(

@@ -1,4 +1,4 @@
-"""Attribute-specific retrieval on a split: MAP and its relatives, as rows of tables.
+"""Attribute-specific retrieval on a split: embeddings of its pairs, MAP and its relatives.
 
 The papers ask for one value at a time: an image that holds the query's value and another one is a
 miss when it is listed under the other. For datasets whose images hold several values of an
@@ -9,13 +9,15 @@ value with the query image.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from asen_tf.data import Split
-from asen_tf.evaluation.embedding import PairEmbeddings
+from asen_tf.data.dataset import SplitImages
 from asen_tf.evaluation.intervals import bootstrap_interval, macro_interval
 from asen_tf.evaluation.metrics import (
     overall,
@@ -25,12 +27,69 @@ from asen_tf.evaluation.metrics import (
     summarise,
 )
 from asen_tf.evaluation.ranking import normalise, retrieval_metrics, shared_value_precisions
-from asen_tf.models import fuse
+from asen_tf.files import during
+from asen_tf.models import SimilarityModel, fuse
 
 QueryMetrics = dict[str, dict[str, np.ndarray]]  # metric -> attribute -> (Q,) values
 
 RANKS = (1, 5, 10)  # k of recall@k and precision@k
 WEIGHTS = tuple(step / 10 for step in range(11))  # of the global branch, in the fusion sweep
+
+
+@dataclass(frozen=True)
+class PairEmbeddings:
+    """A model's outputs for (image, attribute) pairs.
+
+    Attributes:
+        pairs: `(P, 2)` int64, image and attribute index, sorted, distinct.
+        arrays: `(P, ...)` float32 by name: the embeddings, and for methods with attention
+            `attention` `(P, h, w)` and `boxes` `(P, 4)`.
+    """
+
+    pairs: np.ndarray
+    arrays: Mapping[str, np.ndarray]
+
+    def rows(self, labels: np.ndarray) -> np.ndarray:
+        """Return the row of each label's pair; `labels` is `(n, 2 or more)`: image, attribute."""
+        width = int(max(self.pairs[:, 1].max(), labels[:, 1].max(initial=0))) + 1
+        keys = self.pairs[:, 0] * width + self.pairs[:, 1]
+        wanted = labels[:, 0] * width + labels[:, 1]
+        found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        if not np.array_equal(keys[found], wanted):
+            raise ValueError("labels must be among the pairs that were embedded; got others")
+        return found
+
+
+@during("embedding")
+def embed_labelled_pairs(
+    model: SimilarityModel, images: SplitImages, *, batch: int, progress: bool = False
+) -> PairEmbeddings:
+    """Embed every labelled (image, attribute) pair of a split; each image is read only once.
+
+    Args:
+        model: any method.
+        images: the split, with its images.
+        batch: images per step.
+        progress: show a progress bar.
+
+    Returns:
+        The pairs' embeddings, in the order of `pairs`.
+    """
+    pairs = np.unique(images.split.labels[:, :2], axis=0)
+    indices, starts = np.unique(pairs[:, 0], return_index=True)
+    bounds = np.append(starts, len(pairs))
+    parts: list[dict[str, np.ndarray]] = []
+    steps = range(0, len(indices), batch)
+    title = f"embedding the {images.split.name} split"
+    for first in tqdm(steps, desc=title, unit="batch", disable=not progress, mininterval=1.0):
+        chosen = indices[first : first + batch]
+        block = pairs[bounds[first] : bounds[first + len(chosen)]]
+        rows = np.searchsorted(chosen, block[:, 0])
+        boxes = images.squares[tuple(block.T)] if model.needs_boxes else None
+        parts.append(model.embed_pairs(images.sources[chosen], rows, block[:, 1], boxes))
+    return PairEmbeddings(
+        pairs, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    )
 
 
 # === One value at a time, as in the papers ===

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from asen_tf.data import Split, images_by_value
-from asen_tf.evaluation.embedding import PairEmbeddings
 from asen_tf.evaluation.intervals import wilson_interval
 from asen_tf.evaluation.ranking import normalise
+from asen_tf.evaluation.retrieval import PairEmbeddings
 
 _TRIES = 20  # draws per triplet wanted, before giving up on the rest
 

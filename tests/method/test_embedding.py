@@ -14,11 +14,17 @@ from small_model import NAMES, pictures, small_model
 
 from asen_tf.data import AttributeTable, Split
 from asen_tf.data.dataset import SplitImages
-from asen_tf.evaluation.embedding import PairEmbeddings, embed_labelled_pairs
 from asen_tf.evaluation.evaluate import evaluate, validate
 from asen_tf.evaluation.intervals import bootstrap_interval, macro_interval
 from asen_tf.evaluation.localisation import attention_entropy
-from asen_tf.evaluation.retrieval import map_rows, query_metrics, random_metrics, validation_map
+from asen_tf.evaluation.retrieval import (
+    PairEmbeddings,
+    embed_labelled_pairs,
+    map_rows,
+    query_metrics,
+    random_metrics,
+    validation_map,
+)
 from asen_tf.presets import smoke
 
 QUERIES = [[4, 2, 1], [0, 0, 0], [4, 0, 1], [2, 0, 0]]  # image, attribute, value: not sorted

@@ -11,7 +11,6 @@ from asen_tf.evaluation import (
     average_precision,
     average_precisions,
     macro,
-    mean_average_precision,
     normalise,
     overall,
     retrieval_metrics,
@@ -129,13 +128,13 @@ def test_real_scores_equal_a_stable_argsort(dtype: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
-def metrics(queries, query_values, candidates, candidate_values, dtype="float32") -> float:
-    return mean_average_precision(
+def metrics(queries, query_values, candidates, candidate_values, dtype="float32") -> list[float]:
+    return average_precisions(
         query_embeddings=np.array(queries, dtype),
         query_values=np.array(query_values),
         candidate_embeddings=np.array(candidates, dtype),
         candidate_values=np.array(candidate_values),
-    )
+    ).tolist()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -143,18 +142,18 @@ def test_all_tied_keeps_the_order_of_the_candidates(dtype: str) -> None:
     # A zero vector scores 0 (or -0.0) with everything: relevance stays 0 1 0 1.
     candidates = [[1.0, -1.0], [-1.0, -1.0], [0.0, 0.0], [-0.0, 2.0]]
     found = metrics([[0.0, 0.0]], [1], candidates, [0, 1, 0, 1], dtype)
-    assert found == pytest.approx((1 / 2 + 2 / 4) / 2, abs=1e-15)
+    assert found == [pytest.approx((1 / 2 + 2 / 4) / 2, abs=1e-15)]
 
 
 def test_one_candidate_and_no_relevant_candidate() -> None:
-    assert metrics([[1.0]], [0], [[-1.0]], [0]) == 1.0
-    assert metrics([[1.0]], [0], [[1.0]], [1]) == 0.0
-    assert metrics([[1.0], [1.0]], [0, 1], [[1.0]], [1]) == 0.5
+    assert metrics([[1.0]], [0], [[-1.0]], [0]) == [1.0]
+    assert metrics([[1.0]], [0], [[1.0]], [1]) == [0.0]
+    assert metrics([[1.0], [1.0]], [0, 1], [[1.0]], [1]) == [0.0, 1.0]
 
 
 def test_no_queries_and_no_candidates() -> None:
-    assert np.isnan(metrics(np.zeros((0, 2)), [], [[1.0, 0.0]], [1]))
-    assert metrics([[1.0, 0.0]], [0], np.zeros((0, 2)), []) == 0.0
+    assert metrics(np.zeros((0, 2)), [], [[1.0, 0.0]], [1]) == []
+    assert metrics([[1.0, 0.0]], [0], np.zeros((0, 2)), []) == [0.0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

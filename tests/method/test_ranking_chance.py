@@ -9,7 +9,6 @@ from asen_tf.evaluation import (
     average_precision,
     random_average_precision,
     random_average_precisions,
-    random_map,
 )
 
 
@@ -46,14 +45,16 @@ def test_each_query_counts_the_candidates_of_its_value() -> None:
     found = random_average_precisions(query_values=queries, candidate_values=candidates)
     expected = [0, random_average_precision(1, 4), 0, random_average_precision(3, 4)]
     assert found.tolist() == expected
-    mean = random_map(query_values=queries, candidate_values=candidates)
+    mean = random_average_precisions(query_values=queries, candidate_values=candidates).mean()
     assert mean == pytest.approx(sum(expected) / 4)
 
 
 def test_no_queries_and_no_candidates() -> None:
     nothing = np.array([], np.int64)
-    assert np.isnan(random_map(query_values=nothing, candidate_values=np.array([1])))
-    assert random_map(query_values=np.array([1]), candidate_values=nothing) == 0.0
+    none = random_average_precisions(query_values=nothing, candidate_values=np.array([1]))
+    assert none.shape == (0,)
+    found = random_average_precisions(query_values=np.array([1]), candidate_values=nothing)
+    assert found.tolist() == [0.0]
 
 
 def test_a_simulation_agrees() -> None:

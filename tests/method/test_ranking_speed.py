@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from asen_tf.evaluation import mean_average_precision
+from asen_tf.evaluation import average_precisions
 
 ATTRIBUTES, QUERIES, CANDIDATES, DIMENSIONS, VALUES = 8, 450, 1800, 2048, 7
 
@@ -34,12 +34,12 @@ def test_the_fashionai_test_split_is_evaluated_in_a_second() -> None:
 
     def vectorised() -> list[float]:
         return [
-            mean_average_precision(
+            average_precisions(
                 query_embeddings=queries,
                 query_values=query_values,
                 candidate_embeddings=candidates,
                 candidate_values=candidate_values,
-            )
+            ).mean()
             for queries, candidates, query_values, candidate_values in spaces
         ]
 

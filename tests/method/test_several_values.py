@@ -9,8 +9,8 @@ import pytest
 
 from asen_tf.data import AttributeTable, Split
 from asen_tf.evaluation import shared_value_precisions
-from asen_tf.evaluation.embedding import PairEmbeddings
 from asen_tf.evaluation.retrieval import (
+    PairEmbeddings,
     has_several_values,
     query_metrics,
     random_metrics,

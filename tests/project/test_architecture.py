@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -12,9 +13,8 @@ import tensorflow as tf
 
 from asen_tf.data import read_meta
 from asen_tf.data.dataset import Dataset
-from asen_tf.evaluation.embedding import embed_labelled_pairs
 from asen_tf.evaluation.metrics import summarise
-from asen_tf.evaluation.retrieval import query_metrics
+from asen_tf.evaluation.retrieval import embed_labelled_pairs, query_metrics
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
@@ -54,6 +54,7 @@ def test_these_files_and_no_others_run_from_file_to_map(tmp_path: Path) -> None:
 
     tf.config.run_functions_eagerly(True)  # a traced function runs from a file of its own
     sys.setprofile(note)
+    threading.setprofile(note)  # images are decoded in threads
     try:
         dataset = Dataset(tmp_path, "Garments", source_size=64, global_size=32, cache=False)
         test = dataset.split("test")
@@ -61,6 +62,7 @@ def test_these_files_and_no_others_run_from_file_to_map(tmp_path: Path) -> None:
         found = summarise(query_metrics(embedded, test.split, "fused")["average_precision"])
     finally:
         sys.setprofile(None)
+        threading.setprofile(None)
         tf.config.run_functions_eagerly(False)
     assert 0 < found["overall"] < 1
     floors = ("asen_tf", "asen_study", "asen_apps")

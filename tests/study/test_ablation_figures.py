@@ -15,7 +15,7 @@ from asen_study.figures.scores import forest, method_scores
 from asen_study.figures.spaces import all_spaces, attribute_spaces, project
 from asen_study.tables import summarise
 from asen_tf.data import AttributeTable, Split
-from asen_tf.evaluation.embedding import PairEmbeddings
+from asen_tf.evaluation.retrieval import PairEmbeddings
 
 
 def frame(columns: str, *rows: tuple) -> pd.DataFrame:
