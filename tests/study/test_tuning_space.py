@@ -44,7 +44,7 @@ def test_unless_told_otherwise_the_few_that_tell_in_a_short_search_are_asked_abo
 
 
 def test_ranges_follow_the_preset() -> None:
-    by_name = {hp.name: hp for hp in space("quick", "all").space}
+    by_name = {hp.name: hp for hp in space("compact", "all").space}
     rate = by_name["stage1_learning_rate"]
     assert (rate.min_value, rate.max_value, rate.sampling) == (0.00025, 0.004, "log")
     assert list(by_name["embedding_dim"].values) == [128, 256, 512]
