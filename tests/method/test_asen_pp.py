@@ -90,7 +90,7 @@ def test_one_branch_alone_hides_the_other(model: AsenPlusPlus) -> None:
         assert set(model(batch)) == {"global"}
         assert set(model.embed_pairs(images, [0], [0])) == {"global", "attention", "boxes"}
         np.testing.assert_allclose(model.embed(images, [0, 1, 2]), joint, atol=1e-5)
-        with pytest.raises(ValueError, match="must be one of global; got 'local'"):
+        with pytest.raises(ValueError, match="the model has no embedding 'local'; .*global"):
             model.embed(images, [0, 1, 2], embedding="local")
     finally:
         model.joint = True

@@ -286,5 +286,5 @@ def test_the_command_line_writes_vectors_and_tells_of_bad_files(
         np.testing.assert_allclose(stored["vectors"][:, 0], expected, atol=1e-5)
     command[command.index("sleeve")] = "pockets"
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and "got 'pockets'" in done.stderr
+    assert done.returncode == 2 and "does not know the attribute 'pockets'" in done.stderr
     assert "Traceback" not in done.stderr
