@@ -45,5 +45,5 @@ def test_half_precision_comes_after_the_scaling(policy: str) -> None:
 
 
 def test_an_unknown_mode_is_refused() -> None:
-    with pytest.raises(ValueError, match="imagenet, signed, caffe, pixels; got 'torch'"):
+    with pytest.raises(ValueError, match="imagenet, signed, caffe, pixels, centred; got 'torch'"):
         ImageNormalisation("torch")
