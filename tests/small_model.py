@@ -27,7 +27,7 @@ def small_model() -> AsenPlusPlus:
         if weight.shape.rank == 1:  # biases and batch normalisation, the moving variance too
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))
     table = model.attribute_table
-    table.set_weights([3.0 * rng.normal(size=table.embeddings.shape)])
+    table.set_weights([10.0 * rng.normal(size=table.embeddings.shape)])
     return model
 
 

@@ -9,12 +9,13 @@ import tensorflow as tf
 from line_training import RATES, STEPS, Line, Squares, steps
 
 from asen_study import experiment
+from asen_study import pretraining
 from asen_study.pretraining import AttributeClassifier
 from asen_study.production import open_dataset, produce
 from asen_tf.models.build import METHODS
 from asen_tf.models.relatives import TripletNetwork
 from asen_tf.presets import smoke
-from asen_tf.training import ClusterError, OutOfMemoryError, Team, pretraining, remedies
+from asen_tf.training import ClusterError, OutOfMemoryError, Team, remedies
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
 from asen_tf.training.trainer import Trainer
 from data_prep.synthetic import make_dataset
