@@ -45,7 +45,7 @@ def raw(tmp_path: Path) -> Path:
     (folder / "images").mkdir()
     for number in range(1, COUNT + 1):
         if number not in (7, 8):
-            shade = Image.new("RGB", (8, 12), (number, 0, 0))
+            shade = Image.new("RGB", (8, 12), (4 * number, 0, 0))
             shade.save(folder / "images" / f"{number:06d}.jpg")
     return folder
 
