@@ -40,17 +40,11 @@ _SECOND_STAGE_FIELDS = (
 )
 
 
-def run(
-    config: ExperimentConfig,
-    *,
-    data_dir: str | Path = "data",
-    results_dir: str | Path = "results",
-    study: str = "quick",
-) -> Run:
+def run(config: ExperimentConfig, places: Places) -> Run:
     """Train and evaluate one configuration, or return the finished run of an earlier call.
 
-    Writes `results_dir/study/<method>-seed<seed>-<key>/` when everything is done: `config.json`,
-    `history.csv`, `metrics.json`, `map.csv`, `triplets.csv`, `localisation.csv` (where true boxes
+    Writes `<method>-seed<seed>-<key>/` into the study's directory when everything is done:
+    `config.json`, `history.csv`, `metrics.json`, `map.csv`, `triplets.csv`, `localisation.csv` (where true boxes
     are known), `fusion.csv` (for methods of two branches), `map_any_value.csv` (where images hold
     several values of an attribute: any shared one counts), `queries.npz` (every query's average
     precision), `test_pairs.npz` (the model's outputs for the test images), `model.keras`,
@@ -60,9 +54,7 @@ def run(
 
     Args:
         config: what to run.
-        data_dir: the directory of meta.json and the datasets.
-        results_dir: where the studies are kept.
-        study: the study's directory.
+        places: where the data are, and the study that keeps the run.
 
     Returns:
         The finished run.
@@ -71,7 +63,7 @@ def run(
         asen_tf.data.AnnotationError, asen_tf.data.SamplingError: for data that cannot be
             trained on.
     """
-    dataset, place = open_dataset(config, data_dir), Places(data_dir, results_dir, study).study_dir
+    dataset, place = open_dataset(config, places.data_dir), places.study_dir
     finished = place / f"{config.method}-seed{config.seed}-{key(config.to_dict(), dataset)}"
     *earlier, phase = phases(config)
     backbone = stage1 = None
@@ -99,13 +91,7 @@ def run(
     return produce(finished, config, dataset, train_last, write)
 
 
-def pretrain(
-    config: ExperimentConfig,
-    *,
-    data_dir: str | Path = "data",
-    results_dir: str | Path = "results",
-    study: str = "quick",
-) -> Run:
+def pretrain(config: ExperimentConfig, places: Places) -> Run:
     """Train the starting backbone of a configuration, or return the finished one.
 
     Runs that agree in the settings that concern the backbone share it.
@@ -115,8 +101,7 @@ def pretrain(
     Returns:
         A run that holds `backbone.weights.h5`, `history.csv`, `config.json`, `manifest.json`.
     """
-    place = Places(data_dir, results_dir, study).study_dir
-    return _pretrained(config, open_dataset(config, data_dir), place)
+    return _pretrained(config, open_dataset(config, places.data_dir), places.study_dir)
 
 
 def starting_model(
