@@ -75,7 +75,7 @@ PROFILES = {
         _QUICK,
         rows=ABLATIONS,
         seeds=(0, 1, 2),
-        minutes={**_QUICK.minutes, "train": 200, "ablations": 3},
+        minutes={**_QUICK.minutes, "train": 220, "starts": 0.3, "ablations": 3},
     ),
     "smoke": Profile(
         preset="smoke",
@@ -208,8 +208,8 @@ class _Schedule:
             if self.study.config.starting_weights == "pretrain":
                 suffix = f"-seed{seed}" if len(self.seeds) > 1 else ""
                 study = self.study.for_fold(seed)
-                parameters = {**study.parameters, "seed": seed}
-                step = Step(study, "02_pretrain_backbone", parameters, "backbone", suffix)
+                parameters = {**study.parameters, "seed": seed, "compare": False}
+                step = Step(study, "02_backbone_start", parameters, "backbone", suffix)
                 start = Attempt(step, f"backbone-seed{seed}")
                 self.attempts.append(start)
                 if seed == self.seeds[0]:
@@ -290,7 +290,11 @@ class _Schedule:
         parameters = self.study.parameters
         if self.name == "ablations":
             ablations = Step(self.study, "06_ablations", parameters, "runs")
-            return [("ablations", "comparing all rows", Attempt(ablations, "ablations"))]
+            start = Step(self.study, "02_backbone_start", parameters, "runs")
+            return [
+                ("starts", "comparing three starts", Attempt(start, "starts")),
+                ("ablations", "comparing all rows", Attempt(ablations, "ablations")),
+            ]
         tables = Attempt(Step(self.study, "05_results", parameters, "runs"), "results")
         written = [("results", "writing tables and figures", tables)]
         if self.main is None:
