@@ -44,12 +44,12 @@ def run(config: ExperimentConfig, places: Places) -> Run:
     """Train and evaluate one configuration, or return the finished run of an earlier call.
 
     Writes `<method>-seed<seed>-<key>/` into the study's directory when everything is done:
-    `config.json`, `history.csv`, `metrics.json`, `map.csv`, `triplets.csv`, `localisation.csv` (where true boxes
-    are known), `fusion.csv` (for methods of two branches), `map_any_value.csv` (where images hold
-    several values of an attribute: any shared one counts), `queries.npz` (every query's average
-    precision), `test_pairs.npz` (the model's outputs for the test images), `model.keras`,
-    `tensorboard/`, and `manifest.json`. Until then the work is kept beside it, under `.work/`,
-    epoch by epoch. What other runs share, such as a pretrained backbone and ASEN++'s first stage,
+    `config.json`, `history.csv`, `metrics.json`, `map.csv`, `triplets.csv`, `localisation.csv`
+    (where true boxes are known), `fusion.csv` (for methods of two branches), `map_any_value.csv`
+    (where images hold several values of an attribute: any shared one counts), `queries.npz` (every
+    query's average precision), `test_pairs.npz` (the model's outputs for the test images),
+    `model.keras`, `tensorboard/`, and `manifest.json`. Until then the work is kept beside it, under
+    `.work/`, epoch by epoch. What other runs share, such as a pretrained backbone and ASEN++'s first stage,
     gets a directory of its own.
 
     Args:
