@@ -49,8 +49,8 @@ def run(config: ExperimentConfig, places: Places) -> Run:
     (where images hold several values of an attribute: any shared one counts), `queries.npz` (every
     query's average precision), `test_pairs.npz` (the model's outputs for the test images),
     `model.keras`, `tensorboard/`, and `manifest.json`. Until then the work is kept beside it, under
-    `.work/`, epoch by epoch. What other runs share, such as a pretrained backbone and ASEN++'s first stage,
-    gets a directory of its own.
+    `.work/`, epoch by epoch. What other runs share, such as a pretrained backbone and ASEN++'s
+    first stage, gets a directory of its own.
 
     Args:
         config: what to run.
