@@ -1,4 +1,4 @@
-"""A start for compact backbones: classification of attribute values on the training split.
+"""Starting weights for compact backbones: classification of attribute values.
 
 The paper starts from ImageNet weights. Where there are none, the backbone is first trained, on
 the training split alone, to name the values of every labelled attribute; the head is then thrown

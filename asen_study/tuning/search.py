@@ -169,8 +169,8 @@ class Search:
 
 
 def _reason(trial: Trial) -> str:
-    """Return the last line of a failed trial's error; a worker's error is in its own log."""
-    text = (trial.message or "its worker knows").strip()
+    """Return the last line of a failed trial's error; only its own log has that of a worker."""
+    text = (trial.message or "see its worker's log").strip()
     return text.splitlines()[-1].removeprefix(f"{SearchError.__module__}.SearchError: ")
 
 

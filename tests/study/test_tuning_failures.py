@@ -128,14 +128,14 @@ def test_a_search_that_has_stopped_says_why_and_where_more_is(tmp_path: Path) ->
     said = str(caught.value).splitlines()
     assert said[0] == "3 of 4 trials failed:"
     assert said[1] == "  trial 2: OSError: No space left on device (a.log)"
-    assert said[3] == "  trial 4: its worker knows"
+    assert said[3] == "  trial 4: see its worker's log"
     assert "try them once more" in said[4] and str(search.place / "logs") in said[4]
     assert said[5] == "The search has stopped: fix the cause first"
 
 
 def test_failed_trials_of_a_search_that_ended_are_told(tmp_path: Path, capsys) -> None:
     played(tmp_path, 40.0, None, None, None).check()
-    assert "3 of 4 trials failed:\n  trial 2: its worker" in capsys.readouterr().out
+    assert "3 of 4 trials failed:\n  trial 2: see its worker" in capsys.readouterr().out
     fine = played(tmp_path / "fine", 40.0)
     capsys.readouterr()
     fine.check()
