@@ -166,7 +166,7 @@ class Step:
         return digest.hexdigest()
 
     def made(self) -> list[str]:
-        """Return the names of the step's products that the present code has finished."""
+        """Return the names of the step's products that the current code has finished."""
         runs = self.study.current_runs() if self.makes else []
         chosen = {
             "": [],

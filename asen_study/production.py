@@ -180,7 +180,7 @@ def describe(
 
 
 def _start_from(config: ExperimentConfig) -> None:
-    """Make what follows a function of the settings alone."""
+    """Reset all random state, so that what follows depends on the settings alone."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
     tf.config.experimental.enable_op_determinism()

@@ -104,6 +104,19 @@ class Run:
             arrays = {name: stored[name] for name in stored.files}
         return PairEmbeddings(arrays.pop("pairs"), arrays)
 
+    def precisions(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return every test query's average precision: embedding, attribute -> `(Q,)`, fractions.
+
+        Chance is the embedding "random"; of the others the last one is retrieved with.
+        """
+        found: dict[str, dict[str, np.ndarray]] = {}
+        with np.load(self.path / "queries.npz", allow_pickle=False) as stored:
+            names = [name.split("/", 1) for name in stored.files]
+            for kind in ("random", "global", "local", "fused"):
+                own = {name: stored[f"{kind}/{name}"] for part, name in names if part == kind}
+                found |= {kind: own} if own else {}
+        return found
+
     def _json(self, name: str) -> Mapping[str, Any]:
         if name not in self.contents:
             self.contents[name] = json.loads((self.path / name).read_text(encoding="utf-8"))

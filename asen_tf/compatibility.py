@@ -84,9 +84,9 @@ asen_apps.rerank: reranking
 asen_apps.search: retrieval
 asen_tf.backbones.build: backbones.errors
 asen_tf.config: config.rules config.settings
-asen_tf.data.pipeline: data.augmentation
 asen_tf.data.sampling: data.listed
 data_prep.pack: data.packing
+data_prep.problems: data.problems
 asen_tf.data.images: data.sources
 asen_tf.evaluation.localisation: evaluation.attention
 asen_tf.evaluation.evaluate: evaluation.report
@@ -96,7 +96,7 @@ asen_tf.layers.spatial_attention: layers.average_attention layers.product_attent
 asen_tf.layers.region_of_interest: layers.region_crops
 asen_tf.models.asen_pp: models.fusion
 asen_tf.models.base: models.pairs
-asen_study.pretraining: models.classifier training.pretraining
+asen_study.pretraining: models.classifier training.pretraining data.augmentation
 asen_tf.training.trainer: training.objective
 asen_tf.training.similarity: training.phases
 asen_tf.training.cluster: training.replicas training.workers

@@ -22,9 +22,7 @@ import numpy as np
 from asen_tf.data import (
     SPLITS,
     AnnotationError,
-    Problem,
     Split,
-    find_problems,
     read_meta,
     read_regions,
     read_split,
@@ -32,6 +30,7 @@ from asen_tf.data import (
 )
 from asen_tf.evaluation.metrics import random_maps
 from data_prep.image_files import equal_contents
+from data_prep.problems import Problem, find_problems
 
 _COLUMNS = {
     "files": "images listed",

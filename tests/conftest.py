@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # Files of minutes, the longest first. `make test` gives whole files to its workers in this order
 # (`--no-loadscope-reorder`); a long one at the end would leave the other worker without work.
-LONG = ("test_study", "test_photographs", "test_release_paths", "test_methods_train")
+LONG = (
+    *("test_study", "test_photographs", "test_release_paths", "test_methods_train"),
+    *("test_execution_options", "test_failing_steps", "test_embedder", "test_tagging"),
+    *("test_evidence_notebook", "test_measurement", "test_reranking_notebook", "test_replicas"),
+    *("test_padded_run", "test_memory_short", "test_explorer_server"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,3 +60,13 @@ def smoke_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
             (folder / "output.txt").write_text(done.stdout)
     return folder
+
+
+@pytest.fixture
+def half_precision() -> Iterator[None]:
+    """Let layers compute in float16, as mixed precision does."""
+    import keras
+
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    yield
+    keras.mixed_precision.set_global_policy("float32")

@@ -60,7 +60,7 @@ def check(
         raise ConfigError(f"rank must be one of {RANKS}, the k of the table; got {rank!r}")
     if general.method != "triplet":
         raise ConfigError(
-            "the initial list must come from a network that is told no attribute: a row of method "
+            "the initial list must come from a network that takes no attribute: a row of method "
             f"triplet, such as triplet or triplet/npairs; got {general.method!r}"
         )
     split = read_split(data_dir, general.dataset, "test", missing="ignore")

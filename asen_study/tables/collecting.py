@@ -258,23 +258,14 @@ def _scores(tables: StudyTables) -> dict[str, _Scores]:
         seed = run.settings["seed"]
         if not (run.path / "queries.npz").exists():
             continue  # listed triplets have no queries
-        with np.load(run.path / "queries.npz", allow_pickle=False) as stored:
-            values = {name: stored[name] for name in stored.files}
-        embeddings = [name for name in ("global", "local", "fused") if _has(values, name)]
-        for name, precisions in values.items():
-            embedding, attribute = name.split("/", 1)
-            if embedding == "random":
-                found["random"][attribute][seed] = precisions
-                continue
-            if len(embeddings) > 1:
-                found[f"{row}:{embedding}"][attribute][seed] = precisions
-            if embedding == embeddings[-1]:
-                found[row][attribute][seed] = precisions
+        held = run.precisions()
+        last, several = list(held)[-1], len(set(held) - {"random"}) > 1
+        for embedding, attributes in held.items():
+            names = [f"{row}:{embedding}"] * several + [row] * (embedding == last)
+            for name in names if embedding != "random" else ["random"]:
+                for attribute, precisions in attributes.items():
+                    found[name][attribute][seed] = precisions
     return found
-
-
-def _has(values: Mapping[str, np.ndarray], embedding: str) -> bool:
-    return any(name.startswith(f"{embedding}/") for name in values)
 
 
 def _common(

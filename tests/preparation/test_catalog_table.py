@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from asen_tf.data import AnnotationError, find_problems, read_meta, read_split, read_value_names
+from asen_tf.data import AnnotationError, read_meta, read_split, read_value_names
 from data_prep import catalog
 from data_prep.catalog_table import read_catalogue
 from data_prep.prepare import prepare
+from data_prep.problems import find_problems
 
 ROWS = 60
 COLOURS = ("red", "blue", "green")

@@ -9,6 +9,7 @@ import pandas as pd
 import papermill
 import pytest
 from bs4 import BeautifulSoup
+from notebook_cells import run_here
 from study_process import run_study
 
 from asen_study import pipeline
@@ -127,22 +128,12 @@ def test_second_call_runs_no_notebook(folder: Path, output: str) -> None:
 
 
 def test_the_notebook_of_ablations_reads_whatever_rows_there_are(
-    folder: Path, output: str, tmp_path: Path
+    folder: Path, output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    executed = papermill.execute_notebook(
-        ROOT / "notebooks/06_ablations.ipynb",
-        tmp_path / "out.ipynb",
-        parameters={
-            "preset": "smoke",
-            "data_dir": str(folder / "data"),
-            "results_dir": str(folder / "results"),
-            "study": "smoke",
-        },
-        cwd=ROOT,
-        progress_bar=False,
-    )
-    text = str(executed)
-    assert "Rows without a finished run: Triplet network, semi-hard" in text
+    places = {"data_dir": str(folder / "data"), "results_dir": str(folder / "results")}
+    asked = {"preset": "smoke", **places, "study": "smoke"}
+    run_here(ROOT / "notebooks/06_ablations.ipynb", asked)
+    assert "Rows without a finished run: Triplet network, semi-hard" in capsys.readouterr().out
     figures = folder / "results" / "smoke" / "figures"
     drawn = ("methods", "differences", "fusion_weight", "training_bands", "attention_methods")
     for name in (*drawn, "spaces", "all_spaces"):
