@@ -34,7 +34,6 @@ def prepare(*, threads: int | None = None) -> None:
     Args:
         threads: cores that TensorFlow may use; all of them when None.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if threads is not None:
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
             os.environ[name] = str(threads)

@@ -62,7 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.count < 1:
         parser.error(f"--count must be at least 1; got {options.count}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel from elsewhere has other packages
     from asen_apps.explorer.methods import explain_left_out, methods_of, split_by_dataset
 
@@ -172,9 +171,7 @@ def configuration(parameters: Mapping[str, Any], *, port: int) -> Config:
 # === The log in the terminal ===
 
 _NOISE = re.compile(
-    r"W0000 .*PredictCost\(\)"  # of TensorFlow's graph optimiser; no setting turns it off
-    r"|WARNING: All log messages before absl"
-    r"|.*Kernel is running over TCP without encryption"  # on this machine's loopback address
+    r".*Kernel is running over TCP without encryption"  # on this machine's loopback address
     r"|(?:The |Setting )websocket_ping_timeout"
 )
 

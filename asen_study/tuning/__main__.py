@@ -20,7 +20,6 @@ with the same settings finds the search finished, and writes its tables, figures
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 
 from asen_study.tuning.search import CHIEF, Search, SearchError, run_search, take_part
@@ -35,7 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     role, name, address = (options.pop(key) for key in ("role", "name", "chief"))
     jobs, patience = options.pop("jobs"), options.pop("patience")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for processes that a search starts
     try:
         fields = tuple(field for field in options.pop("fields").split(",") if field)
         search = Search(fields=fields, **options)

@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 from line_training import RATES, STEPS, Line, Squares, steps
 
-from asen_study import experiment
-from asen_study import pretraining
+from asen_study import experiment, pretraining
 from asen_study.pretraining import AttributeClassifier
 from asen_study.production import open_dataset, produce
 from asen_tf.models.build import METHODS
