@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,10 @@ from asen_tf.files import replacing, write_text
 from asen_tf.presets import preset
 
 ROOT = Path(__file__).parents[1]
+# The notebooks check the names themselves, and refuse those that are no setting at all.
+logging.getLogger("papermill").addFilter(
+    lambda record: "unknown parameter" not in record.getMessage()
+)
 _STAMP = "asen_tf_stamp"  # the key in the executed notebook's metadata
 
 
