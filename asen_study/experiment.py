@@ -44,7 +44,7 @@ def run(
     config: ExperimentConfig,
     *,
     data_dir: str | Path = "data",
-    results_dir: str | Path = "results",
+    results_dir: str | Path = "runs",
     study: str = "quick",
 ) -> Run:
     """Train and evaluate one configuration, or return the finished run of an earlier call.
@@ -103,7 +103,7 @@ def pretrain(
     config: ExperimentConfig,
     *,
     data_dir: str | Path = "data",
-    results_dir: str | Path = "results",
+    results_dir: str | Path = "runs",
     study: str = "quick",
 ) -> Run:
     """Train the starting backbone of a configuration, or return the finished one.

@@ -28,7 +28,7 @@ def measure(
     config: ExperimentConfig,
     *,
     data_dir: str | Path = "data",
-    results_dir: str | Path = "results",
+    results_dir: str | Path = "runs",
     study: str = "quick",
 ) -> Run:
     """Evaluate a saved model on a dataset's test split, or return what an earlier call found.

@@ -29,7 +29,7 @@ class Places:
     """
 
     data_dir: str | Path = "data"
-    results_dir: str | Path = "results"
+    results_dir: str | Path = "runs"
     study: str = "quick"
 
     @property
@@ -126,7 +126,7 @@ class Selection:
 
 
 def finished_runs(place: Path) -> list[Run]:
-    """Return everything finished under `results/<study>/`, backbones included, by name."""
+    """Return everything finished under a study's directory, backbones included, by name."""
     found = (path.parent for path in sorted(place.glob("*/manifest.json")))
     return [Run(path) for path in found if not path.name.startswith(".")]
 

@@ -69,7 +69,7 @@ class Search:
     fields: tuple[str, ...] = ()
     seed: int = 0
     data_dir: str = "data"
-    results_dir: str = "results"
+    results_dir: str = "runs"
     study: str = "tuning"
 
     def __post_init__(self) -> None:
