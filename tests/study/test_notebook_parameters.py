@@ -82,7 +82,7 @@ def test_a_notebook_finds_the_project_from_everywhere(tmp_path: Path) -> None:
     command += ["-p", "results_dir", str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=800
     )
     said = done.stdout + done.stderr
     assert f"Relative paths start at the project's folder, {ROOT}." in said
