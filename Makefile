@@ -73,7 +73,7 @@ tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores 
 		-k python3 -p jobs $(JOBS) --no-progress-bar --log-output
 
 test: $(VENV)/.installed-dev ## run the tests, except the slow ones [WORKERS=2]
-	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev ## run the tests that take minutes
 	$(RUN) -m pytest -m slow

@@ -38,15 +38,14 @@ _SEEN = {
 }
 
 
-def find_model(results_dir: Path | str, study: str, config: ExperimentConfig) -> Path:
-    """Return the model of a study's finished run with these settings; nothing is trained.
+def find_model(place: Path, config: ExperimentConfig) -> Path:
+    """Return the model of the finished run with these settings in a study's directory.
 
     Of several, a run made by the present code comes first, then the newest.
 
     Raises:
         EvidenceError: no such run.
     """
-    place = Path(results_dir, study)
     runs = [run for run in finished_runs(place) if run.evaluated]
     fitting = [run for run in runs if run.settings == config.to_dict()]
     if not fitting:

@@ -15,6 +15,7 @@ import pytest
 
 from asen_study import experiment
 from asen_study.matrix import MAIN, settings
+from asen_study.runs import Places
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
 
@@ -69,7 +70,7 @@ def study(
     make_dataset(data, images=160, size=96)
     for row in MAIN:
         config = settings(row, smoke())
-        experiment.run(config, data_dir=data, results_dir=results, study="smoke")
+        experiment.run(config, Places(data, results, "smoke"))
     return results, data, "smoke"
 
 

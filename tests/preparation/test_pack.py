@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from asen_study import experiment
+from asen_study.runs import Places
 from asen_tf.data import read_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.images import ImageError
@@ -166,7 +167,7 @@ def test_shards_of_another_fit_are_refused_and_may_lie_beside(
 def test_a_training_takes_either(folder: Path, tmp_path: Path) -> None:
     config = smoke().override(starting_weights="random", method="triplet", packed=True)
     shutil.rmtree(folder / "Garments" / "images")
-    run = experiment.run(config, data_dir=folder, results_dir=tmp_path, study="packed")
+    run = experiment.run(config, Places(folder, tmp_path, "packed"))
     assert run.table("map")["map"].between(0, 100).all()
     index = json.loads((folder / "Garments" / f"shards-{SIZE}" / "shards.json").read_text())
     assert run.manifest["data_fingerprint"] == index["data_fingerprint"]

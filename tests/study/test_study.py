@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import papermill
 import pytest
 from bs4 import BeautifulSoup
+from study_process import run_study
 
 from asen_tf.data import read_meta
 
@@ -19,23 +18,14 @@ PAIR_COLUMNS = "method_a,method_b,attribute,difference,ci_low,ci_high"
 LOCALISATION_COLUMNS = "method,seed,attribute,pointing,iou,centre_pointing,centre_iou"
 
 
-def run_pipeline(folder: Path) -> str:
-    command = [sys.executable, "-m", "doit", "-f", "dodo.py", "run", "-n", "2", "-P", "thread"]
-    command += ["--db-file", str(folder / "doit.db"), "smoke", "jobs=2"]
-    command += [f"data_dir={folder / 'data'}", f"results_dir={folder / 'results'}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("study")
+def folder(smoke_study: Path) -> Path:
+    return smoke_study
 
 
 @pytest.fixture(scope="module")
 def output(folder: Path) -> str:
-    return run_pipeline(folder)
+    return (folder / "output.txt").read_text()
 
 
 def test_pipeline_prints_the_table_and_the_paths(folder: Path, output: str) -> None:
@@ -130,7 +120,7 @@ def test_second_call_runs_no_notebook(folder: Path, output: str) -> None:
     executed = sorted((folder / "results/smoke/notebooks").glob("*.ipynb"))
     before = [path.stat().st_mtime_ns for path in executed]
     assert len(executed) == 10  # four of them trainings
-    run_pipeline(folder)
+    assert run_study(folder).returncode == 0
     assert [path.stat().st_mtime_ns for path in executed] == before
 
 
