@@ -7,7 +7,6 @@ Exit codes: 0 if all went well and every image was used; 2 if some or all of the
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -37,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.rest = rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     try:
         return options.run(options)
     except KeyboardInterrupt:

@@ -123,7 +123,7 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
             published photographs); the second argument is what holds where it is not given.
     """
     profile = PROFILES[name]
-    places = Places(option("data_dir", profile.data_dir), option("results_dir", "results"), name)
+    places = Places(option("data_dir", profile.data_dir), option("results_dir", "runs"), name)
     rows = option("rows", ",".join(profile.rows)).split(",")
     seeds = option("seeds", ",".join(map(str, profile.seeds))).split(",")
     seeds = [int(seed) for seed in seeds]

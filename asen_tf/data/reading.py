@@ -55,7 +55,7 @@ def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
             "the dataset must have an entry",
             path=path,
             got=dataset,
-            remedy=did_you_mean(dataset, sorted(meta)),
+            remedy=f"{did_you_mean(dataset, sorted(meta))}; data_prep/README.md says how to make it",
         )
     entry = meta[dataset]
     try:
