@@ -71,7 +71,8 @@ def run(
         asen_tf.data.AnnotationError, asen_tf.data.SamplingError: for data that cannot be
             trained on.
     """
-    dataset, place = open_dataset(config, data_dir), Places(data_dir, results_dir, study).study_dir
+    dataset = open_dataset(config, data_dir, results_dir)
+    place = Places(data_dir, results_dir, study).study_dir
     finished = place / f"{config.method}-seed{config.seed}-{key(config.to_dict(), dataset)}"
     *earlier, phase = phases(config)
     backbone = stage1 = None
@@ -116,7 +117,7 @@ def pretrain(
         A run that holds `backbone.weights.h5`, `history.csv`, `config.json`, `manifest.json`.
     """
     place = Places(data_dir, results_dir, study).study_dir
-    return _pretrained(config, open_dataset(config, data_dir), place)
+    return _pretrained(config, open_dataset(config, data_dir, results_dir), place)
 
 
 def starting_model(

@@ -57,7 +57,7 @@ def measure(
     file = Path(model_file)
     model = load_saved(file)
     config = settings_of(model, config)
-    dataset = open_dataset(config, data_dir)
+    dataset = open_dataset(config, data_dir, results_dir)
     _check_attributes(file, model, dataset)
     origin = {
         "model_file": file.name,

@@ -224,6 +224,8 @@ def test_images_that_are_links_are_placed_as_files(tmp_path: Path, relative: boo
         link.symlink_to(Path(there) / f"{number:040x}")
     path = table(tmp_path / "shop.csv", ROWS)
     catalog.prepare(tmp_path / "raw", tmp_path / "data", table=path, dataset="Shop")
-    assert not any(problem["stops_training"] for problem in check(tmp_path / "data", "Shop")["problems"])
+    assert not any(
+        problem["stops_training"] for problem in check(tmp_path / "data", "Shop")["problems"]
+    )
     assert set(labels(tmp_path / "data")) == set(names)  # which training reads, too
     assert not any(entry.is_symlink() for entry in (tmp_path / "data").rglob("*"))
