@@ -67,7 +67,8 @@ def run(config: ExperimentConfig, places: Places) -> Run:
         asen_tf.data.AnnotationError, asen_tf.data.SamplingError: for data that cannot be
             trained on.
     """
-    dataset, place = open_dataset(config, places.data_dir), places.study_dir
+    dataset = open_dataset(config, places.data_dir, places.results_dir)
+    place = places.study_dir
     finished = place / f"{config.method}-seed{config.seed}-{key(config.to_dict(), dataset)}"
     *earlier, phase = phases(config)
     backbone = stage1 = None
@@ -105,7 +106,8 @@ def pretrain(config: ExperimentConfig, places: Places) -> Run:
     Returns:
         A run that holds `backbone.weights.h5`, `history.csv`, `config.json`, `manifest.json`.
     """
-    return _pretrained(config, open_dataset(config, places.data_dir), places)
+    dataset = open_dataset(config, places.data_dir, places.results_dir)
+    return _pretrained(config, dataset, places)
 
 
 def starting_model(
