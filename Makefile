@@ -43,8 +43,8 @@ photos: $(VENV)/.installed ## run the study on photographs, about 7 hours [RAW=t
 notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks
 
-explore: $(VENV)/.installed ## explore a study in the browser: search, attention, regions [STUDY=quick]
-	@$(RUN) -m asen_apps.explorer --study $(STUDY)
+explore: $(VENV)/.installed ## explore a study or an index in the browser [STUDY=quick, or INDEX=FOLDER]
+	@$(RUN) -m asen_apps.explorer $(if $(INDEX),"$(INDEX)",--study $(STUDY))
 
 tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores [JOBS=2]
 	@mkdir -p results/tuning/notebooks

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
+import shutil
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -13,6 +16,9 @@ import asen_tf  # noqa: F401 - checks the versions, and sets what TensorFlow rea
 
 # TensorFlow reads this once, when it is imported: errors only.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What commands keep for later starts is not the user's own.
+os.environ["ASEN_CACHE"] = tempfile.mkdtemp(prefix="asen-cache-")
+atexit.register(shutil.rmtree, os.environ["ASEN_CACHE"], ignore_errors=True)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

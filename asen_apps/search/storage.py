@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from asen_tf.models import SimilarityModel
 
 ITEMS = "items.json"
+NOTES = "notes.json"  # an object, absent from older indexes
+PAIRS = "pairs"  # in the notes: attribute -> cosines of random pairs, in steps of 1e-6
 
 
 def model_fingerprint(model: SimilarityModel) -> str:
@@ -29,6 +31,8 @@ def model_fingerprint(model: SimilarityModel) -> str:
     Weights count in their order, with shape and dtype, but not by name: Keras numbers the names
     of layers anew in every process. A model that is saved and loaded keeps its fingerprint.
     """
+    if known := getattr(model, "fingerprint", None):  # of a frozen model
+        return known
     config = model.get_config()
     # Models saved before `fit` was a setting keep their fingerprint.
     if config.get("fit") == "square":
@@ -45,7 +49,7 @@ def model_fingerprint(model: SimilarityModel) -> str:
 # === Saving ===
 
 
-def save_index(folder: Path, items: Items, store: LazyVectors) -> None:
+def save_index(folder: Path, items: Items, store: LazyVectors, notes: dict[str, Any]) -> None:
     """Write an index to a folder; see `AttributeIndex.save`."""
     home = str(folder.resolve())
     owners = {
@@ -57,6 +61,8 @@ def save_index(folder: Path, items: Items, store: LazyVectors) -> None:
     with new_version(folder) as version:
         before = _owned_outside(folder)
         _write_items(items, version)
+        with open(version / NOTES, "w", encoding="ascii", newline="\n") as stream:
+            json.dump(notes, stream, separators=(",", ":"))
         for number, (name, backend) in enumerate(store.backends.items()):
             stem = f"{number:03d}"
             settings = backend.save(version, stem)
@@ -131,8 +137,8 @@ def _drop_unused(
 
 def load_index(
     folder: Path, embedder: Embedder, *, root: Path | str | None, mapped: bool, verify: bool
-) -> tuple[Items, LazyVectors]:
-    """Open an index that `save_index` wrote; see `AttributeIndex.load`."""
+) -> tuple[Items, LazyVectors, dict[str, Any]]:
+    """Open an index that `save_index` wrote; see `AttributeIndex.load`. Notes come last."""
     while True:
         version, digest = current_version(folder)
         try:
@@ -152,7 +158,7 @@ def _opened(
     embedder: Embedder,
     root: Path | str | None,
     mapped: bool,
-) -> tuple[Items, LazyVectors]:
+) -> tuple[Items, LazyVectors, dict[str, Any]]:
     found = model_fingerprint(embedder.model)
     if content["model"] != found:
         raise SearchIndexError(
@@ -171,7 +177,35 @@ def _opened(
         if store.backends[name].kind in OUTSIDE:
             owner = entry.get("owner")
             store.owners[name] = owner if isinstance(owner, str) else ""
-    return items, store
+    return items, store, read_notes(version, content)
+
+
+def read_notes(version: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return the notes of a version whose manifest, `content`, has been checked.
+
+    Raises:
+        SearchIndexError: they are not as `save_index` writes them.
+    """
+    if NOTES not in content["files"]:
+        return {}
+    try:
+        notes = json.loads((version / NOTES).read_bytes())
+        pairs = notes[PAIRS]
+        lengths = {len(cosines) for cosines in pairs.values()}
+        if len(lengths) > 1 or any(type(n) is not int for row in pairs.values() for n in row):
+            raise ValueError("pairs must be lists of integers, of one length")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SearchIndexError(
+            f"{version / NOTES}: not the notes of an index ({error}); build it again"
+        ) from error
+    return notes
+
+
+def index_notes(folder: Path) -> dict[str, Any]:
+    """Return a saved index's notes without opening the index; errors as for `load_index`."""
+    version, digest = current_version(folder)
+    content = read_manifest(version, digest, verify=False)
+    return {"count": content["count"], **read_notes(version, content)}
 
 
 def _backend(
