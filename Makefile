@@ -11,7 +11,8 @@ WORKERS ?= 2
 
 VENV := .venv
 RUN := $(VENV)/bin/python
-PIPELINE := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(PROFILE) jobs=$(JOBS)
+PIPELINE := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(if $(DATASET),own,$(PROFILE)) \
+	jobs=$(JOBS)$(if $(DATASET), dataset="$(DATASET)")$(if $(RAW), raw="$(RAW)")$(if $(CSV), table="$(CSV)")
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 # A path or a kernel from outside must not hide the packages of .venv.
@@ -27,8 +28,8 @@ help: ## list these commands
 
 install: $(VENV)/.installed-dev ## install everything into .venv, including the development tools
 
-study: $(VENV)/.installed ## run a study and print its table [PROFILE=quick, or ablations; JOBS=2]
-	@echo "== The study '$(PROFILE)'"
+study: $(VENV)/.installed ## run a study, print its table [PROFILE=quick, ablations; DATASET=yours; JOBS=2]
+	@echo "== The study '$(or $(DATASET),$(PROFILE))'"
 	@$(PIPELINE)
 
 # Nothing that shows a photograph goes where git keeps results.

@@ -259,8 +259,9 @@ def _scores(path: Path) -> dict[str, float]:
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
-                score = 100 * float(row["map"])
-                scores[row["attribute"]] = max(score, scores.get(row["attribute"], 0.0))
+                if row["method"] != "random":
+                    score = float(row["map"])
+                    scores[row["attribute"]] = max(score, scores.get(row["attribute"], 0.0))
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return scores

@@ -165,7 +165,9 @@ def test_a_sheet_shows_pictures_scores_and_values(shop: Path, capsys, monkeypatc
 
 
 def test_attributes_lists_what_may_be_asked(shop: Path, capsys, monkeypatch) -> None:
-    (shop / "map.csv").write_text("attribute,map\nsleeve,0.615\nsleeve,0.5\n")
+    (shop / "map.csv").write_text(
+        "method,attribute,map\nrandom,sleeve,70\nasen_pp,sleeve,61.5\nasen_pp,sleeve,50\n"
+    )
     code, out, _ = run("asen attributes model.keras", capsys, shop, monkeypatch)
     assert code == 0 and out.splitlines() == ["neckline", "sleeve  (MAP on test 61.5%)", "buttons"]
     code, out, _ = run("asen attributes catalogue", capsys, shop, monkeypatch)
