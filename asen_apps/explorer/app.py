@@ -494,8 +494,9 @@ class Thumbnails:
         mark, words = ("✓ ", ", selected") if chosen else ("", "")
         if not readable:
             mark, words = "✗ ", ", cannot be read"
-        button.description = f"{mark}{image}"
-        button.tooltip = f"{capital(self._named(image))}{words}"
+        named = self._named(image)
+        button.description = mark + (str(image) if named.startswith("test image") else named[:14])
+        button.tooltip = f"{capital(named)}{words}"
         button.disabled = not readable
         (button.add_class if chosen else button.remove_class)("ax-chosen")
 

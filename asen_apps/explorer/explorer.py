@@ -18,10 +18,9 @@ from asen_apps.explorer.indexes import Indexes, ProgressCallback, ReportingEmbed
 from asen_apps.explorer.methods import Method, default_method, methods_of, split_by_dataset
 from asen_apps.explorer.queries import Query
 from asen_apps.search import AttributeIndex, SearchIndexError
-from asen_apps.search.cataloguing import model_of
 from asen_apps.search.frozen import open_embedder
 from asen_apps.search.items import matching, read_conditions
-from asen_apps.search.storage import index_notes
+from asen_apps.search.storage import index_notes, model_of
 from asen_study.runs import DRAWN, Run
 from asen_tf.data.fitting import Box
 from asen_tf.embedder import EmbedderError

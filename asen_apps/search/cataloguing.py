@@ -7,7 +7,6 @@ same command goes on, and no image is embedded twice.
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
 import shutil
@@ -25,13 +24,23 @@ from asen_apps.search.backend import SearchIndexError
 from asen_apps.search.catalogue_table import Sources
 from asen_apps.search.frozen import open_embedder
 from asen_apps.search.index import AttributeIndex
+from asen_apps.search.storage import FILES, MODEL, SOURCES
+from asen_apps.search.vectors import check_attributes
 from asen_tf.data.images import ImageError
 from asen_tf.data.tables import IMAGE
 from asen_tf.embedder import Embedder, ImageFile, model_file
 from asen_tf.files import file_digest, replacing, write_json
 
+_MISSING = "no such file; check the path"
 _AT_ONCE = 256  # vectors that are taken from the journal together
-_SOURCES, _MODEL, _FILES = "sources", "model", "files"  # in the index's notes
+
+
+class UnusableError(ImageError):
+    """An image of a catalogue cannot be used, and why."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
 
 
 @dataclass
@@ -103,15 +112,16 @@ def make_index(
         else:
             index = AttributeIndex.build(embedder, paths, metadata, **choices)
             names, embedding = tuple(attributes or embedder.attribute_names), index.store.embedding
+        check_attributes(names, embedder.attribute_names)
         embedder.journal = Journal(part, f"{digest} {embedding}", names, say)
-        files = _Files(index.notes.get(_FILES, {}) if update else {}, outcome.unreadable)
+        files = _Files(index.notes.get(FILES, {}) if update else {}, outcome.unreadable)
         embedder.digests = files.digests
         index.store.skip = files.refuse
         if update:
             _change(index, paths, metadata, files, outcome)
         else:
             files.look_at(dict(zip(paths, index.ids.tolist(), strict=True)), progress=True)
-            embedder.fill(paths, names, embedding, index.store.skip)
+            embedder.fill(paths, names, embedding)
             for name in names:
                 index.prepare([name], progress=False)
             outcome.added = index.images
@@ -119,9 +129,9 @@ def make_index(
             raise SearchIndexError(f"{out}: not written: no image can be used")
         outcome.total = len(index)
         index.notes = {
-            _MODEL: {"path": str(model.absolute()), "sha256": digest},
-            _SOURCES: sources.note(),
-            _FILES: files.notes(zip(index.ids.tolist(), index.images, strict=True)),
+            MODEL: {"path": str(model.absolute()), "sha256": digest},
+            SOURCES: sources.note(),
+            FILES: files.notes(zip(index.ids.tolist(), index.images, strict=True)),
         }
         try:
             index.save(out)
@@ -155,9 +165,9 @@ def _change(
     changed = [path for path in changed if path.exists()]
     for path in paths:
         if known[path] is not None and not path.exists():
-            files.refuse(ImageError(f"{path}: no such file; check the path and the data folder"))
+            files.refuse(UnusableError(path, _MISSING))
     names, embedding = tuple(index.store.backends), index.store.embedding
-    index.embedder.fill([*changed, *new], names, embedding, index.store.skip)
+    index.embedder.fill([*changed, *new], names, embedding)
     ids = {path: old[path] for path in changed}
     index.remove([old[path] for path in [*gone, *changed]])
     following = iter(range(index.items.next_id, index.items.next_id + len(new)))
@@ -208,13 +218,13 @@ class _Files:
                 self._changed.add(path)
 
     def changed(self, path: Path) -> bool:
+        """Return whether a file's content is not what it was."""
         return path in self._changed
 
-    def refuse(self, error: ImageError) -> None:
+    def refuse(self, error: UnusableError) -> None:
         """Take the error of an image that cannot be used."""
-        path, _, reason = str(error).partition(": ")
-        if (entry := (Path(path), reason)) not in self._unreadable:
-            self._unreadable.append(entry)
+        if (error.path, error.reason) not in self._unreadable:
+            self._unreadable.append((error.path, error.reason))
 
     def notes(self, items: Iterable[tuple[int, Path]]) -> dict[str, Any]:
         """Return what the index remembers: id -> size, time in ns, digest."""
@@ -345,18 +355,13 @@ class ResumingEmbedder(Embedder):
     journal: Journal
     digests: dict[Path, str]
 
-    def fill(
-        self,
-        paths: Sequence[Path],
-        names: Sequence[str],
-        embedding: str,
-        skip: Callable[[ImageError], None],
-    ) -> None:
+    def fill(self, paths: Sequence[Path], names: Sequence[str], embedding: str) -> None:
         """Embed files into the journal, with a bar of images per second and the time left."""
         done = sum(self._known(path) for path in paths)
         with tqdm(total=len(paths), initial=done, desc="embedding", unit="image") as bar:
-            for places, _ in self._new(list(paths), names, embedding, skip, bar):
+            for places, _ in self._new(list(paths), names, embedding, bar):
                 bar.update(len(places))
+            bar.update(bar.total - bar.n)  # copies, and what is missing
 
     def batches(
         self,
@@ -367,7 +372,7 @@ class ResumingEmbedder(Embedder):
     ) -> Iterator[tuple[list[int], np.ndarray]]:
         """Yield vectors as `Embedder` does, those of the journal first."""
         paths = [Path(path) for path in paths]
-        for _ in self._new(paths, names, embedding, skip, None):
+        for _ in self._new(paths, names, embedding, None):
             pass
         usable = []
         for place, path in enumerate(paths):
@@ -375,8 +380,7 @@ class ResumingEmbedder(Embedder):
             if digest in self.journal.rows:
                 usable.append(place)
             elif skip is not None:
-                reason = self.journal.broken.get(digest, "no such file; check the path")
-                skip(ImageError(f"{path}: {reason}"))
+                skip(UnusableError(path, self.journal.broken.get(digest, _MISSING)))
         for first in range(0, len(usable), _AT_ONCE):
             places = usable[first : first + _AT_ONCE]
             yield places, self.journal.get([self.digests[paths[p]] for p in places], names)
@@ -390,7 +394,6 @@ class ResumingEmbedder(Embedder):
         paths: list[Path],
         names: Sequence[str],
         embedding: str | None,
-        skip: Callable[[ImageError], None] | None,
         bar: tqdm | None,
     ) -> Iterator[tuple[list[int], np.ndarray]]:
         """Embed each content that the journal lacks, once, and note it there."""
@@ -398,8 +401,8 @@ class ResumingEmbedder(Embedder):
         wanted = [path for digest, path in first.items() if not self._known(path)][::-1]
 
         def refuse(error: ImageError) -> None:
-            place, _, reason = str(error).partition(": ")
-            self.journal.refuse(self.digests[Path(place)], reason)
+            path = next(path for path in wanted if str(error).startswith(f"{path}: "))
+            self.journal.refuse(self.digests[path], str(error)[len(f"{path}: ") :])
             if bar is not None:
                 bar.update()
 
@@ -408,46 +411,12 @@ class ResumingEmbedder(Embedder):
             yield places, vectors
 
 
-def model_of(notes: dict[str, Any], folder: Path | str, model: Path | str | None = None) -> Path:
-    """Return the model's file that an index remembers, or the one given, if it is still that one.
-
-    Raises:
-        SearchIndexError: the index remembers none, or the file is missing or has changed.
-    """
-    known = notes.get(_MODEL)
-    fit = isinstance(known, dict) and all(isinstance(known.get(k), str) for k in ("path", "sha256"))
-    if model is not None:
-        return model_file(model)
-    if not fit:
-        raise SearchIndexError(f"{folder}: remembers no model; give it by --model MODEL.keras")
-    path = Path(known["path"])
-    if not path.is_file():
-        raise SearchIndexError(f"{path}: the model of {folder} is gone; give it by --model")
-    if file_digest(path) != known["sha256"]:
-        raise SearchIndexError(
-            f"{path}: not the model that made {folder} (wrong checksum); give that one by --model, "
-            "or build the index again"
-        )
-    return path
-
-
 def sources_of(notes: dict[str, Any], folder: Path | str) -> Sources:
     """Return where an index's images come from; SearchIndexError if it does not remember that."""
-    known = notes.get(_SOURCES)
+    known = notes.get(SOURCES)
     try:
         return Sources(**{**known, "images": tuple(known["images"])})
     except (TypeError, KeyError):
         raise SearchIndexError(
             f"{folder}: does not remember where its images come from; name them"
         ) from None
-
-
-def digest_of(content: bytes) -> str:
-    """Return the SHA-256 of an image file's content, as indexes remember it."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def copies(index: AttributeIndex, digest: str) -> list[int]:
-    """Return the ids of the items whose file had this content when it was embedded."""
-    files = index.notes.get(_FILES, {})
-    return [int(number) for number, about in files.items() if about[2] == digest]

@@ -27,7 +27,7 @@ from asen_apps.search.service import (
     serve,
     share,
 )
-from asen_apps.search.storage import index_notes
+from asen_apps.search.storage import index_notes, model_of
 from asen_tf.files import replacing, write_text
 
 USED, INPUT = 0, 2  # exit codes: all images were used; some were left out
@@ -155,7 +155,7 @@ def add_attributes(parser: argparse.ArgumentParser) -> None:
 def run_index(options: argparse.Namespace) -> int:
     """Make an index, or bring one up to date."""
     from asen_apps.search.catalogue_table import Sources
-    from asen_apps.search.cataloguing import make_index, model_of, sources_of
+    from asen_apps.search.cataloguing import make_index, sources_of
     from asen_tf.embedder import model_file
 
     sources = Sources(tuple(options.images), options.list, options.csv, options.folder)
@@ -233,15 +233,16 @@ def run_serve(options: argparse.Namespace) -> int:
 
 def run_attributes(options: argparse.Namespace) -> int:
     """List what may be asked of a model or an index."""
-    from asen_apps.search.cataloguing import model_of
-    from asen_tf.embedder import model_file
-
     notes: dict[str, Any] = {}
     if (options.path / "CURRENT").is_file():
         notes = index_notes(options.path)
         model = model_of(notes, options.path)
-    else:
+    elif options.path.is_dir():
+        from asen_tf.embedder import model_file  # TensorFlow
+
         model = model_file(options.path)
+    else:
+        model = options.path
     scores = _scores(model.parent / "map.csv")
     for name in attribute_names(model):
         told = [f"MAP on test {scores[name]:.1f}%"] if name in scores else []

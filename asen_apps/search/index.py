@@ -287,7 +287,7 @@ class AttributeIndex:
         Raises:
             SearchIndexError: the folder holds something other than an index.
         """
-        if len(self) > 1:
+        if len(self) > 1 and self.store.backends:
             self.reached_by(dict.fromkeys(self.store.backends, 1.0), np.zeros(1))
         save_index(Path(folder), self.items, self.store, {**self.notes, PAIRS: self._pairs})
 

@@ -28,7 +28,7 @@ from asen_apps.search.backend import SearchIndexError, check_k
 from asen_apps.search.frozen import cache_folder, open_embedder
 from asen_apps.search.index import AttributeIndex
 from asen_apps.search.items import read_conditions
-from asen_apps.search.storage import index_notes
+from asen_apps.search.storage import copies, index_notes, model_of
 from asen_apps.search.versions import current_version
 
 if TYPE_CHECKING:
@@ -79,8 +79,6 @@ class Catalogue:
         """Return the index as it is on disk now."""
         version = current_version(self.folder)
         if version != self._version:
-            from asen_apps.search.cataloguing import model_of  # TensorFlow
-
             notes = index_notes(self.folder)
             embedder = open_embedder(model_of(notes, self.folder, self._model))
             self._index = AttributeIndex.load(self.folder, embedder, root=self._root)
@@ -100,10 +98,8 @@ class Catalogue:
             index = self.index()
             without = []
             if question.not_itself:
-                from asen_apps.search.cataloguing import copies, digest_of
-
                 content = image if isinstance(image, bytes) else image.read_bytes()
-                without = copies(index, digest_of(content))
+                without = copies(index.notes, hashlib.sha256(content).hexdigest())
             asked = io.BytesIO(image) if isinstance(image, bytes) else image
             try:
                 hits = index.search(
@@ -296,9 +292,8 @@ def application(catalogue: Catalogue, token: str) -> FastAPI:
 
     @app.middleware("http")
     async def limit(request: Request, proceed: Any) -> Any:
-        length = request.headers.get("content-length", "")
-        chunked = request.method == "POST" and not length.isdigit()
-        if chunked or int(length or 0) > LARGEST_BYTES * 3 // 2:
+        length = request.headers.get("content-length", "" if request.method == "POST" else "0")
+        if not length.isdecimal() or int(length) > LARGEST_BYTES * 3 // 2:
             told = "the body must have a length, and at most 15 MB; send a smaller copy"
             return JSONResponse({"detail": told}, 413)
         return await proceed(request)

@@ -15,12 +15,14 @@ from asen_apps.search.backend import Backend, SearchIndexError, check_trusted, i
 from asen_apps.search.items import Items
 from asen_apps.search.vectors import OUTSIDE, LazyVectors, check_attributes, load_backend, milvus
 from asen_apps.search.versions import current_version, new_version, read_manifest, write_manifest
+from asen_tf.files import file_digest
 
 if TYPE_CHECKING:
     from asen_tf.embedder import Embedder
     from asen_tf.models import SimilarityModel
 
 ITEMS = "items.json"
+MODEL, SOURCES, FILES = "model", "sources", "files"  # in the notes of `asen index`
 NOTES = "notes.json"  # an object, absent from older indexes
 PAIRS = "pairs"  # in the notes: attribute -> cosines of random pairs, in steps of 1e-6
 
@@ -206,6 +208,36 @@ def index_notes(folder: Path) -> dict[str, Any]:
     version, digest = current_version(folder)
     content = read_manifest(version, digest, verify=False)
     return {"count": content["count"], **read_notes(version, content)}
+
+
+def model_of(notes: dict[str, Any], folder: Path | str, model: Path | str | None = None) -> Path:
+    """Return the model's file that an index remembers, or the one given, if it is still that one.
+
+    Raises:
+        SearchIndexError: the index remembers none, or the file is missing or has changed.
+    """
+    known = notes.get(MODEL)
+    fit = isinstance(known, dict) and all(isinstance(known.get(k), str) for k in ("path", "sha256"))
+    if model is not None:
+        from asen_tf.embedder import model_file  # TensorFlow
+
+        return model_file(model)
+    if not fit:
+        raise SearchIndexError(f"{folder}: remembers no model; give it by --model MODEL.keras")
+    path = Path(known["path"])
+    if not path.is_file():
+        raise SearchIndexError(f"{path}: the model of {folder} is gone; give it by --model")
+    if file_digest(path) != known["sha256"]:
+        raise SearchIndexError(
+            f"{path}: not the model that made {folder} (wrong checksum); give that one by --model, "
+            "or build the index again"
+        )
+    return path
+
+
+def copies(notes: dict[str, Any], digest: str) -> list[int]:
+    """Return the ids of the items whose file had this content when it was embedded."""
+    return [int(number) for number, about in notes.get(FILES, {}).items() if about[2] == digest]
 
 
 def _backend(
