@@ -21,7 +21,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-map lint format lock clean clean-data
+.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-large bench-map lint format lock clean clean-data
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,9 @@ bench: $(VENV)/.installed-dev ## measure speed, write results/benchmarks/ (8 min
 	$(RUN) -m pytest benchmarks -o python_files='bench_*.py' -s
 	$(RUN) benchmarks/search_index.py --out results/benchmarks/search.md
 	$(RUN) -m benchmarks.table
+
+bench-large: $(VENV)/.installed-dev ## measure a catalogue of a million simulated images (an hour, 10 GB)
+	$(RUN) -m benchmarks.large_catalogue --out results/benchmarks/large_catalogue.md
 
 bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 minutes, after `make study`)
 	$(RUN) -m benchmarks.time_to_map
