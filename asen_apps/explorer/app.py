@@ -273,10 +273,11 @@ class App:
             for method in self.explorer.methods:
                 if method.label == label_:
                     self._methods.value = method
-        self.start()
         count = said.get("count", [""])[0]
+        self._refusal, self._count = "", self.explorer.count
         if count.isdecimal():
             self._count = min(max(int(count), 1), MOST)
+        self._worker.ask(self.update)
 
     def _hear(self, change: dict) -> None:
         """Do what explorer.js sends: `<number>|image:7`, `|address:...` or `|file:name:base64`."""

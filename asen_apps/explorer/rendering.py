@@ -112,7 +112,7 @@ def answer(found: Answer, picture: Callable[[int, str], str]) -> str:
 def _legend(found: Answer) -> str:
     marks = "&#10003; same value as the query, &#10007; different value, &ndash; not labelled."
     if found.query.image is None:
-        marks = "Your picture has no labels, so nothing is marked as right or wrong."
+        marks = "Your picture is not labelled, so nothing is marked as right or wrong."
     usual = f"Reached by: the share of random pairs of {found.noun}s that are as similar."
     if len(found.attention) == 1:
         return f"Score: cosine similarity, at most 1. {usual} {marks}"

@@ -115,7 +115,7 @@ def test_a_dropped_picture_has_no_labels_to_be_right_about(app: App, folder: Pat
     assert "your picture my photo.png" in status
     assert app.answer.neighbours[0].title == "dress 3.png"
     assert "no label" not in page.get_text() and not page.select(".ax-value [role=img]")
-    assert "Your picture has no labels" in page.get_text()
+    assert "Your picture is not labelled" in page.get_text()
     app._sent.value = "2|file:x.png:bm8gaW1hZ2U="
     app.wait()
     assert "not an image that can be read" in texts(app)[1]
