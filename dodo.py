@@ -3,7 +3,8 @@
 Steps are notebooks, run by papermill. Each runs when it is out of date, and only then. If one
 fails, it is reported and skipped, along with whatever needs it; everything else is still made.
 Options: data_dir=DIR, results_dir=DIR, jobs=N (methods that are trained side by side), rows=A,B
-and seeds=M,N (instead of the profile's), raw=DIR (the published photographs, for `photos`), as in
+and seeds=M,N (instead of the profile's), raw=DIR (the published photographs, for `photos`),
+dataset=NAME (for `own`, with raw=DIR and table=FILE to make its split files first), as in
 `doit -n 2 -P thread quick results_dir=/tmp/results jobs=2 rows=csn,asen_pp seeds=0,1`.
 """
 
@@ -21,6 +22,10 @@ def task_quick():
 
 def task_ablations():
     yield from tasks("ablations", get_var)
+
+
+def task_own():
+    yield from tasks("own", get_var)
 
 
 def task_photos():

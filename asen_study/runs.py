@@ -43,6 +43,10 @@ class Places:
         return {name: str(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
+# Datasets of drawings: what a model learned from them says little about photographs.
+DRAWN = ("Garments",)
+
+
 @dataclass(frozen=True)
 class Run:
     """The directory of a finished run, and readers of its contents.

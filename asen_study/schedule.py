@@ -24,6 +24,7 @@ Task = dict[str, Any]  # as doit takes it
 
 # === Profiles ===
 
+OWN = "own"  # the profile of a dataset of one's own, whose name is also that of the study
 _READING = {"evaluate": 0.5, "rerank": 0.5, "evidence": 0.4, "results": 0.3}
 _FOLDS = {"dataset": "ClothingAttributes-{seed}"}  # the dataset of each seed
 
@@ -107,6 +108,14 @@ PROFILES = {
         sizes=(24,),
         size_seeds=(0,),
     ),
+    OWN: Profile(
+        preset="photos",
+        data_dir="data",
+        images={},
+        rows=("features", "asen_pp"),
+        seeds=(0,),
+        minutes={"data": 0.2, "train": 12, "evaluate": 0.5, "results": 0.3},
+    ),
 }
 
 
@@ -120,10 +129,23 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
         name: of the profile, and of the study's folder.
         option: gives an option of the command line: `data_dir`, `results_dir`, `jobs` (trainings
             side by side), `rows` and `seeds` (separated by commas), `raw` (the folder of the
-            published photographs); the second argument is what holds where it is not given.
+            published photographs, or of one's own), `dataset` and `table` (of one's own), `preset`
+            (for it); the second argument is what holds where it is not given.
     """
-    profile = PROFILES[name]
-    places = Places(option("data_dir", profile.data_dir), option("results_dir", "runs"), name)
+    profile, study = PROFILES[name], name
+    if name == OWN:
+        study = option("dataset", "")
+        if not study:
+            return
+        profile = replace(
+            profile,
+            preset=option("preset", profile.preset),
+            changes={"dataset": study},
+            images={"dataset": study, "examples": False},
+        )
+        if option("raw", None):  # a table and images: they become split files first
+            profile.images.update(raw=option("raw", None), table=option("table", None))
+    places = Places(option("data_dir", profile.data_dir), option("results_dir", "runs"), study)
     rows = option("rows", ",".join(profile.rows)).split(",")
     seeds = option("seeds", ",".join(map(str, profile.seeds))).split(",")
     seeds = [int(seed) for seed in seeds]
@@ -308,7 +330,8 @@ class _Schedule:
         readings = [
             (name, says, Attempt(Step(self.study, notebook, parameters, "run"), name, self.main))
             for name, says, notebook in steps
-            if name != "rerank" or "triplet" in self.rows  # whose run makes the lists
+            # Lists are made by the run of a triplet network; a sheet asks for a design.
+            if name in self.profile.minutes and (name != "rerank" or "triplet" in self.rows)
         ]
         return [*readings, *written]
 
