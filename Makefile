@@ -20,7 +20,27 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-map lint format lock clean clean-data
+.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-map lint format lock clean clean-results clean-data
+
+# Options are checked before anything is installed or started.
+PROFILES := $(shell sed -n 's/^def task_\(.*\)():.*/\1/p' dodo.py 2>/dev/null)
+STUDIES := $(notdir $(patsubst %/,%,$(wildcard runs/*/)))
+asked = $(filter $(1),$(MAKECMDGOALS))
+ifneq ($(call asked,study photos tune),)
+ifneq ($(shell printf '%s' '$(JOBS)' | grep -qx '[1-9][0-9]*' || echo wrong),)
+$(error JOBS is how many methods are trained side by side, a number from 1; got '$(JOBS)')
+endif
+endif
+ifneq ($(call asked,study),)
+ifeq ($(and $(filter 1,$(words $(PROFILE))),$(filter $(PROFILES),$(PROFILE))),)
+$(error PROFILE is one of $(PROFILES); got '$(PROFILE)')
+endif
+endif
+ifneq ($(call asked,explore),)
+ifeq ($(wildcard runs/$(STUDY)/.),)
+$(error There is no study '$(STUDY)' in runs/; $(if $(STUDIES),there are: $(STUDIES),run `make study` first))
+endif
+endif
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +56,7 @@ photos: $(VENV)/.installed ## run the study on photographs, about 7 hours [RAW=t
 	@test -n "$(RAW)" || test -d data/ClothingAttributes-4 || { \
 		echo "Say where the published Clothing Attribute Dataset is (the folder with images/ and labels/):"; \
 		echo "make photos RAW=FOLDER (data_prep/README.md names its source)"; exit 1; }
+	@test -z "$(RAW)" || test -d "$(RAW)" || { echo "RAW: there is no folder $(RAW)"; exit 1; }
 	@test -z "$(RAW)" || test -d "$(RAW)/labels" || { \
 		echo "$(RAW) has no labels/: RAW must be the folder with images/ and labels/, as published."; exit 1; }
 	@$(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread photos jobs=$(JOBS) $(if $(RAW),raw="$(RAW)")
@@ -47,8 +68,8 @@ explore: $(VENV)/.installed ## explore a study in the browser: search, attention
 	@$(RUN) -m asen_apps.explorer --study $(STUDY)
 
 tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores [JOBS=2]
-	@mkdir -p results/tuning/notebooks
-	@$(RUN) -m papermill notebooks/10_tune.ipynb results/tuning/notebooks/10_tune.ipynb \
+	@mkdir -p runs/tuning/notebooks
+	@$(RUN) -m papermill notebooks/10_tune.ipynb runs/tuning/notebooks/10_tune.ipynb \
 		-k python3 -p jobs $(JOBS) --no-progress-bar --log-output
 
 test: $(VENV)/.installed-dev ## run the tests, except the slow ones [WORKERS=2]
@@ -97,12 +118,17 @@ lock: $(VENV)/.installed-dev ## write the lock files from pyproject.toml [LOCK_F
 	$(COMPILE) --extra test --extra dev --extra milvus --constraint requirements.lock \
 		--output-file requirements-dev.lock
 
-clean: ## remove caches and the results that git does not keep, but not data or .venv
-	@if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then git clean -dfXq -- results; \
-		else echo "Not a git work tree: results/ stays as it is."; fi
+clean: ## remove caches, but no results, no data and not .venv
 	rm -rf __pycache__ .pytest_cache .ruff_cache .hypothesis build *.egg-info .doit.db*
 	find asen_tf asen_study asen_apps data_prep tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+clean-results: ## list your studies in runs/ with their sizes, and remove them if you say yes
+	@if ! test -d runs || test -z "$$(ls -A runs)"; then echo "runs/ holds nothing."; exit 0; fi; \
+	echo "These would be removed, trained models and all, and cannot be brought back:"; \
+	(cd runs && du -sh -- * .[!.]* 2>/dev/null); du -sh runs | sed 's|runs$$|together|'; \
+	printf 'Remove them? Type yes: '; read -r answer || answer=; \
+	if test "$$answer" = yes; then rm -rf runs && echo "Removed."; else echo "Nothing was removed."; fi
 
 clean-data: ## remove the data that the study made, data/Garments and data/smoke, and no other data
 	rm -rf data/Garments data/smoke

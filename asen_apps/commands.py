@@ -7,7 +7,6 @@ Exit codes: 0 if all went well and every image was used; 2 if some or all of the
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -37,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.rest = rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are no UTF-8
     try:
         return options.run(options)
     except KeyboardInterrupt:
@@ -227,7 +227,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files")
+    parser.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="image files, folders of images, .txt files with a name per line, or - for names on "
+        "standard input",
+    )
     parser.add_argument(
         "--attribute", action="append", metavar="NAME", help="repeat it for several (default: all)"
     )
@@ -261,12 +268,25 @@ class _Broken(list):
         return INPUT if self else USED
 
 
+def _images(arguments: Sequence[Path], broken: _Broken) -> list[Path]:
+    """Return the image files that the arguments name, after saying what is none."""
+    from asen_apps.search.items import image_files
+
+    images, unusable, notes = image_files(arguments)
+    for error in unusable:
+        broken(error)
+    for note in notes:
+        print(note, file=sys.stderr)
+    return images
+
+
 def _embed(options: argparse.Namespace) -> int:
     from asen_tf.embedder import Embedder
 
     embedder, broken = Embedder.load(options.model), _Broken()
+    images = _images(options.images, broken)
     vectors = embedder.embed_all(
-        options.images,
+        images,
         attributes=options.attribute,
         embedding=options.embedding,
         progress=True,
@@ -279,7 +299,7 @@ def _embed(options: argparse.Namespace) -> int:
         np.savez(
             temporary,
             vectors=vectors[usable],
-            paths=np.array([str(path) for path in options.images])[usable],
+            paths=np.array([str(path) for path in images])[usable],
             attributes=np.array(options.attribute or embedder.attribute_names),
         )
     return broken.end(f"{options.out}: {usable.sum()} images, {vectors.shape[1]} attributes")
@@ -292,7 +312,7 @@ def _index(options: argparse.Namespace) -> int:
     broken = _Broken()
     index = AttributeIndex.build(
         Embedder.load(options.model),
-        options.images,
+        _images(options.images, broken),
         embedding=options.embedding,
         backend=options.backend,
         dtype=options.dtype,

@@ -47,7 +47,7 @@ def measure(model_file: str | Path, config: ExperimentConfig, places: Places) ->
     file = Path(model_file)
     model = load_saved(file)
     config = settings_of(model, config)
-    dataset = open_dataset(config, places.data_dir)
+    dataset = open_dataset(config, places.data_dir, places.results_dir)
     _check_attributes(file, model, dataset)
     origin = {"model_file": file.name, "model_sha256": file_digest(file)}
     identity = key({**config.to_dict(), **origin}, dataset)

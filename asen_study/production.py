@@ -28,8 +28,16 @@ Write = Callable[[StageResult, Path], None]
 _PATIENCE = 60.0  # seconds until a finished result must be visible to all workers
 
 
-def open_dataset(config: ExperimentConfig, data_dir: str | Path) -> Dataset:
-    """Open the dataset that a configuration names."""
+def open_dataset(
+    config: ExperimentConfig, data_dir: str | Path, results_dir: str | Path | None = None
+) -> Dataset:
+    """Open the dataset that a configuration names.
+
+    Args:
+        config: the settings.
+        data_dir: the directory of meta.json and the datasets.
+        results_dir: decoded images go into `.cache` in it if the dataset's folder may only be read.
+    """
     return Dataset(
         data_dir,
         config.dataset,
@@ -38,6 +46,7 @@ def open_dataset(config: ExperimentConfig, data_dir: str | Path) -> Dataset:
         fit=config.fit,
         missing=config.missing_images,
         cache=config.cache_images,
+        cache_dir=None if results_dir is None else Path(results_dir) / ".cache",
         true_regions=config.region == "true",
         packed=config.packed,
         train_images=config.train_images,
@@ -71,7 +80,7 @@ def once(finished: Path, make: Callable[[Path, Path], None]) -> bool:
     with FileLock(f"{unfinished}.lock") as lock:
         if finished.exists():  # another process was faster
             return False
-        with replacing(finished) as output:
+        with replacing(finished, alone=True) as output:
             output.mkdir()
             make(unfinished, output)
         if unfinished.exists():

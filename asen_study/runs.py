@@ -29,7 +29,7 @@ class Places:
     """
 
     data_dir: str | Path = "data"
-    results_dir: str | Path = "results"
+    results_dir: str | Path = "runs"
     study: str = "quick"
 
     @property
@@ -138,8 +138,26 @@ class Selection:
     left_out: Mapping[str, str]
 
 
+def shared_place(places: Places, name: str) -> Path:
+    """Return the directory of what several runs start from; its name holds its key.
+
+    That is its place in the study, unless another study of the results folder has finished it.
+
+    Args:
+        places: where the study is.
+        name: of the directory.
+    """
+    own, results = places.study_dir / name, Path(places.results_dir)
+    made = [*results.glob(f"*/{name}/manifest.json"), *results.glob(f"*/*/{name}/manifest.json")]
+    hidden = [
+        path for path in made if any(part[0] == "." for part in path.relative_to(results).parts)
+    ]
+    seen = sorted(set(made) - set(hidden))
+    return own if own.exists() or not seen else seen[0].parent
+
+
 def finished_runs(place: Path) -> list[Run]:
-    """Return everything finished under `results/<study>/`, backbones included, by name."""
+    """Return everything finished under a study's directory, backbones included, by name."""
     found = (path.parent for path in sorted(place.glob("*/manifest.json")))
     return [Run(path) for path in found if not path.name.startswith(".")]
 

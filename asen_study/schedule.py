@@ -75,7 +75,7 @@ PROFILES = {
         _QUICK,
         rows=ABLATIONS,
         seeds=(0, 1, 2),
-        minutes={**_QUICK.minutes, "train": 200, "ablations": 3},
+        minutes={**_QUICK.minutes, "train": 220, "starts": 0.3, "ablations": 3},
     ),
     "smoke": Profile(
         preset="smoke",
@@ -123,7 +123,7 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
             published photographs); the second argument is what holds where it is not given.
     """
     profile = PROFILES[name]
-    places = Places(option("data_dir", profile.data_dir), option("results_dir", "results"), name)
+    places = Places(option("data_dir", profile.data_dir), option("results_dir", "runs"), name)
     rows = option("rows", ",".join(profile.rows)).split(",")
     seeds = option("seeds", ",".join(map(str, profile.seeds))).split(",")
     seeds = [int(seed) for seed in seeds]
@@ -208,8 +208,8 @@ class _Schedule:
             if self.study.config.starting_weights == "pretrain":
                 suffix = f"-seed{seed}" if len(self.seeds) > 1 else ""
                 study = self.study.for_fold(seed)
-                parameters = {**study.parameters, "seed": seed}
-                step = Step(study, "02_pretrain_backbone", parameters, "backbone", suffix)
+                parameters = {**study.parameters, "seed": seed, "compare": False}
+                step = Step(study, "02_backbone_start", parameters, "backbone", suffix)
                 start = Attempt(step, f"backbone-seed{seed}")
                 self.attempts.append(start)
                 if seed == self.seeds[0]:
@@ -290,7 +290,11 @@ class _Schedule:
         parameters = self.study.parameters
         if self.name == "ablations":
             ablations = Step(self.study, "06_ablations", parameters, "runs")
-            return [("ablations", "comparing all rows", Attempt(ablations, "ablations"))]
+            start = Step(self.study, "02_backbone_start", parameters, "runs")
+            return [
+                ("starts", "comparing three starts", Attempt(start, "starts")),
+                ("ablations", "comparing all rows", Attempt(ablations, "ablations")),
+            ]
         tables = Attempt(Step(self.study, "05_results", parameters, "runs"), "results")
         written = [("results", "writing tables and figures", tables)]
         if self.main is None:

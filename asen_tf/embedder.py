@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from asen_tf.data.fitting import Frame, frame_of
-from asen_tf.data.images import ImageError, load_image, upright
+from asen_tf.data.images import ImageError, load_image, upright_size
 from asen_tf.models import ModelFileError, SimilarityModel, load_saved
 from asen_tf.models.base import attribute_index, chosen_embedding
 
@@ -164,8 +163,7 @@ class Embedder:
         )
         if "attention" not in outputs:
             raise ValueError(f"a {type(self.model).__name__} has no attention; nothing to show")
-        with Image.open(path) as opened:
-            frame = frame_of(upright(opened).size, self.model.source_size, self.model.settings.fit)
+        frame = frame_of(upright_size(path), self.model.source_size, self.model.settings.fit)
         top, left, bottom, right = (outputs["boxes"][0] / self.model.global_size).tolist()
         region = frame.pixels((left, top, right, bottom))
         return Attention(outputs["attention"][0], region, images[0], frame)

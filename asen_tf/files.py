@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import json
 import os
@@ -12,9 +14,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFullError(OSError):
+    """There is no room for a file; nothing of it was left behind."""
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(
+    path: Path,
+    *,
+    needed: int = 0,
+    alone: bool = False,
+    remedy: str = "make room, or choose another folder",
+) -> Iterator[Path]:
     """Yield a temporary path to write to; rename it to `path` unless the block raises.
 
     The temporary path has the final suffix (some writers choose their format by it), and may become
@@ -23,27 +37,56 @@ def replacing(path: Path) -> Iterator[Path]:
     Args:
         path: the final place; its directory is created. An existing file is replaced, an existing
             directory is an error.
+        needed: bytes that will be written, if that is known: compared with what is free first.
+        alone: no other process writes this path now; what killed ones left of it is removed.
+        remedy: what to do about a full disk, for the error.
 
     Yields:
         The temporary path, in the same directory.
+
+    Raises:
+        DiskFullError: there is not enough room, or none is left while the block writes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if alone:
+        for left in path.parent.glob(f".tmp-????????-{glob.escape(path.name)}"):
+            _remove(left)
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{path.name}")
     try:
+        if needed > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
-        raise
+    except BaseException as error:
+        _remove(temporary)
+        if not _is_full(error):
+            raise
+        free, wanted = shutil.disk_usage(path.parent).free, f"{needed:,} needed, " if needed else ""
+        raise DiskFullError(
+            f"{path.parent}: no room for {path.name}: {wanted}{free:,} bytes free; {remedy}"
+        ) from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_full(error: BaseException) -> bool:
+    """Return whether a disk or a quota is full; HDF5 and TensorFlow have errors of their own."""
+    full = isinstance(error, OSError) and error.errno in _FULL
+    return full or any(os.strerror(number) in str(error) for number in _FULL)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8 with LF line ends; a kill leaves no partial file."""
+    """Write text as UTF-8 with LF line ends; a kill leaves no partial file.
+
+    What no UTF-8 can say, such as the bytes of a file's name in another encoding, is escaped.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, "utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -104,11 +104,15 @@ class Folder:
 def place_image(source: Path, target: Path) -> None:
     """Put an image file into a dataset's folder: as a hard link, or as a copy where that fails.
 
-    A target made from the same file earlier is left as it is, and so is one whose source is gone.
-    A source that was repaired or replaced since replaces the target.
+    A source that is a symbolic link, as the caches of model hubs, DVC and git-annex have them, is
+    followed: the dataset holds the file itself. A target made from the same file earlier is left as
+    it is, and so is one whose source is gone. A source that was repaired or replaced since replaces
+    the target.
     """
-    if target.exists() and (not source.exists() or _same(source, target)):
+    kept = target.exists() and not target.is_symlink()  # a link may lead out of the folder
+    if kept and (not source.exists() or _same(source, target)):
         return
+    source = source.resolve()  # a hard link to a link would be another link
     with replacing(target) as temporary:
         try:
             os.link(source, temporary)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from asen_tf.data import read_split
-from asen_tf.data.images import ImageError, load_image, upright
+from asen_tf.data.images import ImageError, find_images, load_image, upright_size
 from asen_tf.files import file_digest
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 class EvidenceError(ValueError):
@@ -46,9 +43,7 @@ class Design:
         path = Path(path)
         try:
             digest = _digest(path)
-            with Image.open(path) as opened:
-                width, height = upright(opened).size
-            return cls(path, digest, path.stat().st_size, width, height)
+            return cls(path, digest, path.stat().st_size, *upright_size(path))
         except (ImageError, OSError) as error:
             raise EvidenceError(f"the design image cannot be used: {error}") from error
 
@@ -102,19 +97,16 @@ class CatalogueFiles:
     def from_folder(cls, folder: Path | str, *, progress: bool = False) -> CatalogueFiles:
         """Take all images in a folder and its subfolders, sorted by name, hidden ones excluded.
 
+        What counts is a file's content, not its suffix; other files are left out, with the reason.
+
         Raises:
             EvidenceError: there is no such folder, or it has no usable image.
         """
         root = Path(folder)
         if not root.is_dir():
             raise EvidenceError(f"the catalogue must be a folder of images; got {root}")
-        found = []
-        for place, folders, files in os.walk(root):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            images = [name for name in files if name.lower().endswith(SUFFIXES)]
-            visible = [Path(place, name) for name in images if not name.startswith(".")]
-            found += [path.relative_to(root).as_posix() for path in visible]
-        return cls.from_files(root, sorted(found), progress=progress)
+        names, others = find_images(root)
+        return cls.from_files(root, names, others=others, progress=progress)
 
     @classmethod
     def from_split(
@@ -133,14 +125,25 @@ class CatalogueFiles:
 
     @classmethod
     def from_files(
-        cls, root: Path | str, names: Iterable[str], *, progress: bool = False
+        cls,
+        root: Path | str,
+        names: Iterable[str],
+        *,
+        others: Mapping[str, str] | None = None,
+        progress: bool = False,
     ) -> CatalogueFiles:
         """Take files by name; unreadable ones are left out, with the reason.
+
+        Args:
+            root: their folder.
+            names: paths relative to it, with slashes.
+            others: files that are known to be no images, with the reason.
+            progress: show a progress bar.
 
         Raises:
             EvidenceError: no image can be used.
         """
-        root, names, used, left_out = Path(root), list(names), {}, {}
+        root, names, used, left_out = Path(root), list(names), {}, dict(others or {})
         home = os.path.realpath(root)
         for name in tqdm(names, desc="reading the catalogue", disable=not progress):
             path = root / name
@@ -154,8 +157,8 @@ class CatalogueFiles:
         if not used:
             first = "".join(f"; {name}: {why}" for name, why in [*left_out.items()][:1])
             raise EvidenceError(
-                f"the catalogue must hold images ({', '.join(SUFFIXES)}); of {len(left_out)} files "
-                f"in {root}, none can be used{first}"
+                f"the catalogue must hold images; of {len(left_out)} files in {root}, none can be "
+                f"used{first}"
             )
         return cls(root, tuple(used), tuple(used.values()), left_out)
 

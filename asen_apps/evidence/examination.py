@@ -22,6 +22,7 @@ from asen_apps.evidence.statistics import (
     similarities,
 )
 from asen_apps.search import AttributeIndex, SearchIndexError, check_attributes, check_weights
+from asen_apps.search.backend import Backend
 from asen_tf.embedder import Embedder
 from asen_tf.evaluation import ranked
 
@@ -233,13 +234,20 @@ def examine(
         raise EvidenceError("the index must hold the catalogue's files, in their order")
     index.prepare(list(shares), progress=progress)
     again = embedder.embed(paths[0], first, embedding=embedding)
-    if similarities(again, index.vectors(first)[:1])[0] < 0.999:
+    if similarities(again, index.store.backends[first].vectors(index.ids[:1]))[0] < 0.999:
         raise EvidenceError("the index must hold this model's vectors of this embedding")
-    items = {name: index.vectors(name)[rows] for name in shares}
+    items = {
+        name: _Vectors([(1.0, index.store.backends[name])], index.ids[rows]) for name in shares
+    }
     query = {name: embedder.embed(read.path, name, embedding=embedding) for name in shares}
-    alike = all(np.array_equal(items[first], vectors) for vectors in items.values())
+    alike = all(items[first].equals(vectors) for vectors in items.values())
     if len(shares) > 1:
-        items[TOGETHER], query[TOGETHER] = _joined(items, shares), _joined(query, shares)
+        items[TOGETHER] = _Vectors(
+            [(weight, index.store.backends[name]) for name, weight in shares.items()],
+            index.ids[rows],
+        )
+        parts = [np.sqrt(weight) * query[name] for name, weight in shares.items()]
+        query[TOGETHER] = np.concatenate(parts, axis=-1)
     drawn = random_pairs(len(rows), pairs, seed=seed)
     random, near, observed = {}, {}, {}
     for name, vectors in items.items():
@@ -281,7 +289,28 @@ def examine(
     )
 
 
-def _joined(vectors: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
-    """Return vectors whose dot products are the weighted means of the attributes' cosines."""
-    parts = [np.sqrt(weight) * vectors[name] for name, weight in weights.items()]
-    return np.concatenate(parts, axis=-1)
+class _Vectors:
+    """Vectors of items, fetched from the index as they are needed: see `statistics.Rows`.
+
+    Their dot products are the weighted means of the attributes' cosines.
+
+    Args:
+        parts: weight and backend of each attribute.
+        ids: of the items.
+    """
+
+    def __init__(self, parts: Sequence[tuple[float, Backend]], ids: np.ndarray) -> None:
+        self.parts, self.ids = parts, ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        ids = self.ids[rows]
+        parts = [np.sqrt(weight) * backend.vectors(ids) for weight, backend in self.parts]
+        return np.concatenate(parts, axis=-1)
+
+    def equals(self, other: _Vectors) -> bool:
+        """Return whether all vectors are those of another attribute."""
+        blocks = (slice(start, start + 1024) for start in range(0, len(self), 1024))
+        return all(np.array_equal(self[block], other[block]) for block in blocks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from asen_apps.evidence.pictures import edges
 from asen_apps.evidence.sheet import Sheet
 from asen_apps.evidence.statistics import EmpiricalP
 from asen_tf.data import label
-from asen_tf.files import write_text
+from asen_tf.files import file_digest, write_text
 
 WHAT_IT_IS_NOT = (
     "It is no legal judgement: whether a design is protected, and whether another one infringes "
@@ -55,8 +54,8 @@ def write(sheet: Sheet, folder: Path | str, name: str | None = None) -> tuple[Pa
     check_name(name)
     text = json.dumps(numbers(sheet), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     page, beside = Path(folder, f"{name}.html"), Path(folder, f"{name}.json")
-    digest = hashlib.sha256(text.encode()).hexdigest()
     write_text(beside, text)
+    digest = file_digest(beside)
     write_text(page, as_html(sheet, numbers_file=beside.name, numbers_digest=digest))
     return page, beside
 

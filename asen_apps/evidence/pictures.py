@@ -19,7 +19,7 @@ from asen_study.figures.overlays import with_attention
 from asen_study.figures.style import COLOURS, WIDTH, themed
 from asen_tf.data import label
 from asen_tf.data.fitting import fit_square, frame_of
-from asen_tf.data.images import eight_bits, rgb, upright
+from asen_tf.data.images import load_upright
 from asen_tf.embedder import Attention, Embedder
 
 BINS = 80
@@ -68,7 +68,7 @@ class AttentionPictures:
 
 def photograph(path: Path, alt: str) -> Picture:
     """Return the whole upright image, reduced if it is larger than needed."""
-    image = _upright(path)
+    image = load_upright(path)
     image.thumbnail((_PHOTOGRAPH, _PHOTOGRAPH), Image.Resampling.LANCZOS)
     return Picture(_jpeg(image), alt)
 
@@ -88,7 +88,7 @@ def attend(embedder: Embedder, path: Path, attribute: str, who: str) -> Attentio
         if "has no attention" in str(error):
             return None
         raise
-    region = _close_up(_upright(path), attention.region, embedder.model.settings.fit)
+    region = _close_up(load_upright(path), attention.region, embedder.model.settings.fit)
     what, overlaid = f"{who}, {label(attribute)}", _overlaid(attention)
     return AttentionPictures(
         Picture(_jpeg(overlaid), f"{what}: attention map, {_where(attention)}"),
@@ -128,12 +128,6 @@ def _where(attention: Attention) -> str:
     height, width = attention.map.shape
     down, right = (row + 0.5) / height, (column + 0.5) / width
     return f"strongest {100 * down:.0f}% down and {100 * right:.0f}% to the right"
-
-
-def _upright(path: Path) -> Image.Image:
-    """Return the whole image in the colours that the model is given."""
-    with Image.open(path) as opened:
-        return rgb(eight_bits(upright(opened)))
 
 
 def _jpeg(image: Image.Image) -> bytes:

@@ -28,6 +28,7 @@ from asen_tf.files import file_digest
 
 _OF_MANIFEST = ("config_hash", "code_fingerprint", "commit", "data_fingerprint", "seed", "created")
 _OF_SETTINGS = ("method", "dataset", "global_size", "source_size", "fit")
+_NAMED = 20  # files that could not be compared and are named in a note; the numbers name all
 # What a sheet says about a design that is not square, by the model's fit.
 _SEEN = {
     "square": "The model sees the centre square of an image: it does not see all of the design.",
@@ -169,8 +170,10 @@ class Sheet:
                 "similarity 1."
             )
         if catalogue.left_out:
-            listed = "; ".join(f"{name}: {why}" for name, why in catalogue.left_out.items())
-            notes.append(f"Files that could not be compared: {len(catalogue.left_out)}. {listed}.")
+            listed = [f"{name}: {why}" for name, why in catalogue.left_out.items()]
+            more = f"; and {len(listed) - _NAMED:,} more" if len(listed) > _NAMED else ""
+            shown = "; ".join(listed[:_NAMED])
+            notes.append(f"Files that could not be compared: {len(listed):,}. {shown}{more}.")
         if not examination.tells_attributes_apart:
             notes.append(
                 "This model ignores attributes: it compares images as a whole, so the numbers are "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +13,21 @@ from asen_apps.evidence.catalogue import EvidenceError
 # Embeddings are float32: beyond this, the order of additions decides, and equal files would differ.
 DECIMALS = 6
 _ROWS = 512  # images, or pairs, whose similarities are computed together
+_COLUMNS = 2048  # images that these are compared with at a time
+
+
+class Rows(Protocol):
+    """An array of vectors, or what fetches those that are asked for: `(N, D)` float, unit length.
+
+    Nothing here has all of them in memory at once: the functions take `_ROWS` or `_COLUMNS` at a
+    time, in float64. For 50,000 vectors of 1,024 that is below 50 MB, instead of 1 GB.
+    """
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Return `(n, D)`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,7 @@ def empirical_p(observed: float, reference: ArrayLike) -> EmpiricalP:
     return EmpiricalP(int((values >= observed).sum()), len(values))
 
 
-def similarities(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def similarities(left: np.ndarray, right: Rows) -> np.ndarray:
     """Return the row-wise dot products of unit vectors, rounded so that equal files are equal.
 
     Args:
@@ -68,7 +84,11 @@ def similarities(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     Returns:
         `(n,)` float64 in [-1, 1], with `DECIMALS` decimals.
     """
-    products = (np.asarray(left, np.float64) * np.asarray(right, np.float64)).sum(axis=-1)
+    products = np.empty(len(right))
+    for start in range(0, len(right), _ROWS):
+        some = slice(start, start + _ROWS)
+        block = np.asarray(left if np.ndim(left) == 1 else left[some], np.float64)
+        products[some] = (block * np.asarray(right[some], np.float64)).sum(axis=-1)
     return _rounded(products)
 
 
@@ -106,7 +126,7 @@ def random_pairs(images: int, number: int, *, seed: int) -> np.ndarray:
     return np.stack([larger, codes - larger * (larger - 1) // 2], axis=1)
 
 
-def pair_similarities(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def pair_similarities(vectors: Rows, pairs: np.ndarray) -> np.ndarray:
     """Return the similarity of each pair of rows.
 
     Args:
@@ -123,7 +143,7 @@ def pair_similarities(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def nearest_similarities(vectors: np.ndarray, number: int, *, seed: int) -> np.ndarray:
+def nearest_similarities(vectors: Rows, number: int, *, seed: int) -> np.ndarray:
     """Return the similarity of images to their nearest neighbours in the rest of the catalogue.
 
     Args:
@@ -141,12 +161,16 @@ def nearest_similarities(vectors: np.ndarray, number: int, *, seed: int) -> np.n
     queries = np.arange(len(vectors))
     if number < len(vectors):
         queries = np.sort(np.random.default_rng(seed).choice(len(vectors), number, replace=False))
-    vectors = np.asarray(vectors, np.float64)
     best = []
     for rows in np.array_split(queries, len(queries) // _ROWS + 1):
-        products = vectors[rows] @ vectors.T
-        products[np.arange(len(rows)), rows] = -np.inf  # the image itself
-        best.append(products.max(axis=1))
+        asked, nearest = np.asarray(vectors[rows], np.float64), np.full(len(rows), -np.inf)
+        for start in range(0, len(vectors), _COLUMNS):
+            others = np.asarray(vectors[start : start + _COLUMNS], np.float64)
+            products = asked @ others.T
+            itself = (rows >= start) & (rows < start + len(others))
+            products[itself, rows[itself] - start] = -np.inf
+            nearest = np.maximum(nearest, products.max(axis=1))
+        best.append(nearest)
     return _rounded(np.concatenate(best))
 
 

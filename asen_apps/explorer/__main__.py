@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "served to this machine only; press Ctrl-C to stop.",
     )
     parser.add_argument("--study", default="quick", help="folder of the study; default quick")
-    parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR")
+    parser.add_argument("--results-dir", type=Path, default=Path("runs"), metavar="DIR")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument("--count", type=int, default=12, help="images that a search returns")
     parser.add_argument(
@@ -62,7 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.count < 1:
         parser.error(f"--count must be at least 1; got {options.count}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel from elsewhere has other packages
     from asen_apps.explorer.methods import explain_left_out, methods_of, split_by_dataset
 
@@ -172,9 +171,7 @@ def configuration(parameters: Mapping[str, Any], *, port: int) -> Config:
 # === The log in the terminal ===
 
 _NOISE = re.compile(
-    r"W0000 .*PredictCost\(\)"  # of TensorFlow's graph optimiser; no setting turns it off
-    r"|WARNING: All log messages before absl"
-    r"|.*Kernel is running over TCP without encryption"  # on this machine's loopback address
+    r".*Kernel is running over TCP without encryption"  # on this machine's loopback address
     r"|(?:The |Setting )websocket_ping_timeout"
 )
 

@@ -36,7 +36,7 @@ def show(place: Path | str, data_dir: Path | str, *, count: int = 12) -> None:
     executed notebook who have no Python running behind it.
 
     Args:
-        place: the study's directory, `results/<study>`.
+        place: the study's directory, `runs/<study>`.
         data_dir: the directory of meta.json and the datasets.
         count: how many images a search returns.
     """

@@ -67,7 +67,7 @@ class CatalogueTable:
         """Write the table as CSV in UTF-8, with the separator that it was read with."""
         with replacing(path) as temporary, open(temporary, "wb") as raw:
             raw.write(self.head)
-            with io.TextIOWrapper(raw, "utf-8", newline="") as stream:
+            with io.TextIOWrapper(raw, "utf-8", "backslashreplace", newline="") as stream:
                 writer = csv.writer(stream, delimiter=self.separator, lineterminator="\n")
                 writer.writerow(self.columns)
                 writer.writerows(self.rows)

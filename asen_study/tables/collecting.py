@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from asen_study import experiment
 from asen_study.comparison import fold_differences, paired_differences
-from asen_study.matrix import NEIGHBOURS, ROWS, images_seen
-from asen_study.runs import Run, Selection, select
+from asen_study.matrix import LABELS, NEIGHBOURS, ROWS, STARTS, images_seen, settings
+from asen_study.runs import Places, Run, Selection, select
 from asen_tf.config import ExperimentConfig
 
 # Average precisions of the queries of a row: attribute -> seed -> (Q,).
@@ -119,11 +120,31 @@ def _gather(selection: Selection, name: str) -> pd.DataFrame:
 
 def _histories(selection: Selection) -> Iterable[pd.DataFrame]:
     for run, row in zip(selection.runs, selection.rows, strict=True):
-        history = pd.read_csv(run.path / "history.csv")
-        total, epochs = images_seen(run.settings), len(history)
-        images = [total * (at + 1) // epochs for at in range(epochs)]
-        named = pd.DataFrame({"method": row, "seed": run.settings["seed"], "images": images})
-        yield pd.concat([named, history], axis=1)
+        yield _history(run, row)
+
+
+def _history(run: Run, row: str) -> pd.DataFrame:
+    history = pd.read_csv(run.path / "history.csv")
+    total, epochs = images_seen(run.settings), len(history)
+    images = [total * (at + 1) // epochs for at in range(epochs)]
+    named = pd.DataFrame({"method": row, "seed": run.settings["seed"], "images": images})
+    return pd.concat([named, history], axis=1)
+
+
+def starts(config: ExperimentConfig, places: Places) -> pd.DataFrame:
+    """Train one method from each of `asen_study.matrix.STARTS`; finished runs are read.
+
+    Args:
+        config: the study's settings.
+        places: where the data are, and the study that keeps the runs.
+
+    Returns:
+        As `StudyTables.history`, with `label`, the row's name in words.
+    """
+    runs = {row: experiment.run(settings(row, config), places) for row in STARTS}
+    histories = [_history(run, row) for row, run in runs.items()]
+    table = pd.concat(histories, ignore_index=True)
+    return table.assign(label=table["method"].map(LABELS))
 
 
 def described(run: Run, row: str, config: ExperimentConfig) -> dict[str, object]:

@@ -20,7 +20,6 @@ with the same settings finds the search finished, and writes its tables, figures
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 
 from asen_study.runs import Places
@@ -34,7 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Take the part that the options say; see `--help`."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for processes that a search starts
     try:
         fields = tuple(field for field in options.fields.split(",") if field)
         places = Places(options.data_dir, options.results_dir, options.study)

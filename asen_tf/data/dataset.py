@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from asen_tf.data.fitting import Box, name_suffix
 from asen_tf.data.images import CachedImages, FileImages, GlobalViews, ImageSource
-from asen_tf.data.reading import fingerprint, read_meta, read_split
+from asen_tf.data.reading import cache_folder, fingerprint, read_meta, read_split
 from asen_tf.data.records import AnnotationError, AttributeTable, Split, regions_filename
 from asen_tf.data.regions import boxes_in_square, read_regions, true_squares
 from asen_tf.data.sampling import choose_images
@@ -45,6 +46,8 @@ class Dataset:
         fit: how an image becomes a square, as for `asen_tf.data.load_image`.
         missing: "error" or "skip", for image files that are not on the disk.
         cache: decode every image once, into `<dataset folder>/.cache`.
+        cache_dir: where the cache goes instead if that folder may only be read; None decodes at
+            every use, with a warning.
         true_regions: also read the true boxes of the parts.
         packed: take the images from shards (`asen_tf.data.shards`); their files may be absent.
         train_images: use the labels of only this many training images, chosen by
@@ -69,6 +72,7 @@ class Dataset:
         fit: str = "square",
         missing: str = "error",
         cache: bool = True,
+        cache_dir: Path | None = None,
         true_regions: bool = False,
         packed: bool = False,
         train_images: int = 0,
@@ -76,7 +80,14 @@ class Dataset:
     ) -> None:
         self.data_dir, self.name = Path(data_dir), name
         self.source_size, self.global_size, self.fit = source_size, global_size, fit
-        self.missing, self.cache, self.true_regions = missing, cache, true_regions
+        self.missing, self.true_regions = missing, true_regions
+        self.cache = cache_folder(self.data_dir / name, cache_dir) if cache else None
+        if cache and self.cache is None:
+            warnings.warn(
+                f"{self.data_dir / name} may only be read: images are decoded at every use, which "
+                "is slow; give another folder for the cache by cache_dir",
+                stacklevel=2,
+            )
         self.attributes: AttributeTable = read_meta(self.data_dir, name)
         self.packed = packed
         self.train_images, self.seed = train_images, seed
@@ -84,7 +95,7 @@ class Dataset:
             shards = read_index(self.data_dir / name, source_size, fit)
             self.fingerprint: str = shards["data_fingerprint"]
         else:
-            self.fingerprint = fingerprint(self.data_dir, name)
+            self.fingerprint = fingerprint(self.data_dir, name, cache_dir)
         self._splits: dict[str, SplitImages] = {}
 
     def split(self, name: str) -> SplitImages:
@@ -116,18 +127,18 @@ class Dataset:
             absent = frozenset(split.missing)
             sources = FileImages(paths, self.source_size, fit=self.fit, absent=absent)
         squares = self._squares(split) if self.true_regions else None
-        if not self.cache:
+        if self.cache is None:
             return SplitImages(split, sources, GlobalViews(sources, self.global_size), squares)
-        folder, stem = split.root / ".cache", f"{self.fingerprint[:16]}-{name}-{self.source_size}"
+        stem = f"{self.fingerprint[:16]}-{name}-{self.source_size}"
         stem += name_suffix(self.fit) + ("-packed" if self.packed else "")
         sources = CachedImages(
             sources,
-            folder / f"{stem}.npy",
+            self.cache / f"{stem}.npy",
             description=f"decoding {name} images at {self.source_size} px",
         )
         views = CachedImages(
             GlobalViews(sources, self.global_size),
-            folder / f"{stem}-{self.global_size}.npy",
+            self.cache / f"{stem}-{self.global_size}.npy",
             description=f"shrinking {name} images to {self.global_size} px",
         )
         return SplitImages(split, sources, views, squares)

@@ -5,14 +5,16 @@ Sources are files, shrunk views of other images, or a cache on the disk.
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
@@ -31,6 +33,8 @@ _TURNS = {
 }
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 _BLOCK = 256  # images that are decoded or shrunk together
+_HEADER = 4096  # bytes: more than a `.npy` file has beside its array
+_NO_ROOM = "make room, or set cache_images=False, which decodes the images at every use"
 
 
 class ImageError(ValueError):
@@ -80,15 +84,18 @@ def load_upright(path: str | Path) -> Image.Image:
     try:
         with Image.open(path) as opened:
             opened.load()  # first: only this turns TIFF files upright and records that
-            return rgb(eight_bits(upright(opened)))
+            return _rgb(_eight_bits(_upright(opened)))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file; check the path and the data folder") from error
     except Exception as error:  # Pillow's decoders raise errors of many kinds
         raise _unreadable(path, error) from error
 
 
-def upright_size(path: str | Path) -> tuple[int, int]:
+def upright_size(path: str | Path | BinaryIO) -> tuple[int, int]:
     """Return width and height of the upright image, without decoding it.
+
+    Args:
+        path: a file, or one opened for reading.
 
     Raises:
         OSError: the file is missing or not an image.
@@ -139,20 +146,20 @@ def _unlisted(error: OSError) -> None:
     raise ImageError(f"{error.filename}: cannot be listed ({error.strerror}); check the path")
 
 
-def upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     """Return a loaded image turned as its EXIF data says; damaged EXIF data are ignored."""
     turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
-def eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image) -> Image.Image:
     """Return a 16-bit grey image with 8 bits: Pillow would clip everything above 255 to white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image
 
 
-def rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image) -> Image.Image:
     """Return an image of any mode in RGB; transparent parts are laid over white."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
@@ -252,20 +259,31 @@ class GlobalViews:
 class CachedImages:
     """Images computed once, kept in a file, and mapped into memory.
 
-    The file is renamed into place when complete, so a killed run leaves no half-written cache. Its
-    name must identify the content: the caller puts the data's fingerprint into it.
+    The file is renamed into place when complete, so a killed run leaves no half-written cache; one
+    that is damaged is made anew. Its name must identify the content: the caller puts the data's
+    fingerprint into it. Of several processes, one makes it and the others wait.
 
     Args:
         images: where the images come from.
         path: the `.npy` file.
         description: what the progress bar says.
+
+    Raises:
+        asen_tf.files.DiskFullError: there is no room for it, which is known before it is begun.
     """
 
     def __init__(self, images: ImageSource, path: Path, *, description: str) -> None:
-        if not path.exists():
-            _write(images, path, description)
-        self.array = np.load(path, mmap_mode="r")
-        self.side = images.side
+        self.side, shape = images.side, (len(images), images.side, images.side, 3)
+        array = _mapped(path, shape)
+        if array is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock") as lock:
+                array = _mapped(path, shape)  # another process was faster
+                if array is None:
+                    _write(images, path, shape, description)
+                    array = np.lib.format.open_memmap(path, mode="r")
+                Path(lock.lock_file).unlink(missing_ok=True)
+        self.array = array
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -276,13 +294,28 @@ class CachedImages:
         return self.array[indices]
 
 
-def _write(images: ImageSource, path: Path, description: str) -> None:
-    shape = (len(images), images.side, images.side, 3)
-    with replacing(path) as temporary:
-        target = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return the images of a cache file; None if there is none, or it is damaged."""
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError):  # of a file that is cut short, too
+        return None
+    return array if array.shape == shape and array.dtype == np.uint8 else None
+
+
+def _write(images: ImageSource, path: Path, shape: tuple[int, ...], description: str) -> None:
+    room = {"needed": math.prod(shape) + _HEADER, "remedy": _NO_ROOM}
+    # Written, not mapped: where a mapped file finds no room, the process dies without a word.
+    with replacing(path, alone=True, **room) as temporary, open(temporary, "wb") as stream:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        if hasattr(os, "posix_fallocate"):
+            stream.flush()
+            os.posix_fallocate(stream.fileno(), stream.tell(), max(math.prod(shape), 1))
         with tqdm(total=len(images), desc=description, unit="image", mininterval=1.0) as bar:
             for start in range(0, len(images), _BLOCK):
                 block = np.arange(start, min(start + _BLOCK, len(images)))
-                target[block] = images[block]
+                stream.write(np.ascontiguousarray(images[block]))
                 bar.update(len(block))
-        target.flush()
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -43,7 +43,7 @@ def training_steps(
 
     Returns:
         A dataset with one element per part and step, in plan order: `view` `(G, M, g, g, 3)` uint8
-        (with features `(G, M, C)` float32),
+        (with features `(G, M, ...)` float32),
         `source` `(G, M, S, S, 3)` uint8 unless `sources` is None, `attribute` and `value`
         `(G, M)` int32, and with squares `box` `(G, M, 4)` int32; `G` groups of the part.
 
@@ -85,10 +85,10 @@ def training_steps(
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Features of each image from an untrained network, computed once instead of at every step.
+    """Features of each image that training does not change, computed once.
 
     Attributes:
-        array: `(n, C)` float32.
+        array: `(n, ...)` float32.
     """
 
     array: np.ndarray
@@ -101,6 +101,8 @@ class ImageFeatures:
 def _pixels(images: ImageSource | ImageFeatures, indices: tf.Tensor) -> tf.Tensor:
     flat = tf.reshape(indices, [-1])
     if isinstance(images, ImageFeatures):
-        return tf.gather(images.array, indices)
-    pixels = tf.numpy_function(images.__getitem__, [flat], tf.uint8, stateful=False)
-    return tf.reshape(pixels, (*indices.shape, images.side, images.side, 3))
+        shape, kind = images.array.shape[1:], tf.float32
+    else:
+        shape, kind = (images.side, images.side, 3), tf.uint8
+    found = tf.numpy_function(images.__getitem__, [flat], kind, stateful=False)
+    return tf.reshape(found, (*indices.shape, *shape))

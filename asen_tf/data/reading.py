@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from asen_tf.config import did_you_mean
 from asen_tf.data.parsing import (
@@ -35,6 +37,7 @@ from asen_tf.data.records import (
     rows_filename,
     triplets_filename,
 )
+from asen_tf.files import file_digest, write_text
 
 META = "meta.json"
 VALUES = "values.json"
@@ -55,7 +58,8 @@ def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
             "the dataset must have an entry",
             path=path,
             got=dataset,
-            remedy=did_you_mean(dataset, sorted(meta)),
+            remedy=f"{did_you_mean(dataset, sorted(meta))}; "
+            "data_prep/README.md says how to make it",
         )
     entry = meta[dataset]
     try:
@@ -270,12 +274,30 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def fingerprint(data_dir: Path | str, dataset: str) -> str:
+def cache_folder(root: Path, elsewhere: Path | None = None) -> Path | None:
+    """Return where to keep what is computed from a dataset's images; None for nowhere.
+
+    Args:
+        root: the dataset's folder: `.cache` in it, if it may be written to.
+        elsewhere: the parent of the folder for datasets that may only be read.
+    """
+    if os.access(root, os.W_OK):
+        return root / ".cache"
+    return None if elsewhere is None else elsewhere / root.name
+
+
+def fingerprint(data_dir: Path | str, dataset: str, cache_dir: Path | None = None) -> str:
     """Return the SHA-256 of a dataset, as 64 hexadecimal digits.
 
     It covers the entry in meta.json, the split files, the region files and values.json (line
-    ends do not count), and the name and the size in bytes of every image that a split lists. It
-    depends neither on where the data lies nor on the machine; it does not read the images.
+    ends do not count), and name and content of every image that a split lists. It depends neither
+    on where the data lies nor on the machine. An image is read once: its digest is kept with its
+    size and times, in `contents.json` in the `cache_folder`.
+
+    Args:
+        data_dir: the folder of meta.json and of one folder per dataset.
+        dataset: the dataset's name.
+        cache_dir: `elsewhere` of `cache_folder`.
 
     Raises:
         AnnotationError: the meta entry or a list of files breaks a rule.
@@ -290,21 +312,54 @@ def fingerprint(data_dir: Path | str, dataset: str) -> str:
 
     table = [attributes.names, [int(size) for size in attributes.sizes]]
     add("meta", json.dumps(table).encode())
-    sizes: dict[str, int | None] = {}
+    images: dict[str, os.DirEntry[str] | None] = {}
     parts = [VALUES]
     for split in SPLITS:
         source = root / f"filenames_{split}.txt"
         if source.exists():
             names, lines = parse_names(source)
             entries = locate_images(root, names, source, lines)
-            sizes |= {
-                name: None if entry is None else entry.stat().st_size
-                for name, entry in zip(names, entries, strict=True)
-            }
+            images |= zip(names, entries, strict=True)
         parts += [source.name, *(rows_filename(split, role) for role in roles(split))]
         parts += [triplets_filename(split), regions_filename(split)]
     for part in parts:
         if (root / part).exists():
             add(part, read_bytes(root / part))
-    add("images", json.dumps(sorted(sizes.items())).encode())
+    contents = _contents(root, images, cache_folder(root, cache_dir))
+    add("images", json.dumps(sorted(contents.items())).encode())
     return digest.hexdigest()
+
+
+_contents_read: dict[Path, dict[str, list[Any]]] = {}  # what was found before, by folder
+
+
+def _contents(
+    root: Path, images: dict[str, os.DirEntry[str] | None], folder: Path | None
+) -> dict[str, str | None]:
+    """Return the SHA-256 of each image, None if it is missing; read only what has changed."""
+    record = None if folder is None else folder / "contents.json"
+    kept: Any = _contents_read.get(root)
+    if kept is None and record is not None:
+        with suppress(OSError, ValueError, RecursionError):  # none yet, or damaged
+            kept = json.loads(record.read_bytes())
+    kept, found = kept if isinstance(kept, dict) else {}, {}
+    there = {name: entry for name, entry in images.items() if entry is not None}
+    for name, entry in tqdm(there.items(), desc="reading new images", unit="image", delay=2.0):
+        stat, before = entry.stat(), kept.get(name)
+        state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+        if not isinstance(before, list) or before[:-1] != state:
+            try:
+                before = [*state, file_digest(entry.path)]
+            except OSError as error:
+                raise AnnotationError(
+                    "the image cannot be read",
+                    path=entry.path,
+                    got=str(error),
+                    remedy="check its permissions",
+                ) from error
+        found[name] = before
+    _contents_read[root] = found
+    if record is not None and found != kept:
+        with suppress(OSError):  # a full disk: they are read again next time
+            write_text(record, json.dumps(found))
+    return {name: found[name][-1] if name in found else None for name in images}

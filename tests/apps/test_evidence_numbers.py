@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -179,3 +180,41 @@ def test_weights_are_equal_unless_given_and_add_up_to_one() -> None:
 def test_invalid_arguments_are_refused(attributes, weights, message: str) -> None:
     with pytest.raises(EvidenceError, match=message):
         check(KNOWN, attributes, weights=weights)
+
+
+class Counted:
+    """50,000 unit vectors that exist only as they are asked for."""
+
+    def __init__(self) -> None:
+        self.base, self.most = vectors_of(499, 256), 0
+
+    def __len__(self) -> int:
+        return 50_000
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        places = np.arange(len(self))[rows] if isinstance(rows, slice) else rows
+        self.most = max(self.most, len(places))
+        return self.base[places % 499]
+
+
+def vectors_of(count: int, dimension: int) -> np.ndarray:
+    drawn = np.random.default_rng(4).normal(size=(count, dimension)).astype(np.float32)
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+def test_a_large_catalogue_is_compared_block_by_block() -> None:
+    vectors, pairs = Counted(), random_pairs(50_000, 5_000, seed=0)
+    expected = (vectors.base.astype(float) @ vectors.base.T).round(6)
+    tracemalloc.start()
+    try:
+        cosines = similarities(vectors.base[7], vectors)
+        drawn = pair_similarities(vectors, pairs)
+        nearest = nearest_similarities(vectors, 30, seed=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(cosines, expected[7][np.arange(50_000) % 499], atol=1.1e-6)
+    first, second = pairs.T % 499
+    np.testing.assert_allclose(drawn, expected[first, second], atol=1.1e-6)
+    assert (nearest == 1.0).all()  # each is there a hundred times
+    assert vectors.most <= 2048 and peak < 12 * 2**20  # all of them in float64: 98 MiB

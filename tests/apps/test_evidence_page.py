@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 from functools import cache
@@ -117,7 +118,9 @@ def test_it_says_where_everything_comes_from(
     assert sheet.examination.catalogue.fingerprint in text
     assert sheet.software["code_fingerprint"] in text and "01 March 2026, 09:30 UTC" in text
     assert "There is no record beside the model's file of how it was trained." in text
-    assert "could not be compared: 2. broken.jpg: not a" in text and ", 1 repeat the" in text
+    assert (
+        "could not be compared: 3. broken.jpg: not an image;" in text and ", 1 repeat the" in text
+    )
 
 
 def test_page_and_numbers_say_the_same(page: BeautifulSoup, written: tuple[Path, Path]) -> None:
@@ -198,3 +201,18 @@ def test_a_file_that_changed_meanwhile_is_refused(folder: Path, tmp_path: Path) 
     shutil.copy(folder / "design.png", tmp_path / "catalogue" / "b.png")
     with pytest.raises(EvidenceError, match=r"b\.png was changed since it was compared"):
         make(found, embedder, folder / "model.keras")
+
+
+def test_a_name_in_another_encoding_is_escaped(folder: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "catalogue" / os.fsdecode(b"gr\xfcn.png")
+    foreign.parent.mkdir()
+    shutil.copy(folder / "catalogue" / "d.png", tmp_path / "catalogue")
+    shutil.copy(folder / "catalogue" / "a.png", foreign)
+    files = CatalogueFiles.from_folder(tmp_path / "catalogue")
+    found = examine(loaded(folder)[0], files, folder / "design.png", ATTRIBUTES[:1], top=2)
+    sheet = make(found, loaded(folder)[0], folder / "model.keras")
+    page, numbers = evidence.write(sheet, tmp_path / "out")
+    items = json.loads(numbers.read_text("utf-8"))["views"][0]["found"]
+    assert foreign.name in [item["file"] for item in items]
+    assert "gr\\udcfcn.png" in page.read_text("utf-8")
+    assert hashlib.sha256(numbers.read_bytes()).hexdigest() in page.read_text("utf-8")

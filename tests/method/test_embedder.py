@@ -247,6 +247,18 @@ def test_attend_gives_the_map_and_the_region_in_the_photographs_pixels(
     np.testing.assert_array_equal(seen.crop, load_image(folder / name, SIDE))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_a_region_of_a_turned_file_lies_in_the_upright_image(
+    embedder: Embedder, tmp_path: Path, kind: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(pictures(1, side=80)[0][:, :60])  # taller than wide, once upright
+    image.rotate(90, expand=True).save(tmp_path / "a", kind, exif=exif)
+    frame = embedder.attend(tmp_path / "a", "sleeve").frame
+    assert frame[:2] == pytest.approx((0.0, 10.0))  # the centre square is 10 px from the top
+
+
 def test_a_method_without_attention_says_so(folder: Path) -> None:
     model = build_model(smoke().override(method="csn"), NAMES)
     with pytest.raises(ValueError, match="ConditionalSimilarityNetwork has no attention"):

@@ -223,7 +223,7 @@ def test_datasets_of_different_fits_do_not_share_a_cache(folder: Path, cache: bo
         seen[fit] = images.views[every]
     assert all((seen["square"][1:] != seen[fit][1:]).any() for fit in WHOLE)
     assert (seen["whole_edge"][1:] != seen["whole_mean"][1:]).any()
-    names = sorted(path.name[16:] for path in (folder / "Tiny").glob(".cache/*"))
+    names = sorted(path.name[16:] for path in (folder / "Tiny").glob(".cache/*.npy"))
     fits = ("", "-whole_edge", "-whole_mean")
     files = [f"-train-20{fit}{size}.npy" for fit in fits for size in ("", "-10")]
     assert names == (sorted(files) if cache else [])

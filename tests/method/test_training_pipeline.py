@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,8 @@ from asen_tf.data import AttributeTable, Split, write_meta, write_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.images import CachedImages, ImageError
 from asen_tf.data.pipeline import training_steps
+from asen_tf.data.reading import _contents_read
+from asen_tf.files import DiskFullError
 from asen_tf.presets import smoke
 from asen_tf.training.similarity import epoch_planner
 
@@ -96,7 +102,93 @@ def test_a_broken_image_leaves_no_cache_behind(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(ImageError, match=r"4\.png: not a readable image"):
         tiny(folder).split("train")
-    assert list((folder / "Tiny" / ".cache").iterdir()) == []
+    assert not [*caches(folder), *(folder / "Tiny" / ".cache").glob(".tmp-*")]
+
+
+def caches(folder: Path) -> list[Path]:
+    return sorted((folder / "Tiny" / ".cache").glob("*.npy"))
+
+
+def test_contents_decide_whether_an_image_has_changed(folder: Path) -> None:
+    path, before = folder / "Tiny" / "2.bmp", tiny(folder)
+    (folder / "Tiny" / "2.png").unlink()
+    names = [f"{number}.png" for number in range(6)]
+    write_split(folder, "Tiny", "train", files=[*names[:2], "2.bmp", *names[3:]], labels=LABELS)
+    picture_file(path, 16, 16, seed=2)
+    first, times = tiny(folder), path.stat()
+    assert first.fingerprint != before.fingerprint
+    os.utime(path)  # touched, and nothing else
+    assert tiny(folder).fingerprint == first.fingerprint
+    old = first.split("train").sources[EVERY]
+    picture_file(path, 16, 16, seed=7)  # of the same size in bytes, and then of the same time
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    changed = tiny(folder).split("train").sources[EVERY]
+    assert (changed != old).any(axis=(1, 2, 3)).tolist() == [False, False, True] + [False] * 3
+    np.testing.assert_array_equal(changed, tiny(folder, cache=False).split("train").sources[EVERY])
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"PK\x03\x04", None])
+def test_a_damaged_cache_is_made_anew(folder: Path, damage: bytes | None) -> None:
+    expected = tiny(folder, cache=False).split("train").views[EVERY]
+    tiny(folder).split("train")
+    record = folder / "Tiny" / ".cache" / "contents.json"
+    for path in (*caches(folder), record):
+        path.write_bytes(path.read_bytes()[:-7] if damage is None else damage)
+    _contents_read.clear()  # as in a new process
+    again = tiny(folder)
+    np.testing.assert_array_equal(again.split("train").views[EVERY], expected)
+    assert set(json.loads(record.read_bytes())) == {f"{number}.png" for number in range(6)}
+    assert [len(np.load(path)) for path in caches(folder)] == [6, 6]
+
+
+@pytest.mark.parametrize("moment", ["before", "reserving", "writing"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if moment == "before":
+        usage = shutil.disk_usage(folder)._replace(free=4_000)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+        numbers = "8,704 needed, 4,000 bytes free"
+    else:
+        name = "os.posix_fallocate" if moment == "reserving" else "os.fsync"
+        monkeypatch.setattr(name, full)
+        numbers = r"8,704 needed, [\d,]+ bytes free"
+    with pytest.raises(DiskFullError, match=f"cache: no room .*: {numbers}; .* cache_images=False"):
+        tiny(folder).split("train")
+    assert not [*caches(folder), *(folder / "Tiny" / ".cache").glob(".tmp-*")]
+    monkeypatch.undo()
+    tiny(folder).split("train")
+    assert len(caches(folder)) == 2
+
+
+def test_what_a_killed_process_left_is_removed(folder: Path) -> None:
+    tiny(folder).split("train")
+    path = caches(folder)[0]
+    left = path.with_name(f".tmp-0a1b2c3d-{path.name}")
+    path.rename(left)
+    other = path.with_name(".tmp-0a1b2c3d-other.npy")
+    other.write_bytes(b"")
+    tiny(folder).split("train")
+    assert path.exists() and other.exists() and not left.exists()
+
+
+def test_a_folder_that_may_only_be_read_stays_as_it_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    before = sorted((folder / "Tiny").iterdir())
+    with pytest.warns(UserWarning, match="Tiny may only be read: .* cache_dir"):
+        plain = tiny(folder)
+    expected = plain.split("train").sources[EVERY]
+    cached = tiny(folder, cache_dir=tmp_path / "results" / ".cache").split("train")
+    np.testing.assert_array_equal(cached.sources[EVERY], expected)
+    assert sorted((folder / "Tiny").iterdir()) == before
+    names = [path.suffix for path in (tmp_path / "results" / ".cache" / "Tiny").iterdir()]
+    assert sorted(names) == [".json", ".npy", ".npy"]
 
 
 # === Batches ===

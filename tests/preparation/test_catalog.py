@@ -210,3 +210,22 @@ def test_names_are_found_however_they_are_written(tmp_path: Path, form: str) -> 
     path = table(tmp_path / "shop.csv", rows)
     with pytest.raises(AnnotationError, match=":22: an image must have one row; see also line 2"):
         catalog.prepare(tmp_path / "raw", data, table=path, dataset="Shop")
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_images_that_are_links_are_placed_as_files(tmp_path: Path, relative: bool) -> None:
+    """The caches of model hubs, DVC and git-annex keep the files elsewhere, under other names."""
+    names = [row[1] for row in ROWS[1:]]
+    images(tmp_path / "cache", [f"{number:040x}" for number in range(len(names))])
+    for number, name in enumerate(names):
+        link = tmp_path / "raw" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        there = "../../cache" if relative else tmp_path / "cache"
+        link.symlink_to(Path(there) / f"{number:040x}")
+    path = table(tmp_path / "shop.csv", ROWS)
+    catalog.prepare(tmp_path / "raw", tmp_path / "data", table=path, dataset="Shop")
+    assert not any(
+        problem["stops_training"] for problem in check(tmp_path / "data", "Shop")["problems"]
+    )
+    assert set(labels(tmp_path / "data")) == set(names)  # which training reads, too
+    assert not any(entry.is_symlink() for entry in (tmp_path / "data").rglob("*"))

@@ -47,3 +47,23 @@ def test_a_repaired_or_replaced_image_takes_the_place_of_the_old_one(
     source.write_bytes(b"whole")
     place_image(source, target)
     assert target.read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_link_is_followed_to_the_file_itself(places: tuple[Path, Path], relative: bool) -> None:
+    source, target = places
+    cached = source.parent / "cache" / "5d41402a"
+    cached.parent.mkdir()
+    cached.write_bytes(b"content")
+    second = source.parent / "cache" / "again"
+    second.symlink_to("5d41402a")  # a link to a link
+    source.symlink_to(second.relative_to(source.parent) if relative else second)
+    target.parent.mkdir()
+    target.symlink_to(cached)  # as an older version has placed it
+    for _ in range(2):
+        place_image(source, target)
+        assert target.read_bytes() == b"content" and not target.is_symlink()
+    source.unlink()
+    source.symlink_to("nothing")
+    place_image(source, target)
+    assert target.read_bytes() == b"content"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 import papermill
 import pytest
@@ -12,7 +11,6 @@ from bs4 import BeautifulSoup
 from notebook_cells import run_here
 from study_process import run_study
 
-from asen_study import pipeline
 from asen_tf.data import read_meta
 
 ROOT = Path(__file__).parents[2]
@@ -163,17 +161,3 @@ def test_misspelt_parameter_fails_and_names_the_nearest(tmp_path: Path) -> None:
             cwd=ROOT,
             progress_bar=False,
         )
-
-
-def test_executed_copies_hold_no_noise_of_tensorflows() -> None:
-    said = ["W0000 00:00:1 9 op.cc:1] Error in PredictCost() for the op\n", "epoch 1: loss 0.2\n"]
-    outputs = [
-        nbformat.v4.new_output("stream", name="stderr", text="".join(said)),
-        nbformat.v4.new_output("stream", name="stderr", text=said[0]),
-        nbformat.v4.new_output("stream", name="stdout", text=said[0]),  # what a cell prints stays
-    ]
-    cells = [nbformat.v4.new_code_cell("train()", outputs=outputs), nbformat.v4.new_markdown_cell()]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    pipeline._drop_noise(notebook)
-    kept = [(output.name, output.text) for output in notebook.cells[0].outputs]
-    assert kept == [("stderr", said[1]), ("stdout", said[0])]

@@ -1,0 +1,523 @@
+"""Thousands of bad files of every kind that the project reads: read rightly, or refused by name.
+
+    python -m benchmarks.bad_files [--examples 10000] [--out results/robustness]
+
+Right files of each kind are cut, spliced and overwritten at random, and a few are made to do harm:
+images and labels that would fill the memory, archives in archives, pickles that would run code.
+Each is either read, and what was read keeps the rules of its kind, or refused by one of our own
+errors that names the file; in bounded time and memory. The first that is neither ends the script,
+shrunk by hypothesis. The figures are `bad_files.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import pickle
+import resource
+import shutil
+import struct
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import scipy.io
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tqdm import tqdm
+
+from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.data import AnnotationError, AttributeTable, Split, read_split, write_meta, write_split
+from asen_tf.data.images import ImageError, load_image
+from asen_tf.data.reading import fingerprint
+from asen_tf.data.tables import read_table
+from asen_tf.files import write_text
+from asen_tf.presets import preset
+from data_prep.archives import unpack
+from data_prep.catalog_table import read_catalogue
+from data_prep.clothing_attributes import _column as read_matrix
+from data_prep.fashionai import read_labels
+
+SECONDS = 20.0  # of the processor, for one file
+MEMORY = 1.5 * 2**30  # bytes that the process may grow by while it reads all files of a kind
+TOKENS = [b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n\n", b'"', b"-1", b"9" * 30, b"nan", b"{"]
+TOKENS += [b"[" * 5000, b"../", b"\xed\xa0\x80", b"1e999", b"null", b";", b"PK\x03\x04", b"\x80\x04"]
+
+# One change of a file: how, where, how many bytes, and what is put there.
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(["cut", "insert", "overwrite", "repeat", "end"]),
+        st.integers(0, 2**20),
+        st.integers(0, 64),
+        st.binary(max_size=8) | st.sampled_from(TOKENS),
+    ),
+    max_size=5,
+)
+
+
+def edited(data: bytes, edits: Sequence[tuple[str, int, int, bytes]]) -> bytes:
+    """Return a file's content after some changes."""
+    for way, place, length, new in edits:
+        at = place % (len(data) + 1)
+        before, after = data[:at], data[at:]
+        if way == "cut":
+            data = before + after[length:]
+        elif way == "insert":
+            data = before + new + after
+        elif way == "overwrite":
+            data = before + new + after[len(new) :]
+        elif way == "repeat":
+            data = before + after[:length] * 3 + after[length:]
+        else:
+            data = before
+    return data
+
+
+@dataclass
+class Kind:
+    """One kind of file.
+
+    Attributes:
+        name: for people.
+        share: how many of 100 examples are of this kind.
+        files: the right files, of which one is changed at a time.
+        read: reads them as the project does, and checks what it has read.
+        errors: our own errors.
+        harmful: by name, what must be refused in place of the first file.
+    """
+
+    name: str
+    share: int
+    files: list[Path]
+    read: Callable[[], None]
+    errors: tuple[type[Exception], ...]
+    harmful: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass
+class Figures:
+    """What happened to the files of one kind."""
+
+    outcomes: Counter = field(default_factory=Counter)
+    slowest: float = 0.0  # seconds of the processor
+    grown: float = 0.0  # bytes
+
+
+# === The kinds ===
+
+
+class Runs:
+    """Unpickled, it would leave a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.mark}",)
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def split_files(folder: Path) -> Kind:
+    rows = np.array([[i, a, i % 2] for i in range(4) for a in (0, 1)])
+    write_meta(folder, "Tiny", AttributeTable(("length", "neck"), (2, 3)))
+    for name in ("train", "test"):
+        files = [f"{name}/{i} é.png" for i in range(4)]
+        parts = {"labels": rows} if name == "train" else {"queries": rows[:2], "candidates": rows}
+        write_split(folder, "Tiny", name, files=files, **parts)
+        for file in files:
+            path = folder / "Tiny" / file
+            path.parent.mkdir(exist_ok=True)
+            Image.new("RGB", (3, 4)).save(path)
+
+    def check(split: Split) -> None:
+        for array in (split.labels, split.queries, split.candidates):
+            assert array.dtype == np.int64 and array.shape[1] == 3 and (array >= 0).all()
+            assert (array[:, 0] < max(len(split.files), 1)).all()
+            assert (array[:, 2] < np.array(split.attributes.sizes)[array[:, 1]]).all()
+        for file in split.files:
+            assert not file.startswith("/") and ".." not in file.split("/")
+
+    def read() -> None:
+        for name in ("train", "test"):
+            check(read_split(folder, "Tiny", name, missing="skip"))
+        assert len(fingerprint(folder, "Tiny")) == 64
+
+    texts = [path for path in _files_of(folder) if path.suffix in (".txt", ".json")]
+    return Kind("split files", 15, texts, read, (AnnotationError,))
+
+
+def tables(folder: Path) -> Kind:
+    path = folder / "shop.csv"
+    cells = [["image", "colour", "Länge", "split"]]
+    cells += [[f"a/{i}.jpg", ("Red", "red ", "n/a")[i % 3], '12 "cm"', "train"] for i in range(5)]
+    with open(path, "w", encoding="utf-8-sig", newline="") as stream:
+        csv.writer(stream, delimiter=";").writerows(cells)
+
+    def read() -> None:
+        table = read_table(path)
+        assert all(len(row) == len(table.columns) for _, row in table.rows)
+        rows, _ = read_catalogue(path)
+        images = [row.image for row in rows]
+        assert len(set(images)) == len(images) and not any(name.startswith("/") for name in images)
+
+    workbook = io.BytesIO()
+    with zipfile.ZipFile(workbook, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    harmful = {
+        "a spreadsheet": workbook.getvalue(),
+        "a cell of 20 MB": b"image,colour\na.jpg," + b"x" * 20_000_000,
+        "an open quotation mark": b'image,colour\n"a.jpg,' + b"x\n" * 1_000_000,
+    }
+    return Kind("CSV tables", 20, [path], read, (AnnotationError,), harmful)
+
+
+def label_lists(folder: Path) -> Kind:
+    path = folder / "label.csv"
+    marks = ["ynnnn", "nynnm", "nnnnnynn"]
+    kinds = ["neck_design_labels", "collar_design_labels", "skirt_length_labels"]
+    lines = [f"Images/{i}.jpg,{kinds[i % 3]},{marks[i % 3][:5]}" for i in range(6)]
+    path.write_text("\n".join(line for line in lines if "skirt" not in line) + "\n")
+
+    def read() -> None:
+        for name, (attribute, value) in read_labels(path):
+            assert name and attribute >= 0 and value >= 0
+
+    return Kind("label files", 15, [path], read, (AnnotationError,))
+
+
+def label_matrices(folder: Path) -> Kind:
+    path = folder / "red_GT.mat"
+    labels = np.array([[1.0], [2.0], [np.nan], [1.0]])
+    scipy.io.savemat(path, {"GT": labels}, do_compression=False)
+    plain = path.read_bytes()
+    dimensions = struct.pack("<ii", *labels.shape)
+    assert plain.count(dimensions) == 1
+    header = struct.pack("<iiiii", 0, 2**31 - 1, 64, 0, 3) + b"GT\0"  # MATLAB 4: a terabyte
+    bomb = io.BytesIO()
+    scipy.io.savemat(bomb, {"GT": np.zeros((12_000_000, 1))}, do_compression=True)
+    packed = io.BytesIO()
+    scipy.io.savemat(packed, {"GT": labels}, do_compression=True)
+    path.write_bytes(packed.getvalue())
+
+    def read() -> None:
+        found = read_matrix(path, 2)
+        assert found.ndim == 1 and set(found.tolist()) <= {0, 1, 2}
+
+    harmful = {
+        "17 GB in its header": plain.replace(dimensions, struct.pack("<ii", 2**31 - 1, 1)),
+        "a terabyte in its header": header,
+        "100 MB of zeros": bomb.getvalue(),
+        "a pickle": pickle.dumps(Runs(folder / "ran")),
+    }
+    second = folder / "plain_GT.mat"  # so that its inside is changed, too, not only its packing
+    second.write_bytes(plain)
+
+    def both() -> None:
+        read()
+        assert set(read_matrix(second, 2).tolist()) <= {0, 1, 2}
+
+    return Kind("label matrices (.mat)", 12, [path, second], both, (AnnotationError,), harmful)
+
+
+def _png(width: int, height: int, data: bytes, *more: bytes) -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    middle = b"".join(chunk(part[:4], part[4:]) for part in more)
+    return b"\x89PNG\r\n\x1a\n" + head + middle + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def images(folder: Path) -> Kind:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    paths = []
+    for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM"):
+        paths.append(folder / f"a.{kind.lower()}")
+        Image.fromarray(pixels).save(paths[-1], kind, **({"exif": exif} if kind != "BMP" else {}))
+
+    def read() -> None:
+        for path in paths:
+            square = load_image(path, 16)
+            assert square.shape == (16, 16, 3) and square.dtype == np.uint8
+
+    text = b"zTXtComment\0\0" + zlib.compress(b"x" * 20_000_000, 9)
+    harmful = {
+        "60,000 x 60,000 px": _png(60_000, 60_000, zlib.compress(b"\0" * 1000)),
+        "a text of 20 MB": _png(8, 8, zlib.compress(b"\0" * 72), text),
+        "4,000,000,000 x 1 px": _png(4_000_000_000, 1, b""),
+        "a pickle": pickle.dumps(Runs(folder / "ran")),
+        "a page": b"<html><body>404</body></html>",
+    }
+    return Kind("images", 15, paths, read, (ImageError,), harmful)
+
+
+def presets(folder: Path) -> Kind:
+    path = folder / "mine.json"
+    content = {"preset": "quick", "overrides": {"margin": 0.3, "seed": 4}, "note": "é"}
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    def read() -> None:
+        assert isinstance(preset(str(path)), ExperimentConfig)
+
+    harmful = {
+        "100,000 lists in lists": b"[" * 100_000,
+        "a number of a million digits": b'{"preset": "quick", "overrides": {"seed": '
+        + b"9" * 1_000_000
+        + b"}}",
+        "a pickle": pickle.dumps(Runs(folder / "ran")),
+    }
+    return Kind("preset files", 10, [path], read, (ConfigError,), harmful)
+
+
+def indexes(folder: Path) -> Kind:
+    from asen_apps.search import AttributeIndex, SearchIndexError
+
+    vectors = np.eye(6, 8, dtype=np.float32)
+    embedder: Any = SimpleNamespace(
+        attribute_names=("neck",),
+        model=SimpleNamespace(
+            embedding_names=("global",), get_config=lambda: {"attributes": ["neck"]}, weights=()
+        ),
+        embed_all=lambda paths, **more: vectors[[int(Path(path).stem) for path in paths], None],
+    )
+    index = AttributeIndex.build(embedder, [folder / f"{number}.png" for number in range(6)])
+    index.prepare(progress=False)
+    index.save(folder / "index")
+
+    def read() -> None:
+        for verify in (True, False):  # without checksums, the contents alone can tell
+            loaded = AttributeIndex.load(folder / "index", embedder, verify=verify)
+            if verify:
+                np.testing.assert_array_equal(loaded.vectors("neck"), vectors)
+            assert loaded.search(folder / "2.png", "neck", 1)[0].id == 2 or not verify
+
+    paths = [path for path in _files_of(folder / "index") if not path.name.startswith(".")]
+    harmful = {"a pickle": pickle.dumps(Runs(folder / "ran")), "nothing": b""}
+    return Kind("search indexes", 8, paths, read, (SearchIndexError,), harmful)
+
+
+def checkpoints(folder: Path) -> Kind:
+    from asen_tf.backbones.checkpoints import CheckpointError, read_legacy_state
+
+    path = folder / "weights.pth"
+    numbers = np.arange(6, dtype="<f4")
+
+    def dumped(tensors: bytes) -> bytes:
+        parts = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+        head = b"".join(pickle.dumps(part, 2) for part in parts)
+        keys = pickle.dumps(["7"], 2)
+        return head + tensors + keys + struct.pack("<q", len(numbers)) + numbers.tobytes()
+
+    def tensor(shape: tuple[int, ...], steps: tuple[int, ...]) -> bytes:
+        """Return the pickle of {"a": a tensor}, written by hand: PyTorch is not there."""
+        identity = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x007X\x03\0\0\0cpuK\x06NtQ"
+        place = b"K\0" + pickle.dumps(shape, 2)[2:-1] + pickle.dumps(steps, 2)[2:-1]
+        rebuilt = b"ctorch._utils\n_rebuild_tensor_v2\n(" + identity + place + b"\x89}tR"
+        return b"\x80\x02}X\x01\0\0\0a" + rebuilt + b"s."
+
+    path.write_bytes(dumped(tensor((2, 3), (3, 1))))
+    np.testing.assert_array_equal(read_legacy_state(path)["a"], numbers.reshape(2, 3))
+
+    def read() -> None:
+        for array in read_legacy_state(path).values():
+            assert array.size <= len(numbers) * 8
+
+    harmful = {
+        "code": dumped(pickle.dumps(Runs(folder / "ran"), 2)),
+        "10 GB by steps of 0": dumped(tensor((50_000, 50_000), (0, 0))),
+        "storage of another size": dumped(tensor((2, 3), (3, 1)))[:-4],
+        "a zip in a zip": _zip_of_zips(),
+    }
+    return Kind("checkpoints", 4, [path], read, (CheckpointError,), harmful)
+
+
+def _zip_of_zips() -> bytes:
+    """Return a zip file that holds a zip file that holds ... 64 MB of zeros."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("zeros", "w", force_zip64=True) as member:
+            for _ in range(64):
+                member.write(bytes(2**20))
+    for _ in range(5):
+        outer = io.BytesIO()
+        with zipfile.ZipFile(outer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in ("config.json", "metadata.json", "model.weights.h5"):
+                archive.writestr(name, content.getvalue())
+        content = outer
+    return content.getvalue()
+
+
+def archives(folder: Path) -> Kind:
+    path = folder / "raw.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(f"Images/{number}.txt", f"content {number}" * 20)
+
+    def read() -> None:
+        place = folder / "unpacked"
+        try:
+            unpack(path, place)
+            assert all(found.resolve().is_relative_to(place) for found in place.rglob("*"))
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(50 * 2**20))
+    up = io.BytesIO()
+    with zipfile.ZipFile(up, "w") as archive:
+        archive.writestr("../../ran", "x")
+    harmful = {"50 MB of zeros": bomb.getvalue(), "a way out": up.getvalue()}
+    return Kind("archives", 5, [path], read, (AnnotationError,), harmful)
+
+
+def saved_models(folder: Path) -> Kind:
+    from asen_tf.models import ModelFileError, build_model, load_saved
+    from asen_tf.presets import smoke
+
+    path = folder / "model.keras"
+    config = smoke().override(method="triplet", embedding_dim=8)
+    build_model(config, ("neck", "length")).save(path)
+    with zipfile.ZipFile(path) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+
+    def zipped(**changed: bytes) -> bytes:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in {**members, **changed}.items():
+                archive.writestr(name, content)
+        return stream.getvalue()
+
+    def read() -> None:
+        assert load_saved(path).attribute_names
+
+    lambda_layer = json.dumps({"module": "keras.layers", "class_name": "Lambda", "config": {}})
+    harmful = {
+        "a layer with code": zipped(**{"config.json": lambda_layer.encode()}),
+        "256 MB of zeros": zipped(**{"model.weights.h5": bytes(2**28)}),
+        "a pickle beside": zipped(**{"extra.pkl": pickle.dumps(Runs(folder / "ran"))}),
+        "a zip of zips": _zip_of_zips(),
+    }
+    return Kind("saved models", 1, [path], read, (ModelFileError,), harmful)
+
+
+KINDS: tuple[Callable[[Path], Kind], ...] = (
+    *(split_files, tables, label_lists, label_matrices, images),
+    *(presets, indexes, checkpoints, archives, saved_models),
+)
+QUICK = KINDS[:-1]  # without those that need a trained network
+
+
+# === Trying them ===
+
+
+@contextmanager
+def replaced(path: Path, content: bytes) -> Iterator[None]:
+    """Put other content into a file for a while."""
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(content)
+        yield
+    finally:
+        path.write_bytes(whole)
+
+
+def outcome(kind: Kind, figures: Figures) -> str:
+    """Read the files of a kind; return "read" or "refused"; raise whatever else happens."""
+    before = time.process_time()
+    try:
+        kind.read()
+        found = "read"
+    except kind.errors as error:
+        place = os.path.commonpath([*kind.files, kind.files[0].parent])
+        named = any(str(path) in str(error) for path in [*kind.files, place])
+        assert named and "Traceback" not in str(error), f"names no file: {error}"
+        found = "refused"
+    took = time.process_time() - before
+    figures.slowest = max(figures.slowest, took)
+    assert took < SECONDS, f"took {took:.0f} s"
+    figures.outcomes[found] += 1
+    return found
+
+
+def try_kind(make: Callable[[Path], Kind], examples: int, folder: Path) -> tuple[Kind, Figures]:
+    """Try the harmful files of a kind, and its share of so many random changes of right ones.
+
+    Raises:
+        AssertionError: one was neither read nor refused, or took too much time or memory.
+    """
+    kind, figures = make(folder), Figures()
+    kind.read()  # as it is, it is right
+    first = _peak()
+    for name, content in kind.harmful.items():
+        with replaced(kind.files[0], content):
+            assert outcome(kind, figures) == "refused", f"{kind.name}: {name}: was read"
+
+    quietly = settings(
+        max_examples=max(1, examples * kind.share // 100),
+        database=None,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+    @quietly
+    @given(st.sampled_from(kind.files), EDITS)
+    def change(path: Path, edits: list[tuple[str, int, int, bytes]]) -> None:
+        with replaced(path, edited(path.read_bytes(), edits)):
+            outcome(kind, figures)
+
+    change()
+    figures.grown = _peak() - first
+    assert not (folder / "ran").exists(), f"{kind.name}: code from a file has run"
+    assert figures.grown < MEMORY, f"{kind.name}: {figures.grown / 2**20:.0f} MiB"
+    return kind, figures
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return 0 if every file was read rightly or refused."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bad_files", description=__doc__)
+    parser.add_argument("--examples", type=int, default=10_000, help="of all kinds together")
+    parser.add_argument("--out", type=Path, default=Path("results/robustness"))
+    options = parser.parse_args(arguments)
+    lines = ["kind,harmful,random,read,refused,slowest_cpu_seconds,memory_growth_mib"]
+    for make in tqdm(KINDS, desc="kinds of files"):
+        with tempfile.TemporaryDirectory() as folder:
+            kind, figures = try_kind(make, options.examples, Path(folder).resolve())
+        found = figures.outcomes
+        tried = found.total() - len(kind.harmful)
+        lines.append(
+            f"{kind.name},{len(kind.harmful)},{tried},{found['read']},{found['refused']},"
+            f"{figures.slowest:.2f},{figures.grown / 2**20:.0f}"
+        )
+        tqdm.write(lines[-1])
+    write_text(options.out / "bad_files.csv", "\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
