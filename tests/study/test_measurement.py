@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-import papermill
 import pytest
+from notebook_cells import run_here
 
 from asen_study.measurement import measure
 from asen_study.runs import Places, finished_runs
@@ -35,13 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_model(smoke().override(global_size=48), names).save(path / "their model.keras")
     parameters = {"preset": "smoke", "model": str(path / "their model.keras"), "study": "theirs"}
     places = {"data_dir": str(path / "data"), "results_dir": str(path / "results")}
-    papermill.execute_notebook(
-        NOTEBOOK,
-        path / "out.ipynb",
-        parameters={**parameters, **places},
-        progress_bar=False,
-        kernel_name="python3",
-    )
+    run_here(NOTEBOOK, {**parameters, **places})
     return path
 
 
