@@ -65,7 +65,7 @@ notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks
 
 explore: $(VENV)/.installed ## explore a study in the browser: search, attention, regions [STUDY=quick]
-	@$(RUN) -m asen_apps.explorer --study $(STUDY)
+	@$(RUN) -m asen_apps.commands explore --study $(STUDY)
 
 tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores [JOBS=2]
 	@mkdir -p runs/tuning/notebooks
