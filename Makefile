@@ -66,7 +66,7 @@ notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks
 
 explore: $(VENV)/.installed ## explore a study or an index in the browser [STUDY=quick, or INDEX=FOLDER]
-	@$(RUN) -m asen_apps.explorer $(if $(INDEX),"$(INDEX)",--study $(STUDY))
+	@$(RUN) -m asen_apps.commands explore $(if $(INDEX),"$(INDEX)",--study $(STUDY))
 
 tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores [JOBS=2]
 	@mkdir -p runs/tuning/notebooks

@@ -8,6 +8,8 @@ dataset=NAME (for `own`, with raw=DIR and table=FILE to make its split files fir
 `doit -n 2 -P thread quick results_dir=/tmp/results jobs=2 rows=csn,asen_pp seeds=0,1`.
 """
 
+import sys
+
 from doit import get_var
 
 from asen_study.schedule import tasks
@@ -38,3 +40,12 @@ def task_smoke():
 
 def task_photos_smoke():
     yield from tasks("photos_smoke", get_var)
+
+
+def _say(kind, error, trace):
+    if not issubclass(kind, KeyboardInterrupt):
+        return sys.__excepthook__(kind, error, trace)
+    print("interrupted; the same command continues where it stopped", file=sys.stderr)
+
+
+sys.excepthook = _say

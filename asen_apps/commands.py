@@ -352,7 +352,7 @@ def _tag(options: argparse.Namespace) -> int:
 def _explore(options: argparse.Namespace) -> int:
     from asen_apps.explorer.__main__ import main as explore
 
-    return INPUT if explore(options.rest) else USED  # it fails only if there is nothing to show
+    return explore(options.rest)
 
 
 def _weights(options: argparse.Namespace) -> int:

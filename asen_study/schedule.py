@@ -8,17 +8,21 @@ dataset for each seed, and may go on to train on fewer images. `tasks` gives it 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from doit.exceptions import InvalidDodoFile  # whose message doit prints without a traceback
+
 from asen_study import report
 from asen_study.cells import Cell, Countdown
-from asen_study.matrix import ABLATIONS, FEATURES, LABELS_NEEDED, MAIN, PHOTOS
+from asen_study.matrix import ABLATIONS, FEATURES, LABELS_NEEDED, MAIN, PHOTOS, ROWS
 from asen_study.pipeline import Attempt, Step, Study, failures
 from asen_study.runs import Places
 from asen_study.tables.labels import FEWER
+from asen_tf.config import did_you_mean
 
 Task = dict[str, Any]  # as doit takes it
 
@@ -147,16 +151,21 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
             profile.images.update(raw=option("raw", None), table=option("table", None))
     places = Places(option("data_dir", profile.data_dir), option("results_dir", "runs"), study)
     rows = option("rows", ",".join(profile.rows)).split(",")
+    if unknown := [row for row in rows if row not in ROWS]:
+        raise InvalidDodoFile(f"rows: no row {unknown[0]!r}; {did_you_mean(unknown[0], ROWS)}")
     seeds = option("seeds", ",".join(map(str, profile.seeds))).split(",")
-    seeds = [int(seed) for seed in seeds]
+    seeds = [_whole("seeds", seed, least=0) for seed in seeds]
+    raw = option("raw", None)
+    if raw and not Path(raw).is_dir():
+        raise InvalidDodoFile(f"raw: there is no folder {raw}")
     schedule = _Schedule(
         name,
         profile,
         Study(profile.preset, places, profile.changes, tuple(seeds) if profile.folds else ()),
         rows=sorted(rows, key=lambda row: row != "asen_pp"),
         seeds=seeds,
-        jobs=int(option("jobs", 1)),
-        raw=option("raw", None),
+        jobs=_whole("jobs", option("jobs", 1), least=1),
+        raw=raw,
     )
     yield from schedule.data()
     yield from schedule.trainings()
@@ -164,6 +173,13 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
     yield from schedule.fewer_labels()
     yield schedule.page()
     yield schedule.end()
+
+
+def _whole(name: str, text: str | int, *, least: int) -> int:
+    """Return a whole number that an option of the command line gives."""
+    if not re.fullmatch(r"[0-9]+", str(text)) or int(text) < least:
+        raise InvalidDodoFile(f"{name}: whole numbers from {least}; got {text!r}")
+    return int(text)
 
 
 @dataclass

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; `sys.argv[1:]` when None.
 
     Returns:
-        0 after Ctrl-C, 1 if there is nothing to show.
+        0 after Ctrl-C, 2 if there is nothing to show.
     """
     parser = argparse.ArgumentParser(
         prog="asen explore",
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         methods, left_out = split_by_dataset(methods_of(options.results_dir / options.study))
     except ExplorerError as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
     names = ", ".join(method.label for method in methods)
     message = f"Methods in the study {options.study!r}: {names}. {explain_left_out(left_out)}"
     print(message.strip(), flush=True)
