@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from PIL import Image
 
 from asen_apps.search.backend import SearchIndexError, check_ids, check_new_ids, find_ids
 from asen_tf.config import did_you_mean
+from asen_tf.data.images import ImageError, find_images
 
 
 class Items:
@@ -87,6 +89,59 @@ class Items:
         """Return `(n,)` rows of ids; SearchIndexError for one that is not there."""
         order = np.argsort(self.ids)
         return order[find_ids(ids, self.ids[order])]
+
+
+def image_files(arguments: Iterable[Path | str]) -> tuple[list[Path], list[ImageError], list[str]]:
+    """Return the image files that a command line names.
+
+    Args:
+        arguments: image files; folders, whose images are found by content, also in the folders
+            inside them; files that end in `.txt` and name an image per line; `-` for names on
+            standard input, separated by line ends or by zero bytes, as `find -print0` does. Names
+            in a list start from the current folder, or from the list's own if the first one is
+            there. They may be in any encoding.
+
+    Returns:
+        The images, in the order of the arguments and sorted in a folder; files of a folder that
+        are called like images and are none; and notes on its other files.
+
+    Raises:
+        ImageError: a folder or a list cannot be read, or there is no name.
+    """
+    images: list[Path] = []
+    broken: list[ImageError] = []
+    notes: list[str] = []
+    suffixes = Image.registered_extensions()
+    for argument in map(Path, arguments):
+        if argument.is_dir():
+            names, others = find_images(argument)
+            images += [argument / name for name in names]
+            for name, why in others.items():
+                line = f"{argument / name}: {why}"
+                if Path(name).suffix.lower() in suffixes:
+                    broken.append(ImageError(f"{line}; replace or remove it"))
+                else:
+                    notes.append(f"{line}; left out")
+        elif str(argument) == "-" or argument.suffix.lower() == ".txt":
+            images += _names_in(argument)
+        else:
+            images.append(argument)
+    if not images and not broken:
+        raise ImageError("there must be an image; got none; name image files, a folder or a list")
+    return images, broken, notes
+
+
+def _names_in(listing: Path) -> list[Path]:
+    """Return the paths that a file names, or standard input for `-`."""
+    try:
+        data = sys.stdin.buffer.read() if str(listing) == "-" else listing.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{listing}: cannot be read ({error.strerror}); check the path") from error
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    lines = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
+    names = [Path(os.fsdecode(line)) for line in lines if line.strip()]
+    beside = str(listing) != "-" and names and (listing.parent / names[0]).exists()
+    return [listing.parent / name if beside else name for name in names]
 
 
 def _listed(name: str, rows: Iterable[Any]) -> list[Any]:
@@ -273,44 +328,3 @@ def _key(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return "array", tuple(_key(entry) for entry in value)
     return "scalar", value
-
-
-# === Images as a person names them ===
-
-
-def listed_images(sources: Iterable[Path | str], names: Path | str | None = None) -> list[Path]:
-    """Return the images of files, folders and a list of names, each once, in that order.
-
-    Args:
-        sources: image files, and folders, which are searched with those inside them; hidden files
-            are skipped, and so are files that neither are images nor are named like ones.
-        names: a text file with a path per line (or ended by NUL, as `find -print0` does); "-" for
-            standard input.
-
-    Raises:
-        SearchIndexError: a folder holds no image, or the list cannot be read.
-    """
-    from asen_tf.data.images import find_images
-
-    found: list[Path] = []
-    for source in map(Path, sources):
-        if not source.is_dir():
-            found.append(source)
-            continue
-        images, others = find_images(source)
-        suffixes = Image.registered_extensions()
-        broken = [name for name in others if Path(name).suffix.lower() in suffixes]
-        if not images and not broken:
-            raise SearchIndexError(f"{source}: holds no image; give another folder")
-        found += [source / name for name in sorted([*images, *broken])]
-    if names is not None:
-        try:
-            content = sys.stdin.buffer.read() if str(names) == "-" else Path(names).read_bytes()
-            text = content.decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SearchIndexError(
-                f"{names}: cannot be read as a list of paths ({error}); write one per line, UTF-8"
-            ) from None
-        lines = text.split("\0") if "\0" in text else text.splitlines()
-        found += [Path(line) for line in lines if line.strip()]
-    return list(dict.fromkeys(found))
