@@ -93,9 +93,9 @@ def _add_embed(commands: argparse._SubParsersAction) -> None:
 
 def _add_index(commands: argparse._SubParsersAction) -> None:
     description = (
-        "Make an index of a catalogue: of a table and its images (--csv, --images), of files and "
-        "folders, or of a list of names (--list). An index that is there is replaced, or brought "
-        "up to date (--update). After a kill the same command goes on where it was. Images that "
+        "Make an index of a catalogue: of a table and its images (--csv, --images), or of files, "
+        "folders and lists of names. An index that is there is replaced, or brought up to date "
+        "(--update). After a kill the same command goes on where it was. Images that "
         "cannot be read are listed, with reasons, in FOLDER.unreadable.csv."
     )
     parser = _add(commands, _index, "index", "make a searchable catalogue of images", description)

@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from asen_tf.data.fitting import Frame, frame_of
-from asen_tf.data.images import ImageError, eight_bits, load_image, rgb, upright, upright_size
+from asen_tf.data.images import ImageError, load_image, upright_size
 from asen_tf.models import ModelFileError, SimilarityModel, load_saved
 from asen_tf.models.base import attribute_index, chosen_embedding
 
@@ -25,6 +25,7 @@ from asen_tf.models.base import attribute_index, chosen_embedding
 _BATCH = 8
 _AHEAD = 4 * _BATCH  # images that may be decoded and wait for the network
 
+_OF_PNG = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # modes of Pillow that the format has
 # A path, a file opened for reading, a Pillow image, or pixels: uint8, `(H, W, 3)` or grey `(H, W)`.
 ImageFile = Path | str | BinaryIO | Image.Image | np.ndarray
 
@@ -242,8 +243,9 @@ def image_file(image: ImageFile) -> Path | BinaryIO:
             raise ImageError(f"pixels must be (height, width, 3), 8-bit, dtype uint8; {got}")
         image = Image.fromarray(np.ascontiguousarray(image))
     if isinstance(image, Image.Image):
-        stored = _InMemory()
-        rgb(eight_bits(upright(image))).save(stored, "PPM")  # lossless
+        stored = _InMemory()  # without loss, and read as any file is
+        known = image if image.mode in _OF_PNG else image.convert("RGB")
+        known.save(stored, "PNG", exif=image.getexif(), compress_level=0)
         return stored
     if seekable := hasattr(image, "seek"):
         image.seek(0)  # it may be listed twice

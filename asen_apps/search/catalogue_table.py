@@ -12,11 +12,12 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from asen_apps.search.backend import SearchIndexError
-from asen_apps.search.items import listed_images
+from asen_apps.search.items import image_files
 from asen_tf.data import AnnotationError
+from asen_tf.data.images import ImageError
 from asen_tf.data.tables import IMAGE, clean, is_missing, read_table
 from asen_tf.files import replacing
 
@@ -104,56 +105,64 @@ def value(cell: str) -> str:
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 
 
+class Listing(NamedTuple):
+    """The images of a catalogue.
+
+    Attributes:
+        paths: absolute ones, each once.
+        metadata: one dict per image.
+        broken: the errors of files that are called like images and are none.
+        notes: sentences on other files.
+    """
+
+    paths: list[Path]
+    metadata: list[dict[str, Any]]
+    broken: list[ImageError]
+    notes: list[str]
+
+
 @dataclass(frozen=True)
 class Sources:
     """Where a catalogue's images come from, as the command got it; None and empty if not given.
 
     Attributes:
-        images: image files and folders.
-        names: a file with a path per line, "-" for standard input.
+        images: image files, folders, lists and `-`, as for `image_files`.
         table: a CSV file with a column `image`; its other columns become metadata.
         folder: of the table's images; the table's own when None.
     """
 
     images: tuple[str, ...] = ()
-    names: str | None = None
     table: str | None = None
     folder: str | None = None
 
-    def read(self) -> tuple[list[Path], list[dict[str, Any]]]:
-        """Return absolute paths and metadata, one dict per image.
+    def read(self) -> Listing:
+        """Return the images and what is known of them.
 
         Raises:
             AnnotationError: the table breaks a rule.
-            SearchIndexError: nothing is given, or a folder or list cannot be used.
+            asen_tf.data.ImageError: a folder or list cannot be read, or there is no name.
+            SearchIndexError: a table is given together with images.
         """
-        if self.table is not None and not self.images and self.names is None:
-            return _read_table(Path(self.table), self.folder)
+        if self.table is not None and not self.images:
+            return Listing(*_read_table(Path(self.table), self.folder), [], [])
         if self.table is not None or self.folder is not None:
             raise SearchIndexError(
                 "--images is the folder of the images in --csv; a table is not read together with "
-                "a list or other images"
+                "other images"
             )
-        found = [Path(os.path.abspath(path)) for path in listed_images(self.images, self.names)]
-        if not found:
-            raise SearchIndexError(
-                "no image is named; give files, a folder, --list FILE, or --csv FILE"
-            )
-        return found, [{} for _ in found]
+        images, broken, notes = image_files(self.images)
+        paths = list(dict.fromkeys(Path(os.path.abspath(path)) for path in images))
+        return Listing(paths, [{} for _ in paths], broken, notes)
 
     def note(self) -> dict[str, Any]:
         """Return what an index remembers, with absolute paths; empty for standard input."""
-        if self.names == "-":
+        if "-" in self.images:
             return {}
-        absolute = [os.path.abspath(path) for path in self.images]
-        named = (self.names, self.table, self.folder)
-        return dict(
-            zip(
-                ("images", "names", "table", "folder"),
-                (absolute, *(None if path is None else os.path.abspath(path) for path in named)),
-                strict=True,
-            )
+        table, folder = (
+            None if path is None else os.path.abspath(path) for path in (self.table, self.folder)
         )
+        images = [os.path.abspath(path) for path in self.images]
+        return {"images": images, "table": table, "folder": folder}
 
 
 def _read_table(table: Path, folder: str | None) -> tuple[list[Path], list[dict[str, Any]]]:

@@ -90,10 +90,14 @@ def make_index(
         **choices: `embedding`, `backend` and `dtype`, as for `AttributeIndex.build`.
 
     Raises:
+        AnnotationError: the table breaks a rule.
+        asen_tf.data.ImageError: a folder or list cannot be read, or there is no name.
         SearchIndexError: sources or choices are invalid, no image can be used, or another process
             writes this index.
     """
-    paths, metadata = sources.read()
+    paths, metadata, broken, notes = sources.read()
+    for note in notes:
+        say(note)
     model = model_file(model)
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     part = out.absolute().with_name(f".{out.name}.part")
@@ -117,6 +121,9 @@ def make_index(
         files = _Files(index.notes.get(FILES, {}) if update else {}, outcome.unreadable)
         embedder.digests = files.digests
         index.store.skip = files.refuse
+        for error in broken:
+            path, _, reason = str(error).partition(": ")
+            files.refuse(UnusableError(Path(path), reason))
         if update:
             _change(index, paths, metadata, files, outcome)
         else:

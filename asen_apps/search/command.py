@@ -45,8 +45,13 @@ def add_index(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a .keras file or the folder of a study; an update may leave it out",
     )
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files and folders")
-    parser.add_argument("--list", metavar="FILE", help="a file with a path per line; - for stdin")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="image files, folders of images, .txt files with a name per line, or - for names on "
+        "standard input",
+    )
     parser.add_argument(
         "--csv",
         metavar="FILE",
@@ -158,7 +163,7 @@ def run_index(options: argparse.Namespace) -> int:
     from asen_apps.search.cataloguing import make_index, sources_of
     from asen_tf.embedder import model_file
 
-    sources = Sources(tuple(options.images), options.list, options.csv, options.folder)
+    sources = Sources(tuple(options.images), options.csv, options.folder)
     model = options.model
     if options.update:
         notes = index_notes(options.out)

@@ -73,17 +73,19 @@ class Catalogue:
         self, folder: Path, model: Path | None = None, root: Path | str | None = None
     ) -> None:
         self.folder, self._model, self._root = Path(folder), model, root
-        self._lock, self._version = threading.Lock(), None
+        self._lock, self._version = threading.RLock(), None
 
     def index(self) -> AttributeIndex:
         """Return the index as it is on disk now."""
-        version = current_version(self.folder)
-        if version != self._version:
-            notes = index_notes(self.folder)
-            embedder = open_embedder(model_of(notes, self.folder, self._model))
-            self._index = AttributeIndex.load(self.folder, embedder, root=self._root)
-            self._version = version
-        return self._index
+        with self._lock:
+            version = current_version(self.folder)
+            if version != self._version:
+                embedder = open_embedder(
+                    model_of(index_notes(self.folder), self.folder, self._model)
+                )
+                self._index = AttributeIndex.load(self.folder, embedder, root=self._root)
+                self._version = version
+            return self._index
 
     def answer(self, image: Path | bytes, question: Question) -> dict[str, Any]:
         """Return the hits as JSON values.
@@ -140,15 +142,13 @@ def answer(
     if model is None and root is None and place is not None and image.is_file():
         content = image.read_bytes()
         if len(content) <= LARGEST_BYTES and question.k <= MOST_HITS:
-            found = _by_server(place, image, content, question)
+            found = _by_server(place, content, question)
             if found is not None:
                 return found
     return Catalogue(folder, model, root).answer(image, question)
 
 
-def _by_server(
-    place: Path, image: Path, content: bytes, question: Question
-) -> dict[str, Any] | None:
+def _by_server(place: Path, content: bytes, question: Question) -> dict[str, Any] | None:
     """Return the server's answer; None if none runs."""
     try:
         known = json.loads(place.read_text())
@@ -176,9 +176,10 @@ def _by_server(
             told = json.load(error)["detail"]
         except (ValueError, KeyError):
             return None
-        if error.code != 400 or not isinstance(told, str):
-            return None  # another server took the port, or refused: this process answers
-        raise SearchIndexError(told.replace("the query image", str(image))) from None
+        # Another server took the port, or this one does not read the picture: this process may.
+        if error.code != 400 or not isinstance(told, str) or told.startswith("the query image"):
+            return None
+        raise SearchIndexError(told) from None
     except (OSError, ValueError):
         return None
 

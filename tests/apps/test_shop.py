@@ -261,14 +261,14 @@ def test_an_update_adds_drops_and_embeds_again(made: Path, tmp_path, capsys, mon
 
 
 def test_a_list_of_names_and_standard_input(made: Path, tmp_path, capsys, monkeypatch) -> None:
-    names = [f"photos/{number:03d}.jpg" for number in (1, 2, 4)]
-    (tmp_path / "names.txt").write_text("\n".join(names))
-    line = f"asen index model.keras --attribute sleeve --out {tmp_path / 'index'} --list"
-    code, out, _ = run(f"{line} {tmp_path / 'names.txt'}", capsys, made, monkeypatch)
+    (tmp_path / "names.txt").write_text("photos/001.jpg\nphotos/002.jpg\nphotos/004.jpg\n")
+    rest = f"--attribute sleeve --out {tmp_path / 'index'}"
+    line = f"asen index model.keras {tmp_path / 'names.txt'} {rest}"
+    code, out, _ = run(line, capsys, made, monkeypatch)
     assert code == 0 and ": 3 images" in out
     with open(tmp_path / "names.txt") as stream:
         monkeypatch.setattr(sys, "stdin", stream)
-        code, out, _ = run(f"{line} -", capsys, made, monkeypatch)
+        code, out, _ = run(f"asen index model.keras - {rest}", capsys, made, monkeypatch)
     assert code == 0 and ": 3 images" in out
 
 
