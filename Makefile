@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Options are checked before anything is installed or started.
 PROFILES := $(shell sed -n 's/^def task_\(.*\)():.*/\1/p' dodo.py 2>/dev/null)
-STUDIES := $(notdir $(patsubst %/,%,$(wildcard runs/*/)))
+STUDIES := $(notdir $(patsubst %/,%,$(wildcard results/runs/*/)))
 asked = $(filter $(1),$(MAKECMDGOALS))
 ifneq ($(call asked,study photos tune),)
 ifneq ($(shell printf '%s' '$(JOBS)' | grep -qx '[1-9][0-9]*' || echo wrong),)
@@ -38,8 +38,8 @@ $(error PROFILE is one of $(PROFILES); got '$(PROFILE)')
 endif
 endif
 ifneq ($(call asked,explore),)
-ifeq ($(INDEX)$(wildcard runs/$(STUDY)/.),)
-$(error There is no study '$(STUDY)' in runs/; $(if $(STUDIES),there are: $(STUDIES),run `make study` first))
+ifeq ($(INDEX)$(wildcard results/runs/$(STUDY)/.),)
+$(error There is no study '$(STUDY)' in results/runs/; $(if $(STUDIES),there are: $(STUDIES),run `make study` first))
 endif
 endif
 
@@ -69,8 +69,8 @@ explore: $(VENV)/.installed ## explore a study or an index in the browser [STUDY
 	@$(RUN) -m asen_apps.commands explore $(if $(INDEX),"$(INDEX)",--study $(STUDY))
 
 tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores [JOBS=2]
-	@mkdir -p runs/tuning/notebooks
-	@$(RUN) -m papermill notebooks/10_tune.ipynb runs/tuning/notebooks/10_tune.ipynb \
+	@mkdir -p results/runs/tuning/notebooks
+	@$(RUN) -m papermill notebooks/10_tune.ipynb results/runs/tuning/notebooks/10_tune.ipynb \
 		-k python3 -p jobs $(JOBS) --no-progress-bar --log-output
 
 test: $(VENV)/.installed-dev ## run the tests, except the slow ones [WORKERS=2]
@@ -127,12 +127,12 @@ clean: ## remove caches, but no results, no data and not .venv
 	find asen_tf asen_study asen_apps data_prep tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-clean-results: ## list your studies in runs/ with their sizes, and remove them if you say yes
-	@if ! test -d runs || test -z "$$(ls -A runs)"; then echo "runs/ holds nothing."; exit 0; fi; \
+clean-results: ## list your studies in results/runs/ with their sizes, and remove them if you say yes
+	@if ! test -d results/runs || test -z "$$(ls -A results/runs)"; then echo "results/runs/ holds nothing."; exit 0; fi; \
 	echo "These would be removed, trained models and all, and cannot be brought back:"; \
-	(cd runs && du -sh -- * .[!.]* 2>/dev/null); du -sh runs | sed 's|runs$$|together|'; \
+	(cd results/runs && du -sh -- * .[!.]* 2>/dev/null); du -sh results/runs | sed 's|results/runs$$|together|'; \
 	printf 'Remove them? Type yes: '; read -r answer || answer=; \
-	if test "$$answer" = yes; then rm -rf runs && echo "Removed."; else echo "Nothing was removed."; fi
+	if test "$$answer" = yes; then rm -rf results/runs && echo "Removed."; else echo "Nothing was removed."; fi
 
 clean-data: ## remove the data that the study made, data/Garments and data/smoke, and no other data
 	rm -rf data/Garments data/smoke

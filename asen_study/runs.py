@@ -29,7 +29,7 @@ class Places:
     """
 
     data_dir: str | Path = "data"
-    results_dir: str | Path = "runs"
+    results_dir: str | Path = "results/runs"
     study: str = "quick"
 
     @property

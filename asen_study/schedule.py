@@ -149,7 +149,9 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
         )
         if option("raw", None):  # a table and images: they become split files first
             profile.images.update(raw=option("raw", None), table=option("table", None))
-    places = Places(option("data_dir", profile.data_dir), option("results_dir", "runs"), study)
+    places = Places(
+        option("data_dir", profile.data_dir), option("results_dir", "results/runs"), study
+    )
     rows = option("rows", ",".join(profile.rows)).split(",")
     if unknown := [row for row in rows if row not in ROWS]:
         raise InvalidDodoFile(f"rows: no row {unknown[0]!r}; {did_you_mean(unknown[0], ROWS)}")

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "index", nargs="?", type=Path, metavar="INDEX", help="a folder that `asen index` wrote"
     )
     parser.add_argument("--study", default="quick", help="folder of the study; default quick")
-    parser.add_argument("--results-dir", type=Path, default=Path("runs"), metavar="DIR")
+    parser.add_argument("--results-dir", type=Path, default=Path("results/runs"), metavar="DIR")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument("--count", type=int, default=12, help="images that a search returns")
     parser.add_argument(

@@ -44,7 +44,7 @@ def show(
     executed notebook who have no Python running behind it.
 
     Args:
-        place: the study's directory, `runs/<study>`.
+        place: the study's directory, `results/runs/<study>`.
         data_dir: the directory of meta.json and the datasets.
         count: how many images a search returns.
         index: the folder of an index, which is shown instead of the study.

@@ -115,7 +115,7 @@ class Explorer:
     """Searches the test images of a study with its methods; models load when first used.
 
     Args:
-        place: the study's directory, `runs/<study>`.
+        place: the study's directory, `results/runs/<study>`.
         data_dir: the directory of meta.json and the datasets.
         count: how many images a search returns.
 
@@ -127,7 +127,7 @@ class Explorer:
         ExplorerError: no such study, no finished method, or no data.
 
     Example:
-        >>> explorer = Explorer("runs/quick", "data")
+        >>> explorer = Explorer("results/runs/quick", "data")
         >>> query = explorer.test_image(12)
         >>> answer = explorer.search(explorer.methods[-1], query, {"neckline_design": 1.0})
     """
