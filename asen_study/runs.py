@@ -29,7 +29,7 @@ class Places:
     """
 
     data_dir: str | Path = "data"
-    results_dir: str | Path = "runs"
+    results_dir: str | Path = "results/runs"
     study: str = "quick"
 
     @property
@@ -41,6 +41,10 @@ class Places:
     def parameters(self) -> dict[str, str]:
         """The three, as notebooks take them."""
         return {name: str(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+# Datasets of drawings: what a model learned from them says little about photographs.
+DRAWN = ("Garments",)
 
 
 @dataclass(frozen=True)

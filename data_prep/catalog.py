@@ -187,7 +187,7 @@ def _too_few(divided: Mapping[str, Sequence[Sample]], attributes: AttributeTable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 after an error."""
+    """Run the command line; return the exit code."""
     options = {
         "csv": {"type": Path, "required": True, "dest": "table", "help": "the catalogue"},
         "dataset": {"required": True, "help": "the dataset's name"},

@@ -184,7 +184,7 @@ def _column(path: Path, count: int) -> np.ndarray:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 after an error."""
+    """Run the command line; return the exit code."""
     options = {"fold": {"type": int, "default": 0, "help": "which fifth is tested, 0 to 4"}}
     return run_command("clothing_attributes", __doc__, prepare, arguments, options=options)
 

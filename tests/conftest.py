@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,9 @@ import asen_tf  # noqa: F401 - checks the versions, and sets what TensorFlow rea
 
 # TensorFlow reads this once, when it is imported: errors only.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What commands keep for later starts is not the user's own.
+os.environ["ASEN_CACHE"] = tempfile.mkdtemp(prefix="asen-cache-")
+atexit.register(shutil.rmtree, os.environ["ASEN_CACHE"], ignore_errors=True)
 
 # Files of minutes, the longest first. `make test` gives whole files to its workers in this order
 # (`--no-loadscope-reorder`); a long one at the end would leave the other worker without work.

@@ -45,8 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             take_part(search, name=name, address=options.chief, patience=options.patience)
     except (AnnotationError, ConfigError) as error:
         parser.error(str(error))
-    except SearchError as error:
+    except (SearchError, OSError) as error:
         parser.exit(2, f"{error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "interrupted; the same command continues where it stopped\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -68,7 +68,7 @@ class Search:
     trials: int = 12
     fields: tuple[str, ...] = ()
     seed: int = 0
-    places: Places = Places(results_dir="runs", study="tuning")
+    places: Places = Places(study="tuning")
 
     def __post_init__(self) -> None:
         """Refuse to replace what the search starts from: it would be compared with itself."""

@@ -58,8 +58,7 @@ def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
             "the dataset must have an entry",
             path=path,
             got=dataset,
-            remedy=f"{did_you_mean(dataset, sorted(meta))}; "
-            "data_prep/README.md says how to make it",
+            remedy=f"{did_you_mean(dataset, sorted(meta))}; data_prep/README.md has the commands",
         )
     entry = meta[dataset]
     try:

@@ -64,7 +64,7 @@ def study(
     """
     finished = request.config.getoption("--of")
     if finished is not None:
-        return Path("runs").resolve(), Path("data").resolve(), finished
+        return Path("results/runs").resolve(), Path("data").resolve(), finished
     folder = tmp_path_factory.mktemp("study")
     data, results = folder / "data", folder / "results"
     make_dataset(data, images=160, size=96)

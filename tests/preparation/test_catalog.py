@@ -147,9 +147,9 @@ def test_bytes_that_are_no_text_and_a_bad_name_are_one_sentence(tmp_path: Path, 
     path = tmp_path / "shop.csv"
     path.write_bytes("image,hue\nMütze.png,red\n".encode("latin-1"))
     arguments = ["--raw", str(tmp_path), "--out", str(tmp_path / "data"), "--csv", str(path)]
-    assert catalog.main([*arguments, "--dataset", "Shop"]) == 1
+    assert catalog.main([*arguments, "--dataset", "Shop"]) == 2
     assert "the text must be UTF-8" in capsys.readouterr().err
-    assert catalog.main([*arguments, "--dataset", "../Shop"]) == 1
+    assert catalog.main([*arguments, "--dataset", "../Shop"]) == 2
     assert "must be the name of a folder" in capsys.readouterr().err
 
 

@@ -161,7 +161,7 @@ def test_attributes_can_be_chosen_by_anyone(tmp_path: Path, capsys) -> None:
     )
     options = ["--raw", str(tmp_path / "raw"), "--csv", str(tmp_path / "shop.csv")]
     options += ["--out", str(tmp_path / "data"), "--dataset", "Shop"]
-    assert catalog.main([*options, "--attributes", "color"]) == 1
+    assert catalog.main([*options, "--attributes", "color"]) == 2
     assert "got 'color'; did you mean 'colour'?" in capsys.readouterr().err
     assert catalog.main([*options, "--attributes", "colour"]) == 0
     assert read_meta(tmp_path / "data", "Shop").names == ("colour",)

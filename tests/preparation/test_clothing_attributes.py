@@ -136,7 +136,7 @@ def test_label_files_that_break_a_rule_are_named(
     with pytest.raises(AnnotationError, match="must be MATLAB's"):
         prepare(raw, tmp_path / "data")
     (raw / "labels" / "collar_GT.mat").unlink()
-    assert main(["--raw", str(raw), "--out", str(tmp_path / "data")]) == 1
+    assert main(["--raw", str(raw), "--out", str(tmp_path / "data")]) == 2
     assert "a label file is missing" in capsys.readouterr().err
 
 

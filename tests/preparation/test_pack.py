@@ -130,7 +130,7 @@ def test_absent_and_stale_shards_are_refused_with_the_command_that_makes_them(
     path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
     with pytest.raises(ImageError, match="made from split files that have changed since"):
         images(folder, packed=True)
-    assert command.main([str(folder), "--dataset", "Absent"]) == 1
+    assert command.main([str(folder), "--dataset", "Absent"]) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
 
@@ -182,7 +182,7 @@ def test_options_outside_their_range_are_refused_before_anything_is_written(
     folder: Path, capsys: pytest.CaptureFixture[str], wrong: str
 ) -> None:
     before = sorted(folder.rglob("*"))
-    assert command.main([str(folder), "--dataset", "Garments", *wrong.split()]) == 1
+    assert command.main([str(folder), "--dataset", "Garments", *wrong.split()]) == 2
     option, value = wrong.split()
     assert f"{option[2:].replace('-', '_')}={value}" in capsys.readouterr().err
     assert sorted(folder.rglob("*")) == before

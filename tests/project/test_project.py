@@ -17,6 +17,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import asen_tf
+from asen_study.runs import Places
 from asen_tf import compatibility
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ EXTRAS = [  # torch and playwright are installed by themselves, where they are w
 ]
 TARGETS = [
     *"help install study photos notebooks explore tune test test-slow install-torch".split(),
-    *"test-distributed test-browser bench bench-map test-torch".split(),
+    *"test-distributed test-browser bench bench-large bench-map test-torch".split(),
     *"lint format lock clean clean-results clean-data".split(),
 ]
 
@@ -155,12 +156,12 @@ def test_make_study_trains_as_many_methods_side_by_side_as_asked() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["study", "PROFILE=ablation"], "PROFILE is one of quick ablations photos smoke"),
+        (["study", "PROFILE=ablation"], "PROFILE is one of quick ablations own photos smoke"),
         (["study", "PROFILE=quick smoke"], "got 'quick smoke'"),
         (["study", "JOBS=two"], "JOBS is .*a number from 1; got 'two'"),
         (["photos", "JOBS=0"], "JOBS is .*got '0'"),
         (["tune", "JOBS=-1"], "JOBS is .*got '-1'"),
-        (["explore", "STUDY=nostudy"], "no study 'nostudy' in runs/; there are: mine"),
+        (["explore", "STUDY=nostudy"], "no study 'nostudy' in results/runs/; there are: mine"),
         (["photos", "RAW=nowhere"], "RAW: there is no folder nowhere"),
     ],
 )
@@ -169,7 +170,7 @@ def test_make_refuses_a_wrong_option_before_it_starts_anything(
 ) -> None:
     for name in ("Makefile", "dodo.py", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
-    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "results" / "runs" / "mine").mkdir(parents=True)
     (tmp_path / ".venv").mkdir()
     for name in (".made", ".installed"):  # as if it were installed
         (tmp_path / ".venv" / name).touch()
@@ -182,7 +183,8 @@ def test_cleaning_keeps_results_until_they_are_given_up(tmp_path: Path) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("asen_tf", "asen_study", "asen_apps", "data_prep", "tests", "notebooks"):
         (tmp_path / name / "__pycache__").mkdir(parents=True)
-    mine, shipped = (tmp_path / place / "map.csv" for place in ("runs/mine", "results/quick"))
+    places = ("results/runs/mine", "results/quick")
+    mine, shipped = (tmp_path / place / "map.csv" for place in places)
     for path in (mine, shipped):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"x" * 300_000)
@@ -194,22 +196,23 @@ def test_cleaning_keeps_results_until_they_are_given_up(tmp_path: Path) -> None:
         assert mine.exists()
     assert "Removed." in run_make("clean-results", folder=tmp_path, typed="yes\n").stdout
     assert not mine.exists() and shipped.exists()
-    assert run_make("clean-results", folder=tmp_path).stdout == "runs/ holds nothing.\n"
+    assert run_make("clean-results", folder=tmp_path).stdout == "results/runs/ holds nothing.\n"
 
 
 def test_a_study_writes_only_what_git_ignores() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git work tree")
-    made = ["runs/quick/map.csv", "runs/quick/figures/map.png", "data/meta.json", ".doit.db"]
+    made = [f"results/runs/quick/{name}" for name in ("map.csv", "figures/map.png")]
+    made += ["data/meta.json", ".doit.db"]
     done = subprocess.run(["git", "check-ignore", *made], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == made
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         places = re.findall(r'"results_dir: str = ([^#]*?) *#', path.read_text(encoding="utf-8"))
-        assert places in ([], ['\\"runs\\"']), path
+        assert places in ([], ['\\"results/runs\\"']), path
     for command in ("study", "photos", "explore", "tune"):  # none of them says otherwise
         recipe = re.search(rf"^{command}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
-        assert recipe is not None and "results" not in recipe[1]
-    assert 'results_dir: str | Path = "runs"' in (ROOT / "asen_study" / "runs.py").read_text()
+        assert recipe is not None and "results" not in recipe[1].replace("results/runs", "")
+    assert Places().results_dir == "results/runs"
 
 
 def test_make_refuses_another_python(tmp_path: Path) -> None:
