@@ -210,3 +210,16 @@ def test_names_are_found_however_they_are_written(tmp_path: Path, form: str) -> 
     path = table(tmp_path / "shop.csv", rows)
     with pytest.raises(AnnotationError, match=":22: an image must have one row; see also line 2"):
         catalog.prepare(tmp_path / "raw", data, table=path, dataset="Shop")
+
+
+def test_columns_in_any_script_keep_their_names(tmp_path: Path) -> None:
+    titles = {
+        **{"रंग": "रंग", "रोग": "रोग", "नेकलाइन का प्रकार": "नेकलाइन_का_प्रकार"},  # vowels are marks
+        **{"สี": "สี", "สา": "สา", "颜色": "颜色", "لون القماش": "لون_القماش"},
+        **{" Neck (type) ": "neck_type", "a__b": "a__b", "Größe-2": "größe_2"},
+    }
+    assert catalog._attribute_names(list(titles), tmp_path) == titles
+    with pytest.raises(AnnotationError, match="distinct names"):
+        catalog._attribute_names(["colour", "Colour!"], tmp_path)
+    with pytest.raises(AnnotationError, match="of letters or digits"):
+        catalog._attribute_names(["!?"], tmp_path)
