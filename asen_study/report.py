@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from html import escape
@@ -12,6 +13,8 @@ import nbformat
 import pandas as pd
 from nbconvert import HTMLExporter
 
+from asen_study.matrix import LABELS
+from asen_study.runs import DRAWN
 from asen_tf.files import write_text
 
 _PREPROCESSORS = ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]
@@ -104,9 +107,57 @@ def show(place: Path) -> None:
     if "features" in set(table["method"]):  # is training worth it, attribute by attribute?
         best = table.groupby(["attribute", "method"], sort=False)["map"].max().unstack()
         print(f"Beside features without training, by attribute\n{best.round(2).to_string()}\n")
+    print(f"{finding(place)}\n")
     for model in sorted(place.glob("*/model.keras")):
         print(f"model:  {model}")
-    print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}")
-    print(f"ask:    .venv/bin/asen attributes {place}")
-    print(f"index:  .venv/bin/asen index {place} --csv TABLE --images FOLDER --out catalogue")
-    print(f"next:   make explore STUDY={place.name}; README.md says what else", flush=True)
+    print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}\n\nNext:")
+    for command, purpose in _next_commands(place):
+        print(f"  {command}\n      {purpose}", flush=True)
+
+
+def finding(place: Path) -> str:
+    """Say in one sentence which method of a study is ahead, by how much, and how sure that is.
+
+    Args:
+        place: the study's directory, with `map.csv` and, for the interval, `pairs.csv`.
+    """
+    table = pd.read_csv(place / "map.csv").query("attribute == 'overall'")
+    means = table.groupby(["method", "embedding"], sort=False)["map"].mean()
+    best = means.groupby("method", sort=False).last().sort_values(ascending=False, kind="stable")
+    chance = best.pop("random") if "random" in best else 0.0
+    if best.empty:
+        return "Only the random ranking is there: nothing was trained."
+    first = f"{LABELS.get(best.index[0], best.index[0])} is ahead with {best.iloc[0]:.1f} overall, "
+    first += f"{best.iloc[0] - chance:.1f} above a random ranking"
+    if len(best) == 1:
+        return f"{first}; there is no other method to compare."
+    gap, other = best.iloc[0] - best.iloc[1], LABELS.get(best.index[1], best.index[1])
+    said = f"{first} and {gap:.1f} above {other}"
+    pairs = pd.DataFrame(columns=["method_a", "method_b", "attribute"])
+    if (place / "pairs.csv").exists():
+        pairs = pd.read_csv(place / "pairs.csv")
+    for sign, (a, b) in ((1, best.index[:2]), (-1, best.index[1::-1])):
+        chosen = pairs.query("method_a == @a and method_b == @b and attribute == 'overall'")
+        if len(chosen):
+            low, high = sorted(sign * end for end in chosen[["ci_low", "ci_high"]].iloc[0])
+            sure = "significant" if low > 0 else "open: it may be chance"
+            return f"{said} (95% interval {low:.1f} to {high:.1f}; {sure})."
+    return f"{said}, of which no interval is known."
+
+
+def _next_commands(place: Path) -> list[tuple[str, str]]:
+    """Return three commands, the first about one's own photographs, each with its purpose."""
+    explore = (f"make explore STUDY={place.name}", "look at this study in the browser")
+    settings = json.loads((place / "provenance.json").read_text(encoding="utf-8"))["settings"]
+    if settings.get("dataset") in DRAWN:
+        return [
+            ("make study DATASET=Shop RAW=IMAGES CSV=shop.csv", "the same on your own photographs"),
+            explore,
+            ("make notebooks", "00_method explains what was trained; README.md says what else"),
+        ]
+    index = f".venv/bin/asen index {place} --csv TABLE --images FOLDER --out catalogue"
+    return [
+        (index, "make your own photographs searchable; docs/search.md goes on from there"),
+        explore,
+        (f".venv/bin/asen attributes {place}", "what may be asked"),
+    ]
