@@ -133,15 +133,14 @@ def finding(place: Path) -> str:
         return f"{first}; there is no other method to compare."
     gap, other = best.iloc[0] - best.iloc[1], LABELS.get(best.index[1], best.index[1])
     said = f"{first} and {gap:.1f} above {other}"
-    pairs = pd.DataFrame(columns=["method_a", "method_b", "attribute"])
     if (place / "pairs.csv").exists():
-        pairs = pd.read_csv(place / "pairs.csv")
-    for sign, (a, b) in ((1, best.index[:2]), (-1, best.index[1::-1])):
-        chosen = pairs.query("method_a == @a and method_b == @b and attribute == 'overall'")
-        if len(chosen):
-            low, high = sorted(sign * end for end in chosen[["ci_low", "ci_high"]].iloc[0])
-            sure = "significant" if low > 0 else "open: it may be chance"
-            return f"{said} (95% interval {low:.1f} to {high:.1f}; {sure})."
+        pairs = pd.read_csv(place / "pairs.csv").query("attribute == 'overall'")
+        pairs = pairs.set_index(["method_a", "method_b"])
+        for sign, names in ((1, tuple(best.index[:2])), (-1, tuple(best.index[1::-1]))):
+            if names in pairs.index:
+                low, high = sorted(sign * end for end in pairs.loc[names, ["ci_low", "ci_high"]])
+                sure = "significant" if low > 0 else "open: it may be chance"
+                return f"{said} (95% interval {low:.1f} to {high:.1f}; {sure})."
     return f"{said}, of which no interval is known."
 
 
