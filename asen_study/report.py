@@ -40,8 +40,9 @@ content="default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-in
 def write(executed: Sequence[Path], page: Path) -> None:
     """Join executed notebooks into one HTML page, without code and progress bars.
 
-    The page is self-contained: it holds the pictures with their alternative texts, and it loads
-    and runs nothing.
+    Above them stand title, date, machine, the finding and the MAP table, if the study has written
+    its tables. The page is self-contained: it holds the pictures with their alternative texts, and
+    it loads and runs nothing.
 
     Args:
         executed: the notebooks, in reading order. If one is missing because its step failed, the
@@ -49,6 +50,8 @@ def write(executed: Sequence[Path], page: Path) -> None:
         page: the HTML file.
     """
     report = nbformat.v4.new_notebook(metadata={"title": f"Study {page.parent.name}"})
+    if (page.parent / "map.md").exists():
+        report.cells.append(nbformat.v4.new_markdown_cell(_opening(page.parent), id="opening"))
     for path in executed:
         if not path.exists():
             failed = f"**{path.stem} failed in this study: there is nothing to show.**"
@@ -69,6 +72,16 @@ def write(executed: Sequence[Path], page: Path) -> None:
     )
     body, _ = exporter.from_notebook_node(report)
     write_text(page, body)
+
+
+def _opening(place: Path) -> str:
+    """Return the Markdown of what a reader should see first."""
+    origin = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
+    newest = max(origin["runs"], key=lambda run: run["created"])
+    machine, commit = newest["machine"], (newest["commit"] or "no commit")[:10]
+    made = f"{newest['created'][:10]}, {machine['cores']} cores, {machine['system']}, {commit}"
+    table, *notes = (place / "map.md").read_text(encoding="utf-8").strip().split("\n\n")
+    return "\n\n".join([f"# Study {place.name}", made, f"**{finding(place)}**", table, *notes])
 
 
 def _described(picture: str, alt: str | None) -> str:

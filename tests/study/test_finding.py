@@ -1,12 +1,17 @@
-"""What a study says in one line at its end: worked out by hand on tables of a few rows."""
+"""What a study says first: its finding, worked out by hand, and the opening of its report."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
-from asen_study.report import finding
+from asen_study.report import finding, write
+
+KEPT = Path(__file__).parents[2] / "results" / "quick"
 
 SCORES = "method,embedding,seed,attribute,map\n"
 PAIRS = "method_a,method_b,attribute,difference,ci_low,ci_high\n"
@@ -52,3 +57,19 @@ def test_it_names_the_method_ahead_and_how_sure_that_is(
     if pairs is not None:
         (tmp_path / "pairs.csv").write_text(PAIRS + pairs)
     assert finding(tmp_path) == said
+
+
+def test_the_report_opens_with_the_finding_and_the_table(tmp_path: Path) -> None:
+    for name in ("map.csv", "map.md", "pairs.csv", "provenance.json"):
+        shutil.copy(KEPT / name, tmp_path)
+    cell = nbformat.v4.new_markdown_cell("# 1. Data")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "one.ipynb")
+    write([tmp_path / "one.ipynb"], tmp_path / "report.html")
+    page = BeautifulSoup((tmp_path / "report.html").read_text(encoding="utf-8"), "html.parser")
+    titles = [title.get_text().strip("\N{PILCROW SIGN}") for title in page.find_all("h1")]
+    assert titles == [f"Study {tmp_path.name}", "1. Data"]
+    text = page.get_text()
+    assert "2026-11-27, 2 cores, Linux" in text and finding(KEPT) in text
+    assert text.index(finding(KEPT)) < text.index("1. Data")
+    rows = page.find("table").find_all("tr")
+    assert len(rows) == 8 and rows[-1].find_all("td")[0].get_text() == "ASEN++ fused"
