@@ -97,8 +97,8 @@ def region_pictures(steps: RegionSteps, image: np.ndarray) -> Figure:
         axes.set_title(words, **_TITLE)
         if values.dtype != bool:
             scale = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.9, pad=0.02)
-            scale.set_ticks([float(values.min()), float(values.max())])
-            scale.ax.set_xticklabels([f"{values.min():.2g}", f"{values.max():.2g}"])
+            ends = [float(values.min()), float(values.max())]
+            scale.set_ticks(ends, labels=[f"{end:.2g}" for end in ends])
     top, left, bottom, right = steps.box
     panels[3].imshow(image, extent=(0, side, side, 0))
     frame = {"fill": False, "edgecolor": COLOURS["region"], "linewidth": 2.5}

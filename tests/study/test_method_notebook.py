@@ -60,7 +60,9 @@ def test_its_steps_are_those_of_the_branch(printed: tuple[Path, str]) -> None:
 def test_a_step_against_the_gradient_helps(printed: tuple[Path, str]) -> None:
     text = printed[1]
     before, after = re.search(r"margin 1: ([\d.]+); after a step ([\d.]+)", text).groups()
-    nearer, farther = re.search(r"change by \[ *([\d.-]+) +([\d.-]+) *\]", text).groups()
+    change = r"([+-][\d.e+-]+)"
+    moved = re.search(rf"positive changes by {change}, to the negative by {change}", text)
+    nearer, farther = moved.groups()
     assert float(after) < float(before)
     assert float(nearer) > 0 > float(farther)
 
