@@ -166,10 +166,8 @@ def cache_folder() -> Path | None:
 @cache
 def _code() -> str:
     """Return a digest of the code that a graph was traced from, and of TensorFlow's version."""
-    import asen_tf
-
     digest = hashlib.sha256(f"{installed_version('tensorflow')}".encode())
-    root = Path(asen_tf.__file__).parent
+    root = Path(__file__).parents[2] / "asen_tf"
     for folder in ("backbones", "layers", "models"):
         for path in sorted((root / folder).glob("*.py")):
             digest.update(path.read_bytes())

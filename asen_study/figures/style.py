@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image as Pixels
 from PIL.PngImagePlugin import PngInfo
 
+from asen_study.figures.names import draw_names
 from asen_study.figures.overlays import REGION
 from asen_study.matrix import LABELS
 from asen_tf.files import replacing
@@ -75,6 +76,7 @@ def keep(figure: Figure, folder: Path | str, name: str, alt: str) -> Image:
         alt: what the picture shows, for readers who cannot see it.
     """
     drawn = io.BytesIO()
+    draw_names(figure)
     figure.savefig(drawn, dpi=_DOTS, metadata={"Software": None, "Description": alt})
     content = _slim(drawn.getvalue(), alt)
     if keeps_files():
