@@ -20,7 +20,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-map lint format lock clean clean-data
+.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-map fuzz kills lint format lock clean clean-data
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,12 @@ bench: $(VENV)/.installed-dev ## measure speed, write results/benchmarks/ (8 min
 bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 minutes, after `make study`)
 	$(RUN) -m benchmarks.time_to_map
 	$(RUN) -m benchmarks.table
+
+fuzz: $(VENV)/.installed-dev ## try 10,000 bad files of every kind, write results/robustness/
+	$(RUN) -m benchmarks.bad_files
+
+kills: $(VENV)/.installed-dev ## kill a small study 100 times, fill 20 disks, compare its tables (as root: disks)
+	$(RUN) -m benchmarks.kills
 
 test-torch: $(VENV)/.installed-torch ## run the tests of PyTorch checkpoints
 	$(RUN) -m pytest tests/method/test_weights.py tests/method/test_weights_files.py
