@@ -11,7 +11,8 @@ WORKERS ?= 2
 
 VENV := .venv
 RUN := $(VENV)/bin/python
-PIPELINE := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(PROFILE) jobs=$(JOBS)
+PIPELINE := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(if $(DATASET),own,$(PROFILE)) \
+	jobs=$(JOBS)$(if $(DATASET), dataset="$(DATASET)")$(if $(RAW), raw="$(RAW)")$(if $(CSV), table="$(CSV)")
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 # A path or a kernel from outside must not hide the packages of .venv.
@@ -20,15 +21,35 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-map fuzz kills lint format lock clean clean-data
+.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-large bench-map fuzz kills lint format lock clean clean-results clean-data
+
+# Options are checked before anything is installed or started.
+PROFILES := $(shell sed -n 's/^def task_\(.*\)():.*/\1/p' dodo.py 2>/dev/null)
+STUDIES := $(notdir $(patsubst %/,%,$(wildcard results/runs/*/)))
+asked = $(filter $(1),$(MAKECMDGOALS))
+ifneq ($(call asked,study photos tune),)
+ifneq ($(shell printf '%s' '$(JOBS)' | grep -qx '[1-9][0-9]*' || echo wrong),)
+$(error JOBS is how many methods are trained side by side, a number from 1; got '$(JOBS)')
+endif
+endif
+ifneq ($(call asked,study),)
+ifeq ($(and $(filter 1,$(words $(PROFILE))),$(filter $(PROFILES),$(PROFILE))),)
+$(error PROFILE is one of $(PROFILES); got '$(PROFILE)')
+endif
+endif
+ifneq ($(call asked,explore),)
+ifeq ($(INDEX)$(wildcard results/runs/$(STUDY)/.),)
+$(error There is no study '$(STUDY)' in results/runs/; $(if $(STUDIES),there are: $(STUDIES),run `make study` first))
+endif
+endif
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 install: $(VENV)/.installed-dev ## install everything into .venv, including the development tools
 
-study: $(VENV)/.installed ## run a study and print its table [PROFILE=quick, or ablations; JOBS=2]
-	@echo "== The study '$(PROFILE)'"
+study: $(VENV)/.installed ## run a study, print its table [PROFILE=quick, ablations; DATASET=yours; JOBS=2]
+	@echo "== The study '$(or $(DATASET),$(PROFILE))'"
 	@$(PIPELINE)
 
 # Nothing that shows a photograph goes where git keeps results.
@@ -36,6 +57,7 @@ photos: $(VENV)/.installed ## run the study on photographs, about 7 hours [RAW=t
 	@test -n "$(RAW)" || test -d data/ClothingAttributes-4 || { \
 		echo "Say where the published Clothing Attribute Dataset is (the folder with images/ and labels/):"; \
 		echo "make photos RAW=FOLDER (data_prep/README.md names its source)"; exit 1; }
+	@test -z "$(RAW)" || test -d "$(RAW)" || { echo "RAW: there is no folder $(RAW)"; exit 1; }
 	@test -z "$(RAW)" || test -d "$(RAW)/labels" || { \
 		echo "$(RAW) has no labels/: RAW must be the folder with images/ and labels/, as published."; exit 1; }
 	@$(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread photos jobs=$(JOBS) $(if $(RAW),raw="$(RAW)")
@@ -43,16 +65,16 @@ photos: $(VENV)/.installed ## run the study on photographs, about 7 hours [RAW=t
 notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks
 
-explore: $(VENV)/.installed ## explore a study in the browser: search, attention, regions [STUDY=quick]
-	@$(RUN) -m asen_apps.explorer --study $(STUDY)
+explore: $(VENV)/.installed ## explore a study or an index in the browser [STUDY=quick, or INDEX=FOLDER]
+	@$(RUN) -m asen_apps.commands explore $(if $(INDEX),"$(INDEX)",--study $(STUDY))
 
 tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores [JOBS=2]
-	@mkdir -p results/tuning/notebooks
-	@$(RUN) -m papermill notebooks/10_tune.ipynb results/tuning/notebooks/10_tune.ipynb \
+	@mkdir -p results/runs/tuning/notebooks
+	@$(RUN) -m papermill notebooks/10_tune.ipynb results/runs/tuning/notebooks/10_tune.ipynb \
 		-k python3 -p jobs $(JOBS) --no-progress-bar --log-output
 
 test: $(VENV)/.installed-dev ## run the tests, except the slow ones [WORKERS=2]
-	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev ## run the tests that take minutes
 	$(RUN) -m pytest -m slow
@@ -69,6 +91,9 @@ bench: $(VENV)/.installed-dev ## measure speed, write results/benchmarks/ (8 min
 	$(RUN) -m pytest benchmarks -o python_files='bench_*.py' -s
 	$(RUN) benchmarks/search_index.py --out results/benchmarks/search.md
 	$(RUN) -m benchmarks.table
+
+bench-large: $(VENV)/.installed-dev ## measure a catalogue of a million simulated images (an hour, 10 GB)
+	$(RUN) -m benchmarks.large_catalogue --out results/benchmarks/large_catalogue.md
 
 bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 minutes, after `make study`)
 	$(RUN) -m benchmarks.time_to_map
@@ -103,12 +128,17 @@ lock: $(VENV)/.installed-dev ## write the lock files from pyproject.toml [LOCK_F
 	$(COMPILE) --extra test --extra dev --extra milvus --constraint requirements.lock \
 		--output-file requirements-dev.lock
 
-clean: ## remove caches and the results that git does not keep, but not data or .venv
-	@if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then git clean -dfXq -- results; \
-		else echo "Not a git work tree: results/ stays as it is."; fi
+clean: ## remove caches, but no results, no data and not .venv
 	rm -rf __pycache__ .pytest_cache .ruff_cache .hypothesis build *.egg-info .doit.db*
 	find asen_tf asen_study asen_apps data_prep tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+clean-results: ## list your studies in results/runs/ with their sizes, and remove them if you say yes
+	@if ! test -d results/runs || test -z "$$(ls -A results/runs)"; then echo "results/runs/ holds nothing."; exit 0; fi; \
+	echo "These would be removed, trained models and all, and cannot be brought back:"; \
+	(cd results/runs && du -sh -- * .[!.]* 2>/dev/null); du -sh results/runs | sed 's|results/runs$$|together|'; \
+	printf 'Remove them? Type yes: '; read -r answer || answer=; \
+	if test "$$answer" = yes; then rm -rf results/runs && echo "Removed."; else echo "Nothing was removed."; fi
 
 clean-data: ## remove the data that the study made, data/Garments and data/smoke, and no other data
 	rm -rf data/Garments data/smoke

@@ -1,4 +1,4 @@
-"""The command line: `asen embed`, `index`, `search`, `tag`, `explore` and `weights`.
+"""The command line: `asen index`, `search`, `serve`, `tag`, `explore`, `embed`, `weights`, ...
 
 Exit codes: 0 if all went well and every image was used; 2 if some or all of the user's input
 (an image, a model, a path, a name) cannot be used; 1 for a fault of this program; 130 after Ctrl-C.
@@ -7,7 +7,6 @@ Exit codes: 0 if all went well and every image was used; 2 if some or all of the
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asen_apps.search import command
 from asen_tf.files import replacing
 
 USED, FAULT, INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -30,14 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="`asen COMMAND --help` says more about a command.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_embed, _add_index, _add_search, _add_tag, _add_explore, _add_weights):
+    adders = (_add_index, _add_search, _add_serve, _add_attributes, _add_tag, _add_explore)
+    for add in (*adders, _add_embed, _add_weights):
         add(commands)
     options, rest = parser.parse_known_args(arguments)
     if options.command == "explore":
         options.rest = rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are no UTF-8
     try:
@@ -93,46 +93,41 @@ def _add_embed(commands: argparse._SubParsersAction) -> None:
 
 def _add_index(commands: argparse._SubParsersAction) -> None:
     description = (
-        "Embed image files with a saved model, and write an index of them to a folder. An index "
-        "that is there already is replaced as a whole."
+        "Make an index of a catalogue: of a table and its images (--csv, --images), or of files, "
+        "folders and lists of names. An index that is there is replaced, or brought up to date "
+        "(--update). After a kill the same command goes on where it was. Images that "
+        "cannot be read are listed, with reasons, in FOLDER.unreadable.csv."
     )
-    index = _add(commands, _index, "index", "make a searchable catalogue of images", description)
-    _add_images(index)
-    index.add_argument(
-        "--backend",
-        default="auto",
-        help="auto, exact, hnsw, or a Milvus address (default: %(default)s)",
-    )
-    index.add_argument(
-        "--dtype",
-        default="float32",
-        help="float16 halves the size (default: %(default)s)",
-    )
-    index.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="the folder to write"
-    )
+    parser = _add(commands, _index, "index", "make a searchable catalogue of images", description)
+    command.add_index(parser)
 
 
 def _add_search(commands: argparse._SubParsersAction) -> None:
     description = (
-        "Print one line per hit, best first, separated by tabs: score, id, image, and the cosine "
-        "of each attribute."
+        "Find the images of a catalogue that are most like a given one. Beside each score stands "
+        "how usual it is: the share of random pairs of this catalogue that reach it. A running "
+        "`asen serve` answers in a fraction of the time."
     )
-    search = _add(commands, _search, "search", "find the images most like a given one", description)
-    search.add_argument("index", type=Path, metavar="INDEX", help="a folder that `index` wrote")
-    _add_model(search)
-    search.add_argument("image", type=Path, metavar="IMAGE", help="the image to compare with")
-    search.add_argument(
-        "--attribute",
-        action="append",
-        required=True,
-        metavar="NAME[=WEIGHT]",
-        help="what to compare; repeat it for a weighted sum (default weight: 1)",
+    parser = _add(commands, _search, "search", "find the images most like a given one", description)
+    command.add_search(parser)
+
+
+def _add_serve(commands: argparse._SubParsersAction) -> None:
+    description = (
+        "Keep an index and its model in memory and answer searches, to this machine only and with "
+        "a token: those of `asen search`, and of other programs over HTTP. Stop it by Ctrl-C."
     )
-    search.add_argument("-k", type=int, default=10, help="how many hits (default: %(default)s)")
-    search.add_argument(
-        "--root", type=Path, metavar="FOLDER", help="where the images are, if they have moved"
+    parser = _add(commands, _serve, "serve", "answer searches quickly, until stopped", description)
+    command.add_serve(parser)
+
+
+def _add_attributes(commands: argparse._SubParsersAction) -> None:
+    description = (
+        "List the attributes that a model or an index may be asked for, with the model's MAP on "
+        "the test split where its run has one."
     )
+    parser = _add(commands, _attributes, "attributes", "list what may be asked", description)
+    command.add_attributes(parser)
 
 
 def _add_tag(commands: argparse._SubParsersAction) -> None:
@@ -308,48 +303,19 @@ def _embed(options: argparse.Namespace) -> int:
 
 
 def _index(options: argparse.Namespace) -> int:
-    from asen_apps.search import AttributeIndex
-    from asen_tf.embedder import Embedder
-
-    broken = _Broken()
-    index = AttributeIndex.build(
-        Embedder.load(options.model),
-        _images(options.images, broken),
-        embedding=options.embedding,
-        backend=options.backend,
-        dtype=options.dtype,
-        skip=broken,
-    )
-    index.prepare(options.attribute)
-    if not len(index):
-        raise ValueError(f"{options.out}: not written: no image can be used")
-    try:
-        index.save(options.out)
-    finally:
-        index.drop_unsaved()  # from Milvus, where a failed save would leave them
-    names = options.attribute or index.attribute_names
-    return broken.end(f"{options.out}: {len(index)} images, {len(names)} attributes")
+    return command.run_index(options)
 
 
 def _search(options: argparse.Namespace) -> int:
-    from asen_apps.search import AttributeIndex
-    from asen_tf.embedder import Embedder
+    return command.run_search(options)
 
-    weights = {}
-    for argument in options.attribute:
-        name, _, weight = argument.partition("=")
-        try:
-            weights[name] = float(weight) if weight else 1.0
-        except ValueError:
-            raise ValueError(f"--attribute is NAME or NAME=WEIGHT; got {argument!r}") from None
-    index = AttributeIndex.load(options.index, Embedder.load(options.model), root=options.root)
-    try:
-        for hit in index.search(options.image, weights, options.k):
-            parts = "\t".join(f"{name} {cosine:.4f}" for name, cosine in hit.parts.items())
-            print(f"{hit.score:.4f}\t{hit.id}\t{hit.image}\t{parts}")
-    finally:
-        index.drop_unsaved()  # vectors of an attribute that was not embedded before
-    return USED
+
+def _serve(options: argparse.Namespace) -> int:
+    return command.run_serve(options)
+
+
+def _attributes(options: argparse.Namespace) -> int:
+    return command.run_attributes(options)
 
 
 def _tag(options: argparse.Namespace) -> int:
@@ -386,7 +352,7 @@ def _tag(options: argparse.Namespace) -> int:
 def _explore(options: argparse.Namespace) -> int:
     from asen_apps.explorer.__main__ import main as explore
 
-    return INPUT if explore(options.rest) else USED  # it fails only if there is nothing to show
+    return explore(options.rest)
 
 
 def _weights(options: argparse.Namespace) -> int:

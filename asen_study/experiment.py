@@ -2,11 +2,13 @@
 
 A run is identified by what determines its digits: configuration, data and code. A finished run is
 returned as it is; an interrupted one goes on where it stopped; nothing finished is overwritten.
-What runs start from is made once and shared: the pretrained backbone, ASEN++'s first stage.
+What runs start from is made once and shared, by all studies of a results folder: the pretrained
+backbone, ASEN++'s first stage.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -15,13 +17,15 @@ import pandas as pd
 
 from asen_study.pretraining import pretrain_backbone
 from asen_study.production import key, open_dataset, produce
-from asen_study.runs import Places, Run
+from asen_study.runs import Places, Run, shared_place
 from asen_tf.config import ExperimentConfig
-from asen_tf.data import AnnotationError
+from asen_tf.data import SPLITS, AnnotationError, read_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.evaluation.evaluate import evaluate, validate
 from asen_tf.models import SimilarityModel, build_model, load_starting_weights
+from asen_tf.models.build import METHODS, find_imagenet
 from asen_tf.training import BEST, Phase, StageResult, Team, phases, train
+from asen_tf.training.similarity import epoch_planner
 
 # Settings that decide the pretrained backbone; runs that differ in others share it.
 _PRETRAIN_FIELDS = (
@@ -40,29 +44,21 @@ _SECOND_STAGE_FIELDS = (
 )
 
 
-def run(
-    config: ExperimentConfig,
-    *,
-    data_dir: str | Path = "data",
-    results_dir: str | Path = "results",
-    study: str = "quick",
-) -> Run:
+def run(config: ExperimentConfig, places: Places) -> Run:
     """Train and evaluate one configuration, or return the finished run of an earlier call.
 
-    Writes `results_dir/study/<method>-seed<seed>-<key>/` when everything is done: `config.json`,
-    `history.csv`, `metrics.json`, `map.csv`, `triplets.csv`, `localisation.csv` (where true boxes
-    are known), `fusion.csv` (for methods of two branches), `map_any_value.csv` (where images hold
-    several values of an attribute: any shared one counts), `queries.npz` (every query's average
-    precision), `test_pairs.npz` (the model's outputs for the test images), `model.keras`,
-    `tensorboard/`, and `manifest.json`. Until then the work is kept beside it, under `.work/`,
-    epoch by epoch. What other runs share, such as a pretrained backbone and ASEN++'s first stage,
-    gets a directory of its own.
+    Writes `<method>-seed<seed>-<key>/` into the study's directory when everything is done:
+    `config.json`, `history.csv`, `metrics.json`, `map.csv`, `triplets.csv`, `localisation.csv`
+    (where true boxes are known), `fusion.csv` (for methods of two branches), `map_any_value.csv`
+    (where images hold several values of an attribute: any shared one counts), `queries.npz` (every
+    query's average precision), `test_pairs.npz` (the model's outputs for the test images),
+    `model.keras`, `tensorboard/`, and `manifest.json`. Until then the work is kept beside it, under
+    `.work/`, epoch by epoch. What other runs share, such as a pretrained backbone and ASEN++'s
+    first stage, gets a directory of its own.
 
     Args:
         config: what to run.
-        data_dir: the directory of meta.json and the datasets.
-        results_dir: where the studies are kept.
-        study: the study's directory.
+        places: where the data are, and the study that keeps the run.
 
     Returns:
         The finished run.
@@ -71,15 +67,15 @@ def run(
         asen_tf.data.AnnotationError, asen_tf.data.SamplingError: for data that cannot be
             trained on.
     """
-    dataset = open_dataset(config, data_dir, results_dir)
-    place = Places(data_dir, results_dir, study).study_dir
+    dataset = open_dataset(config, places.data_dir, places.results_dir)
+    place = places.study_dir
     finished = place / f"{config.method}-seed{config.seed}-{key(config.to_dict(), dataset)}"
     *earlier, phase = phases(config)
     backbone = stage1 = None
     if not finished.exists():  # what it starts from is made first: each sets the seed anew
-        check_measurable(dataset)
-        stage1 = _first_stage(config, dataset, place) if earlier else None
-        backbone = _backbone(config, dataset, place)
+        check(config, dataset)
+        stage1 = _first_stage(config, dataset, places) if earlier else None
+        backbone = _backbone(config, dataset, places)
 
     def train_last(team: Team, directory: Path) -> StageResult:
         folder = directory / phase.name
@@ -100,13 +96,7 @@ def run(
     return produce(finished, config, dataset, train_last, write)
 
 
-def pretrain(
-    config: ExperimentConfig,
-    *,
-    data_dir: str | Path = "data",
-    results_dir: str | Path = "results",
-    study: str = "quick",
-) -> Run:
+def pretrain(config: ExperimentConfig, places: Places) -> Run:
     """Train the starting backbone of a configuration, or return the finished one.
 
     Runs that agree in the settings that concern the backbone share it.
@@ -116,8 +106,8 @@ def pretrain(
     Returns:
         A run that holds `backbone.weights.h5`, `history.csv`, `config.json`, `manifest.json`.
     """
-    place = Places(data_dir, results_dir, study).study_dir
-    return _pretrained(config, open_dataset(config, data_dir, results_dir), place)
+    dataset = open_dataset(config, places.data_dir, places.results_dir)
+    return _pretrained(config, dataset, places)
 
 
 def starting_model(
@@ -136,15 +126,28 @@ def starting_model(
     return model
 
 
-def check_measurable(dataset: Dataset) -> None:
-    """Check that a run can choose its best epoch and be measured, before it is trained.
+def check(config: ExperimentConfig, dataset: Dataset) -> None:
+    """Check all that a run needs, before an image is decoded or anything is trained.
 
     Raises:
-        asen_tf.data.AnnotationError: valid or test has neither queries nor triplets.
+        asen_tf.backbones.BackboneError, asen_tf.backbones.checkpoints.CheckpointError: there are
+            no starting weights.
+        asen_tf.data.AnnotationError: a split file breaks a rule, images are missing, or valid or
+            test has neither queries nor triplets.
+        asen_tf.data.SamplingError: the training split does not hold what the sampler needs.
     """
-    for name in ("valid", "test"):
-        split = dataset.split(name).split
-        if split.triplets is None and not len(split.queries):
+    fields = dataclasses.fields(METHODS[config.method].Settings)
+    for name in [field.name for field in fields if field.name.endswith("_backbone")]:
+        if config.starting_weights == "imagenet":
+            find_imagenet(getattr(config, name), Path(config.imagenet_dir))
+    missing = "ignore" if config.packed else config.missing_images
+    for name in SPLITS:
+        split = read_split(dataset.data_dir, dataset.name, name, missing=missing)
+        if name == "train":
+            frozen = config.method == "features" and config.feature_map != "linear"
+            if not (frozen or config.train_images):  # fewer images: those that can be learned
+                epoch_planner(config, split)
+        elif split.triplets is None and not len(split.queries):
             raise AnnotationError(
                 f"the {name} split needs at least one query, or nothing can be measured",
                 path=split.root / f"query_{name}.txt",
@@ -152,20 +155,22 @@ def check_measurable(dataset: Dataset) -> None:
                 remedy="add images to the split; in a catalogue's CSV, the column `split` says "
                 "which images are train, valid and test",
             )
+    for name in ("valid", "test"):  # a damaged image must not end a run at its evaluation
+        dataset.split(name)
 
 
 # === What runs start from ===
 
 
-def _backbone(config: ExperimentConfig, dataset: Dataset, place: Path) -> Run | None:
+def _backbone(config: ExperimentConfig, dataset: Dataset, places: Places) -> Run | None:
     """Return the pretrained backbone that a configuration starts from; None if it needs none."""
     needed = config.starting_weights == "pretrain"
-    return _pretrained(config, dataset, place) if needed else None
+    return _pretrained(config, dataset, places) if needed else None
 
 
-def _pretrained(config: ExperimentConfig, dataset: Dataset, place: Path) -> Run:
+def _pretrained(config: ExperimentConfig, dataset: Dataset, places: Places) -> Run:
     settings = {name: config.to_dict()[name] for name in _PRETRAIN_FIELDS}
-    finished = place / f"backbone-seed{config.seed}-{key(settings, dataset)}"
+    name = f"backbone-seed{config.seed}-{key(settings, dataset)}"
 
     def train_classifier(team: Team, directory: Path) -> StageResult:
         return pretrain_backbone(config, dataset, directory=directory)
@@ -175,10 +180,11 @@ def _pretrained(config: ExperimentConfig, dataset: Dataset, place: Path) -> Run:
         stage.table().to_csv(output / "history.csv", index=False)
         shutil.copytree(stage.directory / "tensorboard", output / "tensorboard")
 
+    finished = shared_place(places, name)
     return produce(finished, config, dataset, train_classifier, write, together=False)
 
 
-def _first_stage(config: ExperimentConfig, dataset: Dataset, place: Path) -> Run:
+def _first_stage(config: ExperimentConfig, dataset: Dataset, places: Places) -> Run:
     """Train the first of ASEN++'s two stages, or return the finished one.
 
     Runs whose settings differ only in what concerns the second stage share it. It is trained, and
@@ -190,9 +196,10 @@ def _first_stage(config: ExperimentConfig, dataset: Dataset, place: Path) -> Run
     """
     published = ExperimentConfig().to_dict()
     shared = config.override(**{name: published[name] for name in _SECOND_STAGE_FIELDS})
-    finished = place / f"stage1-seed{config.seed}-{key(shared.to_dict(), dataset)}"
+    name = f"stage1-seed{config.seed}-{key(shared.to_dict(), dataset)}"
+    finished = shared_place(places, name)
     phase = phases(shared)[0]
-    backbone = _backbone(shared, dataset, place)  # before the seed is set for what follows
+    backbone = _backbone(shared, dataset, places)  # before the seed is set for what follows
 
     def train_global(team: Team, directory: Path) -> StageResult:
         return _train(shared, dataset, phase, team, directory, backbone=backbone)

@@ -23,6 +23,18 @@ _THRESHOLDS = (0.05, 0.2, 0.4, 0.6)  # the paper's 0.1 is the study's own settin
 _LOCAL_SIZES = (32, 64, 96)  # px
 _EARLIER = ("asen_pp/local_size_96",)  # of a study at 64 px; at 96 px, as today, it is `asen_pp`
 
+# Other starts than ImageNet, for the same method and as many images.
+STARTS = ("asen_v2", "asen_v2/compact", "asen_v2/random_start")
+_WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
+_COMPACT = {
+    "global_backbone": "compact",
+    "global_size": 64,
+    "starting_weights": "pretrain",
+    "pretrain_epochs": 10,
+    "pretrain_batch": 32,
+    "pretrain_learning_rate": 2.5e-3,
+}
+
 ROWS: dict[str, dict[str, Any]] = {
     # What you have without training a network
     "features": {"method": "features"},
@@ -39,6 +51,12 @@ ROWS: dict[str, dict[str, Any]] = {
     "csn/disjoint": {"method": "csn", "csn_masks": "disjoint"},
     "asen": {"method": "asen"},
     "asen_v2": {"method": "asen_v2"},
+    "asen_v2/compact": {"method": "asen_v2", **_COMPACT, **_WHOLLY_TRAINED},
+    "asen_v2/random_start": {
+        "method": "asen_v2",
+        "starting_weights": "random",
+        **_WHOLLY_TRAINED,
+    },
     "asen_pp": {"method": "asen_pp"},
     # Parts of ASEN++ left out
     "asen_pp/no_asa": {"spatial_attention": False},
@@ -74,6 +92,8 @@ LABELS = {
     "csn/disjoint": "CSN, fixed disjoint masks",
     "asen": "ASEN",
     "asen_v2": "ASEN_v2",
+    "asen_v2/compact": "ASEN_v2, compact, classification start",
+    "asen_v2/random_start": "ASEN_v2, random start",
     "asen_pp": "ASEN++",
     "asen_pp/no_asa": "ASEN++ without ASA",
     "asen_pp/no_aca": "ASEN++ without ACA",
@@ -105,7 +125,7 @@ NEIGHBOURS: tuple[tuple[str, str], ...] = (
     ("asen_pp", "asen_pp:local"),
     ("triplet", "features"),
     *((row, other) for row in ("csn", "asen", "asen_v2", "asen_pp") for other in FEATURES),
-    *((row, row.split("/")[0]) for row in ROWS if row.startswith(("triplet/", "csn/"))),
+    *((row, row.split("/")[0]) for row in ROWS if row.startswith(("triplet/", "csn/", "asen_v2/"))),
     *(("asen_pp", row) for row in ROWS if row.startswith("asen_pp/")),
 )
 
@@ -129,6 +149,13 @@ def settings(row: str, study: ExperimentConfig) -> ExperimentConfig:
     if changes.get("sampling") == "random_triplets":
         changes["triplets_per_step"] = _images_per_step(study) // 3
     return study.override(**changes)
+
+
+def classified_start(study: ExperimentConfig) -> ExperimentConfig:
+    """Return settings that start from a classification: the study's, or the row's that does."""
+    if study.starting_weights == "pretrain":
+        return study
+    return settings("asen_v2/compact", study)
 
 
 def in_fold(study: ExperimentConfig, seed: int) -> ExperimentConfig:

@@ -12,29 +12,21 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from asen_study import provenance
-from asen_study.production import key, once, open_dataset
+from asen_study.production import describe, key, once, open_dataset
 from asen_study.runs import Places, Run
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.evaluation.evaluate import evaluate
-from asen_tf.files import file_digest, write_json
+from asen_tf.files import file_digest
 from asen_tf.models import SimilarityModel, load_saved
 from asen_tf.models.build import METHODS
 
 
-def measure(
-    model_file: str | Path,
-    config: ExperimentConfig,
-    *,
-    data_dir: str | Path = "data",
-    results_dir: str | Path = "results",
-    study: str = "quick",
-) -> Run:
+def measure(model_file: str | Path, config: ExperimentConfig, places: Places) -> Run:
     """Evaluate a saved model on a dataset's test split, or return what an earlier call found.
 
-    Writes `results_dir/study/<file's name>-<key>/`: what `asen_study.experiment.run` lists, without
-    `history.csv`, `model.keras` and `tensorboard/`, and instead of `manifest.json` a
+    Writes `<file's name>-<key>/` into the study's directory: what `asen_study.experiment.run`
+    lists, without `history.csv`, `model.keras` and `tensorboard/`, and instead of `manifest.json` a
     `provenance.json` with the SHA-256 of the file. So a study's tables, which gather what was
     trained with its settings, leave it out.
 
@@ -42,9 +34,7 @@ def measure(
         model_file: a `.keras` file, of `asen weights`, for example.
         config: names the dataset, and how to read and measure it. The method, its parts and sizes
             are the file's; settings of training play no part.
-        data_dir: the directory of meta.json and the datasets.
-        results_dir: where the studies are kept.
-        study: the study's directory.
+        places: where the data are, and the study that keeps the numbers.
 
     Returns:
         The evaluated run.
@@ -57,24 +47,19 @@ def measure(
     file = Path(model_file)
     model = load_saved(file)
     config = settings_of(model, config)
-    dataset = open_dataset(config, data_dir, results_dir)
+    dataset = open_dataset(config, places.data_dir, places.results_dir)
     _check_attributes(file, model, dataset)
-    origin = {
-        "model_file": file.name,
-        "model_sha256": file_digest(file),
-        "data_fingerprint": dataset.fingerprint,
-    }
+    origin = {"model_file": file.name, "model_sha256": file_digest(file)}
     identity = key({**config.to_dict(), **origin}, dataset)
     name = re.sub(r"[^\w-]+", "_", file.stem)
-    finished = Places(data_dir, results_dir, study).study_dir / f"{name}-{identity}"
+    finished = places.study_dir / f"{name}-{identity}"
 
     def make(unfinished: Path, output: Path) -> None:
         print(f"{finished}: measuring {file} on {dataset.name}", flush=True)
         keras.utils.set_random_seed(config.seed)
         tf.config.experimental.enable_op_determinism()
         evaluate(model, config, dataset, output)
-        write_json(output / "config.json", config.to_dict())
-        write_json(output / "provenance.json", {**origin, **provenance.describe()})
+        describe(output, config, dataset, origin, name="provenance.json")
 
     if not once(finished, make):
         print(f"{finished}: measured before, nothing to do", flush=True)

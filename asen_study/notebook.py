@@ -1,8 +1,8 @@
-"""The setup of a notebook: its working directory, less logging, and checked parameters.
+"""The setup of a notebook: its working directory, fewer warnings, and checked parameters.
 
 Papermill sets any name that it is given and only warns about unknown ones, and JupyterLab starts a
 notebook in the notebook's own folder. Here `-p marign 0.3` becomes an error, and relative paths
-always start at the project's root.
+always start at the project's root, wherever a notebook is started.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _KNOWN_WARNINGS = (
 
 
 def prepare(*, threads: int | None = None) -> None:
-    """Change to the project's root if in `notebooks`, and hide warnings users cannot act on.
+    """Change to the project's root, and hide warnings that users cannot act on.
 
     Call this first: TensorFlow reads its log level and number of threads when it is imported.
 
     Args:
         threads: cores that TensorFlow may use; all of them when None.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if threads is not None:
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
             os.environ[name] = str(threads)
     for message in _KNOWN_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
-    if Path.cwd() == ROOT / "notebooks":
-        os.chdir(ROOT)
+    if Path.cwd() not in (ROOT, ROOT / "notebooks"):
+        print(f"Relative paths start at the project's folder, {ROOT}.")
+    os.chdir(ROOT)
 
 
 def parameters(namespace: Mapping[str, Any], *, also: Iterable[str] = ()) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def parameters(namespace: Mapping[str, Any], *, also: Iterable[str] = ()) -> dic
             of the wrong type.
     """
     listed = dict(namespace.get("__annotations__", {}))
-    injected = _injected_names(namespace.get("In", ()))
+    before, injected = _cells(namespace.get("In", ()))
     known = [*listed, *also]
     for name in injected:
         if name not in known:
@@ -68,11 +68,13 @@ def parameters(namespace: Mapping[str, Any], *, also: Iterable[str] = ()) -> dic
             raise ConfigError(f"{name!r} is not a parameter of this notebook; {hint}")
     for name, kind in listed.items():
         value = namespace[name]
-        whole = kind is float and type(value) is int
-        if isinstance(kind, type) and value is not None and type(value) is not kind and not whole:
+        fits = type(value) is kind or (kind is float and type(value) is int)
+        if value is None:
+            fits = before.get(name) is None  # the cell's own None: take what holds elsewhere
+        if isinstance(kind, type) and not fits:
             raise ConfigError(
                 f"{name} must be of type {kind.__name__}; got {value!r} of type "
-                f"{type(value).__name__}"
+                f"{type(value).__name__}{_remedy(name, kind, value)}"
             )
     return {name: namespace[name] for name in dict.fromkeys([*listed, *injected])}
 
@@ -106,14 +108,31 @@ def configuration(namespace: Mapping[str, Any]) -> ExperimentConfig:
     return config
 
 
-def _injected_names(inputs: Iterable[str]) -> list[str]:
-    """Return the names assigned in papermill's cell, given the source of all cells run so far."""
-    sources = [source for source in inputs if source.startswith(_INJECTED)]
-    body = ast.parse(sources[-1]).body if sources else []
-    return [
-        target.id
-        for node in body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    ]
+def _remedy(name: str, kind: type, value: Any) -> str:
+    """Return what to write instead: papermill's -p guesses a type from how a value looks."""
+    if kind is str:
+        example = "the text" if value is None or isinstance(value, list | dict) else value
+        return f"; papermill's -r takes a value as the text that it is: -r {name} {example}"
+    if kind is list:
+        return f"; lists are given by papermill's -y: -y '{name}: [{value}]'"
+    return ""
+
+
+def _cells(inputs: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of the parameters cell, and the names that papermill's cell assigns.
+
+    Args:
+        inputs: the source of all cells run so far; papermill's comes right after the parameters.
+    """
+    sources = list(inputs)
+    places = [place for place, text in enumerate(sources) if text.startswith(_INJECTED)]
+    if not places:
+        return {}, []
+    body = ast.parse(sources[places[-1]]).body
+    assigned = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    cell = ast.parse(sources[places[-1] - 1]).body
+    listed = [node for node in cell if isinstance(node, ast.AnnAssign)]
+    return (
+        {node.target.id: ast.literal_eval(node.value) for node in listed},
+        [target.id for target in assigned if isinstance(target, ast.Name)],
+    )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,6 @@ from typing import Any, TextIO
 
 import nbformat
 import papermill
-from nbformat import NotebookNode
 
 from asen_study import matrix
 from asen_study.provenance import code_fingerprint
@@ -30,7 +29,10 @@ from asen_tf.files import replacing, write_text
 from asen_tf.presets import preset
 
 ROOT = Path(__file__).parents[1]
-_NOISE = re.compile(r"W0000 .*PredictCost\(\)|WARNING: All log messages before absl")
+# The notebooks check the names themselves, and refuse those that are no setting at all.
+logging.getLogger("papermill").addFilter(
+    lambda record: "unknown parameter" not in record.getMessage()
+)
 _STAMP = "asen_tf_stamp"  # the key in the executed notebook's metadata
 
 
@@ -143,7 +145,6 @@ class Step:
                 stderr_file=errors or sys.stderr,
                 extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
             )
-            _drop_noise(notebook)
             notebook.metadata[_STAMP] = self.stamp()
             nbformat.write(notebook, temporary)
 
@@ -166,7 +167,7 @@ class Step:
         return digest.hexdigest()
 
     def made(self) -> list[str]:
-        """Return the names of the step's products that the present code has finished."""
+        """Return the names of the step's products that the current code has finished."""
         runs = self.study.current_runs() if self.makes else []
         chosen = {
             "": [],
@@ -236,14 +237,3 @@ class Attempt:
 def failures(attempts: Iterable[Attempt]) -> list[Path]:
     """Return the reports of the attempts that failed or were skipped, in their order."""
     return [attempt.failure for attempt in attempts if attempt.failure.exists()]
-
-
-def _drop_noise(notebook: NotebookNode) -> None:
-    """Drop what TensorFlow's graph optimiser prints for its developers; no setting stops it."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output.get("name") == "stderr":
-                lines = output["text"].splitlines(keepends=True)
-                output["text"] = "".join(line for line in lines if not _NOISE.match(line))
-        if "outputs" in cell:
-            cell["outputs"] = [out for out in cell["outputs"] if out.get("text") != ""]

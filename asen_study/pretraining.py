@@ -1,4 +1,4 @@
-"""A start for compact backbones: classification of attribute values on the training split.
+"""Starting weights for compact backbones: classification of attribute values.
 
 The paper starts from ImageNet weights. Where there are none, the backbone is first trained, on
 the training split alone, to name the values of every labelled attribute; the head is then thrown
@@ -25,9 +25,11 @@ from asen_tf.files import during
 from asen_tf.layers import ImageNormalisation
 from asen_tf.layers.spatial_attention import attend
 from asen_tf.training.stage import StageResult, TrainingState, run_stage
-from asen_tf.training.trainer import ClassificationObjective, Trainer
+from asen_tf.training.trainer import Tensors, Trainer
 
 _VOID = -1e9  # logit of a value that an attribute does not have
+_SCALE = 0.05  # zoom by up to this share, in or out
+_SHIFT = 0.06  # shift by up to this share of the side
 _PLACE_SPEED = 30.0  # Adam moves every weight alike; where to look must move faster than the rest
 
 
@@ -134,6 +136,85 @@ def classification_plan(values: np.ndarray, *, batch: int, seed: int, epoch: int
     return Plan(images, np.zeros_like(images), values[images[:, :, 0]])
 
 
+class ClassificationObjective:
+    """Cross-entropy of each labelled attribute's value, and the share of correct answers.
+
+    Rows of the batch carry `value` `(G, A)`: the value of each attribute, -1 where not labelled.
+    The loss is the mean over attributes of the mean over their labelled images: an attribute with
+    few labelled images counts as much as any other. The accuracy is over all labels.
+    """
+
+    names = ("loss", "accuracy")
+
+    def __call__(self, batch: Tensors, outputs: Tensors) -> dict[str, tf.Tensor]:
+        """Return loss and accuracy of `logits` `(G, A, V)`, -inf-like where a value is void."""
+        values, logits = batch["value"], outputs["logits"]
+        labelled = tf.cast(values >= 0, tf.float32)
+        count = tf.maximum(tf.reduce_sum(labelled), 1.0)
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=tf.maximum(values, 0), logits=logits
+        )
+        right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), values)
+        return {
+            "loss": tf.reduce_mean(
+                tf.math.divide_no_nan(
+                    tf.reduce_sum(entropy * labelled, axis=0), tf.reduce_sum(labelled, axis=0)
+                )
+            ),
+            "accuracy": tf.reduce_sum(tf.cast(right, tf.float32) * labelled) / count,
+        }
+
+
+def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirror, zoom and shift each image at random; no attribute's value changes.
+
+    For pretraining only: the paper trains its two stages without augmentation.
+
+    Args:
+        images: `(B, H, W, 3)` uint8.
+        seed: `(2,)` integers; the result is a pure function of images and seed.
+
+    Returns:
+        `(B, H, W, 3)` uint8. Beyond the border of a shifted image, its edge is repeated.
+    """
+    batch, side = tf.shape(images)[0], tf.cast(tf.shape(images)[2], tf.float32)
+    noise = tf.random.stateless_uniform((batch, 4), seed, -1.0, 1.0)
+    mirror, zoom, x, y = tf.unstack(noise, axis=1)
+    step_y = tf.exp(_SCALE * zoom)
+    step_x = step_y * tf.where(mirror < 0.0, -1.0, 1.0)
+    centre, zero = (side - 1.0) / 2.0, tf.zeros_like(x)
+    offset_x = centre - step_x * centre + _SHIFT * side * x
+    offset_y = centre - step_y * centre + _SHIFT * side * y
+    # Rows map output pixels to input pixels: x' = a0 x + a2, y' = b1 y + b2.
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack([step_x, zero, offset_x, zero, step_y, offset_y, zero, zero], axis=1),
+        output_shape=tf.shape(images)[1:3],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+    return tf.cast(tf.round(moved), tf.uint8)
+
+
+def augmented(steps: tf.data.Dataset, *, seed: int, first: int) -> tf.data.Dataset:
+    """Augment the views of training steps, as a pure function of the seed and the step.
+
+    Args:
+        steps: of `training_steps`, whole ones.
+        seed: of the random changes.
+        first: the number of the first step; a resumed training starts later than 0.
+    """
+
+    def change(step: tf.Tensor, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        view = batch["view"]
+        changed = augment(tf.reshape(view, (-1, *view.shape[-3:])), tf.stack([seed, step]))
+        return {**batch, "view": tf.reshape(changed, view.shape)}
+
+    numbered = steps.enumerate(first)
+    return numbered.map(change, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
 @during("pretraining")
 def pretrain_backbone(
     config: ExperimentConfig, dataset: Dataset, *, directory: Path
@@ -180,16 +261,17 @@ def pretrain_backbone(
     optimizer.build(model.trainable_variables)
     trainer = Trainer(model, ClassificationObjective())
     trainer.compile(optimizer=optimizer, jit_compile=config.xla)
+
+    def shown(first_epoch: int) -> tf.data.Dataset:
+        options = {"first_epoch": first_epoch, "epochs": config.pretrain_epochs}
+        plain = training_steps(
+            lambda epoch: plan(epoch=epoch), views=train.views, sources=None, **options
+        )
+        return augmented(plain, seed=config.seed, first=first_epoch * steps)
+
     return run_stage(
         trainer,
-        partial(
-            training_steps,
-            lambda epoch: plan(epoch=epoch),
-            views=train.views,
-            sources=None,
-            epochs=config.pretrain_epochs,
-            augmentation_seed=config.seed,
-        ),
+        shown,
         TrainingState(directory / "state", model, [optimizer]),
         title="backbone (classification of attribute values)",
         epochs=config.pretrain_epochs,

@@ -154,25 +154,42 @@ def _make(
         unfinished.mkdir(exist_ok=True)
         print(f"{finished}: {'going on' if resumed else 'starting'}", flush=True)
         write(train(team, unfinished), output)
-        write_json(output / "config.json", config.to_dict())
-        write_json(
-            output / "manifest.json",
-            {
-                "config_hash": config.hash,
-                "data_fingerprint": dataset.fingerprint,
-                "seed": config.seed,
-                "resumed": resumed,
-                "wall_seconds": round(time.monotonic() - started, 1),
-                "peak_memory_mib": round(provenance.peak_memory_mib(), 1),
-                **provenance.describe(),
-            },
-        )
+        facts = {
+            "config_hash": config.hash,
+            "seed": config.seed,
+            "resumed": resumed,
+            "wall_seconds": round(time.monotonic() - started, 1),
+            "peak_memory_mib": round(provenance.peak_memory_mib(), 1),
+        }
+        describe(output, config, dataset, facts)
 
     return make
 
 
+def describe(
+    output: Path,
+    config: ExperimentConfig,
+    dataset: Dataset,
+    facts: Mapping[str, Any],
+    *,
+    name: str = "manifest.json",
+) -> None:
+    """Write a result's settings, `config.json`, and where it comes from.
+
+    Args:
+        output: the result's directory.
+        config: the settings.
+        dataset: what the result is made from.
+        facts: more to say of its origin.
+        name: of the file for the origin; only what has been trained has a `manifest.json`.
+    """
+    write_json(output / "config.json", config.to_dict())
+    origin = {**facts, "data_fingerprint": dataset.fingerprint, **provenance.describe()}
+    write_json(output / name, origin)
+
+
 def _start_from(config: ExperimentConfig) -> None:
-    """Make what follows a function of the settings alone."""
+    """Reset all random state, so that what follows depends on the settings alone."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
     tf.config.experimental.enable_op_determinism()

@@ -101,7 +101,12 @@ def show(place: Path) -> None:
         index=["method", "embedding"], columns="attribute", values="map", sort=False
     )
     print(f"\nMAP on the test split, percent\n{wide.round(2).to_string()}\n")
+    if "features" in set(table["method"]):  # is training worth it, attribute by attribute?
+        best = table.groupby(["attribute", "method"], sort=False)["map"].max().unstack()
+        print(f"Beside features without training, by attribute\n{best.round(2).to_string()}\n")
     for model in sorted(place.glob("*/model.keras")):
         print(f"model:  {model}")
     print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}")
+    print(f"ask:    .venv/bin/asen attributes {place}")
+    print(f"index:  .venv/bin/asen index {place} --csv TABLE --images FOLDER --out catalogue")
     print(f"next:   make explore STUDY={place.name}; README.md says what else", flush=True)

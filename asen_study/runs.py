@@ -29,7 +29,7 @@ class Places:
     """
 
     data_dir: str | Path = "data"
-    results_dir: str | Path = "results"
+    results_dir: str | Path = "results/runs"
     study: str = "quick"
 
     @property
@@ -41,6 +41,10 @@ class Places:
     def parameters(self) -> dict[str, str]:
         """The three, as notebooks take them."""
         return {name: str(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+# Datasets of drawings: what a model learned from them says little about photographs.
+DRAWN = ("Garments",)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,19 @@ class Run:
             arrays = {name: stored[name] for name in stored.files}
         return PairEmbeddings(arrays.pop("pairs"), arrays)
 
+    def precisions(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return every test query's average precision: embedding, attribute -> `(Q,)`, fractions.
+
+        Chance is the embedding "random"; of the others the last one is retrieved with.
+        """
+        found: dict[str, dict[str, np.ndarray]] = {}
+        with np.load(self.path / "queries.npz", allow_pickle=False) as stored:
+            names = [name.split("/", 1) for name in stored.files]
+            for kind in ("random", "global", "local", "fused"):
+                own = {name: stored[f"{kind}/{name}"] for part, name in names if part == kind}
+                found |= {kind: own} if own else {}
+        return found
+
     def _json(self, name: str) -> Mapping[str, Any]:
         if name not in self.contents:
             self.contents[name] = json.loads((self.path / name).read_text(encoding="utf-8"))
@@ -125,8 +142,26 @@ class Selection:
     left_out: Mapping[str, str]
 
 
+def shared_place(places: Places, name: str) -> Path:
+    """Return the directory of what several runs start from; its name holds its key.
+
+    That is its place in the study, unless another study of the results folder has finished it.
+
+    Args:
+        places: where the study is.
+        name: of the directory.
+    """
+    own, results = places.study_dir / name, Path(places.results_dir)
+    made = [*results.glob(f"*/{name}/manifest.json"), *results.glob(f"*/*/{name}/manifest.json")]
+    hidden = [
+        path for path in made if any(part[0] == "." for part in path.relative_to(results).parts)
+    ]
+    seen = sorted(set(made) - set(hidden))
+    return own if own.exists() or not seen else seen[0].parent
+
+
 def finished_runs(place: Path) -> list[Run]:
-    """Return everything finished under `results/<study>/`, backbones included, by name."""
+    """Return everything finished under a study's directory, backbones included, by name."""
     found = (path.parent for path in sorted(place.glob("*/manifest.json")))
     return [Run(path) for path in found if not path.name.startswith(".")]
 

@@ -8,22 +8,27 @@ dataset for each seed, and may go on to train on fewer images. `tasks` gives it 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from doit.exceptions import InvalidDodoFile  # whose message doit prints without a traceback
+
 from asen_study import report
 from asen_study.cells import Cell, Countdown
-from asen_study.matrix import ABLATIONS, FEATURES, LABELS_NEEDED, MAIN, PHOTOS
+from asen_study.matrix import ABLATIONS, FEATURES, LABELS_NEEDED, MAIN, PHOTOS, ROWS
 from asen_study.pipeline import Attempt, Step, Study, failures
 from asen_study.runs import Places
 from asen_study.tables.labels import FEWER
+from asen_tf.config import did_you_mean
 
 Task = dict[str, Any]  # as doit takes it
 
 # === Profiles ===
 
+OWN = "own"  # the profile of a dataset of one's own, whose name is also that of the study
 _READING = {"evaluate": 0.5, "rerank": 0.5, "evidence": 0.4, "results": 0.3}
 _FOLDS = {"dataset": "ClothingAttributes-{seed}"}  # the dataset of each seed
 
@@ -75,7 +80,7 @@ PROFILES = {
         _QUICK,
         rows=ABLATIONS,
         seeds=(0, 1, 2),
-        minutes={**_QUICK.minutes, "train": 200, "ablations": 3},
+        minutes={**_QUICK.minutes, "train": 220, "starts": 0.3, "ablations": 3},
     ),
     "smoke": Profile(
         preset="smoke",
@@ -107,6 +112,14 @@ PROFILES = {
         sizes=(24,),
         size_seeds=(0,),
     ),
+    OWN: Profile(
+        preset="photos",
+        data_dir="data",
+        images={},
+        rows=("features", "asen_pp"),
+        seeds=(0,),
+        minutes={"data": 0.2, "train": 12, "evaluate": 0.5, "results": 0.3},
+    ),
 }
 
 
@@ -120,21 +133,41 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
         name: of the profile, and of the study's folder.
         option: gives an option of the command line: `data_dir`, `results_dir`, `jobs` (trainings
             side by side), `rows` and `seeds` (separated by commas), `raw` (the folder of the
-            published photographs); the second argument is what holds where it is not given.
+            published photographs, or of one's own), `dataset` and `table` (of one's own), `preset`
+            (for it); the second argument is what holds where it is not given.
     """
-    profile = PROFILES[name]
-    places = Places(option("data_dir", profile.data_dir), option("results_dir", "results"), name)
+    profile, study = PROFILES[name], name
+    if name == OWN:
+        study = option("dataset", "")
+        if not study:
+            return
+        profile = replace(
+            profile,
+            preset=option("preset", profile.preset),
+            changes={"dataset": study},
+            images={"dataset": study, "examples": False},
+        )
+        if option("raw", None):  # a table and images: they become split files first
+            profile.images.update(raw=option("raw", None), table=option("table", None))
+    places = Places(
+        option("data_dir", profile.data_dir), option("results_dir", "results/runs"), study
+    )
     rows = option("rows", ",".join(profile.rows)).split(",")
+    if unknown := [row for row in rows if row not in ROWS]:
+        raise InvalidDodoFile(f"rows: no row {unknown[0]!r}; {did_you_mean(unknown[0], ROWS)}")
     seeds = option("seeds", ",".join(map(str, profile.seeds))).split(",")
-    seeds = [int(seed) for seed in seeds]
+    seeds = [_whole("seeds", seed, least=0) for seed in seeds]
+    raw = option("raw", None)
+    if raw and not Path(raw).is_dir():
+        raise InvalidDodoFile(f"raw: there is no folder {raw}")
     schedule = _Schedule(
         name,
         profile,
         Study(profile.preset, places, profile.changes, tuple(seeds) if profile.folds else ()),
         rows=sorted(rows, key=lambda row: row != "asen_pp"),
         seeds=seeds,
-        jobs=int(option("jobs", 1)),
-        raw=option("raw", None),
+        jobs=_whole("jobs", option("jobs", 1), least=1),
+        raw=raw,
     )
     yield from schedule.data()
     yield from schedule.trainings()
@@ -142,6 +175,13 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
     yield from schedule.fewer_labels()
     yield schedule.page()
     yield schedule.end()
+
+
+def _whole(name: str, text: str | int, *, least: int) -> int:
+    """Return a whole number that an option of the command line gives."""
+    if not re.fullmatch(r"[0-9]+", str(text)) or int(text) < least:
+        raise InvalidDodoFile(f"{name}: whole numbers from {least}; got {text!r}")
+    return int(text)
 
 
 @dataclass
@@ -208,8 +248,8 @@ class _Schedule:
             if self.study.config.starting_weights == "pretrain":
                 suffix = f"-seed{seed}" if len(self.seeds) > 1 else ""
                 study = self.study.for_fold(seed)
-                parameters = {**study.parameters, "seed": seed}
-                step = Step(study, "02_pretrain_backbone", parameters, "backbone", suffix)
+                parameters = {**study.parameters, "seed": seed, "compare": False}
+                step = Step(study, "02_backbone_start", parameters, "backbone", suffix)
                 start = Attempt(step, f"backbone-seed{seed}")
                 self.attempts.append(start)
                 if seed == self.seeds[0]:
@@ -290,7 +330,11 @@ class _Schedule:
         parameters = self.study.parameters
         if self.name == "ablations":
             ablations = Step(self.study, "06_ablations", parameters, "runs")
-            return [("ablations", "comparing all rows", Attempt(ablations, "ablations"))]
+            start = Step(self.study, "02_backbone_start", parameters, "runs")
+            return [
+                ("starts", "comparing three starts", Attempt(start, "starts")),
+                ("ablations", "comparing all rows", Attempt(ablations, "ablations")),
+            ]
         tables = Attempt(Step(self.study, "05_results", parameters, "runs"), "results")
         written = [("results", "writing tables and figures", tables)]
         if self.main is None:
@@ -304,7 +348,8 @@ class _Schedule:
         readings = [
             (name, says, Attempt(Step(self.study, notebook, parameters, "run"), name, self.main))
             for name, says, notebook in steps
-            if name != "rerank" or "triplet" in self.rows  # whose run makes the lists
+            # Lists are made by the run of a triplet network; a sheet asks for a design.
+            if name in self.profile.minutes and (name != "rerank" or "triplet" in self.rows)
         ]
         return [*readings, *written]
 

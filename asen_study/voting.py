@@ -96,7 +96,7 @@ class Calibration:
     images: int
 
     def confidence(self, shares: np.ndarray) -> np.ndarray:
-        """Return the chance that votes of these shares are right, `(Q,)` in (0, 1)."""
+        """Return the probability that votes with these shares are correct, `(Q,)` in (0, 1)."""
         return 1.0 / (1.0 + np.exp(-(self.slope * shares + self.intercept)))
 
 

@@ -1,10 +1,12 @@
 """Attribute-specific embeddings for fine-grained fashion similarity, in Keras.
 
 Importing the package checks the versions of Python, Keras and TensorFlow and loads nothing heavy:
-`asen_tf.data`, `asen_tf.evaluation` and `asen_tf.config` never load TensorFlow.
+`asen_tf.data`, `asen_tf.evaluation` and `asen_tf.config` never load TensorFlow. If it is loaded
+later, it prints none of its start-up lines, unless you have set TF_CPP_MIN_LOG_LEVEL yourself.
 """
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -18,6 +20,7 @@ check_versions(
     tensorflow=installed_version("tensorflow"),
 )
 name_new_places()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, when TensorFlow is imported
 
 
 def __getattr__(name: str) -> Any:

@@ -8,14 +8,20 @@ metadata; importing TensorFlow to learn its version would take seconds.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.abc
 import importlib.metadata
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 PYTHON = (3, 11)
 KERAS = "2.15"
 TENSORFLOW = "2.15"
+
+# absl::SetMinLogLevel, as the compiler of TensorFlow's own packages names it.
+_SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2023012514SetMinLogLevelENS0_18LogSeverityAtLeastE"
 
 REMEDY = (
     "Remedy: run `make install` in the project's folder and use .venv/bin/python, "
@@ -31,12 +37,7 @@ def installed_version(package: str) -> str | None:
         return None
 
 
-def check_versions(
-    *,
-    python: tuple[int, ...],
-    keras: str | None,
-    tensorflow: str | None,
-) -> None:
+def check_versions(*, python: tuple[int, ...], keras: str | None, tensorflow: str | None) -> None:
     """Raise if the package cannot work under these versions.
 
     Args:
@@ -64,6 +65,23 @@ def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(str(number) for number in version)
 
 
+def silence_graph_optimiser(libraries: str) -> None:
+    """Hide warnings that TensorFlow's C++ code logs by a second logger, which has no setting.
+
+    Grappler warns, in lines of a thousand characters, about every operation whose cost it cannot
+    estimate. Without its meta-optimizer there would be no warnings, and other digits. Errors are
+    still printed, and with a TF_CPP_MIN_LOG_LEVEL below 2 so is everything.
+
+    Args:
+        libraries: the folder of TensorFlow's libraries, which must have been loaded.
+    """
+    for library in Path(libraries).glob("libtensorflow_framework.*"):
+        # A TensorFlow that was built otherwise may not have the function: then the warnings stay.
+        set_level = getattr(ctypes.CDLL(str(library)), _SET_MIN_LOG_LEVEL, None)
+        if set_level and os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") >= "2":
+            set_level(2)
+
+
 # Where modules of version 0.1 are now, and what they were called in `asen_tf`; what a package held
 # is looked for in the new package. A star stands for the old name.
 _MOVED = """
@@ -84,9 +102,9 @@ asen_apps.rerank: reranking
 asen_apps.search: retrieval
 asen_tf.backbones.build: backbones.errors
 asen_tf.config: config.rules config.settings
-asen_tf.data.pipeline: data.augmentation
 asen_tf.data.sampling: data.listed
 data_prep.pack: data.packing
+data_prep.problems: data.problems
 asen_tf.data.images: data.sources
 asen_tf.evaluation.localisation: evaluation.attention
 asen_tf.evaluation.evaluate: evaluation.report
@@ -96,7 +114,7 @@ asen_tf.layers.spatial_attention: layers.average_attention layers.product_attent
 asen_tf.layers.region_of_interest: layers.region_crops
 asen_tf.models.asen_pp: models.fusion
 asen_tf.models.base: models.pairs
-asen_study.pretraining: models.classifier training.pretraining
+asen_study.pretraining: models.classifier training.pretraining data.augmentation
 asen_tf.training.trainer: training.objective
 asen_tf.training.similarity: training.phases
 asen_tf.training.cluster: training.replicas training.workers

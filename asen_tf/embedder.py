@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from asen_tf.data.fitting import Frame, frame_of
@@ -23,7 +25,9 @@ from asen_tf.models.base import attribute_index, chosen_embedding
 _BATCH = 8
 _AHEAD = 4 * _BATCH  # images that may be decoded and wait for the network
 
-ImageFile = Path | str | BinaryIO  # a path, or a seekable file opened for reading
+_OF_PNG = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # modes of Pillow that the format has
+# A path, a file opened for reading, a Pillow image, or pixels: uint8, `(H, W, 3)` or grey `(H, W)`.
+ImageFile = Path | str | BinaryIO | Image.Image | np.ndarray
 
 
 class EmbedderError(ValueError):
@@ -69,11 +73,14 @@ class Embedder:
 
         No code from the file is run; see `asen_tf.models.load_saved`.
 
+        Args:
+            path: a `.keras` file, or the folder of a run or of a study; see `model_file`.
+
         Raises:
             EmbedderError: there is no such file, or it holds no model of this package.
         """
         try:
-            return cls(load_saved(path))
+            return cls(load_saved(model_file(path)))
         except ModelFileError as error:
             raise EmbedderError(str(error)) from error
 
@@ -86,7 +93,7 @@ class Embedder:
         """Embed one image file for one attribute.
 
         Args:
-            path: an image file, or one opened for reading.
+            path: an image file, one opened for reading, a Pillow image, or pixels.
             attribute: one of `attribute_names`.
             embedding: "global", "local" or "fused"; the best one that the model has by default.
 
@@ -97,8 +104,7 @@ class Embedder:
             asen_tf.data.ImageError: the file cannot be used.
             ValueError: the model does not know the attribute or embedding.
         """
-        images = self._prepared(path)[None]
-        return _unit(self.model.embed(images, [attribute], embedding=embedding))[0]
+        return self.embed_all([path], attributes=[attribute], embedding=embedding)[0, 0]
 
     def embed_all(
         self,
@@ -115,7 +121,7 @@ class Embedder:
         are embedded together, up to rounding (1e-5).
 
         Args:
-            paths: N image files.
+            paths: N image files, Pillow images, or arrays of pixels.
             attributes: A names; None means all that the model knows.
             embedding: as for `embed`.
             progress: show a progress bar.
@@ -130,33 +136,47 @@ class Embedder:
             ValueError: the model does not know an attribute or the embedding.
         """
         names = self.attribute_names if attributes is None else tuple(attributes)
-        indices = np.array([attribute_index(self.attribute_names, name) for name in names])
-        chosen = chosen_embedding(self.model.embedding_names, embedding)
         paths = list(paths)
         found = np.zeros((len(paths), len(names), 0), np.float32)  # D is known with a first vector
         with tqdm(total=len(paths), desc="embedding", unit="image", disable=not progress) as bar:
-            for places, images in self._batches(paths, skip):
-                rows = np.repeat(np.arange(len(images)), len(names))
-                columns = np.tile(indices, len(images))
-                outputs = self.model.embed_pairs(images, rows, columns, wanted=(chosen,))
-                vectors = _unit(outputs[chosen]).reshape(len(images), len(names), -1)
+            for places, vectors in self.batches(paths, names, embedding, skip):
                 if not found.size:
                     found = np.full((len(paths), *vectors.shape[1:]), np.nan, np.float32)
                 found[places] = vectors
                 bar.update(places[-1] + 1 - bar.n)
         return found
 
+    def batches(
+        self,
+        paths: Sequence[ImageFile],
+        names: Sequence[str],
+        embedding: str | None = None,
+        skip: Callable[[ImageError], None] | None = None,
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Yield places among the paths and their vectors, `(B, A, D)`, as they are embedded.
+
+        Arguments and errors are those of `embed_all`, which collects them.
+        """
+        indices = np.array([attribute_index(self.attribute_names, name) for name in names])
+        chosen = chosen_embedding(self.model.embedding_names, embedding)
+        for places, images in self._images(paths, skip):
+            rows = np.repeat(np.arange(len(images)), len(names))
+            columns = np.tile(indices, len(images))
+            outputs = self.model.embed_pairs(images, rows, columns, wanted=(chosen,))
+            yield places, _unit(outputs[chosen]).reshape(len(images), len(names), -1)
+
     def attend(self, path: ImageFile, attribute: str) -> Attention:
         """Show what the model attends to for an attribute.
 
         Args:
-            path: an image file, or one opened for reading.
+            path: as for `embed`.
             attribute: one of `attribute_names`.
 
         Raises:
             asen_tf.data.ImageError: the file cannot be used.
             ValueError: the model does not know the attribute, or has no attention.
         """
+        path = image_file(path)
         images = self._prepared(path)[None]
         outputs = self.model.embed_pairs(
             images, [0], [attribute_index(self.attribute_names, attribute)]
@@ -170,9 +190,9 @@ class Embedder:
 
     def _prepared(self, path: ImageFile) -> np.ndarray:
         """Return an image file as the model takes it, `(S, S, 3)` uint8."""
-        return load_image(path, self.model.source_size, fit=self.model.settings.fit)
+        return load_image(image_file(path), self.model.source_size, fit=self.model.settings.fit)
 
-    def _batches(
+    def _images(
         self, paths: Sequence[ImageFile], skip: Callable[[ImageError], None] | None
     ) -> Iterator[tuple[list[int], np.ndarray]]:
         """Yield places among the paths, and images `(B, S, S, 3)` of files that can be used."""
@@ -193,6 +213,68 @@ class Embedder:
             yield places, np.stack(images)
 
 
+class _InMemory(io.BytesIO):
+    """Bytes of an image, which messages call by a name that users understand."""
+
+    def __repr__(self) -> str:
+        return "the query image"
+
+    __str__ = __repr__
+
+
+def image_file(image: ImageFile) -> Path | BinaryIO:
+    """Return an image as a path, or as a file that can be read more than once.
+
+    Args:
+        image: a path; a binary file opened for reading, which is read to its end and left open; a
+            Pillow image; or pixels, `(H, W, 3)` or grey `(H, W)`, uint8.
+
+    Raises:
+        ImageError: it is something else.
+    """
+    if isinstance(image, str | Path):
+        return Path(image)
+    if isinstance(image, _InMemory):
+        return image
+    if isinstance(image, np.ndarray):
+        flat = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+        if image.dtype != np.uint8 or not flat or 0 in image.shape:
+            got = f"got shape {image.shape}, {image.dtype}"
+            raise ImageError(f"pixels must be (height, width, 3), 8-bit, dtype uint8; {got}")
+        image = Image.fromarray(np.ascontiguousarray(image))
+    if isinstance(image, Image.Image):
+        stored = _InMemory()  # without loss, and read as any file is
+        known = image if image.mode in _OF_PNG else image.convert("RGB")
+        known.save(stored, "PNG", exif=image.getexif(), compress_level=0)
+        return stored
+    if seekable := hasattr(image, "seek"):
+        image.seek(0)  # it may be listed twice
+    content = image.read() if seekable else None
+    if not isinstance(content, bytes):
+        what = "the path of an image, a file opened with mode 'rb', a Pillow image, or pixels"
+        raise ImageError(f"an image must be {what}; got {type(image).__name__}")
+    return _InMemory(content)
+
+
+def model_file(path: Path | str) -> Path:
+    """Return the model's file: the path itself, or the one in the folder of a run or a study.
+
+    Of a study's models it is that of ASEN++ with the lowest seed.
+
+    Raises:
+        EmbedderError: a folder holds no model, or several and none of ASEN++.
+    """
+    path = Path(path)
+    if not path.is_dir() or (path / "model.keras").is_file():
+        return path / "model.keras" if path.is_dir() else path
+    found = sorted(path.glob("*/model.keras"))
+    chosen = [one for one in found if one.parent.name.startswith("asen_pp-")] or found
+    if not chosen or (chosen == found and len(found) > 1):
+        names = ", ".join(one.parent.name for one in found) or "none"
+        raise EmbedderError(f"{path}: must hold one model.keras; found: {names}; give its path")
+    return chosen[0]
+
+
 def _decoded(
     paths: Sequence[ImageFile], load: Callable[[ImageFile], np.ndarray]
 ) -> Iterator[np.ndarray | ImageError]:
@@ -205,7 +287,7 @@ def _decoded(
             return error
 
     # An open file may be listed twice, and two threads cannot share its position.
-    several = all(isinstance(path, str | Path) for path in paths)
+    several = not any(hasattr(path, "read") for path in paths)
     threads = ThreadPoolExecutor(min(os.cpu_count() or 1, _BATCH) if several else 1)
     waiting: deque[Future[np.ndarray | ImageError]] = deque()
     try:

@@ -102,7 +102,7 @@ def photos() -> ExperimentConfig:
         dataset="ClothingAttributes-0",
         source_size=400,
         local_size=128,
-        frozen_stages=3,
+        frozen_stages=5,
         values_per_attribute=3,
         steps_per_epoch=40,
         stage1_epochs=5,

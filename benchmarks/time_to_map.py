@@ -30,6 +30,7 @@ from asen_study.figures.style import themed
 from asen_study.matrix import settings
 from asen_study.production import open_dataset
 from asen_study.provenance import describe
+from asen_study.runs import Places
 from asen_tf.config import ExperimentConfig
 from asen_tf.evaluation.evaluate import validate
 from asen_tf.files import replacing, write_json
@@ -68,7 +69,7 @@ def measure(name: str, steps: int, data_dir: str) -> tuple[pd.DataFrame, dict[st
     """Train a protocol; return its curve, and what came of it on the test split."""
     config = protocol_config(name, steps)
     dataset = open_dataset(config, data_dir)
-    start = pretrain(config, data_dir=data_dir) if config.starting_weights == "pretrain" else None
+    start = pretrain(config, Places(data_dir)) if config.starting_weights == "pretrain" else None
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
     model = starting_model(config, dataset.attributes.names, start)

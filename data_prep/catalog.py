@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -148,7 +149,7 @@ def _folded(
 
 def _attribute_names(columns: Sequence[str], table: Path) -> dict[str, str]:
     """Return each column's attribute name, as file names and command lines like them."""
-    names = {column: re.sub(r"\W+", "_", column.strip().lower()).strip("_") for column in columns}
+    names = {column: _identifier(column) for column in columns}
     twice = [name for name, count in Counter(names.values()).items() if count > 1 or not name]
     if twice:
         raise AnnotationError(
@@ -159,6 +160,19 @@ def _attribute_names(columns: Sequence[str], table: Path) -> dict[str, str]:
             remedy="rename a column, or choose others with --attributes",
         )
     return names
+
+
+def _identifier(column: str) -> str:
+    """Return a column's title as a name: letters with their marks, digits, and single underscores.
+
+    A regular expression's letters do not include the vowels of Hindi and Thai, which are marks.
+    """
+
+    def kept(letter: str) -> bool:
+        return letter.isalnum() or letter == "_" or unicodedata.category(letter)[0] == "M"
+
+    words = "".join(letter if kept(letter) else " " for letter in column.lower()).split()
+    return "_".join(words).strip("_")
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
@@ -187,7 +201,7 @@ def _too_few(divided: Mapping[str, Sequence[Sample]], attributes: AttributeTable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 after an error."""
+    """Run the command line; return the exit code."""
     options = {
         "csv": {"type": Path, "required": True, "dest": "table", "help": "the catalogue"},
         "dataset": {"required": True, "help": "the dataset's name"},

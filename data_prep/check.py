@@ -22,16 +22,16 @@ import numpy as np
 from asen_tf.data import (
     SPLITS,
     AnnotationError,
-    Problem,
     Split,
-    find_problems,
     read_meta,
     read_regions,
     read_split,
     read_value_names,
 )
 from asen_tf.evaluation.metrics import random_maps
+from data_prep.command import ended
 from data_prep.image_files import equal_contents
+from data_prep.problems import Problem, find_problems
 
 _COLUMNS = {
     "files": "images listed",
@@ -257,7 +257,7 @@ def _align(rows: list[list[str]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0 when no problem stops training, else 1."""
+    """Run the command line; return 0 when no problem stops training, else 2."""
     parser = argparse.ArgumentParser(
         prog="python -m data_prep.check",
         description="Count, validate and rate the difficulty of a dataset in split files.",
@@ -266,9 +266,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset", required=True, help="the dataset's name in meta.json")
     parser.add_argument("--json", action="store_true", help="print one JSON object, no tables")
     options = parser.parse_args(arguments)
-    report = check(options.data_dir, options.dataset)
-    print(json.dumps(report, indent=1) if options.json else render(options.dataset, report))
-    return int(any(problem["stops_training"] for problem in report["problems"]))
+
+    def run() -> int:
+        report = check(options.data_dir, options.dataset)
+        print(json.dumps(report, indent=1) if options.json else render(options.dataset, report))
+        return 2 * any(problem["stops_training"] for problem in report["problems"])
+
+    return ended(run)
 
 
 if __name__ == "__main__":

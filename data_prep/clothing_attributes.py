@@ -1,16 +1,16 @@
 """The Clothing Attribute Dataset: from photographs and MATLAB label files to split files.
 
 `python -m data_prep.clothing_attributes --raw RAW_DIR --out DATA_DIR --fold K`, with `images/` and
-`labels/*_GT.mat` in RAW_DIR. The photographs are divided into five folds at random; fold K, of 0
-to 4, is the test split of the dataset `ClothingAttributes-K`, and every photograph is a test image
-of one fold.
+`labels/*_GT.mat` in RAW_DIR. The photographs are divided into five folds at random, equal ones
+together; fold K, of 0 to 4, is the test split of the dataset `ClothingAttributes-K`, and every
+photograph is a test image of one fold.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ import scipy.io
 
 from asen_tf.data import SPLITS, AnnotationError, AttributeTable
 from data_prep.command import Report, run_command
-from data_prep.image_files import place_image
+from data_prep.image_files import equal_contents, place_image
 from data_prep.releases import Sample, paths_of, write_dataset
 
 DATASET = "ClothingAttributes"
@@ -89,7 +89,8 @@ def prepare(raw: Path, out: Path, *, seed: int = 0, broken: str = "error", fold:
             remedy="give the folder that holds the published images/ and labels/: --raw FOLDER",
         )
     attributes = AttributeTable(tuple(names), tuple(map(len, names.values())))
-    divided = _divided(samples, seed=seed, fold=fold)
+    equal = equal_contents({sample.path: out / dataset / sample.path for sample in samples})
+    divided = _divided(samples, equal, seed=seed, fold=fold)
     left_out = write_dataset(
         out,
         dataset,
@@ -101,12 +102,24 @@ def prepare(raw: Path, out: Path, *, seed: int = 0, broken: str = "error", fold:
     )
     notes = [f"{absent} of {len(values)} labelled numbers have no photograph here"] * bool(absent)
     notes += [f"{unlabelled} photographs have no label and are left out"] * bool(unlabelled)
+    notes += [f"{len(equal)} photographs equal another one and are in its split"] * bool(equal)
     return Report.from_paths(paths_of(divided), left_out, notes)
 
 
-def _divided(samples: Sequence[Sample], *, seed: int, fold: int) -> dict[str, list[Sample]]:
-    """Divide into folds, all of one size or one more; the order within a split is the files'."""
-    order = np.random.default_rng(seed).permutation(len(samples))
+def _divided(
+    samples: Sequence[Sample], equal: Mapping[str, str], *, seed: int, fold: int
+) -> dict[str, list[Sample]]:
+    """Divide into folds; the order within a split is the files'.
+
+    Args:
+        samples: the photographs.
+        equal: see `equal_contents`; such a photograph goes where the earlier one is. Without them,
+            all folds are of one size or one more.
+        seed: of the folds.
+        fold: which one is tested.
+    """
+    names = [sample.path for sample in samples if sample.path not in equal]
+    order = np.random.default_rng(seed).permutation(len(names))
     tested = order[fold::FOLDS]
     others = np.setdiff1d(order, tested)
     chosen = np.random.default_rng([seed, fold]).permutation(others)
@@ -115,7 +128,11 @@ def _divided(samples: Sequence[Sample], *, seed: int, fold: int) -> dict[str, li
         "valid": chosen[: len(others) // _VALID],
         "test": tested,
     }
-    return {split: [samples[at] for at in np.sort(parts[split])] for split in SPLITS}
+    split_of = {names[at]: split for split, part in parts.items() for at in part}
+    divided: dict[str, list[Sample]] = {split: [] for split in SPLITS}
+    for sample in samples:
+        divided[split_of[equal.get(sample.path, sample.path)]].append(sample)
+    return divided
 
 
 def _read(raw: Path) -> tuple[np.ndarray, dict[str, tuple[str, ...]]]:
@@ -172,7 +189,7 @@ def _column(path: Path, count: int) -> np.ndarray:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 after an error."""
+    """Run the command line; return the exit code."""
     options = {"fold": {"type": int, "default": 0, "help": "which fifth is tested, 0 to 4"}}
     return run_command("clothing_attributes", __doc__, prepare, arguments, options=options)
 

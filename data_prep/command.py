@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asen_tf.config import did_you_mean
 from asen_tf.data import AnnotationError
 from data_prep.releases import BROKEN
 
-_SHOWN = 10  # names shown of the images left out
+_SHOWN = 10  # names shown of the images left out, or of folders
+_ROOT, _PACKAGES = Path(__file__).parents[1], ("asen_tf", "data_prep")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def run_command(
         options: further options, with the keyword arguments of `add_argument` for each.
 
     Returns:
-        The exit status: 0, or 1 after an error, which is printed.
+        The exit code, as `ended` gives it.
     """
     parser = argparse.ArgumentParser(prog=f"python -m data_prep.{name}", description=description)
     parser.add_argument("--raw", type=Path, required=True, help="the folder of the raw release")
@@ -85,12 +88,54 @@ def run_command(
     for option, details in (options or {}).items():
         parser.add_argument(f"--{option}", **details)
     values = vars(parser.parse_args(arguments))
+    return ended(lambda: print(prepare(folder(values.pop("raw")), values.pop("out"), **values)))
+
+
+def folder(raw: Path | str) -> Path:
+    """Return the folder of a raw release, after checking that there is one.
+
+    Raises:
+        AnnotationError: there is none.
+    """
+    place = Path(raw)
+    if not place.is_dir():
+        near = [path.name for path in place.parent.glob("*/")] if place.parent.is_dir() else []
+        raise AnnotationError(
+            "the raw release, or the images of the catalogue, must be a folder",
+            path=place,
+            got="a file" if place.exists() else "no such folder",
+            remedy=f"correct --raw: beside it {did_you_mean(place.name, sorted(near)[:_SHOWN])}",
+        )
+    return place
+
+
+def ended(command: Callable[[], int | None]) -> int:
+    """Run a command, and end it with a sentence instead of a traceback.
+
+    Args:
+        command: does the work; returns an exit code, or None if all went well.
+
+    Returns:
+        0, or what `command` returned; 2 if the user's input cannot be used, and 1 for a fault of
+        this program, either of which is printed; 130 after Ctrl-C.
+    """
     try:
-        print(prepare(values.pop("raw"), values.pop("out"), **values))
-    except (AnnotationError, OSError) as error:  # a full disk, a folder that may not be written
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return command() or 0
+    except KeyboardInterrupt:
+        code, message = 130, "interrupted"
+    except OSError as error:  # a full disk, a folder that may not be written
+        code, message = 2, f"error: cannot read or write: {error}; give another path"
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        own = any(Path(place.filename).is_relative_to(_ROOT / name) for name in _PACKAGES)
+        if isinstance(error, ValueError) and own:  # each of our own errors says what to do
+            code, message = 2, f"error: {error}"
+        else:
+            where = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+            message = f"a fault of this program, not of your input; please report it: {where}"
+            code, message = 1, f"{message}: {error}"
+    print(message, file=sys.stderr)
+    return code
 
 
 SPLITS_OPTION = {

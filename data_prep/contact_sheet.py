@@ -19,6 +19,7 @@ from asen_tf.data import (
     read_value_names,
 )
 from asen_tf.files import replacing
+from data_prep.command import ended
 
 LABEL_WIDTH = 150
 OUTLINED = 2  # the last columns show the outline of the part's true box
@@ -125,7 +126,7 @@ def contact_sheets(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 after an error."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.contact_sheet", description=__doc__)
     parser.add_argument("data_dir", type=Path, help="folder that holds meta.json")
     parser.add_argument("--dataset", default="Garments")
@@ -133,22 +134,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--cell", type=int, default=160, help="longer side of an example, px")
     options = parser.parse_args(arguments)
-    try:
-        sheets = contact_sheets(
-            options.data_dir,
-            options.dataset,
-            options.out,
-            columns=options.columns,
-            cell=options.cell,
-        )
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # of options, split files or images: each says what to do
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(*sheets, sep="\n")
-    return 0
+    chosen = {"columns": options.columns, "cell": options.cell}
+
+    def run() -> None:
+        sheets = contact_sheets(options.data_dir, options.dataset, options.out, **chosen)
+        print(*sheets, sep="\n")
+
+    return ended(run)
 
 
 if __name__ == "__main__":

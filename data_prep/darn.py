@@ -128,7 +128,7 @@ def read_urls(path: Path) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 after an error."""
+    """Run the command line; return the exit code."""
     details = {
         "type": Path,
         "nargs": "?",

@@ -229,7 +229,7 @@ def _find(raw: Path, name: str) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 after an error."""
+    """Run the command line; return the exit code."""
     return run_command("deepfashion", __doc__, prepare, arguments, options=SPLITS_OPTION)
 
 

@@ -148,7 +148,7 @@ def _source(raw: Path, root: Path, part: str) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 after an error."""
+    """Run the command line; return the exit code."""
     return run_command("fashionai", __doc__, prepare, arguments, options=SPLITS_OPTION)
 
 

@@ -36,6 +36,7 @@ from asen_tf.data.shards import (
     shard_folder,
 )
 from asen_tf.files import file_digest, replacing, write_text
+from data_prep.command import ended
 
 _BLOCK = 128  # images that are decoded together
 _BYTES_PER_PIXEL = 0.35  # of a typical JPEG; decides how many images share a shard
@@ -169,7 +170,7 @@ def _integers(values: list[int]) -> tf.train.Feature:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 after an error."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.pack", description=__doc__)
     parser.add_argument("data_dir", type=Path, help="the folder of meta.json and the datasets")
     parser.add_argument("--dataset", required=True, help="the dataset's name in meta.json")
@@ -178,13 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quality", type=int, default=95, help="of the JPEG, 1 to 100")
     parser.add_argument("--shard-mib", type=float, default=128, help="approximate size of a shard")
     options = vars(parser.parse_args(arguments))
-    try:
+
+    def run() -> None:
         path = pack(options.pop("data_dir"), options.pop("dataset"), **options)
-    except ValueError as error:  # about an option, a split file or an image: each says what to do
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{path.parent}: {len(list(path.parent.glob('[!.]*.tfrecord')))} shards")
-    return 0
+        print(f"{path.parent}: {len(list(path.parent.glob('[!.]*.tfrecord')))} shards")
+
+    return ended(run)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from asen_tf.config import did_you_mean
 from asen_tf.data import AnnotationError
 from data_prep import catalog, clothing_attributes, darn, deepfashion, fashionai, zappos50k
-from data_prep.command import Report
+from data_prep.command import Report, folder
 
 RELEASES: dict[str, Callable[..., Report]] = {
     **{module.DATASET: module.prepare for module in (fashionai, darn, deepfashion, zappos50k)},
@@ -65,7 +65,8 @@ def prepare(
         )
     if table is not None:
         chosen = {} if attributes is None else {"attributes": attributes}
-        return catalog.prepare(Path(raw), Path(out), dataset=dataset, seed=seed, **given, **chosen)
+        options = {"dataset": dataset, "seed": seed, **given, **chosen}
+        return catalog.prepare(folder(raw), Path(out), **options)
     if dataset not in RELEASES:
         raise AnnotationError(
             f"a raw release must be one of {', '.join(RELEASES)}",
@@ -79,4 +80,4 @@ def prepare(
             got=dataset,
             remedy="leave splits out",
         )
-    return RELEASES[dataset](Path(raw), Path(out), seed=seed, **given)
+    return RELEASES[dataset](folder(raw), Path(out), seed=seed, **given)

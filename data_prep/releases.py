@@ -220,7 +220,7 @@ def apply_released(
     value_names: Mapping[str, Sequence[str]] | None = None,
     broken: str = "error",
 ) -> dict[str, str]:
-    """Check the images of released splits and write the split files of what can be used.
+    """Check the images of released splits and write the split files of those that can be used.
 
     Args:
         data_dir: folder of all datasets.

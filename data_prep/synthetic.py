@@ -10,6 +10,8 @@ import argparse
 import json
 import multiprocessing
 import os
+import signal
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -19,6 +21,7 @@ from tqdm import tqdm
 
 from asen_tf.data import AttributeTable, write_meta, write_regions, write_split
 from asen_tf.files import write_text
+from data_prep.command import ended
 from data_prep.garments.files import image_path, make_image
 from data_prep.garments.values import ATTRIBUTES, VALUES
 from data_prep.releases import split_images, split_rows
@@ -133,7 +136,8 @@ def make_dataset(
     # Where worker processes cannot start, such as under `python -`, an executor raises; a
     # multiprocessing.Pool would restart them forever.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # after Ctrl-C this process alone ends the others
+    with ProcessPoolExecutor(workers, spawn, signal.signal, ignore) as pool:
         made = list(tqdm(pool.map(make_image, tasks, chunksize=16), total=images, unit="image"))
     write_meta(
         data_dir,
@@ -149,8 +153,8 @@ def make_dataset(
     return root
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.synthetic", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("data"), help="folder of the datasets")
     parser.add_argument("--images", type=int, default=6000)
@@ -160,19 +164,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dataset", default="Garments", help="name of the dataset")
     parser.add_argument("--overwrite", action="store_true", help="replace another dataset")
     options = parser.parse_args(arguments)
-    try:
-        make_dataset(
-            options.out,
-            images=options.images,
-            size=options.size,
-            seed=options.seed,
-            workers=options.workers,
-            dataset=options.dataset,
-            overwrite=options.overwrite,
-        )
-    except (ParameterMismatch, ValueError) as error:
-        parser.exit(2, f"{error}\n")
+    names = ("images", "size", "seed", "workers", "dataset", "overwrite")
+    chosen = {name: getattr(options, name) for name in names}
+    return ended(lambda: print(make_dataset(options.out, **chosen)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

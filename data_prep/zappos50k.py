@@ -98,7 +98,7 @@ def _read(folder: Path, part: str, files: int) -> np.ndarray:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 after an error."""
+    """Run the command line; return the exit code."""
     return run_command("zappos50k", __doc__, prepare, arguments)
 
 

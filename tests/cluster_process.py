@@ -22,6 +22,7 @@ SECONDS = 0.1  # after which a results folder shows what another has got
 PROGRAM = """
 import json, os, sys
 from asen_study import experiment
+from asen_study.runs import Places
 from asen_tf import presets
 from asen_tf.data import images
 
@@ -38,7 +39,7 @@ tell_what_is_read(images.CachedImages)
 tell_what_is_read(images.GlobalViews)  # without a cache
 for options in json.loads(settings):
     config = presets.smoke().override(**{"starting_weights": "random", **options})
-    run = experiment.run(config, data_dir=data, results_dir=results, study="tests")
+    run = experiment.run(config, Places(data, results, "tests"))
     os.write(1, f"\\nRETURNS {run.path}\\n".encode())
 """
 

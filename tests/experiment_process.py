@@ -12,8 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DATASET = "Garments"  # of the smoke preset
 PROGRAM = (
-    "import sys; from asen_study import experiment; from asen_tf import presets; "
-    "experiment.run(presets.smoke(), data_dir=sys.argv[1], results_dir=sys.argv[2], study='tests')"
+    "import sys; from asen_study import experiment; from asen_study.runs import Places; "
+    "from asen_tf import presets; "
+    "experiment.run(presets.smoke(), Places(*sys.argv[1:], 'tests'))"
 )
 STAGES = ("stage1", "stage2")
 

@@ -1,4 +1,4 @@
-"""The contract that every layer of the package must keep, as one function for the tests."""
+"""The contract that every layer of the package must keep, and inputs for layers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    """Return normally distributed numbers, float32."""
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def run_layer_contract(

@@ -6,24 +6,21 @@ from pathlib import Path
 
 from keras_tuner.engine.trial import Trial
 
+from asen_study.runs import Places
 from asen_study.tuning import RunSettings, Search
 from asen_study.tuning.tuner import DurableOracle, RunTuner, oracle
 from asen_tf.presets import compact
 
 CONFIG = compact().override(stage1_epochs=3, stage2_epochs=2)
-FIELDS = ("margin", "roi_threshold", "sampling", "images_per_value")
+FIELDS = ("margin", "roi_threshold", "sampling", "embedding_dim")
 
 
-def opened(
-    folder: Path, algorithm: str = "random", trials: int = 7, *, alone: bool = False
-) -> DurableOracle:
+def opened(folder: Path, algorithm: str = "random", trials: int = 7) -> DurableOracle:
     """Return an oracle as a process opens it: from its file, if there is one."""
     state = folder / "state.json"
     made = oracle(algorithm, trials=trials, epochs=5, seed=0, state_file=state)
     RunTuner(made, RunSettings(CONFIG, FIELDS), None, folder / "tuner")  # declares the space
-    made.alone = alone
-    if state.exists():
-        made.reload()
+    made.reload()
     return made
 
 
@@ -51,11 +48,11 @@ def played(
 ) -> Search:
     """Return a search with trials that have ended with these scores, None for a failed one."""
     settings = {"preset": "smoke", "fields": ("margin", "embedding_dim")} | more
-    settings = {"results_dir": str(folder)} | settings
+    settings = {"places": Places(results_dir=folder, study="tuning")} | settings
     search = Search(trials=expected or len(scores), algorithm=algorithm, **settings)
     vars(search)["state_dir"] = folder / state  # otherwise named by data, of which there are none
     made = search.make_oracle()
-    RunTuner(made, search.settings, search.run, search.state_dir)  # declares the space
+    RunTuner(made, search.settings, search.train, search.state_dir)  # declares the space
     for value in scores:
         trial = made.create_trial("one")
         if value is not None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from asen_study.runs import Places
 from asen_study.tuning import Search
 
 ROOT = Path(__file__).parents[1]
@@ -24,14 +25,13 @@ def searching(folder: Path, results: str, trials: int) -> Search:
         preset="smoke",
         trials=trials,
         fields=FIELDS,
-        data_dir=str(folder / "data"),
-        results_dir=str(folder / results),
+        places=Places(folder / "data", folder / results, "tuning"),
     )
 
 
 def start(search: Search, log: Path, *options: str) -> subprocess.Popen:
     """Start `python -m asen_study.tuning`."""
-    places = search.places
+    places = search.places.parameters
     command = [sys.executable, "-u", "-m", "asen_study.tuning", *options, "--preset", search.preset]
     command += ["--trials", str(search.trials), "--fields", ",".join(search.fields)]
     command += [part for name in places for part in (f"--{name.replace('_', '-')}", places[name])]

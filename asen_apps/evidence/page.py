@@ -114,6 +114,7 @@ def numbers(sheet: Sheet) -> dict[str, Any]:
         "name": sheet.name,
         "made": sheet.made,
         "what_it_is_not": list(WHAT_IT_IS_NOT),
+        "warnings": sheet.warnings,
         "notes": sheet.notes,
         "design": {
             "file": design.path.name,

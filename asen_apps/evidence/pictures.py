@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from asen_apps.evidence.examination import View
+from asen_study.figures.names import draw_names
 from asen_study.figures.overlays import with_attention
 from asen_study.figures.style import COLOURS, WIDTH, themed
 from asen_tf.data import label
@@ -180,7 +181,9 @@ def draw(views: Sequence[View]) -> Figure:
 def histograms(views: Sequence[View]) -> Picture:
     """Return `draw` as a PNG."""
     written = io.BytesIO()
-    draw(views).savefig(written, format="png", dpi=_DOTS, metadata={"Software": None})
+    figure = draw(views)
+    draw_names(figure)
+    figure.savefig(written, format="png", dpi=_DOTS, metadata={"Software": None})
     names = ", ".join(label(view.name) for view in views)
     alt = (
         "Histograms of the similarity of random pairs of the catalogue and of its items to their "

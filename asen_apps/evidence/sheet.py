@@ -20,12 +20,13 @@ from asen_apps.evidence.catalogue import EvidenceError
 from asen_apps.evidence.examination import Examination, NearItem
 from asen_apps.evidence.pictures import AttentionPictures, Picture, attend, histograms, photograph
 from asen_study import provenance
-from asen_study.runs import Run, finished_runs
+from asen_study.runs import DRAWN, Run, finished_runs
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import label
 from asen_tf.embedder import Embedder
 from asen_tf.files import file_digest
 
+NEARLY_ALL = 0.9  # share of what the model sees from which a region singles nothing out
 _OF_MANIFEST = ("config_hash", "code_fingerprint", "commit", "data_fingerprint", "seed", "created")
 _OF_SETTINGS = ("method", "dataset", "global_size", "source_size", "fit")
 _NAMED = 20  # files that could not be compared and are named in a note; the numbers name all
@@ -39,15 +40,14 @@ _SEEN = {
 }
 
 
-def find_model(results_dir: Path | str, study: str, config: ExperimentConfig) -> Path:
-    """Return the model of a study's finished run with these settings; nothing is trained.
+def find_model(place: Path, config: ExperimentConfig) -> Path:
+    """Return the model of the finished run with these settings in a study's directory.
 
     Of several, a run made by the present code comes first, then the newest.
 
     Raises:
         EvidenceError: no such run.
     """
-    place = Path(results_dir, study)
     runs = [run for run in finished_runs(place) if run.evaluated]
     fitting = [run for run in runs if run.settings == config.to_dict()]
     if not fitting:
@@ -76,7 +76,8 @@ def model_origin(path: Path | str, attributes: Sequence[str], embedding: str) ->
     Returns:
         `file`, `sha256`, `bytes`; from the run's manifest and settings `run` and what decided
         the training; `map`: by attribute, MAP on the test split and that of a random ranking
-        if known, in percent. What is not known is absent.
+        if known, in percent; `features`: by attribute, that of the study's run of untrained
+        features on the same data. What is not known is absent.
     """
     path = Path(path)
     origin: dict[str, Any] = {"file": path.name, "sha256": file_digest(path)}
@@ -93,7 +94,24 @@ def model_origin(path: Path | str, attributes: Sequence[str], embedding: str) ->
     if (path.parent / "map.csv").exists():
         table = pd.read_csv(path.parent / "map.csv")
         origin["map"] = {name: _quality(table, name, embedding) for name in attributes}
+        if features := _features(path.parent, origin):
+            found = {name: _quality(features.table("map"), name, "global") for name in attributes}
+            origin["features"] = {name: found[name]["model"] for name in found if found[name]}
     return origin
+
+
+def _features(place: Path, origin: Mapping[str, Any]) -> Run | None:
+    """Return the run of untrained features on the same data beside a run; None without one."""
+    for run in finished_runs(place.parent):
+        try:
+            settings, data = run.settings, run.manifest.get("data_fingerprint")
+        except (OSError, ValueError):  # a damaged run says nothing
+            continue
+        same = data == origin.get("data_fingerprint")
+        plain = settings.get("method") == "features" and settings.get("feature_map") == "none"
+        if plain and same and settings.get("dataset") == origin.get("dataset") and run.has("map"):
+            return run
+    return None
 
 
 def _quality(table: pd.DataFrame, attribute: str, embedding: str) -> dict[str, float]:
@@ -151,6 +169,37 @@ class Sheet:
         """The items that it shows in any view, each once, by name."""
         items = {item.path: item for view in self.examination.views for item in view.found}
         return sorted(items.values(), key=lambda item: item.name)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """Why the numbers may mean little: above everything, in red; empty if nothing is known."""
+        found = []
+        if self.origin.get("dataset") in DRAWN:
+            found.append("The model was trained on drawings and has never seen a photograph.")
+        elif not any(self.origin.get("map", {}).values()):
+            found.append(
+                "Nothing is known of how well the model tells attributes apart in pictures like "
+                "these: no measurement lies beside its file."
+            )
+        design, measured = self.examination.design, self.origin.get("map", {})
+        sides = (design.width, design.height)
+        frame = (min(sides) if self.fit == "square" else max(sides)) ** 2
+        for name in self.examination.weights:
+            if (design.path, name) in self.attention:
+                left, top, right, bottom = self.attention[design.path, name].box
+                share = (right - left) * (bottom - top) / frame
+                if share >= NEARLY_ALL:
+                    found.append(
+                        f"{label(name)}: the region is {share:.0%} of what the model sees, so no "
+                        "part of the design was singled out."
+                    )
+            plain, score = self.origin.get("features", {}).get(name), measured.get(name, {})
+            if plain is not None and "model" in score and score["model"] <= plain:
+                found.append(
+                    f"{label(name)}: on its own test images the model, with a MAP of "
+                    f"{score['model']:.1f}, is no better than untrained features ({plain:.1f})."
+                )
+        return found
 
     @cached_property
     def notes(self) -> list[str]:

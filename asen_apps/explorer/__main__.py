@@ -44,15 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; `sys.argv[1:]` when None.
 
     Returns:
-        0 after Ctrl-C, 1 if there is nothing to show.
+        0 after Ctrl-C, 2 if there is nothing to show.
     """
     parser = argparse.ArgumentParser(
         prog="asen explore",
-        description="Search a study's test images by attribute, in the browser. The page is "
-        "served to this machine only; press Ctrl-C to stop.",
+        description="Search a catalogue, or a study's test images, by attribute in the browser. "
+        "The page is served to this machine only; press Ctrl-C to stop.",
+    )
+    parser.add_argument(
+        "index", nargs="?", type=Path, metavar="INDEX", help="a folder that `asen index` wrote"
     )
     parser.add_argument("--study", default="quick", help="folder of the study; default quick")
-    parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR")
+    parser.add_argument("--results-dir", type=Path, default=Path("results/runs"), metavar="DIR")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument("--count", type=int, default=12, help="images that a search returns")
     parser.add_argument(
@@ -62,24 +65,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.count < 1:
         parser.error(f"--count must be at least 1; got {options.count}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel from elsewhere has other packages
+    parameters = {"count": options.count, "data_dir": str(options.data_dir.resolve())}
+    if options.index is not None:
+        return _serve_index(options, parameters)
     from asen_apps.explorer.methods import explain_left_out, methods_of, split_by_dataset
 
     try:
         methods, left_out = split_by_dataset(methods_of(options.results_dir / options.study))
     except ExplorerError as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
     names = ", ".join(method.label for method in methods)
     message = f"Methods in the study {options.study!r}: {names}. {explain_left_out(left_out)}"
     print(message.strip(), flush=True)
-    parameters = {
-        "data_dir": str(options.data_dir.resolve()),
-        "results_dir": str(options.results_dir.resolve()),
-        "study": options.study,
-        "count": options.count,
-    }
+    parameters |= {"results_dir": str(options.results_dir.resolve()), "study": options.study}
+    serve(parameters, port=options.port, show_browser=not options.no_browser)
+    return 0
+
+
+def _serve_index(options: argparse.Namespace, parameters: dict[str, Any]) -> int:
+    from asen_apps.search.storage import index_notes
+
+    try:
+        count = index_notes(options.index)["count"]
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{options.index}: {count} images", flush=True)
+    parameters["index"] = str(options.index.resolve())
     serve(parameters, port=options.port, show_browser=not options.no_browser)
     return 0
 
@@ -172,9 +186,7 @@ def configuration(parameters: Mapping[str, Any], *, port: int) -> Config:
 # === The log in the terminal ===
 
 _NOISE = re.compile(
-    r"W0000 .*PredictCost\(\)"  # of TensorFlow's graph optimiser; no setting turns it off
-    r"|WARNING: All log messages before absl"
-    r"|.*Kernel is running over TCP without encryption"  # on this machine's loopback address
+    r".*Kernel is running over TCP without encryption"  # on this machine's loopback address
     r"|(?:The |Setting )websocket_ping_timeout"
 )
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlencode
 
 import ipywidgets as widgets
 from IPython.display import HTML, display
 from tqdm import tqdm
 
 from asen_apps.explorer import LARGEST_BYTES, ExplorerError, rendering
-from asen_apps.explorer.explorer import Answer, Explorer
+from asen_apps.explorer.explorer import Answer, CatalogueExplorer, Explorer
+from asen_apps.explorer.gallery import CatalogueGallery, capital
 from asen_apps.explorer.methods import explain_left_out
 from asen_apps.explorer.queries import FORMATS
 from asen_apps.search import SearchIndexError
@@ -24,24 +29,31 @@ from asen_tf.data.images import ImageError
 from asen_tf.embedder import EmbedderError
 
 PER_PAGE = 8  # pictures to choose from
+MOST = 240  # pictures that a search shows
 _EXPECTED = (ExplorerError, ImageError, EmbedderError, SearchIndexError)  # messages for the reader
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-def show(place: Path | str, data_dir: Path | str, *, count: int = 12) -> None:
-    """Display the explorer of a study: the notebook's one call.
+def show(
+    place: Path | str, data_dir: Path | str, *, count: int = 12, index: Path | str = ""
+) -> None:
+    """Display the explorer of a study, or of an index: the notebook's one call.
 
     As a page (under Voila) it appears at once and searches in the background. In a notebook the
     first search is made beforehand, and its result is also kept as plain HTML, for readers of the
     executed notebook who have no Python running behind it.
 
     Args:
-        place: the study's directory, `results/<study>`.
+        place: the study's directory, `results/runs/<study>`.
         data_dir: the directory of meta.json and the datasets.
         count: how many images a search returns.
+        index: the folder of an index, which is shown instead of the study.
     """
     try:
-        explorer = Explorer(place, data_dir, count=count)
+        if index:
+            explorer = CatalogueExplorer(index, count=count)
+        else:
+            explorer = Explorer(place, data_dir, count=count)
         app = App(explorer)
     except ExplorerError as error:
         display(HTML(_static(rendering.error(str(error)))))
@@ -133,7 +145,7 @@ class App:
         self._method = explorer.first
         chosen, self._query = explorer.first_question()
         self._attributes = AttributeRows(explorer.gallery.attributes, chosen, self.start)
-        self._thumbnails = Thumbnails(explorer.picture, self._pick)
+        self._thumbnails = Thumbnails(explorer.picture, self._pick, explorer.gallery.title)
         self._methods = widgets.Dropdown(
             options=[(method.label, method) for method in explorer.methods], value=self._method
         )
@@ -144,6 +156,18 @@ class App:
         self._upload.accept = ",".join(f".{kind.lower()}" for kind in ("jpg", *FORMATS))
         self._status = widgets.HTML().add_class("ax-status")
         self._result = widgets.HTML()
+        self._count = explorer.count
+        self._more = widgets.Button(description="Show more").add_class("ax-more")
+        self._more.on_click(lambda _: self._enlarge())
+        self._catalogue = isinstance(explorer.gallery, CatalogueGallery)
+        self._where = widgets.Text(
+            placeholder="brand=Acme; price<50", continuous_update=False
+        ).add_class("ax-where")
+        # What explorer.js sends: a click on a picture, a file that was dropped, the address.
+        self._sent = widgets.Textarea(continuous_update=True).add_class("ax-sent")
+        self._address = widgets.HTML().add_class("ax-address")
+        self._where.observe(lambda change: self.start(), "value")
+        self._sent.observe(self._hear, "value")
         self._methods.observe(self._switch, "value")
         self._labelled.observe(lambda change: self.start(), "value")
         self._upload.observe(self._receive, "value")
@@ -151,8 +175,14 @@ class App:
 
     def start(self) -> None:
         """Search with the current choices, in the background."""
-        self._refusal = ""
+        self._refusal, self._count = "", self.explorer.count
         self._worker.ask(self.update)
+
+    @property
+    def conditions(self) -> list[str]:
+        """What the images must fulfil; always empty for a study."""
+        texts = re.split(r"[;\n]|, ", self._where.value) if self._catalogue else []
+        return [text.strip() for text in texts if text.strip()]
 
     def update(self) -> None:
         """Search with the current choices and show the result; errors become sentences."""
@@ -169,21 +199,31 @@ class App:
     def _update(self) -> None:
         weights, method, query = self._attributes.weights, self._method, self._query
         gallery = self.explorer.gallery
+        nouns = capital(f"{gallery.noun}s") if gallery.noun != "image" else "Images"
         if labelled := gallery.labelled(tuple(weights)):
-            title = "Test images labelled for these attributes"
+            title = f"{nouns} labelled for these attributes"
             self._thumbnails.show(title, labelled, query.image)
         else:
-            self._thumbnails.show("All test images", gallery.ids, query.image)
+            self._thumbnails.show(f"All {nouns[:1].lower()}{nouns[1:]}", gallery.ids, query.image)
         if not self.explorer.ready(method, weights):
             self._say(rendering.paragraph(f"Loading {method.label} ..."))
 
         def on_progress(done: int, total: int) -> None:
-            text = f"Preparing the test images for {method.label}, on first use only:"
+            text = f"Preparing the {gallery.noun}s for {method.label}, on first use only:"
             self._say(rendering.progress(text, done, total))
 
         answer = self.explorer.search(
-            method, query, weights, labelled_only=self._labelled.value, on_progress=on_progress
+            method,
+            query,
+            weights,
+            labelled_only=self._labelled.value,
+            where=self.conditions,
+            count=self._count,
+            on_progress=on_progress,
         )
+        self._more.disabled = len(answer.neighbours) < self._count or self._count >= MOST
+        link = escape(self.address(), quote=True)
+        self._address.value = f'<a href="#{link}" data-address="{link}">Link to this query</a>'
         self._result.value = rendering.answer(answer, self.explorer.picture)
         self._say(rendering.paragraph(rendering.summary(answer)))
         self.answer = answer
@@ -202,14 +242,70 @@ class App:
         self._method = change["new"]
         self.start()
 
+    def _enlarge(self) -> None:
+        self._count = min(self._count + self.explorer.count, MOST)
+        self._worker.ask(self.update)
+
+    def address(self) -> str:
+        """Return the settings of the query, as they stand in the page's address."""
+        settings = [("attribute", f"{n}:{w:g}") for n, w in self._attributes.weights.items()]
+        settings += [("where", text) for text in self.conditions]
+        if self._query.image is not None:
+            settings.append(("image", self._query.title))
+        if self._method is not self.explorer.first:
+            settings.append(("method", self._method.label))
+        if self._count != self.explorer.count:
+            settings.append(("count", str(self._count)))
+        return urlencode(settings)
+
+    def go(self, address: str) -> None:
+        """Ask what an address says; what it does not know of is passed over."""
+        said = parse_qs(address.lstrip("#"))
+        weights = dict(text.rpartition(":")[::2] for text in said.get("attribute", []))
+        self._attributes.choose(weights)
+        self._where.value = "; ".join(said.get("where", []))
+        gallery = self.explorer.gallery
+        for title in said.get("image", []):
+            image = gallery.named(title)
+            if image is not None:
+                self._query = self.explorer.test_image(image)
+        for label_ in said.get("method", []):
+            for method in self.explorer.methods:
+                if method.label == label_:
+                    self._methods.value = method
+        count = said.get("count", [""])[0]
+        self._refusal, self._count = "", self.explorer.count
+        if count.isdecimal():
+            self._count = min(max(int(count), 1), MOST)
+        self._worker.ask(self.update)
+
+    def _hear(self, change: dict) -> None:
+        """Do what explorer.js sends: `<number>|image:7`, `|address:...` or `|file:name:base64`."""
+        kind, _, rest = change["new"].partition("|")[2].partition(":")
+        if not kind:
+            return
+        self._sent.value = ""
+        if kind == "image" and rest.isdecimal() and int(rest) in self.explorer.gallery.ids:
+            self._pick(int(rest))
+        elif kind == "address":
+            self.go(rest)
+        elif kind == "file":
+            name, _, coded = rest.partition(":")
+            with suppress(ValueError):
+                content = base64.b64decode(coded, validate=True)
+                self._take(unquote(name), content, len(content))
+
     def _receive(self, change: dict) -> None:
         if not change["new"]:
             return
         file = change["new"][0]
         self._upload.value = ()  # so that the same file can be chosen again
+        self._take(file["name"], bytes(file["content"]), file["size"])
+
+    def _take(self, name: str, content: bytes, size: int) -> None:
         # Checked here: the worker, while it searches, forgets all but the last of its jobs.
         try:
-            query = self.explorer.upload(file["name"], bytes(file["content"]), file["size"])
+            query = self.explorer.upload(name, content, size)
         except Exception as error:
             self._refusal = _error(error)
             self._say("")
@@ -220,17 +316,23 @@ class App:
     # === Layout ===
 
     def _arrange(self) -> widgets.Widget:
-        limit = f"Up to {LARGEST_BYTES // 2**20} MB. It stays in this machine's memory."
+        limit = f"Or paste or drop one, up to {LARGEST_BYTES // 2**20} MB. It stays in this "
+        limit += "machine's memory."
         left_out = explain_left_out(self.explorer.left_out)
-        panel = widgets.VBox(
-            [
-                _part("Attributes and weights", self._attributes.widget, self._labelled),
-                _part("Method", self._methods, *([_hint(left_out)] if left_out else [])),
-                _part("Picture", self._thumbnails.widget, self._upload, _hint(limit)),
-            ]
-        ).add_class("ax-panel")
-        result = widgets.VBox([self._status, self._result]).add_class("ax-result")
-        heading = widgets.HTML(rendering.style() + rendering.heading())
+        parts = [
+            _part("Attributes and weights", self._attributes.widget, self._labelled),
+            _part("Method", self._methods, *([_hint(left_out)] if left_out else [])),
+            _part("Picture", self._thumbnails.widget, self._upload, _hint(limit)),
+        ]
+        if self._catalogue:  # one model, and conditions instead of labels
+            self._labelled.layout.display = "none"
+            fields = {name for about in self.explorer.gallery.metadata.values() for name in about}
+            known = f"Fields: {', '.join(sorted(fields)) or 'none'}. Several: with ; between them."
+            parts[1] = _part("Only images with", self._where, _hint(known))
+        panel = widgets.VBox(parts).add_class("ax-panel")
+        shown = [self._status, self._result, self._more, self._address, self._sent]
+        result = widgets.VBox(shown).add_class("ax-result")
+        heading = widgets.HTML(rendering.style() + rendering.heading(self.explorer.gallery.noun))
         columns = widgets.Box([panel, result]).add_class("ax-columns")
         return widgets.VBox([heading, columns]).add_class("ax")
 
@@ -281,6 +383,15 @@ class AttributeRows:
         """The weight of every ticked attribute."""
         return {name: weight.value for name, (tick, weight) in self._rows.items() if tick.value}
 
+    def choose(self, weights: Mapping[str, str]) -> None:
+        """Tick the attributes of `weights` and no others, if it names one that is there."""
+        if not set(weights) & set(self._rows):
+            return
+        for name, (tick, weight) in self._rows.items():
+            tick.value = name in weights
+            with suppress(ValueError):
+                weight.value = min(max(float(weights.get(name) or 1.0), weight.min), weight.max)
+
     def _row(
         self, name: str, ticked: bool, changed: Callable[[], None]
     ) -> tuple[widgets.Checkbox, widgets.FloatSlider]:
@@ -311,13 +422,19 @@ class Thumbnails:
     Args:
         picture: test image number -> its picture, as `data:` URI; "" where it cannot be read.
         pick: called with the number of the image that was chosen.
+        title: test image number -> what it is called.
 
     Attributes:
         widget: what is shown.
     """
 
-    def __init__(self, picture: Callable[[int], str], pick: Callable[[int], None]) -> None:
-        self._picture, self._pick = picture, pick
+    def __init__(
+        self,
+        picture: Callable[[int], str],
+        pick: Callable[[int], None],
+        title: Callable[[int], str] = "test image {}".format,
+    ) -> None:
+        self._picture, self._pick, self._named = picture, pick, title
         self._images: tuple[int, ...] = ()
         self._title = ""
         self._page, self._chosen = 0, None
@@ -369,7 +486,8 @@ class Thumbnails:
         self._where.value = f'<p class="ax-muted">{where}</p>'
         if lost:
             what = f"image{'s' if len(lost) > 1 else ''} {', '.join(lost)}"
-            self._where.value += f'<p class="ax-error">Test {what} cannot be read (&#10007;).</p>'
+            kind = "Test " if self._named(-1).startswith("test") else "Catalogue "
+            self._where.value += f'<p class="ax-error">{kind}{what} cannot be read (&#10007;).</p>'
         self._back.disabled, self._next.disabled = first == 0, last >= len(self._images)
 
     def _dress(self, button: widgets.Button, image: int, readable: bool) -> None:
@@ -377,8 +495,9 @@ class Thumbnails:
         mark, words = ("✓ ", ", selected") if chosen else ("", "")
         if not readable:
             mark, words = "✗ ", ", cannot be read"
-        button.description = f"{mark}{image}"
-        button.tooltip = f"Test image {image}{words}"
+        named = self._named(image)
+        button.description = mark + (str(image) if named.startswith("test image") else named[:14])
+        button.tooltip = f"{capital(named)}{words}"
         button.disabled = not readable
         (button.add_class if chosen else button.remove_class)("ax-chosen")
 

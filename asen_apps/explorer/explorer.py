@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from asen_apps.explorer import ExplorerError, queries
-from asen_apps.explorer.gallery import Gallery, Verdict
+from asen_apps.explorer.gallery import CatalogueGallery, Gallery, Verdict
 from asen_apps.explorer.indexes import Indexes, ProgressCallback, ReportingEmbedder
 from asen_apps.explorer.methods import Method, default_method, methods_of, split_by_dataset
 from asen_apps.explorer.queries import Query
-from asen_apps.search import AttributeIndex
-from asen_study.runs import Run
+from asen_apps.search import AttributeIndex, SearchIndexError
+from asen_apps.search.frozen import open_embedder
+from asen_apps.search.items import matching, read_conditions
+from asen_apps.search.storage import index_notes, model_of
+from asen_study.runs import DRAWN, Run
 from asen_tf.data.fitting import Box
+from asen_tf.embedder import EmbedderError
 from asen_tf.models import SimilarityModel
 from asen_tf.models.base import attribute_index
 
@@ -54,12 +60,18 @@ class Neighbour:
         score: the sum of weight times cosine.
         parts: cosine by attribute, in the order of the answer's attention.
         verdicts: its values by attribute, and whether they are the query's.
+        reached_by: the share of random pairs of the images that reach the score.
+        title: what the image is called.
+        details: what else is known of it.
     """
 
     image: int
     score: float
     parts: dict[str, float]
     verdicts: dict[str, Verdict]
+    reached_by: float = math.nan
+    title: str = ""
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ class Answer:
         searched: the number of images that were compared.
         notes: sentences that the reader should see.
         seconds: how long the search took.
+        noun: what an image is called.
     """
 
     method: str
@@ -87,6 +100,7 @@ class Answer:
     searched: int
     notes: tuple[str, ...]
     seconds: float
+    noun: str = "test image"
 
     def shared(self, attribute: str) -> tuple[int, int]:
         """Return how many neighbours share the query's value, and for how many that is known."""
@@ -101,7 +115,7 @@ class Explorer:
     """Searches the test images of a study with its methods; models load when first used.
 
     Args:
-        place: the study's directory, `results/<study>`.
+        place: the study's directory, `results/runs/<study>`.
         data_dir: the directory of meta.json and the datasets.
         count: how many images a search returns.
 
@@ -113,7 +127,7 @@ class Explorer:
         ExplorerError: no such study, no finished method, or no data.
 
     Example:
-        >>> explorer = Explorer("results/quick", "data")
+        >>> explorer = Explorer("results/runs/quick", "data")
         >>> query = explorer.test_image(12)
         >>> answer = explorer.search(explorer.methods[-1], query, {"neckline_design": 1.0})
     """
@@ -146,7 +160,7 @@ class Explorer:
         """Return a method's model, loaded once."""
         if method.name not in self._embedders:
             path = method.run.path / "model.keras"
-            self._embedders[method.name] = ReportingEmbedder.load(path)
+            self._embedders[method.name] = open_embedder(path, ReportingEmbedder)
         return self._embedders[method.name]
 
     def ready(self, method: Method, attributes: Mapping[str, float]) -> bool:
@@ -156,11 +170,11 @@ class Explorer:
     def first_question(self) -> tuple[tuple[str, ...], Query]:
         """Return attributes and a query for the page to begin with.
 
-        They are the two attributes that the first method ranks best (by its own MAP), among the
-        pairs for which enough images are labelled.
+        They are the two most telling attributes, among the pairs for which enough images are
+        labelled: those that the first method ranks best, by its own MAP beyond chance.
         """
-        gallery, run = self.gallery, Run(self.first.run.path)
-        known = run.table("map").groupby("attribute")["map"].max() if run.has("map") else {}
+        gallery = self.gallery
+        known = self._telling()
         pairs = list(combinations(gallery.attributes, 2)) or [gallery.attributes[:1]]
 
         def merit(pair: tuple[str, ...]) -> tuple[int, float]:
@@ -172,9 +186,22 @@ class Explorer:
         readable = (image for image in images if self.picture(image))
         return chosen, self.test_image(next(readable, images[0]))
 
+    def _telling(self) -> Mapping[str, float]:
+        """Return attribute -> how much of what chance leaves open the first method gets right."""
+        run = Run(self.first.run.path)
+        if not run.has("map"):
+            return {}
+        found = run.table("map").groupby("attribute")["map"].max()
+        chances = {name: self.gallery.chance(name) for name in self.gallery.attributes}
+        return {
+            name: (found[name] / 100 - chance) / (1 - chance)
+            for name, chance in chances.items()
+            if name in found and chance < 1
+        }
+
     def test_image(self, image: int) -> Query:
-        """Return a test image as a query."""
-        return Query(f"test image {image}", image)
+        """Return an image of the gallery as a query."""
+        return Query(self.gallery.title(image), image)
 
     def upload(self, name: str, content: bytes, size: int | None = None) -> Query:
         """Return an uploaded file as a query; arguments and errors as for `queries.check`.
@@ -192,6 +219,8 @@ class Explorer:
         weights: Mapping[str, float],
         *,
         labelled_only: bool = True,
+        where: Sequence[str] = (),
+        count: int | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Answer:
         """Find the most similar test images; the query itself is never among them.
@@ -202,9 +231,12 @@ class Explorer:
             weights: positive weight by attribute; they are scaled to the sum 1.
             labelled_only: search only images that are labelled for every chosen attribute, if
                 there are any: only these can be marked right or wrong.
+            where: conditions on the metadata of a catalogue, such as `price<50`.
+            count: how many images to return; `self.count` when None.
             on_progress: called while the gallery is embedded.
 
         Raises:
+            SearchIndexError: a condition is invalid.
             ExplorerError: no attribute is chosen, the query cannot be used, or none of the test
                 images can be read. If only some cannot, the answer's notes say so.
         """
@@ -214,18 +246,27 @@ class Explorer:
         gallery, embedder = self.gallery, self.embedder(method)
         names = sorted(chosen, key=lambda name: attribute_index(embedder.attribute_names, name))
         shares = {name: chosen[name] / sum(chosen.values()) for name in names}
-        index = self._indexes.get(method, embedder, gallery, names, on_progress)
+        index = self._index(method, embedder, names, on_progress)
+        count = count or self.count
         started = time.perf_counter()
         fit = embedder.model.settings.fit
         pixels = self._pixels(query, embedder.model.source_size, fit)
-        searched, filters, notes = _candidates(gallery, index, query, names, labelled_only)
-        hits = index.search(pixels, shares, k=self.count + 1, filters=filters)
+        searched, filters, notes = self._candidates(index, query, names, labelled_only, where)
+        if query.image is None and self.drawn:
+            notes.append(
+                f"{method.label} was trained on drawings and has never seen a photograph: what it "
+                "says of your picture means little."
+            )
+        hits = index.search(pixels, shares, k=count + 1, filters=filters)
         neighbours = [
             Neighbour(
                 image=hit.id,
                 score=hit.score,
                 parts={name: hit.parts[name] for name in names},
                 verdicts={name: gallery.compare(query.image, hit.id, name) for name in names},
+                reached_by=hit.reached_by,
+                title=gallery.title(hit.id),
+                details=gallery.details(hit.id),
             )
             for hit in hits
             if hit.id != query.image
@@ -236,16 +277,119 @@ class Explorer:
             pixels=pixels,
             fit=fit,
             attention=_attend(embedder.model, gallery, query, pixels, shares),
-            neighbours=tuple(neighbours[: self.count]),
+            neighbours=tuple(neighbours[:count]),
             searched=searched,
             notes=tuple(notes),
             seconds=time.perf_counter() - started,
+            noun=gallery.noun,
         )
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the first method was trained on the built-in drawings."""
+        return self.first.dataset in DRAWN
+
+    def _index(
+        self,
+        method: Method,
+        embedder: ReportingEmbedder,
+        names: Sequence[str],
+        on_progress: ProgressCallback | None,
+    ) -> AttributeIndex:
+        """Return the index of a method, with some attributes embedded."""
+        return self._indexes.get(method, embedder, self.gallery, names, on_progress)
+
+    def _candidates(
+        self,
+        index: AttributeIndex,
+        query: Query,
+        names: list[str],
+        labelled_only: bool,
+        where: Sequence[str],
+    ) -> tuple[int, Mapping[str, Any] | None, list[str]]:
+        """Choose the images that are compared; see `_candidates`."""
+        return _candidates(self.gallery, index, query, names, labelled_only)
 
     def _pixels(self, query: Query, side: int, fit: str) -> np.ndarray:
         if query.image is None:
             return queries.decode(query.title, query.content, side, fit)
         return self.gallery.pixels(query.image, side, fit)
+
+
+class CatalogueExplorer(Explorer):
+    """Searches the images of a saved index; interface and errors as of `Explorer`.
+
+    Args:
+        folder: of the index.
+        count: how many images a search returns.
+    """
+
+    def __init__(self, folder: Path | str, *, count: int = 12) -> None:
+        self.place, self.count, self.left_out = Path(folder), count, []
+        try:
+            notes = index_notes(self.place)
+            path = model_of(notes, self.place)
+            self._embedder = open_embedder(path, ReportingEmbedder)
+            self._catalogue = AttributeIndex.load(self.place, self._embedder)
+        except (SearchIndexError, EmbedderError, OSError) as error:
+            raise ExplorerError(f"The index cannot be opened. {error}") from error
+        run = Run(path.parent)
+        known = (path.parent / "config.json").is_file()
+        settings = run.settings if known else {"dataset": "", "seed": 0}
+        fit = self._embedder.model.settings.fit
+        run = Run(path.parent, {"config.json": {**settings, "fit": fit}})
+        self.methods = [Method(path.parent.name if known else path.stem, "", run)]
+        self.gallery = CatalogueGallery(self._catalogue)
+
+    def embedder(self, method: Method) -> ReportingEmbedder:
+        """Return the index's model."""
+        return self._embedder
+
+    def ready(self, method: Method, attributes: Mapping[str, float]) -> bool:
+        """Return whether the catalogue is already embedded for these attributes."""
+        return set(attributes) <= set(self._catalogue.store.backends)
+
+    def first_question(self) -> tuple[tuple[str, ...], Query]:
+        """Return the most telling attribute that is embedded, and an image to begin with."""
+        known = self._telling()
+        ready = [name for name in self.gallery.attributes if self.ready(self.first, {name: 1.0})]
+        chosen = max(ready or self.gallery.attributes, key=lambda name: known.get(name, -1.0))
+        images = [self.gallery.first_image((chosen,)), *self.gallery.ids]
+        readable = (image for image in images if self.picture(image))
+        return (chosen,), self.test_image(next(readable, images[0]))
+
+    def _telling(self) -> Mapping[str, float]:
+        """Return the measured merit of each attribute; without a run, how much its values vary."""
+        names = self.gallery.attributes
+        varied = {name: -self.gallery.chance(name) for name in names}
+        return super()._telling() or varied
+
+    def _index(
+        self,
+        method: Method,
+        embedder: ReportingEmbedder,
+        names: Sequence[str],
+        on_progress: ProgressCallback | None,
+    ) -> AttributeIndex:
+        embedder.on_progress = on_progress
+        try:
+            self._catalogue.prepare(names, progress=False)
+        finally:
+            embedder.on_progress = None
+        return self._catalogue
+
+    def _candidates(
+        self,
+        index: AttributeIndex,
+        query: Query,
+        names: list[str],
+        labelled_only: bool,
+        where: Sequence[str],
+    ) -> tuple[int, Mapping[str, Any] | None, list[str]]:
+        filters = read_conditions(where)
+        passed = matching(index.items.metadata, filters)
+        notes = [] if passed.any() else ["No image fulfils the conditions; loosen them."]
+        return int((passed & (index.ids != query.image)).sum()), filters, notes
 
 
 def _candidates(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from asen_apps.explorer import ExplorerError
+from asen_apps.search import AttributeIndex
+from asen_apps.search.items import attribute_name
 from asen_tf.data import AnnotationError, read_regions, read_split, read_value_names
 from asen_tf.data.images import ImageError, load_image
 
@@ -45,10 +48,13 @@ class Gallery:
         ids: the images' file indices in the test split, increasing.
         attributes: the names of the dataset's attributes.
         picture: image and fit -> its square as `data:` URI; cached.
+        noun: what an image is called.
 
     Raises:
         ExplorerError: the split files cannot be read, or none of the images is there.
     """
+
+    noun = "test image"
 
     def __init__(self, data_dir: str | Path, dataset: str) -> None:
         try:
@@ -74,6 +80,18 @@ class Gallery:
             for image, attribute, value in self._split.labels.tolist():
                 self._values[image, self.attributes[attribute]].add(value)
 
+    def title(self, image: int) -> str:
+        """Return what an image is called under its picture."""
+        return f"test image {image}"
+
+    def named(self, title: str) -> int | None:
+        """Return the image that has a title; None without one."""
+        return next((image for image in self.ids if self.title(image) == title), None)
+
+    def details(self, image: int) -> tuple[str, ...]:
+        """Return what else is known of an image, beside its values: nothing."""
+        return ()
+
     def path(self, image: int) -> Path:
         """Return an image's file.
 
@@ -96,7 +114,7 @@ class Gallery:
         try:
             return load_image(self.path(image), side, fit=fit)
         except ImageError as error:
-            raise ExplorerError(f"Test image {image} cannot be read. {error}") from error
+            raise ExplorerError(f"{capital(self.title(image))} cannot be read. {error}") from error
 
     def _picture(self, image: int, fit: str = "square") -> str:
         return data_uri(self.pixels(image, PICTURE_SIDE, fit))
@@ -122,6 +140,13 @@ class Gallery:
         right = bool(values & wanted) if values and wanted else None
         return Verdict(self.value(image, attribute), right)
 
+    def chance(self, attribute: str) -> float:
+        """Return how likely two labelled images share their values; 1 if there are not two."""
+        often = Counter(v for v in (self.value(i, attribute) for i in self.ids) if v)
+        total = sum(often.values())
+        pairs = total * (total - 1)
+        return sum(n * (n - 1) for n in often.values()) / pairs if pairs else 1.0
+
     def first_image(self, attributes: tuple[str, ...]) -> int:
         """Return a labelled image to begin with: the first with the most frequent values.
 
@@ -136,6 +161,63 @@ class Gallery:
             return visible, often[values[image]]
 
         return max(labelled, key=merit)
+
+
+class CatalogueGallery(Gallery):
+    """The images of an index, with their metadata; what names an attribute is its label.
+
+    Args:
+        index: whose ids and files are the images.
+    """
+
+    noun = "image"
+
+    def __init__(self, index: AttributeIndex) -> None:
+        self.picture = lru_cache(maxsize=_KEPT)(self._picture)
+        self.ids, self.attributes = tuple(index.ids.tolist()), index.attribute_names
+        self._known, self._visible = frozenset(self.ids), set()
+        self._paths = dict(zip(self.ids, index.images, strict=True))
+        self.metadata = dict(zip(self.ids, index.metadata, strict=True))
+
+    def title(self, image: int) -> str:
+        """Return the name of an image's file."""
+        return self._paths[image].name if image in self._known else f"image {image}"
+
+    def details(self, image: int) -> tuple[str, ...]:
+        """Return an image's metadata, `field: value`, but for the labels of attributes."""
+        return tuple(
+            f"{name}: {value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in self.metadata[image].items()
+            if name not in self.attributes and attribute_name(name) not in self.attributes
+        )
+
+    def path(self, image: int) -> Path:
+        """Return an image's file; ExplorerError if there is no such image."""
+        if image not in self._known:
+            raise ExplorerError(f"There is no image number {image}.")
+        return self._paths[image]
+
+    def is_labelled(self, image: int, attribute: str) -> bool:
+        """Return whether the metadata has a value for an attribute."""
+        return bool(self.value(image, attribute))
+
+    def value(self, image: int, attribute: str) -> str:
+        """Return an image's value in the metadata; "" without one."""
+        for name, value in self.metadata[image].items():
+            if attribute in (name, attribute_name(name)):
+                return value if isinstance(value, str) else json.dumps(value)
+        return ""
+
+    def compare(self, query: int | None, image: int, attribute: str) -> Verdict:
+        """Compare an image's value with the query's; an uploaded query is None and has none."""
+        value = self.value(image, attribute)
+        wanted = "" if query is None else self.value(query, attribute)
+        return Verdict(value, value == wanted if value and wanted else None)
+
+
+def capital(text: str) -> str:
+    """Return a text that begins a sentence; file names stay as they are."""
+    return text[:1].upper() + text[1:] if text.startswith("test image") else text
 
 
 def data_uri(image: np.ndarray, side: int = PICTURE_SIDE) -> str:

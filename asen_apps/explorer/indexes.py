@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,11 +15,10 @@ from asen_apps.explorer.methods import Method
 from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_tf.data import AnnotationError, fingerprint
 from asen_tf.data.images import ImageError
-from asen_tf.embedder import Embedder
+from asen_tf.embedder import Embedder, ImageFile
 
 FOLDER = ".explorer"  # in the study's folder
 _AT_ONCE = 2000  # images; larger galleries are only embedded for the attributes in use
-_CHUNK = 32  # images between two reports of progress
 
 ProgressCallback = Callable[[int, int], None]  # called with images done and images in all
 
@@ -33,31 +32,20 @@ class ReportingEmbedder(Embedder):
 
     on_progress: ProgressCallback | None = None
 
-    def embed_all(
+    def batches(
         self,
-        paths: Iterable[Path | str],
-        *,
-        attributes: Sequence[str] | None = None,
+        paths: Sequence[ImageFile],
+        names: Sequence[str],
         embedding: str | None = None,
-        progress: bool = False,
         skip: Callable[[ImageError], None] | None = None,
-    ) -> np.ndarray:
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
         """Embed image files as `Embedder` does, and report progress."""
-        paths, parts = list(paths), []
-        for first in range(0, max(len(paths), 1), _CHUNK):
-            chunk = paths[first : first + _CHUNK]
-            parts.append(
-                super().embed_all(chunk, attributes=attributes, embedding=embedding, skip=skip)
-            )
+        for places, vectors in super().batches(paths, names, embedding, skip):
+            yield places, vectors
             if self.on_progress is not None:
-                self.on_progress(first + len(chunk), len(paths))
-        width = max(part.shape[2] for part in parts)  # 0 for a chunk of unreadable files alone
-        return np.concatenate(
-            [
-                part if part.shape[2] else np.full((*part.shape[:2], width), np.nan, np.float32)
-                for part in parts
-            ]
-        )
+                self.on_progress(places[-1] + 1, len(paths))
+        if self.on_progress is not None:
+            self.on_progress(len(paths), len(paths))
 
 
 class Indexes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from asen_apps.explorer import ExplorerError
 from asen_study.matrix import LABELS, ROWS, row_of
 from asen_study.runs import Run, finished_runs
-from asen_tf.config import ConfigError
+from asen_tf.config import ConfigError, did_you_mean
 from asen_tf.presets import PRESETS
 
 
@@ -65,6 +65,11 @@ def methods_of(place: Path) -> list[Method]:
             row = _row(run)
             methods.append(Method(LABELS.get(row, row), row, run))
             seeds[methods[-1].dataset].add(methods[-1].seed)
+    made = {path.parts[-3] for path in place.parent.glob("*/*/metrics.json")}
+    if not methods and (others := sorted(made - {place.name})):
+        raise ExplorerError(
+            f"There is no finished method in {place}; {did_you_mean(place.name, others)}"
+        )
     if not methods:
         raise ExplorerError(
             f"There is no finished method in {place} yet. Run `make study` first (about 20 "

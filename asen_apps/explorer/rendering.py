@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from asen_apps.explorer.explorer import Answer, Neighbour, QueryAttention
-from asen_apps.explorer.gallery import PICTURE_SIDE, data_uri
+from asen_apps.explorer.gallery import PICTURE_SIDE, capital, data_uri
+from asen_apps.search.service import share
 from asen_study.figures.overlays import with_attention
 from asen_tf.data import label
 from asen_tf.data.fitting import Box
@@ -18,7 +20,7 @@ _PAGE = Path(__file__).parent / "page"
 TITLE = "Garment explorer"
 _EXPLANATION = (
     "Which garments are alike, and in what way? Pick a picture and the attributes that matter, and "
-    "see the most similar test images of the study and what the model attends to."
+    "see the most similar {} and what the model attends to. Click on one to search with it."
 )
 # A comparison's mark, its class in the style sheet, and what a screen reader says.
 _MARKS = {
@@ -35,10 +37,11 @@ def style() -> str:
     return f"<style>{(_PAGE / 'explorer.css').read_text(encoding='utf-8')}</style>"
 
 
-def heading() -> str:
+def heading(noun: str = "test image") -> str:
     """Return title and explanation."""
+    of = "test images of the study" if noun == "test image" else "images of the catalogue"
     skip = '<a class="ax-skip" href="#ax-result">Skip to the results</a>'
-    return f"<h1>{TITLE}</h1><p>{_EXPLANATION} {skip}</p>"
+    return f"<h1>{TITLE}</h1><p>{_EXPLANATION.format(of)} {skip}</p>"
 
 
 def paragraph(text: str) -> str:
@@ -67,7 +70,7 @@ def summary(answer: Answer) -> str:
             verb = "shares" if right == 1 else "share"
             of = "" if known == len(answer.neighbours) else f" of {known} labelled"
             parts.append(f"{right}{of} {verb} its {label(one.attribute)}{value}")
-    images = "test image" if answer.searched == 1 else "test images"
+    images = answer.noun if answer.searched == 1 else f"{answer.noun}s"
     sentences = [f"{answer.method} compared {answer.query.title} with {answer.searched} {images}."]
     if parts:
         count = len(answer.neighbours)
@@ -89,8 +92,9 @@ def answer(found: Answer, picture: Callable[[int, str], str]) -> str:
     title = escape(found.query.title)
     own = _figure(found.pixels, f"The query, {found.query.title}", title[:1].upper() + title[1:])
     maps = "".join(_attention(found.pixels, one) for one in found.attention)
+    labelled = found.query.image is not None
     cards = "".join(
-        _card(rank, one, picture(one.image, found.fit))
+        _card(rank, one, picture(one.image, found.fit), labelled)
         for rank, one in enumerate(found.neighbours, 1)
     )
     method = escape(found.method)
@@ -100,17 +104,20 @@ def answer(found: Answer, picture: Callable[[int, str], str]) -> str:
     return (
         f'<section id="ax-result" aria-label="What the model attends to"><h2>{head}</h2>'
         f'<div class="ax-attention">{own}{maps}</div></section>'
-        f'<section aria-label="Most similar images"><h2>Most similar test images</h2>'
+        f'<section aria-label="Most similar images"><h2>Most similar {found.noun}s</h2>'
         f'<p class="ax-muted">{_legend(found)}</p><ol class="ax-found">{cards}</ol></section>'
     )
 
 
 def _legend(found: Answer) -> str:
     marks = "&#10003; same value as the query, &#10007; different value, &ndash; not labelled."
+    if found.query.image is None:
+        marks = "Your picture is not labelled, so nothing is marked as right or wrong."
+    usual = f"Reached by: the share of random pairs of {found.noun}s that are as similar."
     if len(found.attention) == 1:
-        return f"Score: cosine similarity, at most 1. {marks}"
+        return f"Score: cosine similarity, at most 1. {usual} {marks}"
     terms = [f"{one.weight:.2f} {escape(label(one.attribute))}" for one in found.attention]
-    return f"Score: {' + '.join(terms)} (cosine similarities, at most 1). {marks}"
+    return f"Score: {' + '.join(terms)} (cosine similarities, at most 1). {usual} {marks}"
 
 
 def _attention(pixels: np.ndarray, one: QueryAttention) -> str:
@@ -138,23 +145,28 @@ def _figure(image: np.ndarray, alt: str, caption: str, side: int = PICTURE_SIDE)
     )
 
 
-def _card(rank: int, one: Neighbour, picture: str) -> str:
+def _card(rank: int, one: Neighbour, picture: str, labelled: bool) -> str:
     lines = []
     for name, verdict in one.verdicts.items():
         mark, kind, spoken = _MARKS[verdict.right]
-        value = escape(verdict.value) or "no label"
+        value = escape(verdict.value) or ("no label" if labelled else "")
+        marked = f'<span role="img" aria-label="{spoken}">{mark}</span> ' if labelled else ""
         lines.append(
             f'<div class="ax-name"><span>{escape(label(name))}</span>'
             f"<span>{one.parts[name]:.2f}</span></div>"
-            f'<div class="ax-value {kind}"><span role="img" aria-label="{spoken}">{mark}</span> '
-            f"{value}</div>"
+            f'<div class="ax-value {kind}">{marked}{value}</div>'
         )
-    alt = f"Test image {one.image}, rank {rank}"
-    lost = f'<p class="ax-error">Test image {one.image} can no longer be read.</p>'
-    shown = f'<img src="{picture}" alt="{alt}">' if picture else lost
+    lines += [f'<div class="ax-muted">{escape(detail)}</div>' for detail in one.details]
+    title = escape(capital(one.title or f"test image {one.image}"), quote=True)
+    alt = f"{title}, rank {rank}"
+    lost = f'<p class="ax-error">{title} can no longer be read.</p>'
+    ask = f'data-ask="image:{one.image}" tabindex="0" role="button" title="Search with {title}"'
+    shown = f'<img src="{picture}" alt="{alt}" {ask}>' if picture else lost
+    usual = "" if math.isnan(one.reached_by) else f"reached by {share(one.reached_by)}"
     return (
         f'<li class="ax-card">{shown}'
         f'<div class="ax-head"><strong>{rank}</strong><span>score {one.score:.3f}</span></div>'
+        f'<div class="ax-muted">{usual}</div><div class="ax-muted">{title}</div>'
         f"{''.join(lines)}</li>"
     )
 

@@ -46,7 +46,7 @@ def check(
         strips: queries shown of each attribute.
 
     Raises:
-        ConfigError: a number out of range, a method that is told the attribute, or a dataset
+        ConfigError: a number out of range, a method that takes the attribute, or a dataset
             without queries.
         asen_tf.data.AnnotationError: a file of the dataset breaks a rule.
     """
@@ -58,10 +58,12 @@ def check(
         raise ConfigError(f"blend must lie between 0 and 1; got {blend!r}")
     if not _is_number(rank, int) or rank not in RANKS:
         raise ConfigError(f"rank must be one of {RANKS}, the k of the table; got {rank!r}")
-    if general.method != "triplet":
+    untold = general.method == "features" and general.feature_map != "linear"
+    if general.method != "triplet" and not untold:
         raise ConfigError(
-            "the initial list must come from a network that is told no attribute: a row of method "
-            f"triplet, such as triplet or triplet/npairs; got {general.method!r}"
+            "the initial list must come from a network that takes no attribute: a row of method "
+            "triplet, such as triplet or triplet/npairs, features or features/whitened; got "
+            f"{general.method!r}" + " with linear maps" * (general.method == "features")
         )
     split = read_split(data_dir, general.dataset, "test", missing="ignore")
     if split.triplets is not None or not len(split.queries):
@@ -113,7 +115,7 @@ class Reranking:
         the split's files list.
 
         Args:
-            general: a run of the method `triplet`.
+            general: a run of the method `triplet`, or of `features` without linear maps.
             specific: a run on the same data.
             data_dir: the directory of meta.json and the datasets.
             depth: how much of each list to keep: the largest K, or k, that will be asked for.

@@ -1,7 +1,7 @@
 """Search a catalogue of images by attribute: exact, approximate, or beyond one machine."""
 
 from asen_apps.search.backend import Backend, SearchIndexError
-from asen_apps.search.index import AttributeIndex, Hit, query_file
+from asen_apps.search.index import AttributeIndex, Hit
 from asen_apps.search.storage import model_fingerprint
 from asen_apps.search.vectors import HNSW_FROM, check_attributes, check_weights
 
@@ -14,5 +14,4 @@ __all__ = [
     "check_attributes",
     "check_weights",
     "model_fingerprint",
-    "query_file",
 ]

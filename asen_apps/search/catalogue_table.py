@@ -1,16 +1,23 @@
-"""A shop's table of images, which can be written again with every cell as it was read."""
+"""A shop's table of images, which can be written again as it was read, and where images lie."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+import os
 import posixpath
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from asen_apps.search.backend import SearchIndexError
+from asen_apps.search.items import image_files
 from asen_tf.data import AnnotationError
+from asen_tf.data.images import ImageError
 from asen_tf.data.tables import IMAGE, clean, is_missing, read_table
 from asen_tf.files import replacing
 
@@ -87,12 +94,110 @@ def read_catalogue_table(path: Path) -> CatalogueTable:
     )
 
 
-def attribute_name(column: str) -> str:
-    """Return what `data_prep.catalog` calls a column: `Sleeve length` is `sleeve_length`."""
-    return re.sub(r"\W+", "_", column.strip().lower()).strip("_")
-
-
 def value(cell: str) -> str:
     """Return a cell's value; empty if it is missing or says so, like `n/a`."""
     text = clean(cell)
     return "" if is_missing(text) else text
+
+
+# === Where a catalogue's images come from ===
+
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
+
+
+class Listing(NamedTuple):
+    """The images of a catalogue.
+
+    Attributes:
+        paths: absolute ones, each once.
+        metadata: one dict per image.
+        broken: the errors of files that are called like images and are none.
+        notes: sentences on other files.
+    """
+
+    paths: list[Path]
+    metadata: list[dict[str, Any]]
+    broken: list[ImageError]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a catalogue's images come from, as the command got it; None and empty if not given.
+
+    Attributes:
+        images: image files, folders, lists and `-`, as for `image_files`.
+        table: a CSV file with a column `image`; its other columns become metadata.
+        folder: of the table's images; the table's own when None.
+    """
+
+    images: tuple[str, ...] = ()
+    table: str | None = None
+    folder: str | None = None
+
+    def read(self) -> Listing:
+        """Return the images and what is known of them.
+
+        Raises:
+            AnnotationError: the table breaks a rule.
+            asen_tf.data.ImageError: a folder or list cannot be read, or there is no name.
+            SearchIndexError: a table is given together with images.
+        """
+        if self.table is not None and not self.images:
+            return Listing(*_read_table(Path(self.table), self.folder), [], [])
+        if self.table is not None or self.folder is not None:
+            raise SearchIndexError(
+                "--images is the folder of the images in --csv; a table is not read together with "
+                "other images"
+            )
+        images, broken, notes = image_files(self.images)
+        paths = list(dict.fromkeys(Path(os.path.abspath(path)) for path in images))
+        return Listing(paths, [{} for _ in paths], broken, notes)
+
+    def note(self) -> dict[str, Any]:
+        """Return what an index remembers, with absolute paths; empty for standard input."""
+        if "-" in self.images:
+            return {}
+        table, folder = (
+            None if path is None else os.path.abspath(path) for path in (self.table, self.folder)
+        )
+        images = [os.path.abspath(path) for path in self.images]
+        return {"images": images, "table": table, "folder": folder}
+
+
+def _read_table(table: Path, folder: str | None) -> tuple[list[Path], list[dict[str, Any]]]:
+    """Return a table's images and what its other columns say of them."""
+    read = read_catalogue_table(table)
+    root = Path(os.path.abspath(table.parent if folder is None else folder))
+    if not root.is_dir():
+        raise SearchIndexError(f"{root}: no such folder; give that of the table's images")
+    columns = {name: read.values(name) for name in read.columns if name and name != IMAGE}
+    typed = {name: _typed(values) for name, values in columns.items()}
+    paths, metadata = [], []
+    for row, name in enumerate(read.images()):
+        if not name:
+            continue
+        path = Path(os.path.normpath(root / name))
+        if not path.is_relative_to(root):
+            raise read.wrong("an image must lie in the folder", row, name, f"copy it to {root}")
+        paths.append(_as_spelt(path))
+        metadata.append({name: values[row] for name, values in typed.items() if values[row] != ""})
+    if not paths:
+        raise read.wrong("the table must name images", None, "no rows", "add one row per image")
+    return paths, metadata
+
+
+def _as_spelt(path: Path) -> Path:
+    """Return a path in the spelling of its file: composed, or as macOS decomposes it."""
+    if not path.exists():
+        other = Path(unicodedata.normalize("NFD", str(path)))
+        return other if other.exists() else path
+    return path
+
+
+def _typed(values: Sequence[str]) -> list[Any]:
+    """Return a column's values as numbers where all of them are written as numbers."""
+    texts = [clean(value) for value in values]
+    if all(_NUMBER.fullmatch(text) for text in texts if text) and any(texts):
+        return [json.loads(text) if text else "" for text in texts]
+    return texts

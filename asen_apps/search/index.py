@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import copy
-import io
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from PIL import Image
 
 from asen_apps.search.backend import Backend, SearchIndexError, best_first, check_k, exact_scores
 from asen_apps.search.items import Items, matching
-from asen_apps.search.storage import load_index, save_index
+from asen_apps.search.storage import PAIRS, load_index, save_index
 from asen_apps.search.vectors import LazyVectors, Skip, check_weights
 
 if TYPE_CHECKING:
-    from asen_tf.embedder import Embedder
-
-QueryImage = Path | str | BinaryIO | np.ndarray
+    from asen_tf.embedder import Embedder, ImageFile
 
 # Proposals that an inexact backend is asked for: this many times k, and at least this many.
 PROPOSALS_PER_HIT, FEWEST_PROPOSALS = 4, 64
+
+# Random pairs, by which a score is judged: drawn among so many items, and kept to a step of cosine.
+_SAMPLED, _PAIRS, _STEP = 500, 10_000, 1e-6
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Hit:
         score: the sum over attributes of weight times cosine; the cosine for a single attribute.
         parts: attribute name -> cosine, in [-1, 1], for every attribute that was asked for.
         metadata: of the item, a copy.
+        reached_by: the share of random pairs of this catalogue that reach the score, in [0, 1]:
+            how usual it is; NaN with fewer than two items.
     """
 
     id: int
@@ -43,6 +45,7 @@ class Hit:
     score: float
     parts: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    reached_by: float = math.nan
 
 
 class AttributeIndex:
@@ -54,6 +57,7 @@ class AttributeIndex:
         items: ids, images and metadata, row by row.
         store: the vectors, one backend per attribute that was asked for.
         embedder: of images and queries.
+        notes: JSON values under text names, saved with the index: where its model and images are.
 
     Example:
         >>> index = AttributeIndex.build(Embedder.load("model.keras"), paths)
@@ -62,6 +66,8 @@ class AttributeIndex:
 
     def __init__(self, items: Items, store: LazyVectors) -> None:
         self.items, self.store, self.embedder = items, store, store.embedder
+        self.notes: dict[str, Any] = {}
+        self._pairs: dict[str, list[int]] = {}
 
     @classmethod
     def build(
@@ -138,7 +144,13 @@ class AttributeIndex:
         if isinstance(attributes, str):
             raise SearchIndexError(f"attributes must be a sequence; write [{attributes!r}]")
         names = self.attribute_names if attributes is None else tuple(attributes)
+        self._prepare(names, progress)
+
+    def _prepare(self, names: Sequence[str], progress: bool) -> None:
+        before = len(self)
         self.store.prepare(self.items, names, progress=progress)
+        if len(self) < before:
+            self._pairs = {}
 
     def vectors(self, attribute: str) -> np.ndarray:
         """Return `(N, D)` float32 of length 1, rows in the order of `ids`; embeds if need be."""
@@ -149,19 +161,23 @@ class AttributeIndex:
 
     def search(
         self,
-        image: QueryImage,
+        image: ImageFile,
         attribute: str | Mapping[str, float],
         k: int = 10,
         filters: Mapping[str, Any] | None = None,
+        *,
+        without: Iterable[int] = (),
     ) -> list[Hit]:
         """Find the items most like an image in one attribute, or in several with weights.
 
         Args:
-            image: a path, a binary file opened for reading, or `(H, W, 3)` uint8 pixels.
+            image: a path, a binary file opened for reading, a Pillow image, or pixels, `(H, W, 3)`
+                or grey `(H, W)`, uint8.
             attribute: a name, or name -> weight. A negative weight asks for dissimilar items.
             k: how many.
-            filters: metadata field -> a value that it must equal, or a collection of values of
-                which it must be one. An item must pass all of them.
+            filters: metadata field -> a value that it must equal, a collection of values of which
+                it must be one, or `Conditions`. An item must pass all of them.
+            without: ids of items that are left out.
 
         Returns:
             At most k hits, best first, the lower id first among equals; fewer if fewer items pass
@@ -170,18 +186,19 @@ class AttributeIndex:
 
         Raises:
             asen_tf.data.ImageError: the image cannot be read.
-            SearchIndexError: an attribute, weight, k, field or image is invalid.
+            SearchIndexError: an attribute, weight, k or field is invalid.
         """
         check_k(k)
         weights = check_weights(attribute, self.attribute_names)
         # The query first: if it cannot be read, do not embed the catalogue in vain.
-        queries = self.store.query(query_file(image), list(weights))
-        self.store.prepare(self.items, list(weights), progress=True)
-        passed = matching(self.items.metadata, filters or {})
+        queries = self.store.query(image, list(weights))
+        self._prepare(list(weights), True)
+        passed = matching(self.items.metadata, filters or {}) & ~np.isin(self.ids, list(without))
         if not passed.any():
             return []
         allowed = None if passed.all() else self.items.ids[passed]
         scores, ids, parts = nearest_items(self.store.backends, queries, weights, k, allowed)
+        usual = self.reached_by(weights, scores)
         return [
             Hit(
                 id=int(ids[place]),
@@ -189,9 +206,41 @@ class AttributeIndex:
                 score=float(scores[place]),
                 parts={name: float(part[place]) for name, part in parts.items()},
                 metadata=copy.deepcopy(self.items.metadata[row]),
+                reached_by=float(usual[place]),
             )
             for place, row in enumerate(self.items.rows(ids))
         ]
+
+    def reached_by(self, weights: Mapping[str, float], scores: np.ndarray) -> np.ndarray:
+        """Return the share of random pairs of this catalogue that reach each score.
+
+        The pairs are drawn among 500 random items, the same ones for every attribute, at most
+        10,000 of them. They are saved with the index.
+
+        Args:
+            weights: attribute -> weight; all of them embedded.
+            scores: `(n,)` sums of weight times cosine.
+
+        Returns:
+            `(n,)` float64 in [0, 1]; NaN with fewer than two items.
+        """
+        drawn = [name for name in weights if name not in self._pairs and len(self) > 1]
+        if drawn:
+            rng = np.random.default_rng(0)
+            count = min(len(self), _SAMPLED)
+            ids = rng.choice(np.sort(self.ids), count, replace=False)
+            pairs = np.argwhere(np.triu(np.ones((count, count), bool), k=1))
+            pairs = pairs[rng.permutation(len(pairs))[:_PAIRS]]
+            for name in drawn:
+                vectors = self.store.backends[name].vectors(ids)
+                cosines = (vectors @ vectors.T)[pairs[:, 0], pairs[:, 1]]
+                self._pairs[name] = np.round(cosines / _STEP).astype(int).tolist()
+        if len(self) < 2:
+            return np.full(len(scores), math.nan)
+        totals = sum(weight * _STEP * np.array(self._pairs[n]) for n, weight in weights.items())
+        slack = _STEP / 2 * sum(map(abs, weights.values()))  # of rounded cosines
+        below = np.searchsorted(np.sort(totals), np.asarray(scores) - slack)
+        return 1 - below / len(totals)
 
     def add(
         self,
@@ -211,6 +260,7 @@ class AttributeIndex:
         new = self.items.plan(images, metadata, ids)
         self.store.add(new, progress=len(new) > 1)
         self.items.extend(new)
+        self._pairs = {}
         return new.ids.copy()
 
     def remove(self, ids: Iterable[int]) -> None:
@@ -219,6 +269,7 @@ class AttributeIndex:
         rows[self.items.rows(ids)] = False
         self.store.remove(self.items.ids[~rows])
         self.items.keep(rows)
+        self._pairs = {}
 
     def save(self, folder: Path | str) -> None:
         """Write the index to a folder: if killed at any point, the old or the new one is there.
@@ -236,7 +287,9 @@ class AttributeIndex:
         Raises:
             SearchIndexError: the folder holds something other than an index.
         """
-        save_index(Path(folder), self.items, self.store)
+        if len(self) > 1 and self.store.backends:
+            self.reached_by(dict.fromkeys(self.store.backends, 1.0), np.zeros(1))
+        save_index(Path(folder), self.items, self.store, {**self.notes, PAIRS: self._pairs})
 
     @classmethod
     def load(
@@ -266,9 +319,13 @@ class AttributeIndex:
             SearchIndexError: there is no index, it is truncated, changed or foreign, a path leads
                 out of its folder, an address is not trusted, or another model made it.
         """
-        items, store = load_index(Path(folder), embedder, root=root, mapped=mapped, verify=verify)
+        items, store, notes = load_index(
+            Path(folder), embedder, root=root, mapped=mapped, verify=verify
+        )
         store.skip = skip
-        return cls(items, store)
+        index = cls(items, store)
+        index._pairs, index.notes = notes.pop(PAIRS, {}), notes
+        return index
 
     def drop_unsaved(self) -> None:
         """Remove from Milvus what no saved index has; those attributes are lazy again."""
@@ -325,43 +382,3 @@ def nearest_items(
         if complete or certain or not exact:
             return totals[best], ids[best], {name: part[best] for name, part in parts.items()}
         fetch *= 4
-
-
-class _InMemory(io.BytesIO):
-    """Bytes of an image, which messages call by a name that users understand."""
-
-    def __repr__(self) -> str:
-        return "the query image"
-
-    __str__ = __repr__
-
-
-def query_file(image: QueryImage) -> Path | BinaryIO:
-    """Return a query as a path or an open file, for `Embedder.embed` and `Embedder.attend`.
-
-    Args:
-        image: path of an image file; a binary file opened for reading, which is read to its end
-            and left open; or pixels, `(H, W, 3)` or grey `(H, W)`, uint8.
-
-    Raises:
-        SearchIndexError: it is something else.
-    """
-    if isinstance(image, str | Path):
-        return Path(image)
-    if isinstance(image, np.ndarray):
-        grey, colour = image.ndim == 2, image.ndim == 3 and image.shape[2] == 3
-        if image.dtype != np.uint8 or not (grey or colour) or 0 in image.shape:
-            raise SearchIndexError(
-                "pixels must be (height, width, 3), 8-bit, dtype uint8; "
-                f"got shape {image.shape}, {image.dtype}"
-            )
-        stored = _InMemory()
-        Image.fromarray(np.ascontiguousarray(image)).save(stored, "PPM")  # lossless
-        return stored
-    content = image.read() if hasattr(image, "read") else None
-    if not isinstance(content, bytes):
-        raise SearchIndexError(
-            "a query must be the path of an image, a file opened with mode 'rb', or an array of "
-            f"pixels; got {type(image).__name__}"
-        )
-    return _InMemory(content)

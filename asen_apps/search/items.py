@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -173,15 +176,15 @@ def matching(metadata: Sequence[Mapping[str, Any]], filters: Mapping[str, Any]) 
     Args:
         metadata: one mapping per item.
         filters: field -> a value that an item's must equal, or a list, tuple or set of values of
-            which it must be one. True and 1 are different, as in JSON. An item without the field
-            does not pass. No filters, all items.
+            which it must be one, or `Conditions`. True and 1 are different, as in JSON. An item
+            without the field does not pass. No filters, all items.
 
     Returns:
         `(N,)` bool.
 
     Raises:
         SearchIndexError: no item has a field of that name, or a value is not one of JSON's types,
-            such as a function.
+            such as a function; or no item has what a condition compares.
     """
     passed = np.ones(len(metadata), bool)
     for name, wanted in filters.items():
@@ -190,9 +193,20 @@ def matching(metadata: Sequence[Mapping[str, Any]], filters: Mapping[str, Any]) 
                 f"a filter must be a value or a collection of values; got a function for {name!r}"
             )
         if metadata and not any(name in fields for fields in metadata):
-            known = {field for fields in metadata for field in fields}
-            hint = did_you_mean(name, sorted(known))
-            raise SearchIndexError(f"no item has a field {name!r} to filter by; {hint}")
+            known = sorted({field for fields in metadata for field in fields})
+            alike = [one for one in known if attribute_name(one) == attribute_name(name)]
+            if not isinstance(wanted, Conditions) or len(alike) != 1:
+                hint = did_you_mean(name, known) if known else "the items have no metadata"
+                raise SearchIndexError(f"no item has a field {name!r} to filter by; {hint}")
+            name = alike[0]
+        if isinstance(wanted, Conditions):
+            wanted.check(name, [fields[name] for fields in metadata if name in fields])
+            passed &= np.fromiter(
+                (name in fields and wanted.hold(fields[name]) for fields in metadata),
+                bool,
+                len(metadata),
+            )
+            continue
         several = isinstance(wanted, list | tuple | set | frozenset)
         try:
             keys = {_key(value) for value in (wanted if several else [wanted])}
@@ -207,6 +221,102 @@ def matching(metadata: Sequence[Mapping[str, Any]], filters: Mapping[str, Any]) 
             len(metadata),
         )
     return passed
+
+
+def attribute_name(column: str) -> str:
+    """Return what `data_prep.catalog` calls a column: `Sleeve length` is `sleeve_length`."""
+    return re.sub(r"\W+", "_", column.strip().lower()).strip("_")
+
+
+# === Conditions as a person types them ===
+
+_CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*")
+_ORDERED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a field's value must fulfil: one of the values after `=`, and all other comparisons.
+
+    Numbers are compared as numbers, also where a cell says `49,90 €`; other text as text.
+
+    Attributes:
+        parts: operator and text, such as `("<", "50")`.
+    """
+
+    parts: tuple[tuple[str, str], ...]
+
+    def hold(self, value: Any) -> bool:
+        """Return whether a value fulfils them."""
+        equal = [_same(value, text) for sign, text in self.parts if sign == "="]
+        others = [(sign, text) for sign, text in self.parts if sign != "="]
+        return (not equal or any(equal)) and all(_compare(value, *part) for part in others)
+
+    def check(self, name: str, values: Sequence[Any]) -> None:
+        """Raise SearchIndexError if no value can be compared, or none is the one wanted."""
+        for sign, text in self.parts:
+            number = as_number(text) is not None
+            if sign in _ORDERED and number and all(as_number(value) is None for value in values):
+                some = sorted({str(value) for value in values})[:3]
+                raise SearchIndexError(
+                    f"{name}{sign}{text}: no item's {name!r} is a number; got {', '.join(some)}"
+                )
+            if sign == "=" and not any(_same(value, text) for value in values):
+                known = sorted({str(value) for value in values})
+                hint = did_you_mean(text, known) if len(known) <= _LISTED else "see the table"
+                raise SearchIndexError(f"no item has {name}={text}; {hint}")
+
+
+_LISTED = 50  # values of a field that a message may list
+
+
+def read_conditions(texts: Iterable[str]) -> dict[str, Conditions]:
+    """Return filters from texts like `brand=Acme` and `price<50`, for `matching`.
+
+    The comparisons are =, !=, <, <=, > and >=; several of one field belong together.
+
+    Raises:
+        SearchIndexError: a text is no comparison.
+    """
+    found: dict[str, Conditions] = {}
+    for text in texts:
+        match = _CONDITION.fullmatch(text)
+        if match is None or not match[3]:
+            raise SearchIndexError(
+                f"a condition is a field, a comparison (= != < <= > >=) and a value, like "
+                f"'price<50'; got {text!r}"
+            )
+        before = found[match[1]].parts if match[1] in found else ()
+        found[match[1]] = Conditions((*before, (match[2], match[3])))
+    return found
+
+
+def as_number(value: Any) -> float | None:
+    """Return what a cell says as a number: `49.90`, `49,90 €`, `1,299.00`; None for other text."""
+    if isinstance(value, bool) or value is None:
+        return None
+    text = re.sub(r"[\s€$£¥']|EUR|USD|GBP|CHF", "", str(value))
+    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text):
+        text = text.replace(",", "")
+    elif re.fullmatch(r"-?\d{1,3}(\.\d{3})+,\d+|-?\d+,\d+", text):
+        text = text.replace(".", "").replace(",", ".")
+    return float(text) if re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?", text) else None
+
+
+def _same(value: Any, text: str) -> bool:
+    numbers = as_number(value), as_number(text)
+    if None not in numbers:
+        return numbers[0] == numbers[1]
+    return (value if isinstance(value, str) else json.dumps(value)) == text
+
+
+def _compare(value: Any, sign: str, text: str) -> bool:
+    if sign == "!=":
+        return not _same(value, text)
+    numbers = as_number(value), as_number(text)
+    if numbers[1] is None and isinstance(value, str):
+        return _ORDERED[sign](value, text)  # dates as 2024-05-31, sizes, names
+    return None not in numbers and _ORDERED[sign](*numbers)
 
 
 def _key(value: Any) -> Any:

@@ -15,12 +15,16 @@ from asen_apps.search.backend import Backend, SearchIndexError, check_trusted, i
 from asen_apps.search.items import Items
 from asen_apps.search.vectors import OUTSIDE, LazyVectors, check_attributes, load_backend, milvus
 from asen_apps.search.versions import current_version, new_version, read_manifest, write_manifest
+from asen_tf.files import file_digest
 
 if TYPE_CHECKING:
     from asen_tf.embedder import Embedder
     from asen_tf.models import SimilarityModel
 
 ITEMS = "items.json"
+MODEL, SOURCES, FILES = "model", "sources", "files"  # in the notes of `asen index`
+NOTES = "notes.json"  # an object, absent from older indexes
+PAIRS = "pairs"  # in the notes: attribute -> cosines of random pairs, in steps of 1e-6
 
 
 def model_fingerprint(model: SimilarityModel) -> str:
@@ -29,6 +33,8 @@ def model_fingerprint(model: SimilarityModel) -> str:
     Weights count in their order, with shape and dtype, but not by name: Keras numbers the names
     of layers anew in every process. A model that is saved and loaded keeps its fingerprint.
     """
+    if known := getattr(model, "fingerprint", None):  # of a frozen model
+        return known
     config = model.get_config()
     # Models saved before `fit` was a setting keep their fingerprint.
     if config.get("fit") == "square":
@@ -45,7 +51,7 @@ def model_fingerprint(model: SimilarityModel) -> str:
 # === Saving ===
 
 
-def save_index(folder: Path, items: Items, store: LazyVectors) -> None:
+def save_index(folder: Path, items: Items, store: LazyVectors, notes: dict[str, Any]) -> None:
     """Write an index to a folder; see `AttributeIndex.save`."""
     home = str(folder.resolve())
     owners = {
@@ -57,6 +63,8 @@ def save_index(folder: Path, items: Items, store: LazyVectors) -> None:
     with new_version(folder) as version:
         before = _owned_outside(folder)
         _write_items(items, version)
+        with open(version / NOTES, "w", encoding="ascii", newline="\n") as stream:
+            json.dump(notes, stream, separators=(",", ":"))
         for number, (name, backend) in enumerate(store.backends.items()):
             stem = f"{number:03d}"
             settings = backend.save(version, stem)
@@ -131,8 +139,8 @@ def _drop_unused(
 
 def load_index(
     folder: Path, embedder: Embedder, *, root: Path | str | None, mapped: bool, verify: bool
-) -> tuple[Items, LazyVectors]:
-    """Open an index that `save_index` wrote; see `AttributeIndex.load`."""
+) -> tuple[Items, LazyVectors, dict[str, Any]]:
+    """Open an index that `save_index` wrote; see `AttributeIndex.load`. Notes come last."""
     while True:
         version, digest = current_version(folder)
         try:
@@ -152,7 +160,7 @@ def _opened(
     embedder: Embedder,
     root: Path | str | None,
     mapped: bool,
-) -> tuple[Items, LazyVectors]:
+) -> tuple[Items, LazyVectors, dict[str, Any]]:
     found = model_fingerprint(embedder.model)
     if content["model"] != found:
         raise SearchIndexError(
@@ -171,7 +179,65 @@ def _opened(
         if store.backends[name].kind in OUTSIDE:
             owner = entry.get("owner")
             store.owners[name] = owner if isinstance(owner, str) else ""
-    return items, store
+    return items, store, read_notes(version, content)
+
+
+def read_notes(version: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return the notes of a version whose manifest, `content`, has been checked.
+
+    Raises:
+        SearchIndexError: they are not as `save_index` writes them.
+    """
+    if NOTES not in content["files"]:
+        return {}
+    try:
+        notes = json.loads((version / NOTES).read_bytes())
+        pairs = notes[PAIRS]
+        lengths = {len(cosines) for cosines in pairs.values()}
+        if len(lengths) > 1 or any(type(n) is not int for row in pairs.values() for n in row):
+            raise ValueError("pairs must be lists of integers, of one length")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SearchIndexError(
+            f"{version / NOTES}: not the notes of an index ({error}); build it again"
+        ) from error
+    return notes
+
+
+def index_notes(folder: Path) -> dict[str, Any]:
+    """Return a saved index's notes without opening the index; errors as for `load_index`."""
+    version, digest = current_version(folder)
+    content = read_manifest(version, digest, verify=False)
+    return {"count": content["count"], **read_notes(version, content)}
+
+
+def model_of(notes: dict[str, Any], folder: Path | str, model: Path | str | None = None) -> Path:
+    """Return the model's file that an index remembers, or the one given, if it is still that one.
+
+    Raises:
+        SearchIndexError: the index remembers none, or the file is missing or has changed.
+    """
+    known = notes.get(MODEL)
+    fit = isinstance(known, dict) and all(isinstance(known.get(k), str) for k in ("path", "sha256"))
+    if model is not None:
+        from asen_tf.embedder import model_file  # TensorFlow
+
+        return model_file(model)
+    if not fit:
+        raise SearchIndexError(f"{folder}: remembers no model; give it by --model MODEL.keras")
+    path = Path(known["path"])
+    if not path.is_file():
+        raise SearchIndexError(f"{path}: the model of {folder} is gone; give it by --model")
+    if file_digest(path) != known["sha256"]:
+        raise SearchIndexError(
+            f"{path}: not the model that made {folder} (wrong checksum); give that one by --model, "
+            "or build the index again"
+        )
+    return path
+
+
+def copies(notes: dict[str, Any], digest: str) -> list[int]:
+    """Return the ids of the items whose file had this content when it was embedded."""
+    return [int(number) for number, about in notes.get(FILES, {}).items() if about[2] == digest]
 
 
 def _backend(

@@ -19,12 +19,8 @@ from typing import Any
 import numpy as np
 
 from asen_apps.search import AttributeIndex, SearchIndexError
-from asen_apps.search.catalogue_table import (
-    CatalogueTable,
-    attribute_name,
-    read_catalogue_table,
-    value,
-)
+from asen_apps.search.catalogue_table import CatalogueTable, read_catalogue_table, value
+from asen_apps.search.items import attribute_name
 from asen_apps.search.vectors import check_attributes
 from asen_apps.search.votes import Filling, Skip, Validation, Voters
 from asen_tf.config import did_you_mean

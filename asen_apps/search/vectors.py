@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from asen_tf.config import did_you_mean
 
 if TYPE_CHECKING:
     from asen_tf.data.images import ImageError
-    from asen_tf.embedder import Embedder
+    from asen_tf.embedder import Embedder, ImageFile
 
 Skip = Callable[["ImageError"], None]
 
@@ -212,7 +212,7 @@ class LazyVectors:
             if backend.kind in OUTSIDE and name not in self.owners:
                 self.backends.pop(name).drop()
 
-    def query(self, image: Path | BinaryIO, attributes: Sequence[str]) -> dict[str, np.ndarray]:
+    def query(self, image: ImageFile, attributes: Sequence[str]) -> dict[str, np.ndarray]:
         """Return attribute -> `(D,)` float32 of one image; the backbone sees it once."""
         vectors = self.embedder.embed_all([image], attributes=attributes, embedding=self.embedding)
         return dict(zip(attributes, vectors[0], strict=True))

@@ -21,6 +21,7 @@ _GROUPS = {
     _METHODS: (),
     "Without a trained network": ("features",),
     "Triplet network, other losses": ("triplet/",),
+    "ASEN_v2, other starts than ImageNet": ("asen_v2/",),
     "Parts left out or replaced": ("asen_pp/",),
     "What the local branch sees": ("asen_pp/true_region", "asen_pp/centre_crop"),
     "Threshold of the region (0.1 otherwise)": ("asen_pp/threshold_",),

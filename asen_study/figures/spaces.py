@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -174,7 +175,8 @@ def _scatter(
             marker=_MARKERS[place],
             edgecolors="white",
             linewidths=0.25,
-            label=names[int(value)] if names else f"value {value}",
+            # A label that begins with an underscore would be left out of the legend.
+            label=re.sub("^_", " _", names[int(value)] if names else f"value {value}"),
         )
 
 

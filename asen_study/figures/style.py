@@ -13,6 +13,7 @@ from IPython.display import Image
 from matplotlib.figure import Figure
 from PIL import Image as Pixels
 
+from asen_study.figures.names import draw_names
 from asen_study.figures.overlays import REGION
 from asen_study.matrix import LABELS
 from asen_tf.files import replacing
@@ -73,6 +74,7 @@ def keep(figure: Figure, folder: Path | str, name: str, alt: str) -> Image:
         alt: what the picture shows, for readers who cannot see it.
     """
     drawn = io.BytesIO()
+    draw_names(figure)
     figure.savefig(drawn, dpi=_DOTS, metadata={"Software": None, "Description": alt})
     if keeps_files():
         with replacing(Path(folder) / f"{name}.png") as temporary:

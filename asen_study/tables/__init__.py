@@ -6,6 +6,7 @@ from asen_study.tables.collecting import (
     collect,
     compare,
     localisation_table,
+    starts,
     sweep,
     triplet_table,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "published",
     "remeasure_costs",
     "source_note",
+    "starts",
     "summarise",
     "sweep",
     "tags",

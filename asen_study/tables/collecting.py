@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from asen_study import experiment
 from asen_study.comparison import fold_differences, paired_differences
-from asen_study.matrix import NEIGHBOURS, ROWS, images_seen
-from asen_study.runs import Run, Selection, select
+from asen_study.matrix import LABELS, NEIGHBOURS, ROWS, STARTS, images_seen, settings
+from asen_study.runs import Places, Run, Selection, select
 from asen_tf.config import ExperimentConfig
 
 # Average precisions of the queries of a row: attribute -> seed -> (Q,).
@@ -119,11 +120,31 @@ def _gather(selection: Selection, name: str) -> pd.DataFrame:
 
 def _histories(selection: Selection) -> Iterable[pd.DataFrame]:
     for run, row in zip(selection.runs, selection.rows, strict=True):
-        history = pd.read_csv(run.path / "history.csv")
-        total, epochs = images_seen(run.settings), len(history)
-        images = [total * (at + 1) // epochs for at in range(epochs)]
-        named = pd.DataFrame({"method": row, "seed": run.settings["seed"], "images": images})
-        yield pd.concat([named, history], axis=1)
+        yield _history(run, row)
+
+
+def _history(run: Run, row: str) -> pd.DataFrame:
+    history = pd.read_csv(run.path / "history.csv")
+    total, epochs = images_seen(run.settings), len(history)
+    images = [total * (at + 1) // epochs for at in range(epochs)]
+    named = pd.DataFrame({"method": row, "seed": run.settings["seed"], "images": images})
+    return pd.concat([named, history], axis=1)
+
+
+def starts(config: ExperimentConfig, places: Places) -> pd.DataFrame:
+    """Train one method from each of `asen_study.matrix.STARTS`; finished runs are read.
+
+    Args:
+        config: the study's settings.
+        places: where the data are, and the study that keeps the runs.
+
+    Returns:
+        As `StudyTables.history`, with `label`, the row's name in words.
+    """
+    runs = {row: experiment.run(settings(row, config), places) for row in STARTS}
+    histories = [_history(run, row) for row, run in runs.items()]
+    table = pd.concat(histories, ignore_index=True)
+    return table.assign(label=table["method"].map(LABELS))
 
 
 def described(run: Run, row: str, config: ExperimentConfig) -> dict[str, object]:
@@ -237,23 +258,14 @@ def _scores(tables: StudyTables) -> dict[str, _Scores]:
         seed = run.settings["seed"]
         if not (run.path / "queries.npz").exists():
             continue  # listed triplets have no queries
-        with np.load(run.path / "queries.npz", allow_pickle=False) as stored:
-            values = {name: stored[name] for name in stored.files}
-        embeddings = [name for name in ("global", "local", "fused") if _has(values, name)]
-        for name, precisions in values.items():
-            embedding, attribute = name.split("/", 1)
-            if embedding == "random":
-                found["random"][attribute][seed] = precisions
-                continue
-            if len(embeddings) > 1:
-                found[f"{row}:{embedding}"][attribute][seed] = precisions
-            if embedding == embeddings[-1]:
-                found[row][attribute][seed] = precisions
+        held = run.precisions()
+        last, several = list(held)[-1], len(set(held) - {"random"}) > 1
+        for embedding, attributes in held.items():
+            names = [f"{row}:{embedding}"] * several + [row] * (embedding == last)
+            for name in names if embedding != "random" else ["random"]:
+                for attribute, precisions in attributes.items():
+                    found[name][attribute][seed] = precisions
     return found
-
-
-def _has(values: Mapping[str, np.ndarray], embedding: str) -> bool:
-    return any(name.startswith(f"{embedding}/") for name in values)
 
 
 def _common(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from asen_study import experiment
 from asen_study.matrix import LABELS_NEEDED, in_fold, settings
 from asen_study.production import open_dataset
-from asen_study.runs import Run, select
+from asen_study.runs import Places, Run, select
 from asen_study.tables.collecting import TableError
 from asen_study.voting import calibrate, vote
 from asen_tf.config import ExperimentConfig
@@ -35,13 +35,11 @@ def labels_needed(
     *,
     sizes: Sequence[int],
     seeds: Sequence[int],
-    data_dir: Path | str,
-    results_dir: Path | str,
-    study: str,
+    places: Places,
 ) -> pd.DataFrame:
     """Train on fewer and fewer labelled images, tested on the same ones; finished runs are read.
 
-    Runs on fewer images are kept in `results_dir/study/labels/`, those on all in the study itself.
+    Runs on fewer images are kept in the study's folder `labels/`, those on all in the study itself.
     Beside them stands `features`, which needs no labels.
 
     Args:
@@ -49,25 +47,22 @@ def labels_needed(
         sizes: numbers of training images; those not below the size of the training split are left
             out, and the whole split always comes last.
         seeds: of the choice of images and of the training; folds, if the study has them.
-        data_dir: the directory of meta.json and the datasets.
-        results_dir: where the studies are kept.
-        study: the study's directory.
+        places: where the data are, and the study.
 
     Returns:
         `method, seed, train_images, attribute, map, ci_low, ci_high, queries`; MAP on the test
         split in percent.
     """
-    places = {"data_dir": data_dir, "results_dir": results_dir}
+    fewer = replace(places, study=f"{places.study}/{FEWER}")
     tables = []
     for seed in seeds:
         fold = in_fold(config, seed)
-        available = _labelled_images(fold, data_dir)
+        available = _labelled_images(fold, places)
         for row in ("features", *LABELS_NEEDED):
             smaller = [size for size in sizes if size < available and row in LABELS_NEEDED]
             for size in (*smaller, 0):
                 chosen = settings(row, fold).override(train_images=size)
-                folder = f"{study}/{FEWER}" if size else study
-                scores = experiment.run(chosen, **places, study=folder).table("map")
+                scores = experiment.run(chosen, fewer if size else places).table("map")
                 scores = scores[scores["method"] != "random"].drop(columns="embedding")
                 images = 0 if row == "features" else size or available
                 tables.append(scores.assign(method=row, train_images=images))
@@ -76,30 +71,23 @@ def labels_needed(
     return found[["method", "seed", "train_images", *numbers]]
 
 
-def _labelled_images(config: ExperimentConfig, data_dir: Path | str) -> int:
-    split = open_dataset(config, data_dir).split("train").split
+def _labelled_images(config: ExperimentConfig, places: Places) -> int:
+    split = open_dataset(config, places.data_dir).split("train").split
     return len(np.unique(split.labels[:, 0]))
 
 
 # === The empty cells ===
 
 
-def tags(
-    place: Path | str,
-    config: ExperimentConfig,
-    data_dir: Path | str,
-    *,
-    threshold: float = THRESHOLD,
-) -> pd.DataFrame:
+def tags(config: ExperimentConfig, places: Places, *, threshold: float = THRESHOLD) -> pd.DataFrame:
     """Let the nearest labelled training images vote for the values of the test images.
 
     For each attribute the vote (`asen_study.voting`) is calibrated on the validation split;
     a cell is filled where its confidence reaches the threshold.
 
     Args:
-        place: the study's directory.
         config: the study's settings.
-        data_dir: the directory of meta.json and the datasets.
+        places: where the data are, and the study.
         threshold: of the confidence.
 
     Returns:
@@ -114,25 +102,27 @@ def tags(
     Raises:
         TableError: none of the rows has a finished run.
     """
-    selection = select(Path(place), config)
+    selection = select(places.study_dir, config)
     chosen = [
         (run, row) for run, row in zip(selection.runs, selection.rows, strict=True) if row in TAGGED
     ]
     if not chosen:
-        raise TableError(f"{place}: filling cells needs a finished run of {' or '.join(TAGGED)}")
+        raise TableError(
+            f"{places.study_dir}: filling cells needs a finished run of {' or '.join(TAGGED)}"
+        )
     counted = pd.DataFrame(
         line
         for run, row in tqdm(chosen, desc="filling cells", unit="run")
-        for line in _counts(run, row, data_dir, threshold)
+        for line in _counts(run, row, places, threshold)
     )
     counted = _with_sums(counted, ["method", "seed"], attribute="overall")
     counted = _with_sums(counted, ["method", "attribute"], seed="all")
     return pd.DataFrame([_percent(line) for line in counted.to_dict("records")])
 
 
-def _counts(run: Run, row: str, data_dir: Path | str, threshold: float) -> Iterable[dict[str, Any]]:
+def _counts(run: Run, row: str, places: Places, threshold: float) -> Iterable[dict[str, Any]]:
     """Count, for each attribute, the test images and how many each way of filling gets right."""
-    dataset, model = open_dataset(run.config, data_dir), run.load_model()
+    dataset, model = open_dataset(run.config, places.data_dir), run.load_model()
     splits = {name: dataset.split(name) for name in ("train", "valid", "test")}
     embedded = {
         name: embed_labelled_pairs(model, images, batch=run.config.embed_batch)

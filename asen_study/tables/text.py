@@ -153,7 +153,7 @@ _PAGE = """# Published results
 
 Numbers from other people's papers, in percent, none of them made by this project: other images,
 other networks. They are MAP on the test split, and for Zappos50k the share of triplets ranked
-rightly. Our own numbers stand in the other tables of this folder, and never beside these.
+correctly. Our own numbers stand in the other tables of this folder, and never beside these.
 
 The status says how a row was checked: `verified` was read in the source; `checksum` was not, but
 its numbers, weighted by queries, reproduce the row's overall number; `computed` is an exact

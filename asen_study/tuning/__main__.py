@@ -20,9 +20,9 @@ with the same settings finds the search finished, and writes its tables, figures
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 
+from asen_study.runs import Places
 from asen_study.tuning.search import CHIEF, Search, SearchError, run_search, take_part
 from asen_study.tuning.tuner import ALGORITHMS, PATIENCE
 from asen_tf.config import ConfigError
@@ -32,34 +32,30 @@ from asen_tf.data import AnnotationError
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take the part that the options say; see `--help`."""
     parser = _parser()
-    options = vars(parser.parse_args(arguments))
-    role, name, address = (options.pop(key) for key in ("role", "name", "chief"))
-    jobs, patience = options.pop("jobs"), options.pop("patience")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for processes that a search starts
+    options = parser.parse_args(arguments)
     try:
-        fields = tuple(field for field in options.pop("fields").split(",") if field)
-        search = Search(fields=fields, **options)
-        if role == "search":
-            run_search(search, jobs=jobs)
-        elif role == CHIEF:
-            take_part(search, name=CHIEF, address=address, patience=patience)
-            search.check()
-            print("The search has ended; notebooks/10_tune writes its tables.", flush=True)
+        fields = tuple(field for field in options.fields.split(",") if field)
+        places = Places(options.data_dir, options.results_dir, options.study)
+        chosen = (options.preset, options.algorithm, options.trials, fields, options.seed)
+        search = Search(*chosen, places)
+        if options.role == "search":
+            run_search(search, jobs=options.jobs)
         else:
-            take_part(search, name=name, address=address)
+            name = CHIEF if options.role == CHIEF else options.name
+            take_part(search, name=name, address=options.chief, patience=options.patience)
     except (AnnotationError, ConfigError) as error:
         parser.error(str(error))
-    except SearchError as error:
+    except (SearchError, OSError) as error:
         parser.exit(2, f"{error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "interrupted; the same command continues where it stopped\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     own = Search()
-    parser = argparse.ArgumentParser(
-        "python -m asen_study.tuning",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    kind = argparse.RawDescriptionHelpFormatter
+    name = "python -m asen_study.tuning"
+    parser = argparse.ArgumentParser(name, description=__doc__, formatter_class=kind)
     add = parser.add_argument
     roles = "all of a search, its chief, or one of its workers"
     add("--role", choices=("search", CHIEF, "worker"), default="search", help=roles)
@@ -73,9 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     few = f"settings to search: names, or all; unless given {', '.join(own.settings.fields)}"
     add("--fields", default="", metavar="A,B", help=few)
     add("--seed", type=int, default=own.seed, help="of the search")
-    add("--data-dir", default=own.data_dir, help="of meta.json and the datasets")
-    add("--results-dir", default=own.results_dir, help="shared by all machines")
-    add("--study", default=own.study, help="its folder, for runs and what the search finds")
+    add("--data-dir", default=own.places.data_dir, help="of meta.json and the datasets")
+    add("--results-dir", default=own.places.results_dir, help="shared by all machines")
+    add("--study", default=own.places.study, help="its folder, for runs and what is found")
     add("--jobs", type=int, default=1, help="trials side by side, for --role search")
     return parser
 

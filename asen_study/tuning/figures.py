@@ -89,15 +89,8 @@ def setting_importance(table: pd.DataFrame, *, trials: int) -> Figure:
     figure = Figure(figsize=(0.75 * WIDTH, 0.6 + 0.32 * len(table)), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(table))[::-1]
-    error = {"ecolor": "black", "capsize": 3, "elinewidth": 1.0}
-    axes.barh(
-        places,
-        table["importance"],
-        xerr=table["deviation"],
-        color=COLOURS["global"],
-        height=0.6,
-        error_kw=error,
-    )
+    style = {"color": COLOURS["global"], "height": 0.6, "capsize": 3}
+    axes.barh(places, table["importance"], xerr=table["deviation"], **style)
     axes.set_yticks(places, [label(name) for name in table["setting"]])
     worth = f"explains {explained:.0%} of trials unseen" if explained > 0 else "predicts nothing"
     axes.set_title(f"What a forest of {trials} trials relies on (it {worth})")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from asen_study import provenance
 from asen_study.comparison import paired_differences
 from asen_study.runs import Run
 from asen_study.tuning.search import BEST, DEFAULT, Search, SearchError
+from asen_study.tuning.tuner import number
 from asen_tf.config import ExperimentConfig
 from asen_tf.files import write_json, write_text
 from asen_tf.presets import PRESETS
 
 FEWEST = 4  # completed trials that importance needs
-_EMBEDDINGS = ("fused", "local", "global")  # the first that a run has is the one that is compared
 
 
 # === Trials ===
@@ -42,17 +43,11 @@ def trials_table(search: Search) -> pd.DataFrame:
     settings, rows = search.settings, []
     for trial in search.ended_trials():
         config = settings.settings(trial.hyperparameters.values)
-        rows.append(
-            {
-                "trial": int(trial.trial_id) + 1,
-                "status": trial.status,
-                "val_map": None if trial.score is None else round(trial.score, 4),
-                "epochs": config.stage1_epochs + config.stage2_epochs,
-                **{name: getattr(config, name) for name in settings.fields},
-                "config_hash": config.hash,
-            }
-        )
-    columns = ("trial", "status", "val_map", "epochs", *settings.fields, "config_hash")
+        score = None if trial.score is None else round(trial.score, 4)
+        epochs = config.stage1_epochs + config.stage2_epochs
+        values = [getattr(config, name) for name in settings.fields]
+        rows.append([number(trial), trial.status, score, epochs, *values, config.hash])
+    columns = ["trial", "status", "val_map", "epochs", *settings.fields, "config_hash"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -65,12 +60,8 @@ def best_trial(search: Search) -> Trial:
         SearchError: no trial counts.
     """
     full = search.settings.epochs
-    counted = [
-        trial
-        for trial in search.ended_trials()
-        if trial.status == TrialStatus.COMPLETED
-        and trial.hyperparameters.values.get("tuner/epochs", full) == full
-    ]
+    counted = [trial for trial in search.ended_trials() if trial.status == TrialStatus.COMPLETED]
+    counted = [x for x in counted if x.hyperparameters.values.get("tuner/epochs", full) == full]
     if not counted:
         raise SearchError(f"{search.state_dir}: no trial has been trained to its end")
     return max(counted, key=lambda trial: round(trial.score, 4))
@@ -91,19 +82,16 @@ def write_trials(search: Search) -> list[Path]:
         SearchError: no trial has been trained to its end.
     """
     table, best, name = trials_table(search), best_trial(search), search.state_dir.name
-    found = f"trial {int(best.trial_id) + 1} of {len(table)}, {search.algorithm} search"
+    found = f"trial {number(best)} of {len(table)}, {search.algorithm} search"
     settings = search.settings.settings(best.hyperparameters.values)
     start = f"what the trials of {name} started from: {search.preset}"
-    facts = {key: getattr(search, key) for key in ("preset", "algorithm", "trials")}
-    facts |= {"fields": list(search.settings.fields), "seed": search.seed, "state": name}
+    facts = asdict(search) | {"fields": list(search.settings.fields), "state": name}
+    facts.pop("places")
+    origin = {"search": facts, "settings": search.config.to_dict(), **provenance.describe()}
     contents = {
         BEST: _preset_file(search, settings, f"{found}: validation MAP {best.score:.2f}"),
         DEFAULT: _preset_file(search, search.config, start),
-        "provenance.json": {
-            "search": facts,
-            "settings": search.config.to_dict(),
-            **provenance.describe(),
-        },
+        "provenance.json": origin,
     }
     path = search.place / "trials.csv"
     write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
@@ -206,16 +194,12 @@ def compare_on_test(
     if seeds[0] != seeds[1]:
         raise ValueError(f"both sides need runs of the same seeds; got {seeds[0]} and {seeds[1]}")
     left, right = (_precisions(runs) for runs in (default, best))
-    differences = paired_differences(right, left, resamples=resamples)
-    columns = {
-        "attribute": [found.attribute for found in differences],
-        "default": 100.0 * _means(left),
-        "best": 100.0 * _means(right),
-        "difference": [100.0 * found.difference for found in differences],
-        "ci_low": [100.0 * found.low for found in differences],
-        "ci_high": [100.0 * found.high for found in differences],
-    }
-    return pd.DataFrame(columns).assign(seeds=len(seeds[0]))
+    table = pd.DataFrame(map(asdict, paired_differences(right, left, resamples=resamples)))
+    table = table.rename(columns={"low": "ci_low", "high": "ci_high"})
+    table[["difference", "ci_low", "ci_high"]] *= 100.0
+    table.insert(1, "default", 100.0 * _means(left))
+    table.insert(2, "best", 100.0 * _means(right))
+    return table.assign(seeds=len(seeds[0]))
 
 
 def verdict(comparison: pd.DataFrame, *, attribute: str = "overall") -> str:
@@ -237,16 +221,9 @@ def write_test(comparison: pd.DataFrame, place: Path | str) -> Path:
 
 
 def _precisions(runs: Sequence[Run]) -> dict[str, np.ndarray]:
-    """Return every query's average precision: attribute -> `(seeds, queries)`, fractions."""
-    found: dict[str, list[np.ndarray]] = {}
-    for run in runs:
-        with np.load(run.path / "queries.npz", allow_pickle=False) as stored:
-            names = [name.split("/", 1) for name in stored.files]
-            chosen = next(kind for kind in _EMBEDDINGS if kind in dict(names))
-            for kind, attribute in names:
-                if kind == chosen:
-                    found.setdefault(attribute, []).append(stored[f"{kind}/{attribute}"])
-    return {attribute: np.stack(values) for attribute, values in found.items()}
+    """Return the precisions of the embedding retrieved with: attribute -> `(seeds, queries)`."""
+    found = [list(run.precisions().values())[-1] for run in runs]
+    return {attribute: np.stack([each[attribute] for each in found]) for attribute in found[0]}
 
 
 def _means(precisions: dict[str, np.ndarray]) -> np.ndarray:

@@ -7,7 +7,6 @@ setting; the preset's own value is its default.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,11 +28,11 @@ _RANGES = {"margin": (0.05, 0.5), "roi_threshold": (0.02, 0.6), "fusion_weight":
 _SIZES = ("attribute_dim", "embedding_dim", "channel_attribute_dim")
 _SIZES += ("global_attention_dim", "local_attention_dim")
 
-FIELDS = (*_MULTIPLES, *_RANGES, *_SIZES, "sampling", "images_per_value")
-LOGARITHMIC = (*_MULTIPLES, *_SIZES, "images_per_value")
+FIELDS = (*_MULTIPLES, *_RANGES, *_SIZES, "sampling")
+LOGARITHMIC = (*_MULTIPLES, *_SIZES)
 ALL = ("all",)
 # What a search asks about unless told otherwise: few, since a dozen trials cannot search more, and
-# those whose effect shows in a short training. Sizes and the grouping of images need longer ones.
+# those whose effect shows in a short training. Sizes need a longer one.
 DEFAULT_FIELDS = ("stage1_learning_rate", "local_loss_weight", "alignment_loss_weight", *_RANGES)
 
 # Hyperband's own entries among the values of a trial.
@@ -58,10 +57,10 @@ class RunSettings(keras_tuner.HyperModel):
         self.fields = _chosen(tuple(fields))
         for name in self.fields:
             if name in _MULTIPLES and getattr(config, name) <= 0:
-                found = (
-                    f"which must be above 0; got {getattr(config, name)}: leave it out of fields"
+                raise ConfigError(
+                    f"{name} is searched at multiples of the preset's value, which must be above "
+                    f"0; got {getattr(config, name)}: leave it out of fields"
                 )
-                raise ConfigError(f"{name} is searched at multiples of the preset's value, {found}")
         if config.sampling == "listed_triplets":
             raise ConfigError(
                 "the search maximises validation MAP, which a dataset of listed triplets does not "
@@ -71,10 +70,7 @@ class RunSettings(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> ExperimentConfig:
         """Declare the space, and return the configuration that its values ask for."""
         for name in self.fields:
-            conditional = name == "images_per_value" and "sampling" in self.fields
-            batch_all = hp.conditional_scope("sampling", ["batch_all"])
-            with batch_all if conditional else contextlib.nullcontext():
-                self._declare(hp, name)
+            self._declare(hp, name)
         return self.settings(hp.values)
 
     def settings(self, values: Mapping[str, Any]) -> ExperimentConfig:
@@ -101,8 +97,6 @@ class RunSettings(keras_tuner.HyperModel):
         }
         config = self.config
         per_attribute = config.values_per_attribute * config.images_per_value
-        if "images_per_value" in changes:
-            changes["values_per_attribute"] = per_attribute // changes["images_per_value"]
         if changes.get("sampling") == "random_triplets" != config.sampling:
             changes["triplets_per_step"] = max(config.attributes_per_step * per_attribute // 3, 1)
         if _BUDGET in values:
@@ -126,12 +120,8 @@ class RunSettings(keras_tuner.HyperModel):
             hp.Float(name, min(low, own), max(high, own), default=own)
         elif name in _SIZES:
             hp.Choice(name, sorted({max(own // 2, 1), own, 2 * own}), default=own)
-        elif name == "sampling":
-            hp.Choice(name, ["batch_all", "random_triplets"], default=own)
         else:
-            product = self.config.values_per_attribute * own
-            sizes = [size for size in range(2, product // 2 + 1) if product % size == 0]
-            hp.Choice(name, sizes, default=own)
+            hp.Choice(name, ["batch_all", "random_triplets"], default=own)
 
 
 def _chosen(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,8 +12,6 @@ KerasTuner 1.4.8 alone is not enough for that:
 - It counts how often a trial was begun only if the worker lives to report it. Here a trial whose
   worker goes silent uses up one of `max_retries_per_trial`, so that a trial that needs too much
   memory cannot kill one worker after the other.
-- A trial that kills the search itself, in one process, would be given out again after every
-  restart. Here it has failed after as many attempts; only a search with workers tries it once more.
 - After three failed trials in a row it raises an error wherever the third one is reported, and at
   each report after that. Here no more trials are given out, so everyone leaves; when the search is
   run again, failed trials are tried once more.
@@ -25,10 +23,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +43,10 @@ from tensorboard.plugins.hparams import api
 from asen_study.runs import Run
 from asen_study.tuning.space import RunSettings
 from asen_tf.config import ConfigError, ExperimentConfig
-from asen_tf.files import replacing, write_json, write_text
+from asen_tf.files import replacing, write_json
 
 PATIENCE = 60.0  # seconds until a silent worker is given up
-ATTEMPTS = 3  # at a trial whose workers go silent, or that kills a search in one process
+ATTEMPTS = 3  # at a trial whose process dies, or whose workers go silent
 IN_A_ROW = 3  # failed trials, after which the search stops: the settings are not to blame any more
 BEAT = 2.0  # seconds between a worker's signs of life
 OBJECTIVE = "val_map"
@@ -65,22 +64,18 @@ class DurableOracle(keras_tuner.Oracle):
 
     Attributes:
         state_file: holds everything that a search knows.
-        expected: how many trials there will be.
-        patience: seconds after which a silent worker is given up.
-        alone: whether trials run in this process, so that one may kill the search.
-        attempts: how often each trial was given out in such a process, without an end.
+        patience: seconds after which a silent worker is given up; none is silent on one machine.
+        leaving: whether no more trials are given out.
     """
 
     state_file: Path
-    expected: int
-    patience: float = PATIENCE
-    alone: bool = False
+    patience: float = math.inf
+    leaving: bool = False
 
     def __init__(self, **options: Any) -> None:
         limits = {"max_retries_per_trial": ATTEMPTS - 1, "max_consecutive_failed_trials": _NEVER}
         super().__init__(**limits, **options)
         self.verbose = 0
-        self.attempts: dict[str, int] = {}
         self._heard: dict[str, float] = {}  # name of a worker -> when it last asked or reported
 
     @property
@@ -110,7 +105,6 @@ class DurableOracle(keras_tuner.Oracle):
         """
         trials = [trial.get_state() for trial in self.trials.values()]
         state = {"oracle": self.get_state(), "trials": trials, "stopped": self.stopped}
-        state["attempts"] = self.attempts
         try:
             write_json(self.state_file, state)
         except OSError as error:
@@ -120,31 +114,17 @@ class DurableOracle(keras_tuner.Oracle):
         """Write no file per trial: `save` writes them all."""
 
     def reload(self) -> None:
-        """Go on from the file: unfinished and failed trials are given out first.
-
-        Not those that have killed the search itself too often, unless that has stopped it.
-        """
+        """Go on from the file, if there is one: unfinished and failed trials come first."""
+        if not self.state_file.exists():
+            return
         content = json.loads(self.state_file.read_text(encoding="utf-8"))
         trials = [Trial.from_state(state) for state in content["trials"]]
         self.trials = {trial.trial_id: trial for trial in trials}
-        if self.alone and not content.get("stopped"):
-            self.attempts = content.get("attempts", {})
-        deadly = [trial for trial in trials if self.attempts.get(trial.trial_id, 0) >= ATTEMPTS]
-        for trial in deadly:
-            trial.status = TrialStatus.FAILED
-            trial.message = (
-                f"the search died in it {ATTEMPTS} times, perhaps out of memory; "
-                "a search with --jobs 2 tries it once more"
-            )
-        lost = [trial.trial_id for trial in deadly]
         again = [trial.trial_id for trial in trials if trial.status != TrialStatus.COMPLETED]
-        again = [name for name in reversed(again) if name not in lost]  # the last one goes first
-        state = content["oracle"] | {"ongoing_trials": {}, "retry_queue": again}
-        ended = [name for name in state["end_order"] if name not in again]
-        state["end_order"] = [*ended, *(name for name in lost if name not in ended)]
-        self.set_state(state)
-        if lost:
-            self.save()  # so that it is told even if no trial is left
+        again.reverse()  # the last one goes first
+        ended = [name for name in content["oracle"]["end_order"] if name not in again]
+        changed = {"ongoing_trials": {}, "retry_queue": again, "end_order": ended}
+        self.set_state(content["oracle"] | changed)
 
     # === Workers that come and go ===
 
@@ -153,15 +133,12 @@ class DurableOracle(keras_tuner.Oracle):
         """Give a worker its trial: its own, a silent worker's, or a new one."""
         self._heard[tuner_id] = time.monotonic()
         self.forget_silent_workers()
-        if self.stopped and tuner_id not in self.ongoing_trials:
+        if (self.stopped or self.leaving) and tuner_id not in self.ongoing_trials:
             self.tuner_ids.discard(tuner_id)
             trial = Trial(self.get_space(), status=TrialStatus.STOPPED)
         else:
             trial = super().create_trial(tuner_id)
-        if self.alone and trial.status == TrialStatus.RUNNING:
-            self.attempts[trial.trial_id] = self.attempts.get(trial.trial_id, 0) + 1
-            self.save()
-        if trial.status == TrialStatus.STOPPED and self.ongoing_trials:
+        if trial.status == TrialStatus.STOPPED and self.ongoing_trials and not self.leaving:
             self.tuner_ids.add(tuner_id)  # it stays, in case another one does not finish
             trial.status = TrialStatus.IDLE
         return trial
@@ -171,16 +148,12 @@ class DurableOracle(keras_tuner.Oracle):
         """Take the end of a trial; if two workers have run it, only the first report counts."""
         if trial.trial_id in self.end_order:
             return
-        self.attempts.pop(trial.trial_id, None)
         super().end_trial(trial)
         self._retry_queue = [name for name in self._retry_queue if name not in self.end_order]
         if trial.trial_id in self.end_order:
-            trial = self.trials[trial.trial_id]
-            scores = [x.score for x in self.trials.values() if x.status == TrialStatus.COMPLETED]
-            message = f"validation MAP {trial.score:.2f}" if trial.score is not None else "FAILED"
-            message += f", best {max(scores):.2f}" if scores else ""
-            ended = f"{len(self.end_order)} of {self.expected} trials"
-            print(f"Trial {number(trial)}: {message}; {ended}", flush=True)
+            score = self.trials[trial.trial_id].score
+            message = f"validation MAP {score:.2f}" if score is not None else "FAILED"
+            print(f"Trial {number(trial)}: {message}; {len(self.end_order)} ended", flush=True)
 
     def get_trial(self, trial_id: str) -> Trial:
         """Return a trial; the worker that asks for it is alive."""
@@ -238,33 +211,16 @@ def oracle(
         raise ConfigError(f"algorithm must be one of {', '.join(ALGORITHMS)}; got {algorithm!r}")
     if trials < 1:
         raise ConfigError(f"a search needs trials of 1 or more; got {trials}")
+    first = max(trials // 2, 2)  # KerasTuner's three per hyperparameter would be all of them
+    kind, options = {
+        "random": (RandomSearch, {"max_trials": trials}),
+        "bayesian": (BayesianOptimization, {"max_trials": trials, "num_initial_points": first}),
+        "hyperband": (Hyperband, {"max_epochs": epochs, "factor": _FACTOR}),
+    }[algorithm]
     # KerasTuner takes a seed of 0 for none at all.
-    options = {"objective": keras_tuner.Objective(OBJECTIVE, "max"), "seed": seed + 1}
-    if algorithm == "random":
-        made = RandomSearch(max_trials=trials, **options)
-    elif algorithm == "bayesian":
-        first = max(trials // 2, 2)  # KerasTuner's three per hyperparameter would be all of them
-        made = BayesianOptimization(max_trials=trials, num_initial_points=first, **options)
-    else:
-        made = Hyperband(max_epochs=epochs, factor=_FACTOR, **options)
-    made.expected = hyperband_trials(epochs) if algorithm == "hyperband" else trials
+    made = kind(objective=keras_tuner.Objective(OBJECTIVE, "max"), seed=seed + 1, **options)
     made.state_file = state_file
     return made
-
-
-def hyperband_trials(epochs: int) -> int:
-    """Return how many trials one sweep of KerasTuner's Hyperband has, if none of them fails.
-
-    5 epochs: bracket 1 has rounds of 5 and 2 trials, bracket 0 has one of 3; 10 in all.
-
-    References:
-        Li et al., "Hyperband", JMLR 18 (2018), algorithm 1; KerasTuner rounds the sizes.
-    """
-    sizes = HyperbandOracle(keras_tuner.Objective(OBJECTIVE, "max"), epochs, _FACTOR)
-    brackets = range(sizes._get_num_brackets())
-    return sum(
-        sizes._get_size(bracket, turn) for bracket in brackets for turn in range(bracket + 1)
-    )
 
 
 # === The tuner ===
@@ -279,25 +235,23 @@ class RunTuner(BaseTuner):
     Args:
         oracle: proposes the trials.
         settings: from a trial's values to its run's settings.
-        run: trains a run, or finds it finished.
-        directory: of the search's state, `<study>/search/<name>`; events for TensorBoard are
-            written into `<study>/tensorboard/<name>`.
+        train: trains a trial's run, or finds it finished, given the settings, the trial's id and
+            its values.
+        directory: of the search's state, `<study>/search/<name>`.
     """
 
     def __init__(
         self,
         oracle: DurableOracle,
         settings: RunSettings,
-        run: Callable[[ExperimentConfig], Run],
+        train: Callable[[ExperimentConfig, str, dict[str, Any]], Run],
         directory: Path,
     ) -> None:
         super().__init__(oracle, settings, str(directory.parent), directory.name)
-        self.run, self.state_dir, self.expected = run, directory, oracle.expected
+        self.train = train
 
     def save(self) -> None:
-        """Save the oracle, if this process has it; the tuner has no state of its own."""
-        if not self._is_worker():
-            self.oracle.save()
+        """Do nothing: the oracle saves itself, and the tuner has no state of its own."""
 
     def pre_create_trial(self) -> None:
         """Pause, so that a worker without a trial does not ask thousands of times a second."""
@@ -309,28 +263,18 @@ class RunTuner(BaseTuner):
         wanted = self.hypermodel.settings(trial.hyperparameters.values).to_dict()
         changes = [f"{name} {value}" for name, value in wanted.items() if value != preset[name]]
         tried = ", ".join(changes) or "the preset itself"
-        print(f"Trial {number(trial)} of {self.expected}: {tried}", flush=True)
+        print(f"Trial {number(trial)}: {tried}", flush=True)
 
     def run_trial(self, trial: Trial) -> dict[str, float]:
         """Train the run of a trial; return the validation MAP of the weights it keeps, percent."""
-        over = threading.Event()
+        over, values = threading.Event(), dict(trial.hyperparameters.values)
         if self._is_worker():
             threading.Thread(target=self._beat, args=(trial.trial_id, over), daemon=True).start()
         try:
-            run = self.run(self.hypermodel.settings(trial.hyperparameters.values))
+            run = self.train(self.hypermodel.settings(values), trial.trial_id, values)
         finally:
             over.set()
-        log_trial(self.state_dir.parents[1] / "tensorboard" / self.state_dir.name, trial, run)
         return {OBJECTIVE: kept_map(run)}
-
-    def on_trial_end(self, trial: Trial) -> None:
-        """Report the end; keep the reason of a failure in a file, which the chief does not get."""
-        if trial.status != TrialStatus.COMPLETED:
-            trial.status = TrialStatus.FAILED  # an error would only be raised again
-            print(f"Trial {number(trial)} FAILED:\n{trial.message}", flush=True)
-            with contextlib.suppress(OSError):  # a full disk may be the reason
-                write_text(failure_file(self.state_dir, trial), trial.message)
-        super().on_trial_end(trial)
 
     def _beat(self, trial_id: str, over: threading.Event) -> None:
         """Let the chief know that this worker is alive; see `DurableOracle.get_trial`."""
@@ -344,11 +288,6 @@ def number(trial: Trial) -> int:
     return int(trial.trial_id) + 1
 
 
-def failure_file(directory: Path, trial: Trial) -> Path:
-    """Return the file for the reason why a trial failed, in the directory of the state."""
-    return directory / "failures" / f"trial-{number(trial)}.txt"
-
-
 def kept_map(run: Run) -> float:
     """Return the validation MAP of the weights that a run keeps, percent to four decimals.
 
@@ -359,21 +298,20 @@ def kept_map(run: Run) -> float:
     return round(float(last[OBJECTIVE].max()), 4)
 
 
-def log_trial(folder: Path, trial: Trial, run: Run) -> None:
-    """Write a trial for TensorBoard's HParams plugin: its values, and MAP by epoch.
+def log_trial(folder: Path, trial_id: str, values: Mapping[str, Any], run: Run) -> None:
+    """Write a trial for TensorBoard's HParams plugin: its values and its MAP.
 
     Args:
         folder: holds a folder per trial; an older one of this trial is replaced.
-        trial: of the search.
+        trial_id: of the trial.
+        values: of its hyperparameters.
         run: the trial's run.
     """
-    events, scores = folder / f"trial-{int(trial.trial_id)}", run.table("history")[OBJECTIVE]
+    events = folder / f"trial-{int(trial_id)}"
     with replacing(events) as temporary:
         writer = tf.summary.create_file_writer(str(temporary))
         with writer.as_default():
-            api.hparams(dict(trial.hyperparameters.values), trial_id=trial.trial_id)
-            for epoch, score in enumerate(scores):
-                tf.summary.scalar(f"{OBJECTIVE}_by_epoch", score, step=epoch + 1)
-            tf.summary.scalar(OBJECTIVE, kept_map(run), step=len(scores))
+            api.hparams(dict(values), trial_id=trial_id)
+            tf.summary.scalar(OBJECTIVE, kept_map(run), step=len(run.table("history")))
         writer.close()
         shutil.rmtree(events, ignore_errors=True)

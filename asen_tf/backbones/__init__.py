@@ -3,6 +3,7 @@
 from asen_tf.backbones.build import (
     BackboneError,
     build_backbone,
+    cut_after,
     freeze,
     normalisation_mode,
     semantic_channels,
@@ -11,6 +12,7 @@ from asen_tf.backbones.build import (
 __all__ = [
     "BackboneError",
     "build_backbone",
+    "cut_after",
     "freeze",
     "normalisation_mode",
     "semantic_channels",

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from asen_tf.backbones.checkpoints import CheckpointError, fill, read_state, torchvision_place
 from asen_tf.backbones.efficientnet import (
+    JOINED_STAGE,
     VARIANTS,
     build_efficientnet_lite,
     imagenet_file,
@@ -158,6 +159,27 @@ def freeze(name: str, backbone: keras.Model, *, stages: int, batch_norms: bool) 
         frozen += [layer for layer in backbone.layers if isinstance(layer, norm)]
     for layer in frozen:
         layer.trainable = False
+
+
+def cut_after(name: str, backbone: keras.Model, stages: int) -> tuple[keras.Model, keras.Model]:
+    """Cut a backbone in two, after the stages that `freeze` freezes.
+
+    Args:
+        name: a name that `build_backbone` knows, and `backbone`, what it built.
+        backbone: the model; both parts share its layers.
+        stages: how many, at least 1. EfficientNet-Lite is cut after stage 5 at the latest, since
+            the joined map needs that stage, too.
+
+    Returns:
+        What maps images to the features of the last of these stages, and what goes on from there.
+    """
+    prefix = backbone.name.removesuffix("backbone")
+    stages = min(stages, JOINED_STAGE) if name in VARIANTS else stages
+    before = [x for x in backbone.layers if _stage(name, x.name.removeprefix(prefix)) <= stages]
+    features, output = before[-1].output, backbone.output
+    if features is output:  # nothing goes on
+        features = output = keras.Input(features.shape[1:])
+    return keras.Model(backbone.input, before[-1].output), keras.Model(features, output)
 
 
 def _stage(name: str, layer: str) -> int:

@@ -182,7 +182,10 @@ def _load(path: Path) -> Any:
             f"could run code, or it is damaged; it is not loaded ({str(error).splitlines()[0]})"
         ) from error
     except Exception as error:  # PyTorch lets errors of several libraries through
-        raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from error
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint, or only a part of one ({type(error).__name__}: "
+            f"{error}); fetch it again"
+        ) from error
 
 
 def _array(value: Any) -> np.ndarray | None:

@@ -35,7 +35,7 @@ _STAGES = (  # repeats, kernel, stride of the first block, expansion, channels
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-_DETAIL = 4  # the last stage of stride 16, counted from 0
+JOINED_STAGE = 5  # the last stage of stride 16, counted from 1; the last stage of all joins it
 _EPSILON, _MOMENTUM = 1e-3, 0.99  # of batch normalisation, as TensorFlow trained these networks
 
 # Arrays of a file that a feature map does not need: those of the classifier.
@@ -82,7 +82,7 @@ def build_efficientnet_lite(name: str, image: tf.Tensor, prefix: str) -> tf.Tens
                 prefix=f"{prefix}blocks_{block}_",
             )
             block += 1
-        if stage == _DETAIL:
+        if stage + 1 == JOINED_STAGE:
             detail = x
     enlarged = keras.layers.UpSampling2D(2, interpolation="bilinear", name=f"{prefix}enlarge")(x)
     fitted = _FitTo(name=f"{prefix}fit")([enlarged, detail])

@@ -17,7 +17,6 @@ from asen_tf.data.parsing import (
     parse_rows,
     read_text,
 )
-from asen_tf.data.problems import Problem, find_problems, usable_values
 from asen_tf.data.reading import fingerprint, read_meta, read_split, read_value_names
 from asen_tf.data.records import (
     SPLITS,
@@ -38,7 +37,6 @@ __all__ = [
     "AnnotationError",
     "AttributeTable",
     "ImageError",
-    "Problem",
     "SPLITS",
     "SamplingError",
     "Split",
@@ -46,7 +44,6 @@ __all__ = [
     "check_range",
     "dataset_root",
     "find_images",
-    "find_problems",
     "fingerprint",
     "images_by_value",
     "label",
@@ -62,7 +59,6 @@ __all__ = [
     "read_value_names",
     "roles",
     "rows_filename",
-    "usable_values",
     "write_listed_split",
     "write_meta",
     "write_regions",

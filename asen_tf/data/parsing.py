@@ -41,7 +41,7 @@ def read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except FileNotFoundError:
         raise AnnotationError(
-            "the file is missing", path=path, remedy="see the data section of the README"
+            "the file is missing", path=path, remedy="data_prep/README.md says how to make it"
         ) from None
     except OSError as error:
         remedy, got = "check its permissions", str(error)

@@ -11,41 +11,6 @@ import tensorflow as tf
 from asen_tf.data.images import ImageSource
 from asen_tf.data.sampling import Plan
 
-_SCALE = 0.05  # zoom by up to this share, in or out
-_SHIFT = 0.06  # shift by up to this share of the side
-
-
-def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirror, zoom and shift each image at random; no attribute's value changes.
-
-    For pretraining only: the paper trains its two stages without augmentation.
-
-    Args:
-        images: `(B, H, W, 3)` uint8.
-        seed: `(2,)` integers; the result is a pure function of images and seed.
-
-    Returns:
-        `(B, H, W, 3)` uint8. Beyond the border of a shifted image, its edge is repeated.
-    """
-    batch, side = tf.shape(images)[0], tf.cast(tf.shape(images)[2], tf.float32)
-    noise = tf.random.stateless_uniform((batch, 4), seed, -1.0, 1.0)
-    mirror, zoom, x, y = tf.unstack(noise, axis=1)
-    step_y = tf.exp(_SCALE * zoom)
-    step_x = step_y * tf.where(mirror < 0.0, -1.0, 1.0)
-    centre, zero = (side - 1.0) / 2.0, tf.zeros_like(x)
-    offset_x = centre - step_x * centre + _SHIFT * side * x
-    offset_y = centre - step_y * centre + _SHIFT * side * y
-    # Rows map output pixels to input pixels: x' = a0 x + a2, y' = b1 y + b2.
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, tf.float32),
-        transforms=tf.stack([step_x, zero, offset_x, zero, step_y, offset_y, zero, zero], axis=1),
-        output_shape=tf.shape(images)[1:3],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-    )
-    return tf.cast(tf.round(moved), tf.uint8)
-
 
 def training_steps(
     plan_epoch: Callable[[int], Plan],
@@ -54,7 +19,6 @@ def training_steps(
     sources: ImageSource | None,
     first_epoch: int,
     epochs: int,
-    augmentation_seed: int | None = None,
     squares: np.ndarray | None = None,
     parts: Sequence[int] = (0,),
     of: int = 1,
@@ -71,8 +35,6 @@ def training_steps(
         sources: images at source size, by index; None while only the global branch trains.
         first_epoch: 0-based; a resumed run starts later than 0.
         epochs: the epoch to stop before.
-        augmentation_seed: `augment` the views, as a pure function of this seed and the step; None
-            leaves them as they are.
         squares: `(n, A, 4)` int32, what the local branch sees of each image and attribute; None
             where attention decides.
         parts: which parts of a step's groups to stream, one element each: those of the replicas
@@ -81,21 +43,17 @@ def training_steps(
 
     Returns:
         A dataset with one element per part and step, in plan order: `view` `(G, M, g, g, 3)` uint8
-        (with features `(G, M, C)` float32),
+        (with features `(G, M, ...)` float32),
         `source` `(G, M, S, S, 3)` uint8 unless `sources` is None, `attribute` and `value`
         `(G, M)` int32, and with squares `box` `(G, M, 4)` int32; `G` groups of the part.
 
     Raises:
-        ValueError: the groups cannot be divided into that many parts, or divided steps are to be
-            augmented, although augmentation is a function of whole steps.
+        ValueError: the groups cannot be divided into that many parts.
     """
     first = plan_epoch(first_epoch)
     groups = first.images.shape[1]
-    if groups % of or (of > 1 and augmentation_seed is not None):
-        raise ValueError(
-            f"a step's groups are divided equally, without augmentation; got {groups} groups, "
-            f"{of} parts, augmentation_seed={augmentation_seed}"
-        )
+    if groups % of:
+        raise ValueError(f"a step's groups are divided equally; got {groups} groups, {of} parts")
     size = groups // of
 
     def steps():
@@ -105,13 +63,8 @@ def training_steps(
                 for part in parts:
                     yield tuple(array[part * size : (part + 1) * size] for array in step)
 
-    def load(step: tf.Tensor, plan: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        images, attributes, values = plan
+    def load(images: tf.Tensor, attributes: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = {"view": _pixels(views, images)}
-        if augmentation_seed is not None:
-            flat = tf.reshape(batch["view"], (-1, *batch["view"].shape[-3:]))
-            changed = augment(flat, tf.stack([augmentation_seed, step]))
-            batch["view"] = tf.reshape(changed, batch["view"].shape)
         if sources is not None:
             batch["source"] = _pixels(sources, images)
         if squares is not None:
@@ -123,9 +76,7 @@ def training_steps(
         for array in (first.images, first.attributes, first.values)
     )
     dataset = tf.data.Dataset.from_generator(steps, output_signature=signature)
-    dataset = dataset.enumerate(first_epoch * len(first)).map(
-        load, num_parallel_calls=2, deterministic=True
-    )
+    dataset = dataset.map(load, num_parallel_calls=2, deterministic=True)
     options = tf.data.Options()
     # One element is what one replica trains on; the strategy has nothing to deal out.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -134,10 +85,10 @@ def training_steps(
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Features of each image from an untrained network, computed once instead of at every step.
+    """Features of each image that training does not change, computed once.
 
     Attributes:
-        array: `(n, C)` float32.
+        array: `(n, ...)` float32.
     """
 
     array: np.ndarray
@@ -150,6 +101,8 @@ class ImageFeatures:
 def _pixels(images: ImageSource | ImageFeatures, indices: tf.Tensor) -> tf.Tensor:
     flat = tf.reshape(indices, [-1])
     if isinstance(images, ImageFeatures):
-        return tf.gather(images.array, indices)
-    pixels = tf.numpy_function(images.__getitem__, [flat], tf.uint8, stateful=False)
-    return tf.reshape(pixels, (*indices.shape, images.side, images.side, 3))
+        shape, kind = images.array.shape[1:], tf.float32
+    else:
+        shape, kind = (images.side, images.side, 3), tf.uint8
+    found = tf.numpy_function(images.__getitem__, [flat], kind, stateful=False)
+    return tf.reshape(found, (*indices.shape, *shape))

@@ -58,7 +58,7 @@ def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
             "the dataset must have an entry",
             path=path,
             got=dataset,
-            remedy=did_you_mean(dataset, sorted(meta)),
+            remedy=f"{did_you_mean(dataset, sorted(meta))}; data_prep/README.md has the commands",
         )
     entry = meta[dataset]
     try:
@@ -125,7 +125,7 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
             lets the list of files be absent (then `files` is empty).
 
     Returns:
-        The split. Repeated rows are kept; `find_problems` counts them. Where the dataset lists
+        The split. Repeated rows are kept; `data_prep.check` counts them. Where the dataset lists
         triplets (`triplets_{split}.txt`), these are read instead of labels.
 
     Raises:

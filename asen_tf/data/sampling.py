@@ -75,7 +75,7 @@ class LabelIndex:
                 raise SamplingError(
                     f"attribute {name!r} needs at least two values with at least two training "
                     f"images each, to form triplets; got {len(usable)} such values in "
-                    "label_train.txt; add labels or remove the attribute from meta.json"
+                    "label_train.txt; add labels, or leave it out (a catalogue: --attributes)"
                 )
             self.members.append(usable)
             held = np.concatenate(list(usable.values()))

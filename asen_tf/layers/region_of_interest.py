@@ -13,6 +13,11 @@ import keras
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
+from asen_tf.compatibility import silence_graph_optimiser
+
+# It cannot tell what crop_and_resize costs, and says so at length.
+silence_graph_optimiser(tf.sysconfig.get_lib())
+
 
 def region_boxes(attention: tf.Tensor, *, map_size: int, threshold: float) -> tf.Tensor:
     """Return the square around where an attention map attends.

@@ -86,8 +86,9 @@ class AsenPlusPlus(SimilarityModel):
     local branch sees detail the global input has lost.
 
     Call arguments:
-        inputs: dictionary of `view` `(B, g, g, 3)` and, when joint, `source` `(B, S, S, 3)`, both
-            uint8, `attribute` `(B,)` int32, and with region "true" `box` `(B, 4)` int32.
+        inputs: dictionary of `view` `(B, g, g, 3)` uint8, or what `resume_after` computes of it;
+            when joint, `source` `(B, S, S, 3)` uint8; `attribute` `(B,)` int32, and with region
+            "true" `box` `(B, 4)` int32.
 
     Returns:
         Dictionary of `global` and, when joint, `local` embeddings, each `(B, D)`.
@@ -137,9 +138,8 @@ class AsenPlusPlus(SimilarityModel):
     ) -> dict[str, tf.Tensor]:
         """Embed a training batch."""
         attribute = self.attribute_table(inputs["attribute"])[:, None, :]
-        whole = self.global_branch(
-            {"image": inputs["view"], "attribute": attribute}, training=training
-        )
+        branch = self.branch_for(inputs["view"])
+        whole = branch({"image": inputs["view"], "attribute": attribute}, training=training)
         outputs = {"global": whole["embedding"][:, 0]}
         if self.joint:
             boxes = self._boxes(whole["attention"][:, 0], inputs.get("box"))
@@ -168,6 +168,11 @@ class AsenPlusPlus(SimilarityModel):
                 outputs["global"], outputs["local"], self.settings.fusion_weight
             )
         return outputs
+
+    @property
+    def whole_branch(self) -> keras.Model:
+        """The global branch."""
+        return self.global_branch
 
     @property
     def embedding_names(self) -> tuple[str, ...]:

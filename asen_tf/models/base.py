@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from asen_tf.backbones import build_backbone, normalisation_mode
+from asen_tf.backbones import build_backbone, cut_after, normalisation_mode
 from asen_tf.config import did_you_mean
 from asen_tf.layers import ImageNormalisation, global_view, region_boxes
 
@@ -127,6 +127,11 @@ class SimilarityModel(keras.Model):
     @property
     def backbones(self) -> list[tuple[str, keras.Model]]:
         """Name (see `asen_tf.backbones.build_backbone`) and model of each backbone."""
+        raise NotImplementedError
+
+    @property
+    def whole_branch(self) -> keras.Model:
+        """The functional model that sees the whole image."""
         raise NotImplementedError
 
     @property
@@ -244,6 +249,32 @@ class SimilarityModel(keras.Model):
         """Return the constructor's arguments."""
         return {"attributes": list(self.attribute_names), **dataclasses.asdict(self.settings)}
 
+    def resume_after(self, stages: int) -> keras.Model:
+        """Let `call` take as `view` what the frozen stages of the backbone give, computed before.
+
+        Args:
+            stages: that are frozen, at least 1.
+
+        Returns:
+            What computes it: from views `(B, g, g, 3)` to features `(B, h, w, C)`.
+        """
+        branch, (name, backbone) = self.whole_branch, self.backbones[0]
+        before, after = cut_after(name, backbone, stages)
+        others = {key: tensor for key, tensor in branch.input.items() if key != "image"}
+        heads = keras.Model({"features": backbone.get_output_at(0), **others}, branch.output)
+        given = keras.Input(after.input_shape[1:], name="image")
+        outputs = heads({"features": after(given), **others})
+        resumed = keras.Model({"image": given, **others}, outputs, name="resumed_branch")
+        # In a function, since Keras would save a model that is an attribute a second time.
+        self._resumed = lambda: resumed
+        image = keras.Input((None, None, 3), name="image")
+        normalise = branch.get_layer("global_normalisation")
+        return keras.Model(image, before(normalise(image)), name="frozen_stages")
+
+    def branch_for(self, view: tf.Tensor) -> keras.Model:
+        """Return what takes a training batch's views: images, or features for `resume_after`."""
+        return self.whole_branch if view.shape[-1] == 3 else self._resumed()
+
     def new_table(self, name: str, units: int) -> keras.layers.Embedding:
         """Return a new table of attribute embeddings, `(A, units)`, drawn from N(0, 1).
 
@@ -283,7 +314,8 @@ class SingleBranch(SimilarityModel):
     for all attributes), and, if it has maps, `attention`, `(B, A, h, w)`.
 
     Call arguments:
-        inputs: dictionary of `view` `(B, g, g, 3)` uint8 and `attribute` `(B,)` int32.
+        inputs: dictionary of `view` `(B, g, g, 3)` uint8, or what `resume_after` computes of it,
+            and `attribute` `(B,)` int32.
 
     Returns:
         Dictionary of `global`, `(B, D)`.
@@ -299,12 +331,12 @@ class SingleBranch(SimilarityModel):
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
     ) -> dict[str, tf.Tensor]:
         """Embed a training batch."""
-        attribute = inputs["attribute"]
-        if "attribute" in self.branch.input:
-            vectors = tf.gather(self.attribute_vectors(), attribute)[:, None]
-            asked = {"image": inputs["view"], "attribute": vectors}
-            return {"global": self.branch(asked, training=training)["embedding"][:, 0]}
-        every = self.branch({"image": inputs["view"]}, training=training)["embedding"]
+        attribute, asked = inputs["attribute"], {"image": inputs["view"]}
+        branch = self.branch_for(inputs["view"])
+        if "attribute" in branch.input:
+            asked["attribute"] = tf.gather(self.attribute_vectors(), attribute)[:, None]
+            return {"global": branch(asked, training=training)["embedding"][:, 0]}
+        every = branch(asked, training=training)["embedding"]
         return {"global": self._chosen(every, tf.range(tf.shape(attribute)[0]), attribute)}
 
     def pair_outputs(self, pairs: PairInputs) -> dict[str, tf.Tensor]:
@@ -324,6 +356,11 @@ class SingleBranch(SimilarityModel):
                 threshold=self.settings.roi_threshold,
             )
         return outputs
+
+    @property
+    def whole_branch(self) -> keras.Model:
+        """The branch."""
+        return self.branch
 
     @property
     def global_layers(self) -> list[keras.layers.Layer]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asen_tf.backbones import BackboneError, build_backbone
+from asen_tf.backbones.efficientnet import VARIANTS, imagenet_file
 from asen_tf.config import ExperimentConfig
 from asen_tf.models.asen import Asen, AsenV2
 from asen_tf.models.asen_pp import AsenPlusPlus
@@ -67,13 +68,19 @@ def load_starting_weights(
     for name, backbone in model.backbones:
         weights = pretrained
         if config.starting_weights == "imagenet":
-            weights = _imagenet(name, Path(config.imagenet_dir))
+            weights = find_imagenet(name, Path(config.imagenet_dir))
         backbone.set_weights(build_backbone(name, weights=weights).get_weights())
 
 
-def _imagenet(name: str, folder: Path) -> Path | str:
-    """Return torchvision's file for its ResNets, "imagenet" for what Keras can download."""
-    if name.startswith("keras:") or name not in _TORCHVISION:
+def find_imagenet(name: str, folder: Path) -> Path | str:
+    """Return torchvision's file for its ResNets, "imagenet" for what comes otherwise.
+
+    Raises:
+        BackboneError, CheckpointError: there is no such file.
+    """
+    if name in VARIANTS:
+        imagenet_file(name)  # comes with a package, which may not be installed
+    if name not in _TORCHVISION:
         return "imagenet"
     found = sorted(folder.glob(f"{name}-*.pth"))
     if not found:

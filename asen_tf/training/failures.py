@@ -88,7 +88,7 @@ def _step(config: ExperimentConfig) -> str:
 
 
 def _telling_line(error: Exception) -> str:
-    """Return the line of an error that says what happened; a graph's trace goes before it."""
+    """Return the line of an error that says what happened; a graph's trace comes before it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if any(word in line for word in _TELLING)]
     return (telling or lines or [type(error).__name__])[0]

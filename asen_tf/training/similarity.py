@@ -9,11 +9,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
 
 from asen_tf.backbones import freeze
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Split
 from asen_tf.data.dataset import Dataset, SplitImages
+from asen_tf.data.images import ImageSource
 from asen_tf.data.pipeline import ImageFeatures, training_steps
 from asen_tf.data.sampling import (
     LabelIndex,
@@ -29,6 +32,8 @@ from asen_tf.training.cluster import team_of
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
 from asen_tf.training.stage import StageResult, TrainingState, Validate, measured_once, run_stage
 from asen_tf.training.trainer import SimilarityObjective, Trainer
+
+_LARGEST = 4 * 2**30  # bytes of memory for what frozen stages give: 48,000 photographs
 
 
 @dataclass(frozen=True)
@@ -215,14 +220,16 @@ def train(
         freeze(name, backbone, stages=config.frozen_stages, batch_norms=norms)
     groups = learning_rate_groups(model, phase, config.backbone_rate_share)
     images = dataset.split("train")
+    team = team_of(model.distribute_strategy)
     views = images.views
     if isinstance(model, FrozenFeatures):
-        features = _labelled_features(model, images, batch=config.embed_batch)
+        views = _computed_once(model.mean_features, images, batch=config.embed_batch)
         if not model.trained:
-            return _untrained(model, features, images, directory, validate)
-        views = ImageFeatures(features)
+            return _untrained(model, views.array, images, directory, validate)
+    elif config.frozen_stages and config.cache_images and _one_replica(model):
+        frozen = tf.function(model.resume_after(config.frozen_stages))
+        views = _computed_once(frozen, images, batch=config.embed_batch)
     plan = epoch_planner(config, images.split)
-    team = team_of(model.distribute_strategy)
     team.prepare(model, config, plan)
     with team.scope():
         optimizer, parts = grouped_optimizer(
@@ -252,17 +259,37 @@ def train(
     )
 
 
-def _labelled_features(model: FrozenFeatures, images: SplitImages, *, batch: int) -> np.ndarray:
-    """Return the features of the labelled images, `(n, C)`; those of all others are zero."""
+def _computed_once(
+    compute: Callable[[np.ndarray], tf.Tensor], images: SplitImages, *, batch: int
+) -> ImageSource | ImageFeatures:
+    """Return the features of the labelled images; those of all others are zero.
+
+    Args:
+        compute: gives the features of a batch of views.
+        images: of the training split.
+        batch: images at once.
+
+    Returns:
+        The features; the views themselves where features would take more than `_LARGEST` bytes.
+    """
     labelled = np.unique(images.split.labels[:, 0])
-    parts = [
-        model.mean_features(images.views[labelled[start : start + batch]]).numpy()
-        for start in range(0, len(labelled), batch)
-    ]
-    found = np.concatenate(parts)
-    features = np.zeros((len(images.views), found.shape[1]), np.float32)
-    features[labelled] = found
-    return features
+    features = None
+    with tqdm(total=len(labelled), desc="computing frozen stages once", unit="image") as bar:
+        for start in range(0, len(labelled), batch):
+            chosen = labelled[start : start + batch]
+            found = np.asarray(compute(images.views[chosen]), np.float32)
+            if features is None:
+                if len(images.views) * found[0].nbytes > _LARGEST:
+                    return images.views
+                features = np.zeros((len(images.views), *found.shape[1:]), np.float32)
+            features[chosen] = found
+            bar.update(len(chosen))
+    return ImageFeatures(features)
+
+
+def _one_replica(model: SimilarityModel) -> bool:
+    """Whether one replica trains; several would each hold all features."""
+    return model.distribute_strategy.num_replicas_in_sync == 1
 
 
 def _untrained(

@@ -86,35 +86,6 @@ class SimilarityObjective:
         return triplet_ranking_loss(embeddings, self.config.margin)
 
 
-class ClassificationObjective:
-    """Cross-entropy of each labelled attribute's value, and the share of correct answers.
-
-    Rows of the batch carry `value` `(G, A)`: the value of each attribute, -1 where not labelled.
-    The loss is the mean over attributes of the mean over their labelled images: an attribute with
-    few labelled images counts as much as any other. The accuracy is over all labels.
-    """
-
-    names = ("loss", "accuracy")
-
-    def __call__(self, batch: Tensors, outputs: Tensors) -> dict[str, tf.Tensor]:
-        """Return loss and accuracy of `logits` `(G, A, V)`, -inf-like where a value is void."""
-        values, logits = batch["value"], outputs["logits"]
-        labelled = tf.cast(values >= 0, tf.float32)
-        count = tf.maximum(tf.reduce_sum(labelled), 1.0)
-        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=tf.maximum(values, 0), logits=logits
-        )
-        right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), values)
-        return {
-            "loss": tf.reduce_mean(
-                tf.math.divide_no_nan(
-                    tf.reduce_sum(entropy * labelled, axis=0), tf.reduce_sum(labelled, axis=0)
-                )
-            ),
-            "accuracy": tf.reduce_sum(tf.cast(right, tf.float32) * labelled) / count,
-        }
-
-
 # === What minimises it ===
 
 

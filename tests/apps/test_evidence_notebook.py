@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import hostile_catalogue
@@ -14,6 +12,8 @@ from bs4 import BeautifulSoup
 from notebook_cells import run_here
 
 from asen_apps.evidence import EvidenceError, find_model, first_design
+from asen_study import experiment
+from asen_study.runs import Places
 from asen_tf.data import read_split
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
@@ -21,28 +21,23 @@ from data_prep.synthetic import make_dataset
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks/08_design_evidence.ipynb"
 SETTINGS = {"preset": "smoke", "method": "csn", "starting_weights": "random"}
-TRAIN = (
-    "import sys; from asen_study import experiment; from asen_tf import presets; "
-    "config = presets.smoke().override(method='csn', starting_weights='random'); "
-    "experiment.run(config, data_dir=sys.argv[1], results_dir=sys.argv[2], study='smoke')"
-)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("study")
     make_dataset(path / "data", images=100, size=64, dataset="Garments")
-    command = [sys.executable, "-c", TRAIN, str(path / "data"), str(path / "results")]
-    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    config = smoke().override(method="csn", starting_weights="random")
+    experiment.run(config, Places(path / "data", path / "results", "smoke"))
     return path
 
 
-def execute(folder: Path, output: Path, **parameters) -> str:
+def execute(folder: Path, output: Path) -> str:
     places = {"data_dir": str(folder / "data"), "results_dir": str(folder / "results")}
     executed = papermill.execute_notebook(
         NOTEBOOK,
         output / "out.ipynb",
-        parameters={**SETTINGS, **places, "study": "smoke", **parameters},
+        parameters={**SETTINGS, **places, "study": "smoke"},
         cwd=ROOT,
         progress_bar=False,
     )
@@ -73,9 +68,8 @@ def test_on_a_study_it_shows_and_writes_the_sheet(folder: Path, tmp_path: Path) 
 
 def test_on_ones_own_catalogue_and_model(folder: Path, tmp_path: Path) -> None:
     hostile_catalogue.make(tmp_path)
-    execute(
-        folder,
-        tmp_path,
+    places = {"data_dir": str(folder / "data"), "results_dir": str(tmp_path / "results")}
+    own = dict(
         model=str(tmp_path / "model.keras"),
         design=str(tmp_path / "design.png"),
         catalogue=str(tmp_path / "catalogue"),
@@ -83,8 +77,8 @@ def test_on_ones_own_catalogue_and_model(folder: Path, tmp_path: Path) -> None:
         weights=[3, 1],
         top=2,
         name="own",
-        results_dir=str(tmp_path / "results"),
     )
+    run_here(NOTEBOOK, {**SETTINGS, **places, "study": "smoke", **own})
     said = json.loads((tmp_path / "results/smoke/evidence/own.json").read_text(encoding="utf-8"))
     assert said["weights"] == {"sleeve": 0.75, "buttons": 0.25}
     assert [len(view["found"]) for view in said["views"]] == [2, 2, 2]
@@ -111,9 +105,9 @@ def test_what_cannot_be_made_is_refused_before_the_catalogue_is_read(
 def test_without_a_finished_run_it_says_what_to_do(folder: Path) -> None:
     message = "holds no finished run of triplet, seed 0, .* finished: csn-seed0-.*; train it by"
     with pytest.raises(EvidenceError, match=message):
-        find_model(folder / "results", "smoke", smoke().override(method="triplet"))
+        find_model(folder / "results/smoke", smoke().override(method="triplet"))
     with pytest.raises(EvidenceError, match="finished: none"):
-        find_model(folder / "results", "other", smoke())
+        find_model(folder / "results/other", smoke())
 
 
 def test_the_design_by_rule_is_the_first_with_most_of_the_labels(folder: Path) -> None:

@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -216,3 +218,29 @@ def test_a_name_in_another_encoding_is_escaped(folder: Path, tmp_path: Path) -> 
     assert foreign.name in [item["file"] for item in items]
     assert "gr\\udcfcn.png" in page.read_text("utf-8")
     assert hashlib.sha256(numbers.read_bytes()).hexdigest() in page.read_text("utf-8")
+
+
+def test_what_makes_the_numbers_doubtful_stands_in_red_above_everything(sheet: Sheet) -> None:
+    measured = {"neckline": {"model": 40.0, "random": 20.0}, "buttons": {"model": 61.0}}
+    origin = {"file": "model.keras", "sha256": "0" * 64, "bytes": 1, "map": measured}
+    side = sheet.examination.design.height
+    assert sheet.examination.design.width == side
+    half = {key: replace(one, box=(0, 0, side, side / 2)) for key, one in sheet.attention.items()}
+    good = replace(sheet, origin={**origin, "features": {"neckline": 39.9}}, attention=half)
+    assert good.warnings == []
+    assert not BeautifulSoup(evidence.as_html(good), "html.parser").select(".warning")
+    drawn = replace(good, origin={**origin, "dataset": "Garments"})
+    assert [w for w in drawn.warnings if "drawings" in w] == drawn.warnings != []
+    plain = replace(good, origin={**origin, "features": {"neckline": 39.9, "buttons": 61.0}})
+    (warning,) = plain.warnings
+    assert "buttons" in warning and "MAP of 61.0" in warning and "neckline" not in warning
+    whole = {key: replace(one, box=(0, 0, side, side)) for key, one in sheet.attention.items()}
+    assert [w.split(":")[1] for w in replace(good, attention=whole).warnings] == [
+        " the region is 100% of what the model sees, so no part of the design was singled out."
+    ] * 2
+    unknown = replace(good, origin={name: origin[name] for name in ("file", "sha256", "bytes")})
+    page = BeautifulSoup(evidence.as_html(unknown), "html.parser")
+    (line,) = page.select(".warning")
+    assert "no measurement lies beside its file" in line.get_text(" ", strip=True)
+    assert line.find_next("h1") is not None and line.find_previous("h1") is None
+    assert re.search(r"\.warning \{ color: #b00020", page.style.get_text())

@@ -86,4 +86,11 @@ def test_a_socket_open_to_others_would_be_seen(
 def test_without_a_study_the_command_says_what_to_do(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "asen_apps.explorer", "--results-dir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and "Run `make study` first" in done.stderr
+    assert done.returncode == 2 and "Run `make study` first" in done.stderr
+    for name in ("shoes", "shop"):
+        (tmp_path / name / "run").mkdir(parents=True)
+        (tmp_path / name / "run" / "metrics.json").touch()
+    done = subprocess.run(
+        [*command, "--study", "shos"], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 2 and "did you mean 'shoes'?" in done.stderr

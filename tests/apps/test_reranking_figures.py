@@ -89,8 +89,12 @@ def test_a_run_re_sorted_by_itself_stays_as_it_is(place: Path) -> None:
 
 
 def test_what_cannot_be_measured_is_refused(place: Path) -> None:
-    with pytest.raises(ConfigError, match="is told no attribute.*got 'csn'"):
+    with pytest.raises(ConfigError, match="takes no attribute.*got 'csn'"):
         check(settings("csn", smoke()), place / "data")
+    with pytest.raises(ConfigError, match="takes no attribute.*got 'features' with linear maps"):
+        check(settings("features/linear", smoke()), place / "data")
+    for row in ("features", "features/whitened", "triplet/npairs"):
+        check(settings(row, smoke()), place / "data")
     with pytest.raises(ConfigError, match=r"got \w{16} \(triplet\) and 0{16} \(csn\)"):
         reranking(place, specific="csn")
 

@@ -44,13 +44,28 @@ def images(folder: Path) -> list[Path]:
         (np.zeros((4, 4, 4), np.uint8), r"must be \(height, width, 3\).*got shape \(4, 4, 4\)"),
         (np.zeros((4, 4, 3)), "dtype uint8; got .* float64"),
         (np.zeros((0, 4, 3), np.uint8), r"got shape \(0, 4, 3\)"),
-        (7, "must be the path of an image, a file opened with mode 'rb'.*got int"),
+        (7, "must be the path of an image, a file opened with mode 'rb'.*got int$"),
     ],
     ids=str,
 )
 def test_other_queries_are_refused(embedder: Embedder, images, query, message: str) -> None:
-    with pytest.raises(SearchIndexError, match=message):
+    with pytest.raises(ImageError, match=message):
         AttributeIndex.build(embedder, images[:2]).search(query, "sleeve")
+    with pytest.raises(ImageError, match=message):
+        embedder.embed(query, "sleeve")
+
+
+def test_path_file_picture_and_pixels_are_one_image(embedder: Embedder, images) -> None:
+    index = AttributeIndex.build(embedder, images[:4])
+    opened = Image.open(images[2])
+    with open(images[2], "rb") as stream:
+        forms = [images[2], str(images[2]), stream, opened, np.asarray(opened)]
+        found = [index.search(form, "sleeve", k=4) for form in forms]
+    assert all(hits == found[0] for hits in found) and found[0][0].id == 2
+    vectors = embedder.embed_all([images[2], opened, np.asarray(opened)])
+    np.testing.assert_allclose(vectors[1:], vectors[[0, 0]], atol=1e-5)
+    grey = embedder.embed(np.asarray(opened.convert("L")), "sleeve")
+    np.testing.assert_allclose(grey, embedder.embed(opened.convert("L"), "sleeve"), atol=1e-5)
 
 
 def test_a_query_that_is_no_image_is_named(embedder: Embedder, folder: Path, images) -> None:

@@ -33,3 +33,15 @@ def test_the_benchmark_prints_a_table() -> None:
     for kind, exponent in told.items():
         ratio = table[kind, "6,000"][0] / table[kind, "100"][0]  # of whole bytes, as printed
         assert float(exponent) == pytest.approx(math.log(ratio, 60), abs=0.01)
+
+
+def test_the_benchmark_of_a_large_catalogue_measures_each_store() -> None:
+    words = "--items 2000 --milvus-items 0 --dimension 16 --queries 20".split()
+    command = [sys.executable, "-m", "benchmarks.large_catalogue", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "|" in line][2:]
+    table = {row[0]: row for row in rows}
+    assert set(table) == {"exact float16", "hnsw float16", "hnsw float32"}
+    assert float(table["exact float16"][7]) > 0.9 < float(table["hnsw float32"][7])
+    assert all(float(row[5].replace(",", "")) > 0 < float(row[6].replace(",", "")) for row in rows)
+    assert done.stdout.count("10,000,000 items, in proportion") == 3 and "Simulated" in done.stdout

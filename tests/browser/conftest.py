@@ -15,6 +15,7 @@ import pytest
 
 from asen_study import experiment
 from asen_study.matrix import MAIN, settings
+from asen_study.runs import Places
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
 
@@ -63,13 +64,13 @@ def study(
     """
     finished = request.config.getoption("--of")
     if finished is not None:
-        return Path("results").resolve(), Path("data").resolve(), finished
+        return Path("results/runs").resolve(), Path("data").resolve(), finished
     folder = tmp_path_factory.mktemp("study")
     data, results = folder / "data", folder / "results"
     make_dataset(data, images=160, size=96)
     for row in MAIN:
         config = settings(row, smoke())
-        experiment.run(config, data_dir=data, results_dir=results, study="smoke")
+        experiment.run(config, Places(data, results, "smoke"))
     return results, data, "smoke"
 
 

@@ -18,6 +18,21 @@ PATHS = (
     "/voila/static/../../../../../../etc/passwd",
     "/voila/static/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
     "/voila/templates/lab/static/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    "/voila/files/%252e%252e/README.md",
+    "/voila/files/..%5c..%5cREADME.md",
+    "/voila/files/.%2e/.%2e/asen_tf/config.py",
+    "/voila/files//etc/passwd",
+    "/voila/files/%00README.md",
+    "/voila/static/%252e%252e/%252e%252e/%252e%252e/%252e%252e/%252e%252e/etc/passwd",
+    "/voila/static/..%2f..%2f..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
+    "/voila/static//etc/passwd",
+    "/voila/templates/../../../../../../../../../etc/passwd",
+    "/voila/render/README.md",
+    "/voila/render/../README.md",
+    "/voila/render/%2e%2e/%2e%2e/etc/passwd",
+    "/voila/tree",
+    "//etc/passwd",
+    "/../../../../etc/passwd",
     "/voila/api/contents/README.md",
     "/api/contents/README.md",
     "/files/README.md",
@@ -40,6 +55,19 @@ def test_no_file_is_served(served, path: str) -> None:
     assert b"root:" not in answer and b"asen-tf" not in answer and b"nbformat" not in answer
     if code == 302:  # to the handler of files, which serves none
         assert ask(served, re.search(rb"Location: (\S+)", answer)[1].decode())[0] == 403
+
+
+def test_what_is_no_request_ends_its_own_connection_alone(served) -> None:
+    for sent in (b"\x00\xff\x16\x03\x01" * 99, b"GET / HTTP/9.9\r\n\r\n", b"GET " + b"/a" * 99_999):
+        with socket.create_connection(("127.0.0.1", served.port), 60) as connection:
+            connection.sendall(sent + b"\r\n\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            try:
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            except ConnectionResetError:
+                answer = b""
+        assert b"root:" not in answer and not answer.startswith(b"HTTP/1.1 200")
+        assert served.process.poll() is None and ask(served, "/nowhere")[0] == 404
 
 
 def test_another_name_in_the_request_is_refused(served) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from asen_study import experiment
+from asen_study.runs import Places
 from asen_tf.data import (
     AnnotationError,
     AttributeTable,
@@ -160,7 +161,7 @@ def test_accuracy_by_hand(folder: Path) -> None:
 def test_a_run_from_lists_to_its_table(folder: Path, tmp_path: Path) -> None:
     settings = {"dataset": "Shoes", "sampling": "listed_triplets", "triplets_per_step": 4}
     config = smoke().override(**settings, starting_weights="random")
-    run = experiment.run(config, data_dir=folder, results_dir=tmp_path, study="shoes")
+    run = experiment.run(config, Places(folder, tmp_path, "shoes"))
     table = run.table("triplets")
     assert list(dict.fromkeys(table["attribute"])) == ["colour", "shape", "overall"]
     assert set(table["embedding"]) == {"global", "local", "fused"}
@@ -171,8 +172,5 @@ def test_a_run_from_lists_to_its_table(folder: Path, tmp_path: Path) -> None:
     assert last.loc[last["best"], "val_accuracy"].max() == last["val_accuracy"].max()
     with pytest.raises(SamplingError, match="Shoes lists triplets instead"):
         experiment.run(
-            config.override(starting_weights="pretrain"),
-            data_dir=folder,
-            results_dir=tmp_path,
-            study="shoes",
+            config.override(starting_weights="pretrain"), Places(folder, tmp_path, "shoes")
         )

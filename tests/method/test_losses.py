@@ -133,7 +133,7 @@ def test_no_valid_triplet_gives_loss_0_and_gradient_0(values: list[int]) -> None
     np.testing.assert_array_equal(tape.gradient(loss, embeddings), np.zeros((1, 3, 4)))
 
 
-def test_batch_all_with_every_triplet_ranked_rightly_is_0() -> None:
+def test_batch_all_with_every_triplet_ranked_correctly_is_0() -> None:
     group = [[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]]
     assert float(batch_all_loss(tf.constant([group]), tf.constant([[0, 0, 1, 1]]), 0.2)) == 0.0
 

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from layer_contract import normal
 
 from asen_tf.layers import AttributeSpatialAttention
-
-
-def normal(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-@pytest.fixture
-def half_precision() -> Iterator[None]:
-    keras.mixed_precision.set_global_policy("mixed_float16")
-    yield
-    keras.mixed_precision.set_global_policy("float32")
 
 
 def built(units: int, channels: int, attribute_dim: int) -> AttributeSpatialAttention:

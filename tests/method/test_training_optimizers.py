@@ -13,7 +13,7 @@ from naive_losses import batch_all_loss
 from asen_tf.losses import alignment_loss, triplet_ranking_loss
 from asen_tf.presets import smoke
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer, step_decay
-from asen_tf.training.trainer import ClassificationObjective, SimilarityObjective
+from asen_tf.training.trainer import SimilarityObjective
 
 
 def layer(name: str, values: list[float]) -> keras.layers.Dense:
@@ -158,28 +158,3 @@ def test_global_branch_alone_has_neither_local_nor_alignment_loss() -> None:
     losses = objective({"value": tf.constant([[0, 0, 1]])}, {"global": embeddings})
     assert tuple(losses) == objective.names == ("loss", "global")
     assert float(losses["loss"]) == float(losses["global"])
-
-
-def test_cross_entropy_and_accuracy_equal_a_loop_over_labelled_values() -> None:
-    rng = np.random.default_rng(1)
-    logits, value = rng.normal(size=(6, 4, 4)), rng.integers(-1, 4, size=(6, 4))
-    value[:, 3] = -1  # an attribute that nothing in the batch is labelled with
-    costs, right = [[] for _ in range(4)], []
-    for image, attribute in zip(*np.nonzero(value >= 0), strict=True):
-        scores, label = logits[image, attribute], value[image, attribute]
-        log_sum = math.log(sum(math.exp(score) for score in scores))
-        costs[attribute].append(log_sum - scores[label])
-        right.append(max(range(4), key=lambda i: scores[i]) == label)
-    assert len({len(cost) for cost in costs}) > 2 and 0 < sum(right) < len(right)
-    expected = sum(sum(cost) / max(len(cost), 1) for cost in costs) / 4
-    losses = ClassificationObjective()(
-        {"value": tf.constant(value, tf.int32)}, {"logits": tf.constant(logits, tf.float32)}
-    )
-    assert float(losses["loss"]) == pytest.approx(expected, rel=1e-5)
-    assert float(losses["accuracy"]) == pytest.approx(sum(right) / len(right))
-
-
-def test_batch_without_any_label_costs_nothing() -> None:
-    batch, outputs = {"value": tf.fill((2, 3), -1)}, {"logits": tf.ones((2, 3, 4))}
-    losses = ClassificationObjective()(batch, outputs)
-    assert (float(losses["loss"]), float(losses["accuracy"])) == (0.0, 0.0)

@@ -1,4 +1,4 @@
-"""From image files to the batches of an epoch: decoding, cache, random changes, order."""
+"""From image files to the batches of an epoch: decoding, cache, order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from memory_images import Memory
 from PIL import Image
 from small_model import pictures
@@ -18,7 +17,7 @@ from small_model import pictures
 from asen_tf.data import AttributeTable, Split, write_meta, write_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.images import CachedImages, ImageError
-from asen_tf.data.pipeline import augment, training_steps
+from asen_tf.data.pipeline import training_steps
 from asen_tf.data.reading import _contents_read
 from asen_tf.files import DiskFullError
 from asen_tf.presets import smoke
@@ -192,47 +191,6 @@ def test_a_folder_that_may_only_be_read_stays_as_it_is(
     assert sorted(names) == [".json", ".npy", ".npy"]
 
 
-# === Random changes ===
-
-
-def places_seen(count: int, side: int = 64) -> np.ndarray:
-    """Return `(count, 2, 2)`: step and centre, along x and y, of what `augment` reads."""
-    image = np.zeros((side, side, 3), np.uint8)
-    image[..., 0], image[..., 1] = np.meshgrid(3 * np.arange(side), 3 * np.arange(side))
-    changed = augment(np.repeat(image[None], count, axis=0), tf.constant([4, 2])).numpy() / 3.0
-    inner = slice(12, -12)  # never beyond the edge, where the ramp would end
-    lines = changed[:, inner, inner, 0].mean(axis=1), changed[:, inner, inner, 1].mean(axis=2)
-    place = np.arange(side)[inner] - (side - 1) / 2
-    return np.stack([np.polyfit(place, line.T, 1).T for line in lines], axis=1)
-
-
-def test_mirror_zoom_and_shift_stay_within_their_bounds_and_reach_them() -> None:
-    steps, centres = np.moveaxis(places_seen(200), 2, 0)
-    assert 60 < (steps[:, 0] < 0).sum() < 140  # about half of them are mirrored
-    np.testing.assert_allclose(np.abs(steps[:, 0]), steps[:, 1], atol=0.02)  # no stretching
-    assert np.exp(-0.05) - 0.01 < steps[:, 1].min() < 0.96  # no picture stands on its head
-    assert 1.04 < steps[:, 1].max() < np.exp(0.05) + 0.01
-    moved = (centres - 31.5) / 64
-    assert np.abs(moved).max() < 0.062
-    assert moved.min(axis=0).max() < -0.05 and moved.max(axis=0).min() > 0.05
-
-
-def test_changes_are_a_pure_function_of_images_and_seed() -> None:
-    images, seed = np.repeat(pictures(1, 32), 4, axis=0), tf.constant([1, 7])
-    first = augment(images, seed).numpy()
-    assert first.dtype == np.uint8 and first.shape == images.shape
-    np.testing.assert_array_equal(augment(images, seed), first)
-    for other in ([2, 7], [1, 8]):
-        assert (augment(images, tf.constant(other)).numpy() != first).any(axis=(1, 2, 3)).all()
-    assert all((first[0] != other).any() for other in first[1:])  # each in its own way
-
-
-def test_no_value_is_made_up_at_the_edges() -> None:
-    flat = np.full((8, 20, 20, 3), (200, 10, 77), np.uint8)
-    np.testing.assert_array_equal(augment(flat, tf.constant([0, 0])), flat)
-    assert augment(np.full((8, 1, 1, 3), 9, np.uint8), tf.constant([0, 0])).numpy().min() == 9
-
-
 # === Batches ===
 
 VIEWS, SOURCES = pictures(6, 16), pictures(6, 24)
@@ -240,7 +198,7 @@ TABLE, NONE = AttributeTable(("length", "neck"), (2, 2)), np.zeros((0, 3), np.in
 SPLIT = Split(Path("."), "Tiny", "train", TABLE, (), LABELS, NONE, NONE, ())
 
 
-def steps(first: int = 0, *, seed: int = 0, changes: int | None = None, **options):
+def steps(first: int = 0, *, seed: int = 0, **options):
     return list(
         training_steps(
             epoch_planner(smoke().override(seed=seed, **options), SPLIT),
@@ -248,7 +206,6 @@ def steps(first: int = 0, *, seed: int = 0, changes: int | None = None, **option
             sources=Memory(SOURCES),
             first_epoch=first,
             epochs=3,
-            augmentation_seed=changes,
         ).as_numpy_iterator()
     )
 
@@ -270,17 +227,10 @@ def test_a_batch_holds_the_planned_images_with_their_labels(sampling: str) -> No
         np.testing.assert_array_equal(batch["value"], planned.values[step])
 
 
-@pytest.mark.parametrize("changes", [None, 5])
-def test_epochs_are_a_pure_function_of_seed_and_epoch(changes: int | None) -> None:
-    whole = steps(changes=changes)
+def test_epochs_are_a_pure_function_of_seed_and_epoch() -> None:
+    whole = steps()
     for name in ("view", "source", "attribute", "value"):
-        assert all(same(whole, steps(changes=changes), name))
-        assert all(same(whole[3:], steps(1, changes=changes), name))  # as if never interrupted
+        assert all(same(whole, steps(), name))
+        assert all(same(whole[3:], steps(1), name))  # as if never interrupted
     assert not all(same(whole[:3], whole[3:6], "source"))  # epochs differ
-    assert not all(same(whole, steps(seed=1, changes=changes), "source"))  # and so do seeds
-
-
-def test_changes_touch_the_views_alone_and_differ_by_seed() -> None:
-    plain, changed = steps(), steps(changes=5)
-    assert all(same(plain, changed, "source")) and all(same(plain, changed, "value"))
-    assert not any(same(plain, changed, "view") + same(changed, steps(changes=6), "view"))
+    assert not all(same(whole, steps(seed=1), "source"))  # and so do seeds

@@ -16,6 +16,7 @@ from torch_models import AsenPP, Csn2020, ResNet, Wrapped  # noqa: E402
 
 from asen_apps.commands import main  # noqa: E402
 from asen_study.measurement import measure  # noqa: E402
+from asen_study.runs import Places  # noqa: E402
 from asen_tf.backbones import BackboneError, build_backbone  # noqa: E402
 from asen_tf.data import AttributeTable, write_meta  # noqa: E402
 from asen_tf.embedder import Embedder  # noqa: E402
@@ -133,7 +134,7 @@ def test_a_converted_checkpoint_gets_its_table(tmp_path: Path) -> None:
         == 0
     )
     config = paper().override(dataset="Garments", bootstrap_resamples=10)
-    places = {"data_dir": tmp_path / "data", "results_dir": tmp_path / "results"}
-    table = measure(tmp_path / "csn.keras", config, **places).table("map")
+    places = Places(tmp_path / "data", tmp_path / "results")
+    table = measure(tmp_path / "csn.keras", config, places).table("map")
     assert table[table["method"] == "csn"]["map"].between(0, 100).any()
     assert set(table["method"]) == {"random", "csn"}

@@ -147,9 +147,9 @@ def test_bytes_that_are_no_text_and_a_bad_name_are_one_sentence(tmp_path: Path, 
     path = tmp_path / "shop.csv"
     path.write_bytes("image,hue\nMütze.png,red\n".encode("latin-1"))
     arguments = ["--raw", str(tmp_path), "--out", str(tmp_path / "data"), "--csv", str(path)]
-    assert catalog.main([*arguments, "--dataset", "Shop"]) == 1
+    assert catalog.main([*arguments, "--dataset", "Shop"]) == 2
     assert "the text must be UTF-8" in capsys.readouterr().err
-    assert catalog.main([*arguments, "--dataset", "../Shop"]) == 1
+    assert catalog.main([*arguments, "--dataset", "../Shop"]) == 2
     assert "must be the name of a folder" in capsys.readouterr().err
 
 
@@ -229,3 +229,16 @@ def test_images_that_are_links_are_placed_as_files(tmp_path: Path, relative: boo
     )
     assert set(labels(tmp_path / "data")) == set(names)  # which training reads, too
     assert not any(entry.is_symlink() for entry in (tmp_path / "data").rglob("*"))
+
+
+def test_columns_in_any_script_keep_their_names(tmp_path: Path) -> None:
+    titles = {
+        **{"रंग": "रंग", "रोग": "रोग", "नेकलाइन का प्रकार": "नेकलाइन_का_प्रकार"},  # vowels are marks
+        **{"สี": "สี", "สา": "สา", "颜色": "颜色", "لون القماش": "لون_القماش"},
+        **{" Neck (type) ": "neck_type", "a__b": "a__b", "Größe-2": "größe_2"},
+    }
+    assert catalog._attribute_names(list(titles), tmp_path) == titles
+    with pytest.raises(AnnotationError, match="distinct names"):
+        catalog._attribute_names(["colour", "Colour!"], tmp_path)
+    with pytest.raises(AnnotationError, match="of letters or digits"):
+        catalog._attribute_names(["!?"], tmp_path)

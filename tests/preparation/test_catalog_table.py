@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from asen_tf.data import AnnotationError, find_problems, read_meta, read_split, read_value_names
+from asen_tf.data import AnnotationError, read_meta, read_split, read_value_names
 from data_prep import catalog
 from data_prep.catalog_table import read_catalogue
 from data_prep.prepare import prepare
+from data_prep.problems import find_problems
 
 ROWS = 60
 COLOURS = ("red", "blue", "green")
@@ -160,7 +161,7 @@ def test_attributes_can_be_chosen_by_anyone(tmp_path: Path, capsys) -> None:
     )
     options = ["--raw", str(tmp_path / "raw"), "--csv", str(tmp_path / "shop.csv")]
     options += ["--out", str(tmp_path / "data"), "--dataset", "Shop"]
-    assert catalog.main([*options, "--attributes", "color"]) == 1
+    assert catalog.main([*options, "--attributes", "color"]) == 2
     assert "got 'color'; did you mean 'colour'?" in capsys.readouterr().err
     assert catalog.main([*options, "--attributes", "colour"]) == 0
     assert read_meta(tmp_path / "data", "Shop").names == ("colour",)

@@ -203,7 +203,7 @@ def test_the_command_line_prints_tables_and_sets_the_status(data_dir: Path) -> N
     command = [sys.executable, "-m", "data_prep.check", str(data_dir), "--dataset", "Tiny"]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 1 and done.stderr == ""
+    assert done.returncode == 2 and done.stderr == ""
     assert "1 Long" in done.stdout and "75.00" in done.stdout
     assert "Problems: 1, of which 1 stop training" in done.stdout
     assert "STOPS TRAINING [train]" in done.stdout

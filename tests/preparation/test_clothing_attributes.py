@@ -45,7 +45,7 @@ def raw(tmp_path: Path) -> Path:
     (folder / "images").mkdir()
     for number in range(1, COUNT + 1):
         if number not in (7, 8):
-            shade = Image.new("RGB", (8, 12), (number, 0, 0))
+            shade = Image.new("RGB", (8, 12), (4 * number, 0, 0))
             shade.save(folder / "images" / f"{number:06d}.jpg")
     return folder
 
@@ -60,6 +60,27 @@ def labels(out: Path, fold: int, split: str) -> dict[str, dict[str, str]]:
         key = read.attributes.names[attribute]
         found[Path(read.files[image]).stem][key] = named[key][value]
     return found
+
+
+def test_equal_photographs_are_in_one_split(raw: Path, tmp_path: Path) -> None:
+    pictures = sorted((raw / "images").glob("*.jpg"))
+    for first, copy in zip(pictures[0::3], pictures[1::3], strict=False):
+        copy.write_bytes(first.read_bytes())
+    labelled = {path.name: path.read_bytes() for path in pictures if path.stem != "000004"}
+    copies = len(labelled) - len(set(labelled.values()))
+    assert copies > 15
+    tested = []
+    for fold in range(FOLDS):
+        report = prepare(raw, tmp_path / "data", fold=fold)
+        assert f"{copies} photographs equal another one and are in its split" in report.notes
+        owner: dict[bytes, str] = {}
+        for split in ("train", "valid", "test"):
+            found = read_split(tmp_path / "data", f"ClothingAttributes-{fold}", split)
+            for index in range(len(found.files)):
+                content = found.path(index).read_bytes()
+                assert owner.setdefault(content, split) == split
+            tested += [Path(name).name for name in found.files] * (split == "test")
+    assert sorted(tested) == sorted(labelled)  # each once
 
 
 def test_values_patterns_nan_and_absent_photographs(raw: Path, tmp_path: Path) -> None:
@@ -115,7 +136,7 @@ def test_label_files_that_break_a_rule_are_named(
     with pytest.raises(AnnotationError, match="must be MATLAB's"):
         prepare(raw, tmp_path / "data")
     (raw / "labels" / "collar_GT.mat").unlink()
-    assert main(["--raw", str(raw), "--out", str(tmp_path / "data")]) == 1
+    assert main(["--raw", str(raw), "--out", str(tmp_path / "data")]) == 2
     assert "a label file is missing" in capsys.readouterr().err
 
 

@@ -73,13 +73,13 @@ def test_many_values_take_several_sheets(tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path, capsys) -> None:
     root = made(tmp_path, ["a.png"], 1)
     arguments = [str(tmp_path), "--dataset", "Shop", "--out", str(tmp_path / "sheets")]
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     assert "put the images at the paths" in capsys.readouterr().err
     (root / "a.png").write_bytes(b"<html>")
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     assert "a.png: not a readable image" in capsys.readouterr().err
     save_odd(root / "a.png", "PNG")
     for wrong in (["--columns", "0"], ["--columns", "1000"], ["--cell", "0"]):
-        assert main([*arguments, *wrong]) == 1
+        assert main([*arguments, *wrong]) == 2
         assert "choose other columns and cell" in capsys.readouterr().err
     assert main(arguments) == 0 and "hue.jpg" in capsys.readouterr().out

@@ -95,7 +95,7 @@ def test_from_the_release_to_split_files(tmp_path: Path) -> None:
         first = read_split(tmp_path / "data", "DeepFashion", name)
         assert other.files == first.files and other.labels.tolist() == first.labels.tolist()
     (raw / "Anno_coarse" / "list_attr_img.txt").unlink()
-    assert deepfashion.main(["--raw", str(raw), "--out", str(tmp_path / "other")]) == 1
+    assert deepfashion.main(["--raw", str(raw), "--out", str(tmp_path / "other")]) == 2
 
 
 @pytest.mark.parametrize("archive", [None, "img.zip", "Img/img.zip"])
@@ -108,11 +108,11 @@ def test_a_missing_image_folder_is_one_sentence_before_anything_is_read(
     write(raw / "Anno" / "list_attr_cloth.txt", "what nobody can read")
     if archive:
         (raw / archive).write_bytes(b"PK")
-    assert deepfashion.main(["--raw", str(raw), "--out", str(data)]) == 1
+    assert deepfashion.main(["--raw", str(raw), "--out", str(data)]) == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and "the images must be in img/ or Img/img/" in message
     remedy = f"unpack it in {(raw / archive).parent}" if archive else "as --raw"
     assert remedy in message and not data.exists()
     (raw / "Img" / "img").mkdir()  # the remedy, as far as it goes: now the lists are read
-    assert deepfashion.main(["--raw", str(raw), "--out", str(data)]) == 1
+    assert deepfashion.main(["--raw", str(raw), "--out", str(data)]) == 2
     assert "list_attr_cloth.txt:1: the file must begin with a count" in capsys.readouterr().err

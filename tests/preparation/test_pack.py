@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from asen_study import experiment
+from asen_study.runs import Places
 from asen_tf.data import read_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.images import ImageError
@@ -129,7 +130,7 @@ def test_absent_and_stale_shards_are_refused_with_the_command_that_makes_them(
     path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
     with pytest.raises(ImageError, match="made from split files that have changed since"):
         images(folder, packed=True)
-    assert command.main([str(folder), "--dataset", "Absent"]) == 1
+    assert command.main([str(folder), "--dataset", "Absent"]) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
 
@@ -166,7 +167,7 @@ def test_shards_of_another_fit_are_refused_and_may_lie_beside(
 def test_a_training_takes_either(folder: Path, tmp_path: Path) -> None:
     config = smoke().override(starting_weights="random", method="triplet", packed=True)
     shutil.rmtree(folder / "Garments" / "images")
-    run = experiment.run(config, data_dir=folder, results_dir=tmp_path, study="packed")
+    run = experiment.run(config, Places(folder, tmp_path, "packed"))
     assert run.table("map")["map"].between(0, 100).all()
     index = json.loads((folder / "Garments" / f"shards-{SIZE}" / "shards.json").read_text())
     assert run.manifest["data_fingerprint"] == index["data_fingerprint"]
@@ -181,7 +182,7 @@ def test_options_outside_their_range_are_refused_before_anything_is_written(
     folder: Path, capsys: pytest.CaptureFixture[str], wrong: str
 ) -> None:
     before = sorted(folder.rglob("*"))
-    assert command.main([str(folder), "--dataset", "Garments", *wrong.split()]) == 1
+    assert command.main([str(folder), "--dataset", "Garments", *wrong.split()]) == 2
     option, value = wrong.split()
     assert f"{option[2:].replace('-', '_')}={value}" in capsys.readouterr().err
     assert sorted(folder.rglob("*")) == before

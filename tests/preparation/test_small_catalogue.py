@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from asen_study import experiment
+from asen_study.runs import Places
 from asen_tf.data import AnnotationError
 from asen_tf.presets import smoke
 from data_prep import catalog
@@ -26,5 +27,5 @@ def test_a_split_without_queries_is_refused_before_training(tmp_path: Path) -> N
     catalog.main([*options, "--dataset", "Shop"])
     config = smoke().override(dataset="Shop", sampling="random_triplets")
     with pytest.raises(AnnotationError, match="query_valid.txt: the valid split needs at least"):
-        experiment.run(config, data_dir=data, results_dir=tmp_path / "results", study="small")
+        experiment.run(config, Places(data, tmp_path / "results", "small"))
     assert not (tmp_path / "results").exists()

@@ -82,6 +82,6 @@ def test_a_bad_list_is_named(raw: Path, tmp_path: Path, text: str, message: str)
 
 
 def test_a_missing_list_is_one_sentence(raw: Path, tmp_path: Path, capsys) -> None:
-    assert zappos50k.main(["--raw", str(tmp_path), "--out", str(tmp_path / "data")]) == 1
+    assert zappos50k.main(["--raw", str(tmp_path), "--out", str(tmp_path / "data")]) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ") and "filenames.json: the file is missing" in message

@@ -33,7 +33,7 @@ def test_the_kernel_is_the_environments(path: Path) -> None:
 
 def test_one_cell_holds_parameters_as_papermill_reads_them(path: Path) -> None:
     (cell,) = parameter_cells(path)
-    lines = [line for line in cell.source.splitlines() if line.strip()]
+    lines = [line for line in cell.source.splitlines() if not line.startswith("#")]
     assert all(isinstance(node, ast.AnnAssign) for node in ast.parse(cell.source).body)
     # Papermill reads by pattern: what it does not find it cannot set, and it says nothing.
     found = inspect_notebook(str(path))
@@ -49,4 +49,5 @@ def test_cells_are_calls_and_pictures_without_logic(path: Path) -> None:
         source = "\n".join(x for x in cell.source.splitlines() if not x.startswith(("%", "!")))
         logic = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
         assert not [node for node in ast.walk(ast.parse(source)) if isinstance(node, logic)], source
-        assert len(cell.source.splitlines()) <= 30, source
+        listed = "parameters" in cell.metadata.get("tags", [])
+        assert listed or len(cell.source.splitlines()) <= 30, source

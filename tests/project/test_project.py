@@ -17,6 +17,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import asen_tf
+from asen_study.runs import Places
 from asen_tf import compatibility
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +31,8 @@ EXTRAS = [  # torch and playwright are installed by themselves, where they are w
 ]
 TARGETS = [
     *"help install study photos notebooks explore tune test test-slow install-torch".split(),
-    *"test-distributed test-browser bench bench-map test-torch".split(),
-    *"lint format lock clean clean-data".split(),
+    *"test-distributed test-browser bench bench-large bench-map fuzz kills test-torch".split(),
+    *"lint format lock clean clean-results clean-data".split(),
 ]
 
 
@@ -120,11 +121,19 @@ def test_the_hooks_run_the_locked_tools() -> None:
     assert {"ruff", "nbstripout"} < DEV_LOCK.keys()
 
 
-def run_make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run_make(
+    *arguments: str, folder: Path = ROOT, typed: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run make as a person does, even when a make is what runs the tests."""
     environment = {name: os.environ[name] for name in os.environ if not name.startswith("MAKE")}
-    command = ["make", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env=environment,
+        input=typed,
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_make_says_what_it_can_do() -> None:
@@ -142,6 +151,68 @@ def test_make_study_runs_the_profile_named() -> None:
 def test_make_study_trains_as_many_methods_side_by_side_as_asked() -> None:
     text = run_make("--dry-run", "study", "JOBS=1").stdout
     assert text.splitlines()[-1].endswith("run -n 1 -P thread quick jobs=1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["study", "PROFILE=ablation"], "PROFILE is one of quick ablations own photos smoke"),
+        (["study", "PROFILE=quick smoke"], "got 'quick smoke'"),
+        (["study", "JOBS=two"], "JOBS is .*a number from 1; got 'two'"),
+        (["photos", "JOBS=0"], "JOBS is .*got '0'"),
+        (["tune", "JOBS=-1"], "JOBS is .*got '-1'"),
+        (["explore", "STUDY=nostudy"], "no study 'nostudy' in results/runs/; there are: mine"),
+        (["photos", "RAW=nowhere"], "RAW: there is no folder nowhere"),
+    ],
+)
+def test_make_refuses_a_wrong_option_before_it_starts_anything(
+    tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    for name in ("Makefile", "dodo.py", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "results" / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / ".venv").mkdir()
+    for name in (".made", ".installed"):  # as if it were installed
+        (tmp_path / ".venv" / name).touch()
+    done = run_make(*arguments, folder=tmp_path)
+    assert done.returncode == 2 and re.search(says, done.stdout + done.stderr)
+    assert "doit" not in done.stdout + done.stderr
+
+
+def test_cleaning_keeps_results_until_they_are_given_up(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("asen_tf", "asen_study", "asen_apps", "data_prep", "tests", "notebooks"):
+        (tmp_path / name / "__pycache__").mkdir(parents=True)
+    places = ("results/runs/mine", "results/quick")
+    mine, shipped = (tmp_path / place / "map.csv" for place in places)
+    for path in (mine, shipped):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x" * 300_000)
+    assert run_make("clean", folder=tmp_path).returncode == 0
+    assert mine.exists() and shipped.exists() and not list(tmp_path.rglob("__pycache__"))
+    for typed in ("", "\n", "y\n", "no\n"):
+        said = run_make("clean-results", folder=tmp_path, typed=typed).stdout
+        assert re.search(r"29\d|3\d\dK\s+mine", said) and "Nothing was removed." in said
+        assert mine.exists()
+    assert "Removed." in run_make("clean-results", folder=tmp_path, typed="yes\n").stdout
+    assert not mine.exists() and shipped.exists()
+    assert run_make("clean-results", folder=tmp_path).stdout == "results/runs/ holds nothing.\n"
+
+
+def test_a_study_writes_only_what_git_ignores() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git work tree")
+    made = [f"results/runs/quick/{name}" for name in ("map.csv", "figures/map.png")]
+    made += ["data/meta.json", ".doit.db"]
+    done = subprocess.run(["git", "check-ignore", *made], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == made
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        places = re.findall(r'"results_dir: str = ([^#]*?) *#', path.read_text(encoding="utf-8"))
+        assert places in ([], ['\\"results/runs\\"']), path
+    for command in ("study", "photos", "explore", "tune"):  # none of them says otherwise
+        recipe = re.search(rf"^{command}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+        assert recipe is not None and "results" not in recipe[1].replace("results/runs", "")
+    assert Places().results_dir == "results/runs"
 
 
 def test_make_refuses_another_python(tmp_path: Path) -> None:

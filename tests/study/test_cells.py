@@ -35,7 +35,7 @@ def test_without_its_backbone_a_cell_is_skipped_with_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = cell(tmp_path).study
-    start = Attempt(Step(study, "02_pretrain_backbone", {}, "backbone"), "backbone-seed0")
+    start = Attempt(Step(study, "02_backbone_start", {}, "backbone"), "backbone-seed0")
     waiting = cell(tmp_path, start=start)
     assert not waiting.trial.skipped
     start.failure.parent.mkdir(parents=True)

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from asen_study import experiment
 from asen_study.production import open_dataset, produce
+from asen_study.runs import Places
 from asen_tf.config import ExperimentConfig
 from asen_tf.evaluation.evaluate import validate
 from asen_tf.models import build_model
@@ -165,7 +166,7 @@ def test_whole_runs_take_the_same_steps(
     trained, data, tmp_path, options: dict, tolerance: float, dtype: str, compiled: bool
 ) -> None:
     config = smoke().override(**SETTINGS, **options)
-    history = experiment.run(config, data_dir=data, results_dir=tmp_path).table("history")
+    history = experiment.run(config, Places(data, tmp_path)).table("history")
     assert list(history["stage"]) == ["stage1"] * STEPS + ["stage2"] * SETTINGS["stage2_epochs"]
     expected = trained(**options).history
     for name in ("loss", *LOSSES):

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from study_process import run_study
 
 from asen_study.experiment import _PRETRAIN_FIELDS
 from asen_study.production import key, open_dataset
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
-
-ROOT = Path(__file__).parents[2]
-
-
-def run_pipeline(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run two rows with two seeds."""
-    command = [sys.executable, "-m", "doit", "-f", "dodo.py", "run", "-n", "2", "-P", "thread"]
-    command += ["--db-file", str(folder / "doit.db"), "smoke", "jobs=2"]
-    command += [f"data_dir={folder / 'data'}", f"results_dir={folder / 'results'}"]
-    command += ["rows=triplet,asen_pp", "seeds=0,1"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(folder: Path) -> subprocess.CompletedProcess[str]:
-    return run_pipeline(folder)
+    return run_study(folder, "rows=triplet,asen_pp", "seeds=0,1")
 
 
 def test_the_table_is_made_of_what_did_not_fail(folder: Path, done) -> None:

@@ -22,10 +22,10 @@ from asen_study.matrix import (
 from asen_study.schedule import PROFILES
 from asen_tf.config import ConfigError
 from asen_tf.models import build_model
-from asen_tf.presets import compact, paper, preset
+from asen_tf.presets import compact, paper, preset, quick
 
 EIGHT = [f"attribute {i}" for i in range(8)]
-STUDY = compact().override(local_size=80)  # px; so that every row of another size differs
+STUDY = quick().override(local_size=80)  # px; so that every row of another size differs
 
 # The settings that each row may change, written down a second time.
 VARIED = {
@@ -42,6 +42,15 @@ VARIED = {
     "csn/disjoint": {"method", "csn_masks"},
     "asen": {"method"},
     "asen_v2": {"method"},
+    "asen_v2/compact": {
+        *("method", "global_backbone", "global_size", "starting_weights"),
+        *("pretrain_epochs", "pretrain_batch", "pretrain_learning_rate"),
+        *("frozen_stages", "backbone_rate_share", "train_batch_norms"),
+    },
+    "asen_v2/random_start": {
+        *("method", "starting_weights"),
+        *("frozen_stages", "backbone_rate_share", "train_batch_norms"),
+    },
     "asen_pp": set(),
     "asen_pp/no_asa": {"spatial_attention"},
     "asen_pp/no_aca": {"channel_attention"},

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
-import papermill
 import pytest
+from notebook_cells import run_here
 
 from asen_study.measurement import measure
-from asen_study.runs import finished_runs
+from asen_study.runs import Places, finished_runs
 from asen_tf.config import ConfigError
 from asen_tf.data import read_meta, read_split
 from asen_tf.embedder import Embedder
@@ -34,13 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_model(smoke().override(global_size=48), names).save(path / "their model.keras")
     parameters = {"preset": "smoke", "model": str(path / "their model.keras"), "study": "theirs"}
     places = {"data_dir": str(path / "data"), "results_dir": str(path / "results")}
-    papermill.execute_notebook(
-        NOTEBOOK,
-        path / "out.ipynb",
-        parameters={**parameters, **places},
-        progress_bar=False,
-        kernel_name="python3",
-    )
+    run_here(NOTEBOOK, {**parameters, **places})
     return path
 
 
@@ -107,24 +102,24 @@ def test_nothing_was_trained_and_tables_of_trained_runs_leave_it_out(folder: Pat
 
 
 def test_a_second_call_finds_the_first_ones_numbers_and_another_file_its_own(folder: Path) -> None:
-    places = {"data_dir": folder / "data", "results_dir": folder / "results", "study": "theirs"}
+    places = Places(folder / "data", folder / "results", "theirs")
     before = (measured(folder) / "map.csv").stat().st_mtime_ns
-    run = measure(folder / "their model.keras", preset("smoke"), **places)
+    run = measure(folder / "their model.keras", preset("smoke"), places)
     assert run.path == measured(folder)
     assert (run.path / "map.csv").stat().st_mtime_ns == before
     names = read_meta(folder / "data", "Garments").names
     build_model(smoke().override(method="csn"), names).save(folder / "second.keras")
-    other = measure(folder / "second.keras", preset("smoke"), **{**places, "study": "others"})
+    other = measure(folder / "second.keras", preset("smoke"), replace(places, study="others"))
     assert other.config.method == "csn"
     assert set(other.table("map")["embedding"]) == {"-", "global"}
 
 
 def test_a_model_of_other_attributes_or_none_is_refused(folder: Path, tmp_path: Path) -> None:
-    places = {"data_dir": folder / "data", "results_dir": tmp_path / "results"}
+    places = Places(folder / "data", tmp_path / "results")
     build_model(smoke().override(method="csn"), ("hat", "shoe")).save(tmp_path / "hats.keras")
     with pytest.raises(ConfigError, match=r"attributes of Garments.*skirt.*; got hat, shoe"):
-        measure(tmp_path / "hats.keras", preset("smoke"), **places)
+        measure(tmp_path / "hats.keras", preset("smoke"), places)
     with pytest.raises(ModelFileError, match="no such model"):
-        measure(tmp_path / "absent.keras", preset("smoke"), **places)
+        measure(tmp_path / "absent.keras", preset("smoke"), places)
     assert not (tmp_path / "results").exists()
     assert not np.any([path.suffix == ".csv" for path in tmp_path.rglob("*")])

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from line_training import RATES, STEPS, Line, Squares, steps
 
-from asen_study import experiment
-from asen_study import pretraining
+from asen_study import experiment, pretraining
 from asen_study.pretraining import AttributeClassifier
 from asen_study.production import open_dataset, produce
+from asen_study.runs import Places
 from asen_tf.models.build import METHODS
 from asen_tf.models.relatives import TripletNetwork
 from asen_tf.presets import smoke
@@ -139,7 +139,7 @@ def test_the_settings_of_what_was_being_done_are_named_and_no_others(
     else:
         monkeypatch.setitem(METHODS, "triplet", greedy)
     with pytest.raises(OutOfMemoryError) as raised:
-        experiment.run(config, data_dir=data, results_dir=tmp_path)
+        experiment.run(config, Places(data, tmp_path))
     message = str(raised.value)
     assert words in message and "OOM when allocating" in message
     assert [name for name in EVERY if name in message] == [named]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +10,7 @@ from asen_study import experiment
 from asen_study.figures.gallery import Gallery
 from asen_study.matrix import settings
 from asen_study.measurement import settings_of
-from asen_study.runs import Run
+from asen_study.runs import Places, Run
 from asen_tf.data import load_image, read_regions
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
@@ -22,7 +20,7 @@ SIZE, TALL = 96, 144  # px, the images' width, and their height once they are lo
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     path = tmp_path_factory.mktemp("padded")
     make_dataset(path / "data", images=160, size=SIZE)
     for image in (path / "data" / "Garments" / "images").rglob("*.*"):
@@ -30,12 +28,12 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             longer = Image.new("RGB", (SIZE, TALL), "white")
             longer.paste(opened)  # above: true boxes stay where they are
         longer.save(image)
-    return {"data_dir": path / "data", "results_dir": path / "results"}
+    return Places(path / "data", path / "results")
 
 
 @pytest.fixture(scope="module")
-def run(places: dict[str, Path]) -> Run:
-    return experiment.run(CONFIG, **places)
+def run(places: Places) -> Run:
+    return experiment.run(CONFIG, places)
 
 
 def test_the_run_and_its_model_know_their_fit(run: Run) -> None:
@@ -46,9 +44,9 @@ def test_the_run_and_its_model_know_their_fit(run: Run) -> None:
     assert run.table("localisation")["pointing"].between(0, 100).all()
 
 
-def test_examples_are_drawn_on_the_padded_image(run: Run, places: dict[str, Path]) -> None:
-    gallery = Gallery(run, places["data_dir"])
-    truths = read_regions(places["data_dir"], "Garments", "test")
+def test_examples_are_drawn_on_the_padded_image(run: Run, places: Places) -> None:
+    gallery = Gallery(run, places.data_dir)
+    truths = read_regions(places.data_dir, "Garments", "test")
     split, side = gallery.split, CONFIG.source_size
     squares = [load_image(split.path(n), side, fit="whole_mean") for n in range(len(split.files))]
     for number, name in enumerate(split.attributes.names):
@@ -63,12 +61,10 @@ def test_examples_are_drawn_on_the_padded_image(run: Run, places: dict[str, Path
             assert example.truth == pytest.approx(np.clip(expected, 0, 1).tolist())
 
 
-def test_a_backbone_pretrained_on_another_fit_is_another_one(
-    run: Run, places: dict[str, Path]
-) -> None:
+def test_a_backbone_pretrained_on_another_fit_is_another_one(run: Run, places: Places) -> None:
     study = run.path.parent
     assert len(list(study.glob("backbone-*"))) == 1
-    experiment.pretrain(CONFIG, **places)
+    experiment.pretrain(CONFIG, places)
     assert len(list(study.glob("backbone-*"))) == 1
-    experiment.pretrain(CONFIG.override(fit="square"), **places)
+    experiment.pretrain(CONFIG.override(fit="square"), places)
     assert len(list(study.glob("backbone-*"))) == 2

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -12,19 +10,12 @@ import numpy as np
 import pandas as pd
 import published_photographs
 import pytest
+from study_process import run_study
 
 from asen_study.matrix import FEATURES
 from asen_tf.embedder import Embedder
 
-ROOT = Path(__file__).parents[2]
 ROWS = (*FEATURES, "asen_v2")
-
-
-def run(folder: Path, *options: str, profile: str = "photos_smoke") -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "doit", "-f", "dodo.py", "run", "-n", "2", "-P", "thread"]
-    command += ["--db-file", str(folder / "doit.db"), profile, "jobs=2", *options]
-    command += [f"data_dir={folder / 'data'}", f"results_dir={folder / 'results'}"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def place(folder: Path) -> Path:
-    done = run(folder, f"raw={folder / 'raw'}")
+    done = run_study(folder, f"raw={folder / 'raw'}", profile="photos_smoke")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder / "results" / "photos_smoke"
 
 
 def test_without_data_the_study_asks_for_it_in_a_sentence(tmp_path: Path) -> None:
-    done = run(tmp_path)
+    done = run_study(tmp_path, profile="photos_smoke")
     assert done.returncode != 0
     assert "There is no data for ClothingAttributes-0. Say where the published" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -153,6 +144,6 @@ def test_a_second_call_repeats_nothing_and_needs_no_photographs(place: Path, fol
     assert len(executed) == 2 + 8 + 1 + 2 + 1  # folds, runs, tables, fewer images, their table
     nbformat.validate(nbformat.read(executed[0], as_version=4))
     before = [path.stat().st_mtime_ns for path in executed]
-    done = run(folder, f"raw={folder / 'raw'}")
+    done = run_study(folder, f"raw={folder / 'raw'}", profile="photos_smoke")
     assert done.returncode == 0, done.stdout[-2000:]
     assert [path.stat().st_mtime_ns for path in executed] == before

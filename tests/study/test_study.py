@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 import papermill
 import pytest
 from bs4 import BeautifulSoup
+from notebook_cells import run_here
+from study_process import run_study
 
-from asen_study import pipeline
 from asen_tf.data import read_meta
 
 ROOT = Path(__file__).parents[2]
@@ -21,23 +19,14 @@ PAIR_COLUMNS = "method_a,method_b,attribute,difference,ci_low,ci_high"
 LOCALISATION_COLUMNS = "method,seed,attribute,pointing,iou,centre_pointing,centre_iou"
 
 
-def run_pipeline(folder: Path) -> str:
-    command = [sys.executable, "-m", "doit", "-f", "dodo.py", "run", "-n", "2", "-P", "thread"]
-    command += ["--db-file", str(folder / "doit.db"), "smoke", "jobs=2"]
-    command += [f"data_dir={folder / 'data'}", f"results_dir={folder / 'results'}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("study")
+def folder(smoke_study: Path) -> Path:
+    return smoke_study
 
 
 @pytest.fixture(scope="module")
 def output(folder: Path) -> str:
-    return run_pipeline(folder)
+    return (folder / "output.txt").read_text()
 
 
 def test_pipeline_prints_the_table_and_the_paths(folder: Path, output: str) -> None:
@@ -132,27 +121,17 @@ def test_second_call_runs_no_notebook(folder: Path, output: str) -> None:
     executed = sorted((folder / "results/smoke/notebooks").glob("*.ipynb"))
     before = [path.stat().st_mtime_ns for path in executed]
     assert len(executed) == 10  # four of them trainings
-    run_pipeline(folder)
+    assert run_study(folder).returncode == 0
     assert [path.stat().st_mtime_ns for path in executed] == before
 
 
 def test_the_notebook_of_ablations_reads_whatever_rows_there_are(
-    folder: Path, output: str, tmp_path: Path
+    folder: Path, output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    executed = papermill.execute_notebook(
-        ROOT / "notebooks/06_ablations.ipynb",
-        tmp_path / "out.ipynb",
-        parameters={
-            "preset": "smoke",
-            "data_dir": str(folder / "data"),
-            "results_dir": str(folder / "results"),
-            "study": "smoke",
-        },
-        cwd=ROOT,
-        progress_bar=False,
-    )
-    text = str(executed)
-    assert "Rows without a finished run: Triplet network, semi-hard" in text
+    places = {"data_dir": str(folder / "data"), "results_dir": str(folder / "results")}
+    asked = {"preset": "smoke", **places, "study": "smoke"}
+    run_here(ROOT / "notebooks/06_ablations.ipynb", asked)
+    assert "Rows without a finished run: Triplet network, semi-hard" in capsys.readouterr().out
     figures = folder / "results" / "smoke" / "figures"
     drawn = ("methods", "differences", "fusion_weight", "training_bands", "attention_methods")
     for name in (*drawn, "spaces", "all_spaces"):
@@ -182,17 +161,3 @@ def test_misspelt_parameter_fails_and_names_the_nearest(tmp_path: Path) -> None:
             cwd=ROOT,
             progress_bar=False,
         )
-
-
-def test_executed_copies_hold_no_noise_of_tensorflows() -> None:
-    said = ["W0000 00:00:1 9 op.cc:1] Error in PredictCost() for the op\n", "epoch 1: loss 0.2\n"]
-    outputs = [
-        nbformat.v4.new_output("stream", name="stderr", text="".join(said)),
-        nbformat.v4.new_output("stream", name="stderr", text=said[0]),
-        nbformat.v4.new_output("stream", name="stdout", text=said[0]),  # what a cell prints stays
-    ]
-    cells = [nbformat.v4.new_code_cell("train()", outputs=outputs), nbformat.v4.new_markdown_cell()]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    pipeline._drop_noise(notebook)
-    kept = [(output.name, output.text) for output in notebook.cells[0].outputs]
-    assert kept == [("stderr", said[1]), ("stdout", said[0])]

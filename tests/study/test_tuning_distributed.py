@@ -41,8 +41,8 @@ def test_one_of_two_workers_is_killed_and_the_search_still_finishes(folder: Path
     processes = {name: start(search, logs[name], *part[name], "--chief", address) for name in logs}
     try:
         # In the middle of a trial: its last stage has begun.
-        begun = "stage 2 (both branches), epoch 1:"
-        wait_until(lambda: begun in logs["one"].read_text(), processes["one"], logs["one"])
+        begun, own = "stage 2 (both branches), epoch 1:", search.place / "logs" / "one.log"
+        wait_until(lambda: own.exists() and begun in own.read_text(), processes["one"], logs["one"])
         kill(processes["one"])
         ended = time.monotonic() + 600
         while processes["two"].poll() is None or processes["chief"].poll() is None:
@@ -76,9 +76,9 @@ def test_a_chief_that_is_killed_goes_on_where_it_was(folder: Path) -> None:
     processes["one"] = start(search, logs["one"], *worker)
     try:
         wait_until(lambda: len(search.ended_trials()) == 1, processes["one"], logs["one"])
-        said = logs["one"].read_text
+        own = search.place / "logs" / "one.log"
         wait_until(
-            lambda: said().count("stage 2 (both branches), epoch 1:") == 2,
+            lambda: own.read_text().count("stage 2 (both branches), epoch 1:") == 2,
             processes["one"],
             logs["one"],
         )
@@ -99,7 +99,7 @@ def test_a_chief_that_is_killed_goes_on_where_it_was(folder: Path) -> None:
 
 @contextmanager
 def shared_by_two(search: Search, log: Path) -> Iterator[subprocess.Popen]:
-    """Search by a chief and two workers of this machine; nothing of it is left behind."""
+    """Search with two trials side by side; nothing of it is left behind."""
     process = start(search, log, "--role", "search", "--jobs", "2")
     try:
         yield process
@@ -108,44 +108,40 @@ def shared_by_two(search: Search, log: Path) -> Iterator[subprocess.Popen]:
         process.wait()
 
 
-def members(search: subprocess.Popen) -> list[psutil.Process]:
-    """Return the chief and the workers that a search has started, in this order."""
+def trials_of(search: subprocess.Popen) -> list[psutil.Process]:
+    """Return the processes in which a search trains its trials."""
     children = psutil.Process(search.pid).children()
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
-def test_when_a_worker_of_this_machine_dies_the_other_takes_its_trial(folder: Path) -> None:
+def test_when_the_process_of_a_trial_dies_the_trial_goes_on_in_another(folder: Path) -> None:
     search, log = searching(folder, "supervised", 3), folder / "supervised.log"
     with shared_by_two(search, log) as process:
-        said = search.place / "logs" / "worker1.log"
+        said = search.place / "logs" / "job1.log"
         begun = "stage 2 (both branches), epoch 1:"
         wait_until(lambda: said.exists() and begun in said.read_text(), process, log)
-        members(process)[1].kill()
+        for trial in trials_of(process):
+            trial.kill()
         assert process.wait(timeout=600) == 0, log.read_text()[-3000:]
-    assert "worker1 died, exit code -9" in log.read_text()
-    lost = [line for line in said.read_text().splitlines() if line.startswith("Trial")][-1]
-    assert lost in (search.place / "logs" / "worker2.log").read_text().splitlines()
+    assert "failed 1 times. 2 retries left" in log.read_text()
     table = trials_table(search)
     assert list(table["trial"]) == [1, 2, 3] and set(table["status"]) == {"COMPLETED"}
     runs = [run for run in finished_runs(search.place) if run.evaluated]
-    assert len(runs) == 3 and sum(run.manifest["resumed"] for run in runs) == 1
-    assert "3 of 3 trials" in log.read_text()
+    assert len(runs) == 3 and 1 <= sum(run.manifest["resumed"] for run in runs) <= 2
 
 
-def test_when_all_of_this_machine_die_the_search_goes_on_if_it_is_run_again(folder: Path) -> None:
+def test_when_the_search_dies_its_trials_end_and_it_goes_on_if_it_is_run_again(
+    folder: Path,
+) -> None:
     search, log = searching(folder, "killed", 3), folder / "killed.log"
     with shared_by_two(search, log) as process:
         wait_until(lambda: len(search.ended_trials()) == 1, process, log)
-        chief, *workers = members(process)
+        wait_until(lambda: len(trials_of(process)) == 2, process, log)
+        trials = trials_of(process)
         kill(process)  # the others end by themselves
-        psutil.wait_procs([chief, *workers], timeout=60)
-        assert not chief.is_running() and not any(worker.is_running() for worker in workers)
+        psutil.wait_procs(trials, timeout=60)
+        assert not any(trial.is_running() for trial in trials)
     before = {run.path.name: changed(run.path) for run in finished_runs(search.place)}
-    with shared_by_two(search, log) as process:
-        wait_until(lambda: len(members(process)) == 3, process, log)
-        members(process)[0].kill()
-        assert process.wait(timeout=60) == 2
-    assert "the chief died" in log.read_text() and "Run the search again" in log.read_text()
     with shared_by_two(search, log) as process:
         assert process.wait(timeout=600) == 0, log.read_text()[-3000:]
     table = trials_table(search)
@@ -163,8 +159,6 @@ def test_a_shared_search_whose_trials_all_fail_ends_with_the_reason(folder: Path
     with shared_by_two(search, log) as process:
         assert process.wait(timeout=300) == 2, log.read_text()[-3000:]
     said = log.read_text()
-    assert re.search(
-        r"(\d) of \1 trials failed:\n  trial 1: \w+Error: .*\.work.*trial-1\.txt", said
-    )
-    assert "Fix the cause and run the search again" in said
+    assert re.search(r"(\d) of \1 trials failed:\n  trial 1: \w+Error: .*\.work.*job\d\.log", said)
+    assert "fix the cause first" in said
     assert 3 <= len(search.ended_trials()) <= 4  # the other worker's, too

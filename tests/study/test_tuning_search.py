@@ -39,8 +39,9 @@ def break_and_go_on(search: Search, log: Path) -> dict[str, int]:
     """Kill a search in its second trial; give the times of what was finished; go on."""
     process = start(search, log)
     wait_until(lambda: len(search.ended_trials()) == 1, process, log)
-    seen = len(log.read_text())
-    wait_until(lambda: "stage 2 (both branches), epoch 1:" in log.read_text()[seen:], process, log)
+    own = search.place / "logs" / "job1.log"
+    seen = len(own.read_text())
+    wait_until(lambda: "stage 2 (both branches), epoch 1:" in own.read_text()[seen:], process, log)
     kill(process)
     before = {run.path.name: changed(run.path) for run in finished_runs(search.place)}
     finish(search, log)

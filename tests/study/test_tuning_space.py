@@ -7,7 +7,6 @@ import pytest
 
 from asen_study.matrix import images_seen
 from asen_study.tuning import DEFAULT_FIELDS, FIELDS, RunSettings
-from asen_study.tuning.tuner import hyperband_trials
 from asen_tf.config import ConfigError
 from asen_tf.presets import compact, paper, preset, smoke, zappos50k
 
@@ -31,7 +30,7 @@ def test_the_space_has_the_settings_that_the_search_promises() -> None:
         *("stage1_learning_rate", "stage2_local_learning_rate", "stage2_global_learning_rate"),
         *("margin", "local_loss_weight", "alignment_loss_weight", "roi_threshold"),
         *("fusion_weight", "embedding_dim", "attribute_dim", "global_attention_dim"),
-        *("local_attention_dim", "channel_attribute_dim", "sampling", "images_per_value"),
+        *("local_attention_dim", "channel_attribute_dim", "sampling"),
     }
     assert set(FIELDS) == kinds == {hp.name for hp in space("quick", "all").space}
     assert [hp.name for hp in space("quick", "margin", "sampling").space] == ["margin", "sampling"]
@@ -48,31 +47,12 @@ def test_ranges_follow_the_preset() -> None:
     rate = by_name["stage1_learning_rate"]
     assert (rate.min_value, rate.max_value, rate.sampling) == (0.00025, 0.004, "log")
     assert list(by_name["embedding_dim"].values) == [128, 256, 512]
-    # 24 images of each attribute: as many values as leave two images or more of each
-    assert list(by_name["images_per_value"].values) == [2, 3, 4, 6, 8, 12]
-
-
-@pytest.mark.parametrize("per_value", [2, 3, 4, 6, 8, 12])
-def test_groups_of_another_shape_hold_as_many_images(per_value: int) -> None:
-    config = RunSettings(compact()).settings({"images_per_value": per_value})
-    assert config.images_per_value == per_value
-    assert config.values_per_attribute * per_value == 24
-    assert images_seen(config.to_dict()) == images_seen(compact().to_dict())
 
 
 def test_random_triplets_are_as_many_images() -> None:
     config = RunSettings(compact()).settings({"sampling": "random_triplets"})
     assert (config.sampling, config.triplets_per_step) == ("random_triplets", 24)
     assert images_seen(config.to_dict()) == images_seen(compact().to_dict())
-
-
-def test_batch_all_is_asked_about_images_per_value_and_random_triplets_are_not() -> None:
-    hp = space("quick", "sampling", "images_per_value")
-    assert "images_per_value" in hp.values
-    hp = keras_tuner.HyperParameters()
-    hp.values["sampling"] = "random_triplets"
-    RunSettings(compact(), ("sampling", "images_per_value")).build(hp)
-    assert "images_per_value" not in hp.values
 
 
 def test_numbers_have_three_digits_so_that_a_worker_makes_the_same_run() -> None:
@@ -96,12 +76,6 @@ def test_hyperbands_epochs_are_shared_among_the_stages(
 ) -> None:
     config = RunSettings(compact()).settings({"tuner/epochs": budget, "tuner/initial_epoch": 0})
     assert (config.stage1_epochs, config.stage2_epochs) == stages
-
-
-# By hand. 1: one bracket of 1. 5: (5 + 2) + 3. 9: n = 3; (9 + 3 + 1) + (ceil 4.5 + 2) + 3.
-@pytest.mark.parametrize(("epochs", "trials"), [(1, 1), (5, 10), (9, 23)])
-def test_a_sweep_of_hyperband_has_as_many_trials(epochs: int, trials: int) -> None:
-    assert hyperband_trials(epochs) == trials
 
 
 @pytest.mark.parametrize(

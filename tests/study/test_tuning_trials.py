@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tuning_formula import played
 
+from asen_study.runs import Places
 from asen_study.tuning import Search, SearchError, best_trial, trials_table, write_trials
 from asen_tf.config import ConfigError
 from asen_tf.presets import preset, smoke
@@ -86,8 +87,8 @@ def test_what_a_search_writes_is_not_what_it_starts_from(tmp_path: Path, name: s
     path = place / ".." / place.name / name
     path.write_text(json.dumps({"preset": "smoke", "overrides": {}}))
     with pytest.raises(ConfigError, match=f"itself writes; got .*{name}.*tuning2"):
-        Search(preset=str(path), results_dir=str(tmp_path))
-    other = Search(preset=str(path), results_dir=str(tmp_path), study="tuning2")
+        Search(preset=str(path), places=Places("data", tmp_path, "tuning"))
+    other = Search(preset=str(path), places=Places("data", tmp_path, "tuning2"))
     assert other.config == smoke()
 
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from asen_study import experiment
+from asen_study.runs import Places
 from asen_tf.presets import smoke
 from asen_tf.training import ClusterError, keeps_files, team_for
 from asen_tf.training.cluster import cluster_strategy
@@ -49,7 +50,7 @@ def test_a_run_of_many_workers_without_tf_config_says_so(monkeypatch, tmp_path) 
     monkeypatch.delenv("TF_CONFIG", raising=False)
     config = smoke().override(strategy="multi_worker", starting_weights="random")
     with pytest.raises(ClusterError, match="TF_CONFIG"):
-        experiment.run(config, data_dir=tmp_path / "data", results_dir=tmp_path / "results")
+        experiment.run(config, Places(tmp_path / "data", tmp_path / "results"))
     assert not (tmp_path / "results").exists()
 
 

@@ -1,5 +1,5 @@
-// What the widgets cannot do by themselves: names for screen readers, and an upload limit that is
-// checked before a file is sent.
+// What the widgets cannot do by themselves: names for screen readers, an upload limit that is checked
+// before a file is sent, clicks on results, pasted and dropped pictures, and the query in the address.
 (function () {
   "use strict";
 
@@ -16,7 +16,79 @@
     }
   }
 
+  // === What goes to Python: through a text field that is not shown ===
+
+  let sent = 0;
+
+  function send(text) {
+    const field = document.querySelector(".ax .ax-sent textarea");
+    if (!field) {
+      return false;
+    }
+    const set = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set;
+    sent += 1;
+    set.call(field, sent + "|" + text);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+    return true;
+  }
+
+  function sendFile(file) {
+    const limit = Number(document.body.dataset.uploadLimit) || Infinity;
+    const reader = new FileReader();
+    reader.onload = function () {
+      send("file:" + encodeURIComponent(file.name || "pasted") + ":" + reader.result.split(",")[1]);
+    };
+    // In base64 a file is a third larger than what may be sent.
+    if (file.size * 4 / 3 > limit) {
+      window.alert("This picture is too large to paste or drop. Use the upload button, or a smaller copy.");
+      return;
+    }
+    reader.readAsDataURL(file);
+  }
+
+  function onAsk(event) {
+    const picture = event.target.closest && event.target.closest("[data-ask]");
+    const chosen = event.type === "click" || event.key === "Enter" || event.key === " ";
+    if (picture && chosen) {
+      event.preventDefault();
+      send(picture.dataset.ask);
+      window.scrollTo({ top: 0 });
+    }
+  }
+
+  document.addEventListener("click", onAsk);
+  document.addEventListener("keydown", onAsk);
+  document.addEventListener("dragover", function (event) { event.preventDefault(); });
+  ["drop", "paste"].forEach(function (kind) {
+    document.addEventListener(kind, function (event) {
+      const files = (event.dataTransfer || event.clipboardData || {}).files;
+      if (files && files.length) {
+        event.preventDefault();
+        sendFile(files[0]);
+      }
+    });
+  });
+
+  // === The query in the address ===
+
+  const asked = window.location.hash.slice(1);
+  let waiting = asked !== "";
+
+  function address() {
+    const link = document.querySelector(".ax .ax-address [data-address]");
+    if (!link) {
+      return;
+    }
+    if (waiting) { // the page has been drawn, so it can be told what to show
+      waiting = !send("address:" + asked);
+    } else if (link.dataset.address !== window.location.hash.slice(1)) {
+      window.history.replaceState(null, "", "#" + link.dataset.address);
+    }
+  }
+
   function nameAll() {
+    address();
     document.querySelectorAll(".ax .ax-row").forEach(function (row) {
       const tick = row.querySelector(".widget-label-basic");
       if (!tick) {

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asen_tf.data.reading import sorted_rows
-from asen_tf.data.records import AttributeTable, Split, images_by_value
+from asen_tf.data import AttributeTable, Split, images_by_value
 
 _SHOWN = 8  # examples listed in a message
 
@@ -132,8 +131,8 @@ def _ranking_problems(split: Split) -> list[Problem]:
 
 
 def _duplicates(role: str, rows: np.ndarray) -> list[Problem]:
-    ordered, first = sorted_rows(rows)
-    again = ordered[~first]
+    different, times = np.unique(rows, axis=0, return_counts=True)
+    again = np.repeat(different, times - 1, axis=0)
     repeated = len(again)
     if not repeated:
         return []

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asen_tf.data import AttributeTable, Problem, Split, find_problems, usable_values
+from asen_tf.data import AttributeTable, Split
 from asen_tf.evaluation.metrics import random_maps
+from data_prep.problems import Problem, find_problems, usable_values
 
 TABLE = AttributeTable(("length", "neck"), (3, 2))
 GOOD = [(0, 0, 0), (1, 0, 0), (2, 0, 1), (3, 0, 1), (4, 0, 2), (5, 0, 2)]

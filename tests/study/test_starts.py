@@ -1,0 +1,51 @@
+"""Where a backbone starts: the three starts that are compared, and the table of the comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from asen_study import tables
+from asen_study.matrix import LABELS, STARTS, classified_start, images_seen, settings
+from asen_study.runs import Places, finished_runs
+from asen_tf.presets import compact, quick, smoke
+from data_prep.synthetic import make_dataset
+
+
+def test_the_starts_are_imagenet_a_classification_and_nothing() -> None:
+    study = quick()
+    configs = [settings(row, study) for row in STARTS]
+    assert [config.starting_weights for config in configs] == ["imagenet", "pretrain", "random"]
+    assert len({images_seen(config.to_dict()) for config in configs}) == 1
+    assert len({(config.loss, config.seed, config.stage1_decay) for config in configs}) == 1
+    # Nothing is gained from stages that stay random, or that learn at a tenth of the rate.
+    assert [config.frozen_stages for config in configs] == [2, 0, 0]
+    assert [config.backbone_rate_share for config in configs] == [0.1, 1.0, 1.0]
+
+
+def test_a_study_that_starts_from_a_classification_starts_from_its_own() -> None:
+    assert classified_start(smoke()) == smoke()
+    other, own = classified_start(quick()), compact()
+    names = ("global_backbone", "global_size", "pretrain_epochs", "pretrain_batch")
+    assert [getattr(other, n) for n in names] == [getattr(own, n) for n in names]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_table_has_the_validation_map_of_each_start_and_reads_finished_runs(
+    tmp_path: Path,
+) -> None:
+    make_dataset(tmp_path / "data", images=160, size=64)
+    places = Places(tmp_path / "data", tmp_path / "results", "smoke")
+    table = tables.starts(smoke(), places)
+    assert list(table["label"].unique()) == [LABELS[row] for row in STARTS]
+    seen = images_seen(smoke().to_dict())
+    for row in STARTS:
+        curve = table[table["method"] == row]
+        assert len(curve) == 4 and curve["images"].iloc[-1] == seen
+        assert curve["val_map"].between(0, 100).all()
+    before = {run.path.name for run in finished_runs(places.study_dir)}
+    made = {path: path.stat().st_mtime_ns for path in places.study_dir.rglob("*.csv")}
+    assert tables.starts(smoke(), places).equals(table)
+    assert {run.path.name for run in finished_runs(places.study_dir)} == before
+    assert {path: path.stat().st_mtime_ns for path in places.study_dir.rglob("*.csv")} == made
