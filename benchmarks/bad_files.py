@@ -54,7 +54,18 @@ from data_prep.fashionai import read_labels
 
 SECONDS = 20.0  # of the processor, for one file
 MEMORY = 1.5 * 2**30  # bytes that the process may grow by while it reads all files of a kind
-TOKENS = [b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n\n", b'"', b"-1", b"9" * 30, b"nan", b"{"]
+TOKENS = [
+    b"\0",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\n\n",
+    b'"',
+    b"-1",
+    b"9" * 400,
+    b"nan",
+    b"{",
+]
 TOKENS += [
     b"[" * 5000,
     b"../",

@@ -51,6 +51,7 @@ def command(folder: Path) -> int:
     begin("data")  # what is imported counts to the first step
     from asen_apps.search import AttributeIndex
     from asen_study import experiment, tables
+    from asen_study.runs import Places
     from asen_tf.data import read_split
     from asen_tf.embedder import Embedder
     from asen_tf.presets import smoke
@@ -65,17 +66,16 @@ def command(folder: Path) -> int:
 
     experiment.evaluate = evaluated
     data, config = folder / "data", smoke()
-    places = {"data_dir": data, "results_dir": folder / "results", "study": "killed"}
+    places = Places(data, folder / "results", "killed")
     make_dataset(data, images=_IMAGES, size=96, workers=1)
     begin("packing")
     pack(data, config.dataset, source_size=64)
     begin("backbone")
-    experiment.pretrain(config, **places)
+    experiment.pretrain(config, places)
     begin("stages")
-    run = experiment.run(config, **places)
+    run = experiment.run(config, places)
     begin("tables")
-    place = folder / "results" / "killed"
-    tables.write(tables.collect(place, config), place)
+    tables.write(tables.collect(places.study_dir, config), places.study_dir)
     begin("index")
     split = read_split(data, config.dataset, "test")
     embedder, kept = Embedder.load(run.path / "model.keras"), folder / "index"
