@@ -180,7 +180,7 @@ def test_attributes_lists_what_may_be_asked(shop: Path, capsys, monkeypatch) -> 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--where brand=Acm", "no item has brand=Acm; did you mean 'Acme'?"),
+        ("--where brand=Acm", "no item has Brand=Acm; did you mean 'Acme'?"),
         ("--where colour=red", "no item has a field 'colour' to filter by"),
         ("--where brand", "a condition is a field, a comparison"),
         ("--where 'title<5'", "no item's 'title' is a number"),
