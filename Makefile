@@ -21,7 +21,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-large bench-map lint format lock clean clean-results clean-data
+.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-large bench-map fuzz kills lint format lock clean clean-results clean-data
 
 # Options are checked before anything is installed or started.
 PROFILES := $(shell sed -n 's/^def task_\(.*\)():.*/\1/p' dodo.py 2>/dev/null)
@@ -98,6 +98,12 @@ bench-large: $(VENV)/.installed-dev ## measure a catalogue of a million simulate
 bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 minutes, after `make study`)
 	$(RUN) -m benchmarks.time_to_map
 	$(RUN) -m benchmarks.table
+
+fuzz: $(VENV)/.installed-dev ## try 10,000 bad files of every kind, write results/robustness/
+	$(RUN) -m benchmarks.bad_files
+
+kills: $(VENV)/.installed-dev ## kill a small study 100 times, fill 20 disks, compare its tables (as root: disks)
+	$(RUN) -m benchmarks.kills
 
 test-torch: $(VENV)/.installed-torch ## run the tests of PyTorch checkpoints
 	$(RUN) -m pytest tests/method/test_weights.py tests/method/test_weights_files.py

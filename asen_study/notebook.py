@@ -60,7 +60,7 @@ def parameters(namespace: Mapping[str, Any], *, also: Iterable[str] = ()) -> dic
             of the wrong type.
     """
     listed = dict(namespace.get("__annotations__", {}))
-    before, injected = _cells(namespace.get("In", ()))
+    never_none, injected = _cells(namespace.get("In", ()))
     known = [*listed, *also]
     for name in injected:
         if name not in known:
@@ -70,7 +70,7 @@ def parameters(namespace: Mapping[str, Any], *, also: Iterable[str] = ()) -> dic
         value = namespace[name]
         fits = type(value) is kind or (kind is float and type(value) is int)
         if value is None:
-            fits = before.get(name) is None  # the cell's own None: take what holds elsewhere
+            fits = name not in never_none  # the cell's own None: take what holds elsewhere
         if isinstance(kind, type) and not fits:
             raise ConfigError(
                 f"{name} must be of type {kind.__name__}; got {value!r} of type "
@@ -118,8 +118,8 @@ def _remedy(name: str, kind: type, value: Any) -> str:
     return ""
 
 
-def _cells(inputs: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the values of the parameters cell, and the names that papermill's cell assigns.
+def _cells(inputs: Iterable[str]) -> tuple[set[str], list[str]]:
+    """Return the parameters whose cell gives a value, and the names that papermill's cell assigns.
 
     Args:
         inputs: the source of all cells run so far; papermill's comes right after the parameters.
@@ -127,12 +127,24 @@ def _cells(inputs: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
     sources = list(inputs)
     places = [place for place, text in enumerate(sources) if text.startswith(_INJECTED)]
     if not places:
-        return {}, []
-    body = ast.parse(sources[places[-1]]).body
-    assigned = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
-    cell = ast.parse(sources[places[-1] - 1]).body
-    listed = [node for node in cell if isinstance(node, ast.AnnAssign)]
+        return set(), []
+    try:
+        listed = ast.parse(sources[max(places[-1] - 1, 0)]).body
+    except SyntaxError:  # cells were run by hand in another order, one of them with a magic
+        listed = []
     return (
-        {node.target.id: ast.literal_eval(node.value) for node in listed},
-        [target.id for target in assigned if isinstance(target, ast.Name)],
+        {
+            node.target.id
+            for node in listed
+            if isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and not (isinstance(node.value, ast.Constant) and node.value.value is None)
+        },
+        [
+            target.id
+            for node in ast.parse(sources[places[-1]]).body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        ],
     )

@@ -243,7 +243,7 @@ def _from_file(path: Path) -> ExperimentConfig:
         return PRESETS[base]().override(**overrides)
     except OSError as error:
         raise ConfigError(f"preset file {path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # not UTF-8, not JSON, or a ConfigError about its content
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a ConfigError
         raise ConfigError(f"preset file {path}: {error}") from None
 
 

@@ -54,7 +54,18 @@ from data_prep.fashionai import read_labels
 
 SECONDS = 20.0  # of the processor, for one file
 MEMORY = 1.5 * 2**30  # bytes that the process may grow by while it reads all files of a kind
-TOKENS = [b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n\n", b'"', b"-1", b"9" * 30, b"nan", b"{"]
+TOKENS = [
+    b"\0",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\n\n",
+    b'"',
+    b"-1",
+    b"9" * 400,
+    b"nan",
+    b"{",
+]
 TOKENS += [
     b"[" * 5000,
     b"../",
@@ -136,6 +147,7 @@ class Runs:
         self.mark = mark
 
     def __reduce__(self) -> tuple[Any, ...]:
+        """Return a call of the shell."""
         return os.system, (f"touch {self.mark}",)
 
 
@@ -144,6 +156,7 @@ def _files_of(folder: Path) -> list[Path]:
 
 
 def split_files(folder: Path) -> Kind:
+    """Return split files of two splits, with images."""
     rows = np.array([[i, a, i % 2] for i in range(4) for a in (0, 1)])
     write_meta(folder, "Tiny", AttributeTable(("length", "neck"), (2, 3)))
     for name in ("train", "test"):
@@ -173,6 +186,7 @@ def split_files(folder: Path) -> Kind:
 
 
 def tables(folder: Path) -> Kind:
+    """Return a CSV table as Excel writes it."""
     path = folder / "shop.csv"
     cells = [["image", "colour", "Länge", "split"]]
     cells += [[f"a/{i}.jpg", ("Red", "red ", "n/a")[i % 3], '12 "cm"', "train"] for i in range(5)]
@@ -198,6 +212,7 @@ def tables(folder: Path) -> Kind:
 
 
 def label_lists(folder: Path) -> Kind:
+    """Return a list of labels as FashionAI has them."""
     path = folder / "label.csv"
     marks = ["ynnnn", "nynnm", "nnnnnynn"]
     kinds = ["neck_design_labels", "collar_design_labels", "skirt_length_labels"]
@@ -212,6 +227,7 @@ def label_lists(folder: Path) -> Kind:
 
 
 def label_matrices(folder: Path) -> Kind:
+    """Return MATLAB's label matrices, packed and plain."""
     path = folder / "red_GT.mat"
     labels = np.array([[1.0], [2.0], [np.nan], [1.0]])
     scipy.io.savemat(path, {"GT": labels}, do_compression=False)
@@ -256,6 +272,7 @@ def _png(width: int, height: int, data: bytes, *more: bytes) -> bytes:
 
 
 def images(folder: Path) -> Kind:
+    """Return images of seven formats."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -281,6 +298,7 @@ def images(folder: Path) -> Kind:
 
 
 def presets(folder: Path) -> Kind:
+    """Return a preset file."""
     path = folder / "mine.json"
     content = {"preset": "quick", "overrides": {"margin": 0.3, "seed": 4}, "note": "é"}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -299,6 +317,7 @@ def presets(folder: Path) -> Kind:
 
 
 def indexes(folder: Path) -> Kind:
+    """Return a saved search index."""
     from asen_apps.search import AttributeIndex, SearchIndexError
 
     vectors = np.eye(6, 8, dtype=np.float32)
@@ -326,6 +345,7 @@ def indexes(folder: Path) -> Kind:
 
 
 def checkpoints(folder: Path) -> Kind:
+    """Return weights in PyTorch's old serialisation."""
     from asen_tf.backbones.checkpoints import CheckpointError, read_legacy_state
 
     path = folder / "weights.pth"
@@ -377,6 +397,7 @@ def _zip_of_zips() -> bytes:
 
 
 def archives(folder: Path) -> Kind:
+    """Return a zip file of raw data."""
     path = folder / "raw.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(3):
@@ -401,6 +422,7 @@ def archives(folder: Path) -> Kind:
 
 
 def saved_models(folder: Path) -> Kind:
+    """Return a saved model."""
     from asen_tf.models import ModelFileError, build_model, load_saved
     from asen_tf.presets import smoke
 
@@ -487,6 +509,7 @@ def try_kind(make: Callable[[Path], Kind], examples: int, folder: Path) -> tuple
         database=None,
         deadline=None,
         derandomize=True,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
 

@@ -8,6 +8,7 @@ photograph is a test image of one fold.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ _FILES = {"sleeve_length": "sleevelength"}  # where the file's name is not the a
 PATTERNS = ("Solid", "Floral", "Spotted", "Graphics", "Plaid", "Striped")
 _PATTERN_FILES = ("solid", "floral", "spot", "graphics", "plaid", "stripe")
 _YES = 2
+_MOST_LABELS = 1_000_000  # of one file; the published ones have 1,856
 
 
 def prepare(raw: Path, out: Path, *, seed: int = 0, broken: str = "error", fold: int = 0) -> Report:
@@ -156,6 +158,9 @@ def _column(path: Path, count: int) -> np.ndarray:
     if not path.is_file():
         raise AnnotationError("a label file is missing", path=path, remedy=remedy)
     try:
+        for name, shape, _ in scipy.io.whosmat(path):  # the header alone: a small file may unpack
+            if name == "GT" and math.prod(shape) > _MOST_LABELS:  # to more than the memory holds
+                raise ValueError(f"{shape} labels, and there may be {_MOST_LABELS:,}")
         table = scipy.io.loadmat(path, variable_names=["GT"], squeeze_me=False)["GT"]
     except Exception as error:  # the reader lets errors of many kinds through
         raise AnnotationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 
@@ -22,10 +23,40 @@ from asen_tf.files import replacing
 from data_prep.command import ended
 
 LABEL_WIDTH = 150
+_TEXT = 14  # px, the height of letters
 OUTLINED = 2  # the last columns show the outline of the part's true box
 TALLEST = 32_000  # px; JPEG ends at 65,535, and many viewers before that
 
 Example = tuple[Path, tuple[float, float, float, float] | None]
+
+
+def _font(text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont | None:
+    """Return a font that has the letters of a text; None if this machine has none."""
+    if text.isascii():
+        return ImageFont.load_default(size=_TEXT)
+    from matplotlib.font_manager import fontManager  # reads the fonts of the machine once
+
+    letters = {ord(letter) for letter in text if not letter.isspace()}
+    for font in fontManager.ttflist:
+        # The one draws a box for every letter, the other only pictures.
+        if (
+            "Resort" not in font.name
+            and "Emoji" not in font.name
+            and letters <= _letters(font.fname)
+        ):
+            return ImageFont.truetype(font.fname, _TEXT)
+    return None
+
+
+@functools.cache
+def _letters(file: str) -> frozenset[int]:
+    """Return the letters that a font has; none if its file cannot be read."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        return frozenset(FT2Font(file).get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
 
 
 def _examples(data_dir: Path, dataset: str) -> dict[tuple[int, int], list[Example]]:
@@ -100,7 +131,6 @@ def contact_sheets(
         )
     out_dir.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    font = ImageFont.load_default(size=14)
     sheets = []
     per_sheet = TALLEST // step
     for attribute, (name, size) in enumerate(zip(table.names, table.sizes, strict=True)):
@@ -112,6 +142,9 @@ def contact_sheets(
             for row, value in enumerate(values):
                 found = examples.get((attribute, value), [])
                 title = names[name][value] if name in names else f"value {value}"
+                if (font := _font(title)) is None:
+                    print(f"{name}: no font here has the letters of {title}: value {value}")
+                    title, font = f"value {value}", _font("")
                 text = f"{title}\n({len(found)})".replace(" Semi-High", "\nSemi-High")
                 draw.text((6, row * step + cell // 2 - 16), text, fill="black", font=font)
                 for column, k in enumerate(rng.permutation(len(found))[:columns]):

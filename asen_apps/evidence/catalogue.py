@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from asen_apps.search.items import find_images
 from asen_tf.data import read_split
-from asen_tf.data.images import ImageError, find_images, load_image, upright_size
+from asen_tf.data.images import ImageError, load_image, upright_size
 from asen_tf.files import file_digest
 
 

@@ -306,9 +306,9 @@ class _Vectors:
         return len(self.ids)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        ids = self.ids[rows]
+        ids, places = np.unique(self.ids[rows], return_inverse=True)  # rows may repeat
         parts = [np.sqrt(weight) * backend.vectors(ids) for weight, backend in self.parts]
-        return np.concatenate(parts, axis=-1)
+        return np.concatenate(parts, axis=-1)[places]
 
     def equals(self, other: _Vectors) -> bool:
         """Return whether all vectors are those of another attribute."""

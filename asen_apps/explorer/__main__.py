@@ -91,7 +91,7 @@ def _serve_index(options: argparse.Namespace, parameters: dict[str, Any]) -> int
         count = index_notes(options.index)["count"]
     except ValueError as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
     print(f"{options.index}: {count} images", flush=True)
     parameters["index"] = str(options.index.resolve())
     serve(parameters, port=options.port, show_browser=not options.no_browser)

@@ -7,17 +7,18 @@ import operator
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from asen_apps.search.backend import SearchIndexError, check_ids, check_new_ids, find_ids
 from asen_tf.config import did_you_mean
-from asen_tf.data.images import ImageError, find_images
+from asen_tf.data.images import ImageError
 
 
 class Items:
@@ -89,6 +90,46 @@ class Items:
         """Return `(n,)` rows of ids; SearchIndexError for one that is not there."""
         order = np.argsort(self.ids)
         return order[find_ids(ids, self.ids[order])]
+
+
+def find_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
+    """List the image files in a folder and the folders inside it, by content, whatever their names.
+
+    Hidden files and folders are skipped; links to folders are not followed.
+
+    Args:
+        folder: where to look.
+
+    Returns:
+        Paths relative to the folder, with forward slashes, sorted; and why other files are not
+        among them, by path. Only the beginning of a file is read: one that is cut short is listed.
+
+    Raises:
+        ImageError: the folder is missing or cannot be read.
+    """
+    found, others = [], {}
+    root = Path(folder)
+    for place, folders, files in os.walk(root, onerror=_unlisted):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if name.startswith("."):
+                continue
+            path = Path(place) / name
+            try:
+                with warnings.catch_warnings():  # about its size: raised when it is decoded
+                    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                    with Image.open(path):
+                        found.append(path.relative_to(root).as_posix())
+            except UnidentifiedImageError:
+                empty = not path.stat().st_size
+                others[path.relative_to(root).as_posix()] = "empty" if empty else "not an image"
+            except Exception as error:  # Pillow's decoders raise errors of many kinds
+                others[path.relative_to(root).as_posix()] = str(error)
+    return sorted(found), dict(sorted(others.items()))
+
+
+def _unlisted(error: OSError) -> None:
+    raise ImageError(f"{error.filename}: cannot be listed ({error.strerror}); check the path")
 
 
 def image_files(arguments: Iterable[Path | str]) -> tuple[list[Path], list[ImageError], list[str]]:

@@ -315,8 +315,8 @@ def application(catalogue: Catalogue, token: str) -> FastAPI:
         fields = sorted({name for fields in index.metadata for name in fields})
         return {"attributes": list(index.attribute_names), "fields": fields, "images": len(index)}
 
-    @app.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
+    @app.get("/docs", include_in_schema=False, response_model=None)
+    def docs() -> Any:
         return HTMLResponse(_page(app.openapi()))
 
     search.__annotations__["asked"] = Search  # as a class: by its name it is not found from outside

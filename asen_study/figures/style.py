@@ -12,6 +12,7 @@ import seaborn as sns
 from IPython.display import Image
 from matplotlib.figure import Figure
 from PIL import Image as Pixels
+from PIL.PngImagePlugin import PngInfo
 
 from asen_study.figures.names import draw_names
 from asen_study.figures.overlays import REGION
@@ -33,6 +34,7 @@ COLOURS = {
 }
 WIDTH = 9.0  # inches, the width of a notebook's column
 _DOTS, _DOTS_SHOWN = 144, 100  # per inch, in the file and on the screen
+_LARGEST = 2**20  # bytes of a picture in full colour; results are kept in git
 
 _THEME = {
     **sns.plotting_context("notebook", font_scale=0.75),
@@ -76,10 +78,25 @@ def keep(figure: Figure, folder: Path | str, name: str, alt: str) -> Image:
     drawn = io.BytesIO()
     draw_names(figure)
     figure.savefig(drawn, dpi=_DOTS, metadata={"Software": None, "Description": alt})
+    content = _slim(drawn.getvalue(), alt)
     if keeps_files():
         with replacing(Path(folder) / f"{name}.png") as temporary:
-            temporary.write_bytes(drawn.getvalue())
-    return picture(drawn.getvalue(), alt, width=round(figure.get_figwidth() * _DOTS_SHOWN))
+            temporary.write_bytes(content)
+    return picture(content, alt, width=round(figure.get_figwidth() * _DOTS_SHOWN))
+
+
+def _slim(content: bytes, alt: str) -> bytes:
+    """Return a large PNG with 256 dithered colours, which look the same; others as they are."""
+    if len(content) <= _LARGEST:
+        return content
+    slim, text = io.BytesIO(), PngInfo()
+    text.add_text("Description", alt)
+    with Pixels.open(io.BytesIO(content)) as opened:
+        full = opened.convert("RGB")
+        sample = full.resize((full.width // 4, full.height // 4), Pixels.Resampling.NEAREST)
+        few = full.quantize(palette=sample.quantize(256, kmeans=2))
+        few.save(slim, "PNG", optimize=True, pnginfo=text, dpi=(_DOTS, _DOTS))
+    return min(content, slim.getvalue(), key=len)
 
 
 def picture(source: Path | str | bytes, alt: str, *, width: int | None = None) -> Image:

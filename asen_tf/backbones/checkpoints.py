@@ -8,6 +8,7 @@ nothing else.
 from __future__ import annotations
 
 import collections
+import math
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -318,7 +319,7 @@ def _array_of(tensor: _Tensor, numbers: np.ndarray) -> np.ndarray:
         return np.zeros(tensor.shape, numbers.dtype)
     sides = zip(tensor.shape, tensor.steps, strict=True)
     last = tensor.offset + sum((side - 1) * step for side, step in sides)
-    if last >= len(numbers):
+    if last >= len(numbers) or math.prod(tensor.shape) > len(numbers):  # steps of 0 repeat numbers
         raise ValueError(f"a tensor of {tensor.shape} goes beyond its {len(numbers)} numbers")
     view = np.lib.stride_tricks.as_strided(
         numbers[tensor.offset :],

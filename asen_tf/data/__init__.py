@@ -8,7 +8,7 @@ of ASEN++ (Dong et al., IEEE TIP 2021, arXiv 2104.02429) released, and optionall
 What is exported here never loads TensorFlow; `dataset`, `pipeline` and `shards` do.
 """
 
-from asen_tf.data.images import ImageError, find_images, load_image, load_upright
+from asen_tf.data.images import ImageError, load_image, load_upright
 from asen_tf.data.parsing import (
     check_image_name,
     check_range,
@@ -43,7 +43,6 @@ __all__ = [
     "check_image_name",
     "check_range",
     "dataset_root",
-    "find_images",
     "fingerprint",
     "images_by_value",
     "label",

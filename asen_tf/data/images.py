@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 from filelock import FileLock
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
 from asen_tf.data.fitting import check_fit, fit_square
@@ -104,46 +103,6 @@ def upright_size(path: str | Path | BinaryIO) -> tuple[int, int]:
         # Pillow gives the upright size of TIFF files at once.
         turned = opened.format != "TIFF" and _orientation(opened) in _SIDEWAYS
         return opened.size[::-1] if turned else opened.size
-
-
-def find_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
-    """List the image files in a folder and the folders inside it, by content, whatever their names.
-
-    Hidden files and folders are skipped; links to folders are not followed.
-
-    Args:
-        folder: where to look.
-
-    Returns:
-        Paths relative to the folder, with forward slashes, sorted; and why other files are not
-        among them, by path. Only the beginning of a file is read: one that is cut short is listed.
-
-    Raises:
-        ImageError: the folder is missing or cannot be read.
-    """
-    found, others = [], {}
-    root = Path(folder)
-    for place, folders, files in os.walk(root, onerror=_unlisted):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if name.startswith("."):
-                continue
-            path = Path(place) / name
-            try:
-                with warnings.catch_warnings():  # about its size: raised when it is decoded
-                    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                    with Image.open(path):
-                        found.append(path.relative_to(root).as_posix())
-            except UnidentifiedImageError:
-                empty = not path.stat().st_size
-                others[path.relative_to(root).as_posix()] = "empty" if empty else "not an image"
-            except Exception as error:  # Pillow's decoders raise errors of many kinds
-                others[path.relative_to(root).as_posix()] = str(error)
-    return sorted(found), dict(sorted(others.items()))
-
-
-def _unlisted(error: OSError) -> None:
-    raise ImageError(f"{error.filename}: cannot be listed ({error.strerror}); check the path")
 
 
 def _upright(image: Image.Image) -> Image.Image:

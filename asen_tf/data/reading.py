@@ -358,7 +358,7 @@ def _contents(
                 ) from error
         found[name] = before
     _contents_read[root] = found
-    if record is not None and found != kept:
+    if record is not None and (found != kept or not record.exists()):
         with suppress(OSError):  # a full disk: they are read again next time
             write_text(record, json.dumps(found))
     return {name: found[name][-1] if name in found else None for name in images}

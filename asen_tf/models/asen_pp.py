@@ -169,9 +169,8 @@ class AsenPlusPlus(SimilarityModel):
             )
         return outputs
 
-    @property
-    def whole_branch(self) -> keras.Model:
-        """The global branch."""
+    def main_branch(self) -> keras.Model:
+        """Return the global branch."""
         return self.global_branch
 
     @property

@@ -129,9 +129,11 @@ class SimilarityModel(keras.Model):
         """Name (see `asen_tf.backbones.build_backbone`) and model of each backbone."""
         raise NotImplementedError
 
-    @property
-    def whole_branch(self) -> keras.Model:
-        """The functional model that sees the whole image."""
+    def main_branch(self) -> keras.Model:
+        """Return the functional model that sees the whole image.
+
+        Not a property: Keras names the weights in a saved file after the first one that holds them.
+        """
         raise NotImplementedError
 
     @property
@@ -258,7 +260,7 @@ class SimilarityModel(keras.Model):
         Returns:
             What computes it: from views `(B, g, g, 3)` to features `(B, h, w, C)`.
         """
-        branch, (name, backbone) = self.whole_branch, self.backbones[0]
+        branch, (name, backbone) = self.main_branch(), self.backbones[0]
         before, after = cut_after(name, backbone, stages)
         others = {key: tensor for key, tensor in branch.input.items() if key != "image"}
         heads = keras.Model({"features": backbone.get_output_at(0), **others}, branch.output)
@@ -273,7 +275,7 @@ class SimilarityModel(keras.Model):
 
     def branch_for(self, view: tf.Tensor) -> keras.Model:
         """Return what takes a training batch's views: images, or features for `resume_after`."""
-        return self.whole_branch if view.shape[-1] == 3 else self._resumed()
+        return self.main_branch() if view.shape[-1] == 3 else self._resumed()
 
     def new_table(self, name: str, units: int) -> keras.layers.Embedding:
         """Return a new table of attribute embeddings, `(A, units)`, drawn from N(0, 1).
@@ -357,9 +359,8 @@ class SingleBranch(SimilarityModel):
             )
         return outputs
 
-    @property
-    def whole_branch(self) -> keras.Model:
-        """The branch."""
+    def main_branch(self) -> keras.Model:
+        """Return the branch."""
         return self.branch
 
     @property

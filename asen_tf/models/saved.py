@@ -14,6 +14,7 @@ from asen_tf.models.build import METHODS
 
 # What `save` writes. Keras would also read other members, some of which may hold pickles.
 _MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
+_MOST_PACKED = 100  # times that a member may grow when it is unpacked: weights hardly shrink
 _LONGEST = 2**20  # bytes of config.json; ours have a few hundred
 
 
@@ -47,6 +48,11 @@ def load_saved(path: Path | str) -> SimilarityModel:
                 raise ModelFileError(
                     f"{path}: a saved model must hold {', '.join(sorted(_MEMBERS))} and nothing "
                     f"else; got {', '.join(names[:5]) or 'nothing'}"
+                )
+            members = opened.infolist()
+            if any(member.file_size > _MOST_PACKED * member.compress_size for member in members):
+                raise ModelFileError(
+                    f"{path}: it would unpack to far more than it should; not loaded"
                 )
             if opened.getinfo("config.json").file_size > _LONGEST:
                 raise ModelFileError(f"{path}: config.json must be short; got more than a megabyte")

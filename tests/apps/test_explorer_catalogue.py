@@ -146,7 +146,7 @@ def test_scores_are_those_of_the_index(app: App) -> None:
 def test_what_is_no_index_is_said(tmp_path: Path, capsys) -> None:
     with pytest.raises(ExplorerError, match="The index cannot be opened.*no saved index here"):
         CatalogueExplorer(tmp_path)
-    assert main([str(tmp_path), "--no-browser"]) == 1
+    assert main([str(tmp_path), "--no-browser"]) == 2
     assert "no saved index here" in capsys.readouterr().err
 
 

@@ -13,10 +13,11 @@ from PIL import Image
 from small_model import pictures, small_model
 
 from asen_apps.commands import main
-from asen_apps.search.items import image_files
-from asen_tf.data import ImageError
+from asen_apps.search.items import find_images, image_files
+from asen_tf.data import ImageError, load_image
 from asen_tf.embedder import Embedder
 
+FORMATS = {"a.jfif": "JPEG", "b.jpe": "JPEG", "c.avif": "AVIF", "d": "PNG", "E.TIF": "TIFF"}
 FOREIGN = os.fsdecode(b"gr\xfcn.png")  # Latin-1: no UTF-8
 
 
@@ -39,6 +40,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "shop" / "cut.jpg").write_bytes(b"\xff\xd8")
     (root / "shop" / "about.html").write_text("<html>")
     return root
+
+
+def test_a_folder_is_listed_by_content(tmp_path: Path) -> None:
+    (tmp_path / "deep" / ".hidden").mkdir(parents=True)
+    for name, kind in FORMATS.items():
+        for place in (tmp_path, tmp_path / "deep", tmp_path / "deep" / ".hidden"):
+            Image.fromarray(pictures(1)[0]).save(place / name, kind)
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "page.jpg").write_text("<html>")
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "broken.png").symlink_to("nothing.png")
+    images, others = find_images(tmp_path)
+    assert images == sorted([*FORMATS, *(f"deep/{name}" for name in FORMATS)])
+    assert list(others) == ["broken.png", "empty.jpg", "page.jpg"]
+    assert others["empty.jpg"] == "empty" and others["page.jpg"] == "not an image"
+    assert "No such file" in others["broken.png"]
+    for name in images:
+        assert load_image(tmp_path / name, 8).shape == (8, 8, 3)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="nowhere: cannot be listed .*check the path"):
+        find_images(tmp_path / "nowhere")
 
 
 def test_a_folder_is_its_images_and_the_rest_is_named(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Any image by its content: in a folder, whatever it is called, and however it is turned."""
+"""An image by its content: whatever it is called, and however it is turned."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from PIL import Image
 
 from asen_tf.data import (
     AttributeTable,
-    ImageError,
     Split,
-    find_images,
-    load_image,
     load_upright,
 )
 from asen_tf.data.images import upright_size
 from asen_tf.data.regions import boxes_in_square
 
-FORMATS = {"a.jfif": "JPEG", "b.jpe": "JPEG", "c.avif": "AVIF", "d": "PNG", "E.TIF": "TIFF"}
 PIXELS = np.zeros((20, 40, 3), np.uint8)
 PIXELS[:10, :20], PIXELS[10:, 20:] = (250, 20, 20), (20, 20, 250)
 
@@ -30,29 +26,6 @@ def encoded(kind: str, orientation: int = 1, **more: object) -> bytes:
     exif[0x0112] = orientation
     Image.fromarray(PIXELS).save(stream := io.BytesIO(), kind, exif=exif, **more)
     return stream.getvalue()
-
-
-def test_a_folder_is_listed_by_content(tmp_path: Path) -> None:
-    (tmp_path / "deep" / ".hidden").mkdir(parents=True)
-    for name, kind in FORMATS.items():
-        for place in (tmp_path, tmp_path / "deep", tmp_path / "deep" / ".hidden"):
-            (place / name).write_bytes(encoded(kind))
-    (tmp_path / "empty.jpg").write_bytes(b"")
-    (tmp_path / "page.jpg").write_text("<html>")
-    (tmp_path / ".DS_Store").write_bytes(b"x")
-    (tmp_path / "broken.png").symlink_to("nothing.png")
-    images, others = find_images(tmp_path)
-    assert images == sorted([*FORMATS, *(f"deep/{name}" for name in FORMATS)])
-    assert list(others) == ["broken.png", "empty.jpg", "page.jpg"]
-    assert others["empty.jpg"] == "empty" and others["page.jpg"] == "not an image"
-    assert "No such file" in others["broken.png"]
-    for name in images:
-        assert load_image(tmp_path / name, 8).shape == (8, 8, 3)
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="nowhere: cannot be listed .*check the path"):
-        find_images(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

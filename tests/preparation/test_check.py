@@ -100,7 +100,7 @@ def test_without_images_everything_else_is_still_said(
     labels = data_dir / "Tiny" / "label_train.txt"
     labels.write_text(labels.read_text() + "0 0 0\n")
     status, report = run(capsys, data_dir)
-    assert status == 1
+    assert status == 2
     assert kinds(report) == {
         ("train", "missing images", True),
         ("train", "duplicate rows", False),
@@ -125,7 +125,7 @@ def test_a_missing_image_is_reported_and_does_not_stop(
     assert report["splits"]["test"]["missing_files"] == ["test/3.jpg"]
     (data_dir / "Tiny" / "train" / "3.jpg").unlink()  # leaves one image of value 1
     status, report = run(capsys, data_dir)
-    assert status == 1 and ("train", "scarce attributes", True) in kinds(report)
+    assert status == 2 and ("train", "scarce attributes", True) in kinds(report)
 
 
 def test_without_a_list_of_training_files(
@@ -133,7 +133,7 @@ def test_without_a_list_of_training_files(
 ) -> None:
     (data_dir / "Tiny" / "filenames_train.txt").unlink()
     status, report = run(capsys, data_dir)
-    assert status == 1
+    assert status == 2
     assert kinds(report) == {("train", "unreadable file", True)}
     assert "filenames_train.txt" in report["problems"][0]["message"]
     train = report["splits"]["train"]
@@ -156,7 +156,7 @@ def test_a_broken_file(
 ) -> None:
     (data_dir / "Tiny" / file).write_text("0 0\n")
     status, report = run(capsys, data_dir)
-    assert kinds(report) == {(split, "unreadable file", stops)} and status == int(stops)
+    assert kinds(report) == {(split, "unreadable file", stops)} and status == 2 * stops
     assert Path(file).name in report["problems"][0]["message"]
 
 

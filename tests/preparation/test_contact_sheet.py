@@ -83,3 +83,23 @@ def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path, capsys) -> None:
         assert main([*arguments, *wrong]) == 2
         assert "choose other columns and cell" in capsys.readouterr().err
     assert main(arguments) == 0 and "hue.jpg" in capsys.readouterr().out
+
+
+def test_names_are_written_in_a_font_that_has_their_letters_or_as_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = made(tmp_path, ["a.png"], 1)
+    save_odd(root / "a.png", "PNG")
+
+    def written(name: str) -> np.ndarray:
+        write_meta(tmp_path, "Shop", AttributeTable(("hue",), (1,)), {"hue": [name]})
+        (path,) = contact_sheets(tmp_path, "Shop", tmp_path / "sheets", columns=1, cell=CELL)
+        with Image.open(path) as sheet:
+            return np.asarray(sheet.convert("L"))[:, :LEFT]
+
+    unknown = "\U0010f0a1\U0010f0a2"  # letters that no font has
+    np.testing.assert_array_equal(written(unknown), written("value 0"))
+    assert f"no font here has the letters of {unknown}: value 0" in capsys.readouterr().out
+    arabic, other = written("أحمر"), written("أزرق")
+    assert (arabic < 100).sum() > 30 and (arabic != other).any()  # letters, not boxes
+    assert capsys.readouterr().out == ""

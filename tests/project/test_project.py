@@ -31,7 +31,7 @@ EXTRAS = [  # torch and playwright are installed by themselves, where they are w
 ]
 TARGETS = [
     *"help install study photos notebooks explore tune test test-slow install-torch".split(),
-    *"test-distributed test-browser bench bench-large bench-map test-torch".split(),
+    *"test-distributed test-browser bench bench-large bench-map fuzz kills test-torch".split(),
     *"lint format lock clean clean-results clean-data".split(),
 ]
 

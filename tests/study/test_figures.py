@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
 from PIL import Image
 
 from asen_study import figures
@@ -79,3 +82,20 @@ def test_a_kept_figure_is_a_file_and_a_picture_with_a_description(tmp_path: Path
     first = (tmp_path / "new" / "map.png").read_bytes()
     figures.keep(figures.map_scores(summarise(MAP)), tmp_path / "new", "map", "MAP per attribute")
     assert (tmp_path / "new" / "map.png").read_bytes() == first  # no time stamp, no chance
+
+
+def test_a_large_picture_is_kept_in_few_colours_that_look_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rough = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    smooth = np.asarray(rough.resize((1200, 900), Image.Resampling.BICUBIC), float)
+    figure = Figure(figsize=(9, 7))
+    figure.subplots().imshow(np.clip(smooth + rng.normal(0, 8, smooth.shape), 0, 255) / 255)
+    full = io.BytesIO()
+    figure.savefig(full, dpi=144)
+    figures.keep(figure, tmp_path, "large", "colours")
+    assert (tmp_path / "large.png").stat().st_size < 0.6 * len(full.getvalue())
+    with Image.open(tmp_path / "large.png") as kept, Image.open(full) as original:
+        assert kept.mode == "P" and kept.info["Description"] == "colours"
+        assert kept.size == original.size
+        seen = [np.asarray(x.convert("RGB").reduce(8), float) for x in (kept, original)]
+    assert len(full.getvalue()) > 2**20 and np.abs(seen[0] - seen[1]).mean() < 3

@@ -67,6 +67,12 @@ def test_a_value_of_another_type_is_refused_with_what_to_write(
         notebook.parameters(given(**values))
 
 
+def test_cells_that_were_run_by_hand_do_not_matter() -> None:
+    namespace = given(study="mine")
+    namespace["In"][1] = "%matplotlib inline"
+    assert notebook.parameters(namespace)["study"] == "mine"
+
+
 def test_none_stays_where_the_cell_has_it() -> None:
     assert notebook.parameters(given(seed=None, study="007"))["study"] == "007"
 

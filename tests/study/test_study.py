@@ -27,7 +27,9 @@ def folder(smoke_study: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def output(folder: Path) -> str:
-    return (folder / "output.txt").read_text()
+    printed, errors = ((folder / f"{name}.txt").read_text() for name in ("output", "errors"))
+    assert not errors, printed[-3000:] + errors[-3000:]
+    return printed
 
 
 def test_pipeline_prints_the_table_and_the_paths(folder: Path, output: str) -> None:
