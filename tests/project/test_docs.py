@@ -171,6 +171,7 @@ def test_the_command_has_these_options(command: str, monkeypatch: pytest.MonkeyP
     words, seen = shlex.split(command), {}
     asked = words[3:] if words[1] == "-m" else words[1:]
     module = words[2] if words[1] == "-m" else "asen_apps.commands"
+    module += ".__main__" if (ROOT / module.replace(".", "/")).is_dir() else ""
 
     def parsed(parser: argparse.ArgumentParser, arguments=None, namespace=None) -> None:
         monkeypatch.undo()
