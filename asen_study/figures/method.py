@@ -86,7 +86,7 @@ def region_pictures(steps: RegionSteps, image: np.ndarray) -> Figure:
         steps: of `region_steps`.
         image: `(S, S, 3)` uint8, the source image.
     """
-    figure, panels = _panels(5)
+    figure, panels = _panels(5, height=1.1)  # of titles of two lines, and of scales
     side = len(steps.kept)
     for axes, values, words in (
         (panels[0], steps.enlarged, f"1. enlarged to\n{side} x {side} px"),
@@ -179,9 +179,11 @@ def overview(
     return figure
 
 
-def _panels(count: int, **grid: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """Return a figure of one row, with axes that hold pictures."""
-    figure = Figure(figsize=(WIDTH, WIDTH / count + 0.55), layout="constrained")
+def _panels(
+    count: int, *, height: float = 0.55, **grid: Sequence[float]
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of one row of square pictures; `height` in inches is added for words."""
+    figure = Figure(figsize=(WIDTH, WIDTH / count + height), layout="constrained")
     panels = list(figure.subplots(1, count, gridspec_kw=grid))
     for axes in panels:
         axes.set_axis_off()
