@@ -17,7 +17,7 @@ from asen_study.production import describe, key, once, open_dataset
 from asen_study.runs import Places, Run
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
-from asen_tf.embedder import Embedder, EmbedderError
+from asen_tf.embedder import Embedder
 from asen_tf.evaluation.evaluate import evaluate
 from asen_tf.files import file_digest
 from asen_tf.models import SimilarityModel, build_model, load_saved
@@ -93,14 +93,15 @@ def trained_or_new(study: Path, config: ExperimentConfig, attributes: Sequence[s
         study: the study's folder; of its models it is that of ASEN++ with the lowest seed.
         config: of the new model, and the seed of its weights.
         attributes: names of the attributes that the new model is asked for.
+
+    Raises:
+        asen_tf.embedder.EmbedderError: the study's model cannot be used, or none is of ASEN++.
     """
-    try:
-        embedder = Embedder.load(study)
-    except EmbedderError:
-        keras.utils.set_random_seed(config.seed)
-        model = build_model(config, attributes)
-        load_starting_weights(model, config, None)
-        print(f"{study} holds no trained model (`make study` makes one): this one is untrained.")
-        return Embedder(model)
-    print(f"The trained model of {study}.")
-    return embedder
+    if any(study.glob("*/model.keras")):
+        print(f"The trained model of {study}.")
+        return Embedder.load(study)
+    print(f"{study} holds no trained model (`make study` makes one): this one is untrained.")
+    keras.utils.set_random_seed(config.seed)
+    model = build_model(config, attributes)
+    load_starting_weights(model, config, None)
+    return Embedder(model)
