@@ -81,7 +81,7 @@ def _opening(place: Path) -> str:
     machine, commit = newest["machine"], (newest["commit"] or "no commit")[:10]
     made = f"{newest['created'][:10]}, {machine['cores']} cores, {machine['system']}, {commit}"
     table, *notes = (place / "map.md").read_text(encoding="utf-8").strip().split("\n\n")
-    return "\n\n".join([f"# Study {place.name}", made, f"**{finding(place)}**", table, *notes])
+    return "\n\n".join([f"# Study `{place.name}`", made, f"**{finding(place)}**", table, *notes])
 
 
 def _described(picture: str, alt: str | None) -> str:
