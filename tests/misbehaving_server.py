@@ -50,6 +50,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
+        self.done()
         self.wfile.write(body)
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
@@ -58,14 +59,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             server.asked.append(path)
             server.times.append(time.monotonic())
             server.agents.add(self.headers["User-Agent"])
-            server.now += 1
+            server.now, self.answered = server.now + 1, False
             server.most = max(server.most, server.now)
             before = server.asked.count(path)
         try:
             self.respond(path, before)
         finally:
-            with server.lock:
-                server.now -= 1
+            self.done()
+
+    def done(self) -> None:
+        """Count a request as answered, once, before its last bytes leave: the next one may follow."""
+        if not self.answered:
+            self.answered = True
+            with self.server.lock:
+                self.server.now -= 1
 
     def respond(self, path: str, before: int) -> None:
         if path.startswith("good"):

@@ -122,7 +122,7 @@ def test_no_result_is_lost_for_a_name_in_another_encoding(folder: Path, capsys) 
         found = stored["vectors"][2, stored["attributes"].tolist().index("sleeve")]
         np.testing.assert_allclose(found, expected, atol=1e-5)
     assert main(["index", str(model), str(shop), "--out", str(folder / "index")]) == 2
-    asked = ["search", str(folder / "index"), str(model), str(shop / FOREIGN)]
+    asked = ["search", str(folder / "index"), str(shop / FOREIGN)]
     capsys.readouterr()
     assert main([*asked, "--attribute", "sleeve", "-k", "1"]) == 0
-    assert "\t2\t" in (line := capsys.readouterr().out) and "gr\\udcfcn.png" in line
+    assert "gr\\udcfcn.png" in capsys.readouterr().out
