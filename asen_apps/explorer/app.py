@@ -22,8 +22,8 @@ from asen_apps.explorer import LARGEST_BYTES, ExplorerError, rendering
 from asen_apps.explorer.explorer import Answer, CatalogueExplorer, Explorer
 from asen_apps.explorer.gallery import CatalogueGallery, capital
 from asen_apps.explorer.methods import explain_left_out
-from asen_apps.explorer.queries import FORMATS
 from asen_apps.search import SearchIndexError
+from asen_apps.search.service import FORMATS
 from asen_tf.data import label
 from asen_tf.data.images import ImageError
 from asen_tf.embedder import EmbedderError
