@@ -146,10 +146,14 @@ clean-data: ## remove the data that the study made, data/Garments and data/smoke
 # A stamp is written when its step has succeeded, so a broken installation is tried again.
 $(VENV)/.made:
 	@echo "== Making the Python environment $(VENV)"
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	@if "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then \
+		"$(PYTHON)" -m venv $(VENV); \
+	elif test "$(origin PYTHON)" = file && command -v uv >/dev/null; then \
+		echo "There is no python3.11; uv makes the environment."; uv venv --seed --python 3.11 $(VENV); \
+	else \
 		echo "$(PYTHON) is not a Python 3.11, which TensorFlow 2.15 needs."; \
-		echo "Point to one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
-	"$(PYTHON)" -m venv $(VENV)
+		echo "Install Python 3.11 by your system's packages, or uv (https://docs.astral.sh/uv/), which fetches it;" \
+			"or point to one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; fi
 	@touch $@
 
 $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.made

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -16,10 +17,11 @@ from asen_study.production import describe, key, once, open_dataset
 from asen_study.runs import Places, Run
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
+from asen_tf.embedder import Embedder
 from asen_tf.evaluation.evaluate import evaluate
 from asen_tf.files import file_digest
-from asen_tf.models import SimilarityModel, load_saved
-from asen_tf.models.build import METHODS
+from asen_tf.models import SimilarityModel, build_model, load_saved
+from asen_tf.models.build import METHODS, load_starting_weights
 
 
 def measure(model_file: str | Path, config: ExperimentConfig, places: Places) -> Run:
@@ -80,3 +82,26 @@ def _check_attributes(file: Path, model: SimilarityModel, dataset: Dataset) -> N
             f"{file}: the model must know the attributes of {dataset.name}, in their order: "
             f"{', '.join(dataset.attributes.names)}; got {', '.join(model.attribute_names)}"
         )
+
+
+def trained_or_new(study: Path, config: ExperimentConfig, attributes: Sequence[str]) -> Embedder:
+    """Return a study's model; or, if it has none, a new one, which has not learned anything yet.
+
+    Prints which of the two it is.
+
+    Args:
+        study: the study's folder; of its models it is that of ASEN++ with the lowest seed.
+        config: of the new model, and the seed of its weights.
+        attributes: names of the attributes that the new model is asked for.
+
+    Raises:
+        asen_tf.embedder.EmbedderError: the study's model cannot be used, or none is of ASEN++.
+    """
+    if any(study.glob("*/model.keras")):
+        print(f"The trained model of {study}.")
+        return Embedder.load(study)
+    print(f"{study} holds no trained model (`make study` makes one): this one is untrained.")
+    keras.utils.set_random_seed(config.seed)
+    model = build_model(config, attributes)
+    load_starting_weights(model, config, None)
+    return Embedder(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from html import escape
@@ -12,6 +13,8 @@ import nbformat
 import pandas as pd
 from nbconvert import HTMLExporter
 
+from asen_study.matrix import LABELS
+from asen_study.runs import DRAWN
 from asen_tf.files import write_text
 
 _PREPROCESSORS = ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]
@@ -37,8 +40,9 @@ content="default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-in
 def write(executed: Sequence[Path], page: Path) -> None:
     """Join executed notebooks into one HTML page, without code and progress bars.
 
-    The page is self-contained: it holds the pictures with their alternative texts, and it loads
-    and runs nothing.
+    Above them stand title, date, machine, the finding and the MAP table, if the study has written
+    its tables. The page is self-contained: it holds the pictures with their alternative texts, and
+    it loads and runs nothing.
 
     Args:
         executed: the notebooks, in reading order. If one is missing because its step failed, the
@@ -46,6 +50,8 @@ def write(executed: Sequence[Path], page: Path) -> None:
         page: the HTML file.
     """
     report = nbformat.v4.new_notebook(metadata={"title": f"Study {page.parent.name}"})
+    if (page.parent / "map.md").exists():
+        report.cells.append(nbformat.v4.new_markdown_cell(_opening(page.parent), id="opening"))
     for path in executed:
         if not path.exists():
             failed = f"**{path.stem} failed in this study: there is nothing to show.**"
@@ -66,6 +72,16 @@ def write(executed: Sequence[Path], page: Path) -> None:
     )
     body, _ = exporter.from_notebook_node(report)
     write_text(page, body)
+
+
+def _opening(place: Path) -> str:
+    """Return the Markdown of what a reader should see first."""
+    origin = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
+    newest = max(origin["runs"], key=lambda run: run["created"])
+    machine, commit = newest["machine"], (newest["commit"] or "no commit")[:10]
+    made = f"{newest['created'][:10]}, {machine['cores']} cores, {machine['system']}, {commit}"
+    table, *notes = (place / "map.md").read_text(encoding="utf-8").strip().split("\n\n")
+    return "\n\n".join([f"# Study `{place.name}`", made, f"**{finding(place)}**", table, *notes])
 
 
 def _described(picture: str, alt: str | None) -> str:
@@ -104,9 +120,56 @@ def show(place: Path) -> None:
     if "features" in set(table["method"]):  # is training worth it, attribute by attribute?
         best = table.groupby(["attribute", "method"], sort=False)["map"].max().unstack()
         print(f"Beside features without training, by attribute\n{best.round(2).to_string()}\n")
+    print(f"{finding(place)}\n")
     for model in sorted(place.glob("*/model.keras")):
         print(f"model:  {model}")
-    print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}")
-    print(f"ask:    .venv/bin/asen attributes {place}")
-    print(f"index:  .venv/bin/asen index {place} --csv TABLE --images FOLDER --out catalogue")
-    print(f"next:   make explore STUDY={place.name}; README.md says what else", flush=True)
+    print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}\n\nNext:")
+    for command, purpose in _next_commands(place):
+        print(f"  {command}\n      {purpose}", flush=True)
+
+
+def finding(place: Path) -> str:
+    """Say in one sentence which method of a study is ahead, by how much, and how sure that is.
+
+    Args:
+        place: the study's directory, with `map.csv` and, for the interval, `pairs.csv`.
+    """
+    table = pd.read_csv(place / "map.csv").query("attribute == 'overall'")
+    means = table.groupby(["method", "embedding"], sort=False)["map"].mean()
+    best = means.groupby("method", sort=False).last().sort_values(ascending=False, kind="stable")
+    chance = best.pop("random") if "random" in best else 0.0
+    if best.empty:
+        return "Only the random ranking is there: nothing was trained."
+    first = f"{LABELS.get(best.index[0], best.index[0])} is ahead with {best.iloc[0]:.1f} overall, "
+    first += f"{best.iloc[0] - chance:.1f} above a random ranking"
+    if len(best) == 1:
+        return f"{first}; there is no other method to compare."
+    gap, other = best.iloc[0] - best.iloc[1], LABELS.get(best.index[1], best.index[1])
+    said = f"{first} and {gap:.1f} above {other}"
+    if (place / "pairs.csv").exists():
+        pairs = pd.read_csv(place / "pairs.csv").query("attribute == 'overall'")
+        pairs = pairs.set_index(["method_a", "method_b"])
+        for sign, names in ((1, tuple(best.index[:2])), (-1, tuple(best.index[1::-1]))):
+            if names in pairs.index:
+                low, high = sorted(sign * end for end in pairs.loc[names, ["ci_low", "ci_high"]])
+                sure = "significant" if low > 0 else "open: it may be chance"
+                return f"{said} (95% interval {low:.1f} to {high:.1f}; {sure})."
+    return f"{said}, of which no interval is known."
+
+
+def _next_commands(place: Path) -> list[tuple[str, str]]:
+    """Return three commands, the first about one's own photographs, each with its purpose."""
+    explore = (f"make explore STUDY={place.name}", "look at this study in the browser")
+    settings = json.loads((place / "provenance.json").read_text(encoding="utf-8"))["settings"]
+    if settings.get("dataset") in DRAWN:
+        return [
+            ("make study DATASET=Shop RAW=IMAGES CSV=shop.csv", "the same on your own photographs"),
+            explore,
+            ("make notebooks", "00_method explains what was trained; README.md says what else"),
+        ]
+    index = f".venv/bin/asen index {place} --csv TABLE --images FOLDER --out catalogue"
+    return [
+        (index, "make your own photographs searchable; docs/search.md goes on from there"),
+        explore,
+        (f".venv/bin/asen attributes {place}", "what may be asked"),
+    ]

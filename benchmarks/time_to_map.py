@@ -1,6 +1,6 @@
 """Seconds and images until stage 1 reaches a MAP: `make bench-map`, about 20 minutes.
 
-The figure that counts in training. On the embedded data, the global branch of ASEN++ is trained
+The figure that counts in training. On the built-in data, the global branch of ASEN++ is trained
 from the same pretrained backbone by the paper's random triplets and by other ways to choose them,
 all with as many images a step, and is validated every 20 steps. The goal is 90% of the final
 validation MAP of random triplets, which get three times as many steps as the others. Validation

@@ -1,6 +1,6 @@
 """Check that the system has the libraries that skia loads, and install them if possible.
 
-Skia draws the embedded dataset. Its wheel includes everything except a few libraries that every
+Skia draws the built-in dataset. Its wheel includes everything except a few libraries that every
 desktop has and a bare server or container lacks. Run as `python -m data_prep.graphics_libraries`;
 the exit status is 0 when `import skia` works.
 """

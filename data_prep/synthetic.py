@@ -1,4 +1,4 @@
-"""Write the embedded dataset: rendered garments with FashionAI's attributes and values.
+"""Write the built-in dataset: rendered garments with FashionAI's attributes and values.
 
 A controlled test bed, not evidence about photographs. Run it with
 `python -m data_prep.synthetic --out data --images 6000 --size 320 --seed 0`.

@@ -15,6 +15,13 @@ from asen_study.figures.gallery import (
     attention_side_by_side,
     retrieval_strips,
 )
+from asen_study.figures.method import (
+    attention_by_attribute,
+    overview,
+    region_pictures,
+    region_steps,
+    triplet_step,
+)
 from asen_study.figures.scores import (
     forest,
     localisation_scores,
@@ -28,6 +35,7 @@ from asen_study.figures.style import keep, picture
 __all__ = [
     "Gallery",
     "all_spaces",
+    "attention_by_attribute",
     "attention_curves",
     "attention_maps",
     "attention_side_by_side",
@@ -40,10 +48,14 @@ __all__ = [
     "localisation_scores",
     "map_scores",
     "method_scores",
+    "overview",
     "picture",
     "pretraining_curves",
+    "region_pictures",
+    "region_steps",
     "retrieval_strips",
     "setting_sweep",
     "training_bands",
+    "triplet_step",
     "value_counts",
 ]

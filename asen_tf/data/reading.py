@@ -74,7 +74,7 @@ def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
             f"ATTRIBUTES_NUM, the number of values of each ({error})",
             path=path,
             got=entry,
-            remedy="see the data section of the README for the format",
+            remedy="docs/data.md has the format",
         ) from None
 
 

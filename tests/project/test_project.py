@@ -226,6 +226,37 @@ def test_make_refuses_another_python(tmp_path: Path) -> None:
     assert not (tmp_path / ".venv").exists()
 
 
+def test_without_python_3_11_uv_makes_the_environment(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    tools = tmp_path / "tools"  # nothing else is found: no python3.11, wherever it may be
+    tools.mkdir()
+    for name in ("make", "sed", "grep", "touch", "mkdir"):
+        (tools / name).symlink_to(shutil.which(name))
+    environment = {"PATH": str(tools)}
+    command = [str(tools / "make"), ".venv/.made"]
+    say = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+    without = subprocess.run(command, **say)
+    assert without.returncode == 2 and "Install Python 3.11" in without.stdout
+    assert "uv (https://docs.astral.sh/uv/)" in without.stdout
+    (tools / "uv").write_text('#!/bin/sh\nmkdir .venv\necho "uv $*"\n')
+    (tools / "uv").chmod(0o755)
+    told = subprocess.run([*command, "PYTHON=other"], **say)  # who names one gets that or none
+    assert told.returncode == 2 and "other is not a Python 3.11" in told.stdout
+    done = subprocess.run(command, **say)
+    assert done.returncode == 0, done.stderr
+    assert "uv venv --seed --python 3.11 .venv" in done.stdout
+    assert (tmp_path / ".venv" / ".made").exists()
+
+
+def test_the_image_is_built_from_the_lock() -> None:
+    steps = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if line[:1] not in "#"]
+    python = ".".join(map(str, compatibility.PYTHON))
+    assert f"FROM python:{python}-slim" in steps[0]
+    assert any("make .venv/.installed" in step for step in steps)
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert {".git", ".venv", "data", "results/runs"} <= set(ignored)
+
+
 def test_ci_runs_lint_and_the_tests() -> None:
     script = (ROOT / ".ci" / "run").read_text().splitlines()
     assert script[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in script

@@ -139,8 +139,8 @@ def test_the_provenance_names_runs_code_data_versions_and_settings(name: str) ->
     assert len({(run["code_fingerprint"], run["data_fingerprint"]) for run in runs}) == 1
 
 
-def test_the_readme_quotes_the_tables() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_pages_quote_the_tables() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     means = table("quick", "map.csv").set_index(["method", "embedding", "attribute"])["map"]
     labels = {
         "Random (exact)": ("random", "-"),
@@ -156,6 +156,24 @@ def test_the_readme_quotes_the_tables() -> None:
     for label, cells in quoted.items():
         expected = [means[*labels[label], attribute] for attribute in ALL]
         assert [float(cell.strip("*")) for cell in cells] == pytest.approx(expected, abs=0.0501)
+
+
+def test_the_readme_quotes_the_whole_and_the_mean_of_the_attributes() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    means = table("quick", "map.csv").set_index(["method", "embedding", "attribute"])["map"]
+    rows = [re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if line[:2] == "| "]
+    quoted = {row[0].split(":")[0].split(" (")[0]: row[1:] for row in rows[1:]}
+    labels = {
+        "Random ranking": ("random", "-"),
+        "Triplet network": ("triplet", "global"),
+        "Conditional Similarity Network": ("csn", "global"),
+        "ASEN_v2": ("asen_v2", "global"),
+        "ASEN++": ("asen_pp", "fused"),
+    }
+    assert set(quoted) == set(labels)
+    for label, cells in quoted.items():
+        expected = [means[*labels[label], attribute] for attribute in ("overall", "macro")]
+        assert [float(cell) for cell in cells] == pytest.approx(expected, abs=0.0501), label
 
 
 def test_every_picture_of_the_readme_is_there() -> None:

@@ -49,7 +49,7 @@ def test_reranking_is_told_as_its_table_says() -> None:
     found = table("applications", "rerank.csv")
     row = found.query("top == 50 and weight == 1 and k == 10").set_index("attribute")
     overall = row.loc["overall"]
-    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    text = " ".join((ROOT / "docs" / "reranking.md").read_text(encoding="utf-8").split())
     told = (
         f"precision@10 rises from {overall['precision_before']:.1f}% to "
         f"{overall['precision_after']:.1f}% (+{overall['gain']:.1f}, {overall['gain_low']:.1f} to "

@@ -13,7 +13,7 @@ from notebook_cells import run_here
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # Raw format, dataset, and what its training needs to differ from the smoke preset in. A network of
-# one branch is enough where the labels are like those of the embedded data.
+# one branch is enough where the labels are like those of the built-in data.
 ONE_BRANCH = {"method": "triplet", "starting_weights": "random"}
 PATHS = {
     "fashionai": ("FashionAI", ONE_BRANCH),

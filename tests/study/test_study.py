@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 from notebook_cells import run_here
 from study_process import run_study
 
+from asen_study.report import finding
 from asen_tf.data import read_meta
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,8 @@ def output(folder: Path) -> str:
 
 def test_pipeline_prints_the_table_and_the_paths(folder: Path, output: str) -> None:
     place = folder / "results" / "smoke"
-    table, below = output.split("MAP on the test split, percent\n")[1].strip().split("\n\n")
+    parts = output.split("MAP on the test split, percent\n")[1].strip().split("\n\n")
+    table, said, below, after = parts
     scores = pd.read_csv(place / "map.csv").set_index(["method", "embedding", "attribute"])["map"]
     method, printed = "", {}
     for line in table.splitlines()[2:]:  # below the names of the columns
@@ -43,9 +45,13 @@ def test_pipeline_prints_the_table_and_the_paths(folder: Path, output: str) -> N
         printed[method, embedding, "macro"] = float(macro)
     expected = scores[scores.index.isin(["overall", "macro"], level=2)]
     assert printed == pytest.approx(expected.to_dict(), abs=0.0051)
-    assert f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}\n" in below
+    assert f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}" in below
     models = [line[8:] for line in below.splitlines() if line.startswith("model:  ")]
     assert [Path(path).is_file() for path in models] == [True] * 4
+    assert said == finding(place) and "above a random ranking" in said
+    told = [line.strip() for line in after.splitlines()[1:]]
+    assert len(told) == 6 and told[0] == "make study DATASET=Shop RAW=IMAGES CSV=shop.csv"
+    assert told[1] == "the same on your own photographs" and told[2] == "make explore STUDY=smoke"
 
 
 def test_tables_have_the_agreed_columns(folder: Path, output: str) -> None:

@@ -1,0 +1,196 @@
+"""The method in pictures, step by step: maps, the region, a triplet, the nearest garments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch, Rectangle
+
+from asen_study.figures.overlays import with_attention
+from asen_study.figures.style import COLOURS, WIDTH, themed
+from asen_tf.data import label
+from asen_tf.layers import RegionOfInterest
+
+_TITLE = {"fontsize": "small", "fontweight": "normal", "loc": "center"}
+
+
+@dataclass(frozen=True)
+class RegionSteps:
+    """What `asen_tf.layers.region_boxes` goes through for one map, and what comes out.
+
+    Attributes:
+        enlarged: `(g, g)` float32, the map in the frame of the global input.
+        stretched: `(g, g)` float32, the same from 0 to 1.
+        kept: `(g, g)` bool, the pixels above the threshold.
+        box: top, left, bottom, right in pixels of the frame, as the layer gives them.
+        crop: `(c, c, 3)` uint8, as the layer cuts it out of the source image.
+    """
+
+    enlarged: np.ndarray
+    stretched: np.ndarray
+    kept: np.ndarray
+    box: tuple[int, int, int, int]
+    crop: np.ndarray
+
+
+def region_steps(attention: np.ndarray, image: np.ndarray, layer: RegionOfInterest) -> RegionSteps:
+    """Return the steps from a map to the region; the last two are those of the layer itself.
+
+    Args:
+        attention: `(h, w)` float, one map.
+        image: `(S, S, 3)` uint8, its source image.
+        layer: of a model, `model.region`.
+    """
+    frame = (layer.map_size, layer.map_size)
+    heat = tf.constant(attention, tf.float32)[..., None]
+    enlarged = tf.image.resize(heat, frame, method="bilinear")[..., 0].numpy()
+    span = float(np.ptp(enlarged))
+    stretched = (enlarged - enlarged.min()) / span if span else np.zeros_like(enlarged)
+    kept = (np.floor(255.0 * stretched) > 255.0 * layer.threshold) | (span == 0)
+    crops, boxes = layer([tf.constant(attention, tf.float32)[None], tf.constant(image)[None]])
+    crop = np.clip(np.rint(crops[0].numpy()), 0, 255).astype(np.uint8)
+    top, left, bottom, right = boxes[0].numpy().tolist()
+    return RegionSteps(enlarged, stretched, kept, (top, left, bottom, right), crop)
+
+
+@themed
+def attention_by_attribute(image: np.ndarray, maps: Mapping[str, np.ndarray]) -> Figure:
+    """Draw an image, and its attention map for each attribute: cells as the layer gives them.
+
+    Args:
+        image: `(S, S, 3)` uint8.
+        maps: `(h, w)` by attribute.
+    """
+    figure, panels = _panels(1 + 2 * len(maps))
+    _show(panels[0], image, "the image")
+    for (name, attention), cells in zip(
+        maps.items(), zip(panels[1::2], panels[2::2], strict=True), strict=True
+    ):
+        height, width = attention.shape
+        cells[0].imshow(attention, cmap="inferno")
+        cells[0].set_title(f"{label(name)}:\n{height} x {width} cells", **_TITLE)
+        _show(cells[1], with_attention(image, attention, None), "over the image")
+    return figure
+
+
+@themed
+def region_pictures(steps: RegionSteps, image: np.ndarray) -> Figure:
+    """Draw the five steps from a map to what the local branch sees.
+
+    Args:
+        steps: of `region_steps`.
+        image: `(S, S, 3)` uint8, the source image.
+    """
+    figure, panels = _panels(5, height=1.1)  # of titles of two lines, and of scales
+    side = len(steps.kept)
+    for axes, values, words in (
+        (panels[0], steps.enlarged, f"1. enlarged to\n{side} x {side} px"),
+        (panels[1], steps.stretched, "2. stretched\nto 0..1"),
+        (panels[2], steps.kept, f"3. cut: {steps.kept.mean():.0%}\nof the pixels stay"),
+    ):
+        drawn = axes.imshow(values, cmap="inferno")
+        axes.set_title(words, **_TITLE)
+        if values.dtype != bool:
+            scale = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.9, pad=0.02)
+            ends = [float(values.min()), float(values.max())]
+            scale.set_ticks(ends, labels=[f"{end:.2g}" for end in ends])
+    top, left, bottom, right = steps.box
+    panels[3].imshow(image, extent=(0, side, side, 0))
+    frame = {"fill": False, "edgecolor": COLOURS["region"], "linewidth": 2.5}
+    panels[3].add_patch(Rectangle((left, top), right - left, bottom - top, **frame))
+    panels[3].set_title(f"4. squared:\n{right - left} x {bottom - top} px", **_TITLE)
+    _show(panels[4], steps.crop, f"5. cropped from the\nsource: {len(steps.crop)} px")
+    return figure
+
+
+@themed
+def triplet_step(
+    images: np.ndarray, values: Sequence[str], cosines: Mapping[str, Sequence[float]]
+) -> Figure:
+    """Draw a triplet, and its two cosines as bars, one group for each moment.
+
+    Args:
+        images: `(3, S, S, 3)` uint8: anchor, positive, negative.
+        values: of the attribute, of each of them.
+        cosines: to the positive and to the negative, by moment ("before a step", ...).
+    """
+    figure, panels = _panels(4, width_ratios=(1, 1, 1, 1.6))
+    for axes, image, role, value in zip(
+        panels, images, ("anchor", "positive", "negative"), values, strict=False
+    ):
+        _show(axes, image, f"{role}:\n{value}")
+    bars = panels[3]
+    bars.set_axis_on()
+    places = np.arange(len(cosines))
+    for offset, number, name, colour in (
+        (-0.2, 0, "positive", "right"),
+        (0.2, 1, "negative", "wrong"),
+    ):
+        heights = [pair[number] for pair in cosines.values()]
+        drawn = bars.bar(places + offset, heights, 0.38, color=COLOURS[colour], label=name)
+        bars.bar_label(drawn, fmt="%.3f", fontsize="x-small")
+    bars.set_xticks(places, list(cosines))
+    bars.set_ylabel("cosine to the anchor")
+    bars.margins(y=0.25)
+    bars.legend(loc="upper center", ncols=2, fontsize="x-small")
+    return figure
+
+
+@themed
+def overview(
+    image: np.ndarray,
+    seen: Mapping[str, tuple[np.ndarray, tuple[float, float, float, float]]],
+    nearest: Mapping[str, np.ndarray],
+) -> Figure:
+    """Draw a garment, what a model attends to in it for each attribute, and the nearest others.
+
+    Args:
+        image: `(S, S, 3)` uint8.
+        seen: by attribute, the map `(h, w)` and the region: left, top, right, bottom in pixels.
+        nearest: by attribute, `(k, S, S, 3)` uint8, the most similar garments, best first.
+    """
+    most = max(len(found) for found in nearest.values())
+    columns = 2 + most
+    figure = Figure(
+        figsize=(WIDTH, len(seen) * (WIDTH / columns + 0.1) + 0.2), layout="constrained"
+    )
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    grid = figure.add_gridspec(len(seen), columns)
+    first = figure.add_subplot(grid[:, 0])
+    _show(first, image, "a garment")
+    first.set_axis_off()
+    for row, (name, (attention, region)) in enumerate(seen.items()):
+        looked = figure.add_subplot(grid[row, 1])
+        shares = tuple(edge / len(image) for edge in region)
+        _show(looked, with_attention(image, attention, shares), f"asked for its {label(name)}")
+        for rank, found in enumerate(nearest[name]):
+            words = f"nearest in {label(name)}" if rank == 0 else f"number {rank + 1}"
+            _show(figure.add_subplot(grid[row, 2 + rank]), found, words)
+        arrow = {"arrowstyle": "->", "color": COLOURS["random"], "linewidth": 1.2}
+        ends = {"xyA": (1.0, 0.5), "xyB": (0.0, 0.5), "coordsA": "axes fraction"}
+        figure.add_artist(
+            ConnectionPatch(**ends, coordsB="axes fraction", axesA=first, axesB=looked, **arrow)
+        )
+    return figure
+
+
+def _panels(
+    count: int, *, height: float = 0.55, **grid: Sequence[float]
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of one row of square pictures; `height` in inches is added for words."""
+    figure = Figure(figsize=(WIDTH, WIDTH / count + height), layout="constrained")
+    panels = list(figure.subplots(1, count, gridspec_kw=grid))
+    for axes in panels:
+        axes.set_axis_off()
+    return figure, panels
+
+
+def _show(axes: Axes, image: np.ndarray, words: str) -> None:
+    axes.imshow(image)
+    axes.set_title(words, **_TITLE)
+    axes.set_axis_off()
