@@ -51,7 +51,8 @@ def check_versions(*, python: tuple[int, ...], keras: str | None, tensorflow: st
     """
     faults = []
     if python != PYTHON:
-        faults.append(f"Python {_dotted(PYTHON)} (this is Python {_dotted(python)})")
+        needed, present = (".".join(map(str, version)) for version in (PYTHON, python))
+        faults.append(f"Python {needed} (this is Python {present})")
     for name, required, found in (("Keras", KERAS, keras), ("TensorFlow", TENSORFLOW, tensorflow)):
         if found is None:
             faults.append(f"{name} {required} (it is not installed)")
@@ -59,10 +60,6 @@ def check_versions(*, python: tuple[int, ...], keras: str | None, tensorflow: st
             faults.append(f"{name} {required} (installed is {found})")
     if faults:
         raise ImportError(f"asen_tf needs {'; '.join(faults)}. {REMEDY}")
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(str(number) for number in version)
 
 
 def silence_graph_optimiser(libraries: str) -> None:

@@ -89,7 +89,7 @@ def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> tuple[s
         if not np.array_equal(state[_TABLES[0]], state.pop(_TABLES[1])):
             faults.append(f"{_TABLES[0]} and {_TABLES[1]} must be the same table")
     try:
-        return fill(wanted, state, unused=beyond_the_method(model), faults=faults)
+        return fill(wanted, state, unused=_beyond_the_method(model), faults=faults)
     except CheckpointError as error:
         raise CheckpointError(
             f"{path}: the checkpoint does not fit this {type(model).__name__} with "
@@ -109,7 +109,11 @@ def places(model: SimilarityModel) -> Iterator[Place]:
             yield from _branch(branch, part, _ASEN_PP, f"{home}attnnet.", f"{home}basenet.")
         yield Place(model.attribute_table.embeddings, _TABLES[0], "table")
         return
-    _check_released(model)
+    if type(model) not in _HEADS:
+        raise TypeError(
+            "the authors released checkpoints of asen_pp, asen, asen_v2 and csn; got a "
+            f"{type(model).__name__}"
+        )
     head, backbone = _HEADS[type(model)]
     yield from _branch(model.branch, "global", head, _HOME, backbone)
     if isinstance(model, AsenV2):
@@ -120,30 +124,17 @@ def places(model: SimilarityModel) -> Iterator[Place]:
         yield Place(mask, f"{_HOME}masks.weight", "table")
 
 
-def beyond_the_method(model: SimilarityModel) -> re.Pattern[str]:
+def _beyond_the_method(model: SimilarityModel) -> re.Pattern[str]:
     """Return a pattern of the arrays that a checkpoint may hold and the method does not use.
 
     The authors' backbones are whole ResNets: a classifier (`fc`), and in earlier revisions a fourth
     stage (`layer4`), are built and saved with the others; no image passes through them.
-
-    Raises:
-        TypeError: the authors released no checkpoint of the model's method.
     """
     if isinstance(model, AsenPlusPlus):
-        homes = [f"choices.{part}.basenet." for part in ("global", "local")]
+        backbone = r"choices\.(?:global|local)\.basenet\."
     else:
-        _check_released(model)
-        homes = [_HEADS[type(model)][1]]
-    backbones = "|".join(map(re.escape, homes))
-    return re.compile(rf"(?:{backbones})(?:fc\.(?:weight|bias)|layer4\..+)")
-
-
-def _check_released(model: SimilarityModel) -> None:
-    if type(model) not in _HEADS:
-        raise TypeError(
-            "the authors released checkpoints of asen_pp, asen, asen_v2 and csn; got a "
-            f"{type(model).__name__}"
-        )
+        backbone = re.escape(_HEADS[type(model)][1])
+    return re.compile(rf"{backbone}(?:fc\.(?:weight|bias)|layer4\..+)")
 
 
 def _branch(

@@ -12,11 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from asen_apps.explorer import ExplorerError, queries
-from asen_apps.explorer.gallery import CatalogueGallery, Gallery, Verdict
+from asen_apps.explorer import ExplorerError
+from asen_apps.explorer.gallery import (
+    CatalogueGallery,
+    Gallery,
+    Query,
+    Verdict,
+    check_upload,
+    decode_upload,
+)
 from asen_apps.explorer.indexes import Indexes, ProgressCallback, ReportingEmbedder
 from asen_apps.explorer.methods import Method, default_method, methods_of, split_by_dataset
-from asen_apps.explorer.queries import Query
 from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_apps.search.frozen import open_embedder
 from asen_apps.search.items import matching, read_conditions
@@ -204,12 +210,12 @@ class Explorer:
         return Query(self.gallery.title(image), image)
 
     def upload(self, name: str, content: bytes, size: int | None = None) -> Query:
-        """Return an uploaded file as a query; arguments and errors as for `queries.check`.
+        """Return an uploaded file as a query; arguments and errors as for `check_upload`.
 
         A damaged file is refused here, not at the search.
         """
-        queries.check(name, content, size)
-        queries.decode(name, content, 64)
+        check_upload(name, content, size)
+        decode_upload(name, content, 64)
         return Query(f"your picture {name}", None, content)
 
     def search(
@@ -312,7 +318,7 @@ class Explorer:
 
     def _pixels(self, query: Query, side: int, fit: str) -> np.ndarray:
         if query.image is None:
-            return queries.decode(query.title, query.content, side, fit)
+            return decode_upload(query.title, query.content, side, fit)
         return self.gallery.pixels(query.image, side, fit)
 
 

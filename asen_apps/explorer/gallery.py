@@ -1,4 +1,7 @@
-"""The gallery that is searched: a dataset's test images and their labels."""
+"""What is searched, a dataset's test images with their labels, and the image it is searched with.
+
+An uploaded file is checked before it is decoded.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,32 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from asen_apps.explorer import ExplorerError
+from asen_apps.explorer import LARGEST_BYTES, ExplorerError
 from asen_apps.search import AttributeIndex
 from asen_apps.search.items import attribute_name
+from asen_apps.search.service import FORMATS, LARGEST_PIXELS
 from asen_tf.data import AnnotationError, read_regions, read_split, read_value_names
 from asen_tf.data.images import ImageError, load_image
 
 PICTURE_SIDE = 192  # px, of every picture in its file; the page scales it
 _QUALITY = 82  # of JPEG
 _KEPT = 2000  # pictures in memory, 10 kB each
+_NAME_SHOWN = 60  # characters
+
+
+@dataclass(frozen=True)
+class Query:
+    """The image that is searched with.
+
+    Attributes:
+        title: its name on the page.
+        image: its file index in the test split; None for an uploaded one.
+        content: the bytes of an uploaded file.
+    """
+
+    title: str
+    image: int | None = None
+    content: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -233,3 +253,75 @@ def data_uri(image: np.ndarray, side: int = PICTURE_SIDE) -> str:
         picture = picture.resize((side, side), Image.Resampling.LANCZOS)
     picture.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+# === Uploaded files ===
+
+
+def check_upload(name: str, content: bytes, size: int | None = None) -> None:
+    """Check an uploaded file by its length and its header, without decoding it.
+
+    Args:
+        name: the file's name on the visitor's machine; only shown.
+        content: its bytes.
+        size: its length as the browser gives it: the browser holds back a file that is too large.
+
+    Raises:
+        ExplorerError: it is empty, too large, of no format in `FORMATS`, or has too many pixels.
+    """
+    shown, size = _shorten(name), max(size or 0, len(content))
+    if size > LARGEST_BYTES:
+        raise ExplorerError(
+            f"{shown} is too large: it has {size / 2**20:.1f} MB, and the limit is "
+            f"{LARGEST_BYTES / 2**20:.0f} MB. Choose a smaller copy."
+        )
+    if not content:
+        raise ExplorerError(f"{shown} is empty. Choose another file.")
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            width, height = opened.size
+    except Image.DecompressionBombError:
+        raise ExplorerError(f"{shown} has far too many pixels. Choose a smaller copy.") from None
+    except (OSError, ValueError, SyntaxError):
+        raise _unreadable(shown) from None
+    if width * height > LARGEST_PIXELS:
+        raise ExplorerError(
+            f"{shown} is too large: it has {width} x {height} pixels, and the limit is "
+            f"{LARGEST_PIXELS // 10**6} million. Choose a smaller copy."
+        )
+
+
+def decode_upload(name: str, content: bytes, side: int, fit: str = "square") -> np.ndarray:
+    """Check an uploaded file, then decode it the way the dataset's own images are decoded.
+
+    Args:
+        name: the file's name on the visitor's machine; only shown.
+        content: its bytes.
+        side: px.
+        fit: how it becomes a square, as for `asen_tf.data.load_image`.
+
+    Returns:
+        `(side, side, 3)` uint8.
+
+    Raises:
+        ExplorerError: as for `check_upload`, or the file is damaged.
+    """
+    check_upload(name, content)
+    try:
+        return load_image(io.BytesIO(content), side, fit=fit)
+    except ImageError:
+        raise _unreadable(_shorten(name)) from None
+
+
+def _unreadable(name: str) -> ExplorerError:
+    kinds = ", ".join(FORMATS[:-1])
+    return ExplorerError(
+        f"{name} is not an image that can be read. Choose a {kinds} or {FORMATS[-1]} file."
+    )
+
+
+def _shorten(name: str) -> str:
+    printable = "".join(letter for letter in name if letter.isprintable()) or "The file"
+    if len(printable) <= _NAME_SHOWN:
+        return printable
+    return printable[: _NAME_SHOWN - 3] + "..."

@@ -125,7 +125,7 @@ class Reranking:
             ConfigError: see `asen_apps.rerank.check`; also when the runs saw different data.
         """
         check(general.config, data_dir)
-        dataset = open_dataset(specific.config, data_dir)
+        dataset = open_dataset(specific.config, data_dir, specific.results_dir)
         made_from = [run.manifest["data_fingerprint"] for run in (general, specific)]
         if set(made_from) != {dataset.fingerprint}:
             raise ConfigError(

@@ -88,7 +88,7 @@ class Gallery:
 
     def __init__(self, run: Run, data_dir: str | Path) -> None:
         self.config = run.config
-        dataset = open_dataset(self.config, data_dir)
+        dataset = open_dataset(self.config, data_dir, run.results_dir)
         self._images = dataset.split("test")
         self.split = self._images.split
         self._pairs = run.test_pairs()

@@ -50,7 +50,7 @@ def measure_costs(tables: StudyTables, data_dir: Path | str) -> pd.DataFrame:
     for run, row in zip(tables.selection.runs, tables.selection.rows, strict=True):
         if row in rows:
             continue
-        images = open_dataset(run.config, data_dir).split("test")
+        images = open_dataset(run.config, data_dir, run.results_dir).split("test")
         model = run.load_model()
         chosen = np.resize(np.arange(len(images.sources)), _IMAGES)
         boxes = images.squares[chosen, 0] if model.needs_boxes else None

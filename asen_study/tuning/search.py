@@ -103,7 +103,8 @@ class Search:
         """
         facts = {"settings": self.config.to_dict(), "fields": self.settings.fields}
         facts |= {"algorithm": self.algorithm, "seed": self.seed}
-        identity = key(facts, open_dataset(self.config, self.places.data_dir))
+        places = self.places
+        identity = key(facts, open_dataset(self.config, places.data_dir, places.results_dir))
         return self.place / "search" / f"{self.algorithm}-{identity}"
 
     @property

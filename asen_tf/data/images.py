@@ -83,7 +83,8 @@ def load_upright(path: str | Path) -> Image.Image:
     try:
         with Image.open(path) as opened:
             opened.load()  # first: only this turns TIFF files upright and records that
-            return _rgb(_eight_bits(_upright(opened)))
+            turn = _TURNS.get(_orientation(opened))
+            return _rgb(_eight_bits(opened if turn is None else opened.transpose(turn)))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file; check the path and the data folder") from error
     except Exception as error:  # Pillow's decoders raise errors of many kinds
@@ -103,12 +104,6 @@ def upright_size(path: str | Path | BinaryIO) -> tuple[int, int]:
         # Pillow gives the upright size of TIFF files at once.
         turned = opened.format != "TIFF" and _orientation(opened) in _SIDEWAYS
         return opened.size[::-1] if turned else opened.size
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Return a loaded image turned as its EXIF data says; damaged EXIF data are ignored."""
-    turn = _TURNS.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

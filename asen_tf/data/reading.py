@@ -161,8 +161,7 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
         }
     nothing = np.zeros((0, 3), np.int64)
     queries, candidates = rows.get("query", nothing), rows.get("candidate", nothing)
-    ordered, first = sorted_rows(np.concatenate([queries, candidates]))
-    labels = rows.get("label", ordered[first])
+    labels = rows.get("label", np.unique(np.concatenate([queries, candidates]), axis=0))
     result = Split(
         root, dataset, split, attributes, files, labels, queries, candidates, (), triplets
     )
@@ -181,14 +180,6 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
     for array in (result.labels, result.queries, result.candidates):
         array.setflags(write=False)
     return result
-
-
-def sorted_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(n, 3)` rows in lexicographic order, and which repeat no row before, `(n,)` bool."""
-    ordered = rows[np.lexsort(rows.T[::-1])]
-    first = np.ones(len(ordered), bool)
-    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    return ordered, first
 
 
 def _labels_of(triplets: np.ndarray) -> np.ndarray:

@@ -60,13 +60,11 @@ def write_split(
         )
     target = root / f"filenames_{split}.txt"
     _check_names(files, target)
-    texts = {
-        root / rows_filename(split, role): _rows_text(
-            given[role], root / rows_filename(split, role), len(files), merge=role == "label"
-        )
-        for role in roles(split)
-    }
-    for path, text in {target: _lines(files), **texts}.items():
+    texts = {target: _lines(files)}
+    for role in roles(split):
+        path = root / rows_filename(split, role)
+        texts[path] = _rows_text(given[role], path, len(files), merge=role == "label")
+    for path, text in texts.items():
         write_text(path, text)
 
 

@@ -1,8 +1,7 @@
 """The layers that the methods are made of: attention, masks, regions of interest, pixels."""
 
-from asen_tf.layers.channel_attention import AttributeChannelAttention
+from asen_tf.layers.channel_attention import AttributeChannelAttention, start_as_released
 from asen_tf.layers.conditional_mask import ConditionalMask
-from asen_tf.layers.linear import start_as_released
 from asen_tf.layers.pixels import ImageNormalisation, global_view
 from asen_tf.layers.position_gate import PositionGate
 from asen_tf.layers.region_of_interest import RegionOfInterest, crop_regions, region_boxes

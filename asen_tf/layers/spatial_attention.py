@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from asen_tf.layers.linear import build_part
+from asen_tf.layers.channel_attention import build_part
 
 
 def attend(scores: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -28,7 +28,7 @@ from asen_tf.data.sampling import (
 )
 from asen_tf.files import during
 from asen_tf.models import FrozenFeatures, SimilarityModel
-from asen_tf.training.cluster import team_of
+from asen_tf.training.cluster import ReplicaTeam, team_of
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
 from asen_tf.training.stage import StageResult, TrainingState, Validate, measured_once, run_stage
 from asen_tf.training.trainer import SimilarityObjective, Trainer
@@ -122,14 +122,10 @@ def epoch_planner(config: ExperimentConfig, split: Split) -> Callable[[int], Pla
             f"{split.dataset} has {has}; sampling must be listed_triplets for lists, and one of "
             f"random_triplets, batch_all for labels; got {config.sampling}"
         )
+    given = {"steps": config.steps_per_epoch, "seed": config.seed}
     if split.triplets is not None:
-        return lambda epoch: listed_triplets(
-            split.triplets,
-            steps=config.steps_per_epoch,
-            triplets_per_step=config.triplets_per_step,
-            seed=config.seed,
-            epoch=epoch,
-        )
+        given["triplets_per_step"] = config.triplets_per_step
+        return lambda epoch: listed_triplets(split.triplets, epoch=epoch, **given)
     index = LabelIndex(split.labels, split.attributes.names, partial=config.train_images > 0)
     for attribute in set(range(len(split.attributes))) - set(index.sampled):
         print(
@@ -137,23 +133,12 @@ def epoch_planner(config: ExperimentConfig, split: Split) -> Callable[[int], Pla
             "it has no two values with two images each",
             flush=True,
         )
-    if config.sampling == "batch_all":
-        return lambda epoch: batch_all(
-            index,
-            steps=config.steps_per_epoch,
-            attributes=config.attributes_per_step,
-            values=config.values_per_attribute,
-            images=config.images_per_value,
-            seed=config.seed,
-            epoch=epoch,
-        )
-    return lambda epoch: random_triplets(
-        index,
-        steps=config.steps_per_epoch,
-        triplets=config.triplets_per_step,
-        seed=config.seed,
-        epoch=epoch,
-    )
+    if config.sampling == "random_triplets":
+        given["triplets"] = config.triplets_per_step
+        return lambda epoch: random_triplets(index, epoch=epoch, **given)
+    given["attributes"] = config.attributes_per_step
+    given["values"], given["images"] = config.values_per_attribute, config.images_per_value
+    return lambda epoch: batch_all(index, epoch=epoch, **given)
 
 
 def learning_rate_groups(
@@ -225,8 +210,11 @@ def train(
     if isinstance(model, FrozenFeatures):
         views = _computed_once(model.mean_features, images, batch=config.embed_batch)
         if not model.trained:
-            return _untrained(model, views.array, images, directory, validate)
-    elif config.frozen_stages and config.cache_images and _one_replica(model):
+            if model.settings.feature_map == "whitened":
+                model.whiten(views.array[np.unique(images.split.labels[:, 0])])
+            return measured_once(model, directory=directory, validate=validate)
+    elif config.frozen_stages and config.cache_images and not isinstance(team, ReplicaTeam):
+        # Several replicas would each hold all features.
         frozen = tf.function(model.resume_after(config.frozen_stages))
         views = _computed_once(frozen, images, batch=config.embed_batch)
     plan = epoch_planner(config, images.split)
@@ -285,24 +273,6 @@ def _computed_once(
             features[chosen] = found
             bar.update(len(chosen))
     return ImageFeatures(features)
-
-
-def _one_replica(model: SimilarityModel) -> bool:
-    """Whether one replica trains; several would each hold all features."""
-    return model.distribute_strategy.num_replicas_in_sync == 1
-
-
-def _untrained(
-    model: FrozenFeatures,
-    features: np.ndarray,
-    images: SplitImages,
-    directory: Path,
-    validate: Validate,
-) -> StageResult:
-    """Fit what needs no training, and measure it once."""
-    if model.settings.feature_map == "whitened":
-        model.whiten(features[np.unique(images.split.labels[:, 0])])
-    return measured_once(model, directory=directory, validate=validate)
 
 
 def loss_scaling(trainer: Trainer) -> list[keras.optimizers.Optimizer]:

@@ -11,9 +11,9 @@ from bs4 import BeautifulSoup
 from explorer_study import make
 
 from asen_apps.explorer import App, Explorer, ExplorerError
-from asen_apps.explorer.app import PER_PAGE
 from asen_apps.explorer.gallery import Gallery
 from asen_apps.explorer.indexes import FOLDER, ReportingEmbedder
+from asen_apps.explorer.rendering import PER_PAGE
 from asen_tf import Embedder
 
 COUNT = 16  # test images

@@ -9,7 +9,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from asen_apps.explorer import LARGEST_BYTES, ExplorerError, queries
+from asen_apps.explorer import LARGEST_BYTES, ExplorerError, gallery
 
 
 def encoded(kind: str, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> bytes:
@@ -27,34 +27,34 @@ def png_of(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 def test_usual_images_are_taken(kind: str) -> None:
-    assert queries.decode("photo", encoded(kind), 16).shape == (16, 16, 3)
+    assert gallery.decode_upload("photo", encoded(kind), 16).shape == (16, 16, 3)
 
 
 def test_transparent_pixels_become_white() -> None:
     stored = io.BytesIO()
     Image.new("RGBA", (8, 8), (200, 0, 0, 0)).save(stored, "PNG")
-    assert (queries.decode("logo.png", stored.getvalue(), 8) == 255).all()
+    assert (gallery.decode_upload("logo.png", stored.getvalue(), 8) == 255).all()
 
 
 def test_a_file_that_is_too_long_is_refused_whatever_it_holds() -> None:
     with pytest.raises(ExplorerError, match=r"photo.jpg is too large: it has 10.0 MB"):
-        queries.check("photo.jpg", b"x" * (LARGEST_BYTES + 1))
+        gallery.check_upload("photo.jpg", b"x" * (LARGEST_BYTES + 1))
 
 
 def test_a_file_that_the_browser_kept_back_is_refused_by_its_size() -> None:
     with pytest.raises(ExplorerError, match=r"it has 953.7 MB, and the limit is 10 MB"):
-        queries.check("film.jpg", b"", size=10**9)
+        gallery.check_upload("film.jpg", b"", size=10**9)
 
 
 def test_too_many_pixels_are_refused_from_the_header_alone(monkeypatch) -> None:
     def decodes(*arguments: object) -> None:
         raise AssertionError("decoded before the check")
 
-    monkeypatch.setattr(queries, "load_image", decodes)
+    monkeypatch.setattr(gallery, "load_image", decodes)
     with pytest.raises(ExplorerError, match="8000 x 8000 pixels, and the limit is 50 million"):
-        queries.decode("poster.png", png_of(8000, 8000), 16)
+        gallery.decode_upload("poster.png", png_of(8000, 8000), 16)
     with pytest.raises(ExplorerError, match="far too many pixels"):
-        queries.decode("bomb.png", png_of(60000, 60000), 16)
+        gallery.decode_upload("bomb.png", png_of(60000, 60000), 16)
 
 
 @pytest.mark.parametrize(
@@ -72,16 +72,16 @@ def test_too_many_pixels_are_refused_from_the_header_alone(monkeypatch) -> None:
 )
 def test_what_is_no_image_of_a_known_kind_is_refused(content: bytes) -> None:
     with pytest.raises(ExplorerError, match=r"photo\.jpg is not an image that can be read"):
-        queries.decode("photo.jpg", content, 16)
+        gallery.decode_upload("photo.jpg", content, 16)
 
 
 def test_an_empty_file_is_refused() -> None:
     with pytest.raises(ExplorerError, match="photo.jpg is empty"):
-        queries.check("photo.jpg", b"")
+        gallery.check_upload("photo.jpg", b"")
 
 
 def test_a_name_is_shown_short_and_without_control_characters() -> None:
     with pytest.raises(ExplorerError, match=r"^a{57}\.\.\. is empty"):
-        queries.check("a" * 300, b"")
+        gallery.check_upload("a" * 300, b"")
     with pytest.raises(ExplorerError, match=r"^x\.jpg is empty"):
-        queries.check("\x1b\nx.jpg", b"")
+        gallery.check_upload("\x1b\nx.jpg", b"")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
-from asen_study.figures import names, spaces, style
+from asen_study.figures import spaces, style
 
 UNKNOWN = "\U0010f0a1\U0010f0a2"  # letters of nobody's: no font has them
 
@@ -55,9 +55,9 @@ def font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     builder.save(tmp_path / "squares.ttf")
     monkeypatch.setattr(fontManager, "ttflist", [*fontManager.ttflist])
     fontManager.addfont(tmp_path / "squares.ttf")
-    names._font_with.cache_clear()
+    style._font_with.cache_clear()
     yield "Squares"
-    names._font_with.cache_clear()
+    style._font_with.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 )
 def test_a_name_is_no_formula(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     ours = figure_of(name, [name, "b"], name)
-    assert names.draw_names(ours) == {}
+    assert style.draw_names(ours) == {}
     escaped = name.replace("$", r"\$")  # how matplotlib itself asks to be told
     expected = figure_of(escaped, [escaped, "b"], escaped)
     np.testing.assert_array_equal(pixels(ours), pixels(expected))
@@ -79,7 +79,7 @@ def test_powers_on_an_axis_stay_powers() -> None:
         axes.plot([1, 1e6], [1, 2])
         axes.set_xscale("log")
         if named:
-            assert names.draw_names(figure) == {}
+            assert style.draw_names(figure) == {}
         return pixels(figure)
 
     np.testing.assert_array_equal(drawn(named=True), drawn(named=False))
@@ -90,7 +90,7 @@ def test_letters_that_no_font_has_are_numbered_with_a_note(
 ) -> None:
     other = UNKNOWN[::-1]
     figure = figure_of(f"by {UNKNOWN}", [UNKNOWN, f"{other} ({other})", "red"], "red")
-    assert names.draw_names(figure) == {UNKNOWN: 1, f"{other} ({other}": 2}
+    assert style.draw_names(figure) == {UNKNOWN: 1, f"{other} ({other}": 2}
     assert f"the letters of: [1] {UNKNOWN}, [2] {other}" in capsys.readouterr().out
     expected = figure_of("by [1]", ["[1]", "[2])", "red"], "red")
     np.testing.assert_array_equal(pixels(figure), pixels(expected))
@@ -99,7 +99,7 @@ def test_letters_that_no_font_has_are_numbered_with_a_note(
 def test_a_font_of_the_machine_that_has_the_letters_is_used(font: str) -> None:
     figure = figure_of(f"by {UNKNOWN}", [UNKNOWN, "red"], UNKNOWN)
     dark = (pixels(figure_of("by  ", ["  ", "red"], "  ")) < 60).sum()
-    assert names.draw_names(figure) == {}
+    assert style.draw_names(figure) == {}
     assert font in figure.axes[0].title.get_fontfamily()
     assert (pixels(figure) < 60).sum() > dark + 6 * 60  # six squares of some ten pixels
 
