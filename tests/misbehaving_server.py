@@ -68,7 +68,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.done()
 
     def done(self) -> None:
-        """Count a request as answered, once, before its last bytes leave: the next one may follow."""
+        """Count a request as answered, once, before its last bytes leave."""
         if not self.answered:
             self.answered = True
             with self.server.lock:
