@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from known_vectors import KnownEmbedder, paths, random_vectors
 
+import asen_tf.models  # noqa: F401 - imported once, here, and not anew by every child
 from asen_apps.search import AttributeIndex, SearchIndexError
 
 WATCHED = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir")

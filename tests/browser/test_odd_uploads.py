@@ -93,7 +93,9 @@ def test_every_kind_of_file_is_searched_or_refused_in_words(open_tab, served) ->
     for kinds in (REFUSED, TAKEN, REFUSED):
         for name, content in kinds.items():
             choose(page, f"{name}.jpg", content)
-            said = wait_for(page, rf"(your picture {name}\.jpg with)|(^{name}\.jpg .*({REASONS}))")
+            said = wait_for(
+                page, rf"(your picture {name}\.jpg with)|(^Problem: {name}\.jpg .*({REASONS}))"
+            )
             outcomes[name] = "compared your picture" in said.splitlines()[0]
             assert served.process.poll() is None
     assert outcomes == dict.fromkeys(REFUSED, False) | dict.fromkeys(TAKEN, True)
@@ -110,7 +112,7 @@ def test_names_are_shown_as_text_and_lead_nowhere(open_tab) -> None:
     for name in names:
         choose(page, name, b"no picture")
         wait_for(page, "not an image that can be read")
-        shown = status(page).split(" is not an image")[0]
+        shown = status(page).split(" is not an image")[0].removeprefix("Problem: ")
         assert shown == name or shown.endswith("...") or shown == name.lstrip("\u202e")
         choose(page, "good.png", TAKEN["dot"])
         wait_for(page, "^[^\n]*compared your picture good.png")

@@ -78,7 +78,13 @@ def test_ctrl_c_ends_a_command_and_its_processes_in_one_line(tmp_path: Path) -> 
     command = [sys.executable, "-m", "data_prep.synthetic", "--out", str(tmp_path)]
     command += ["--images", "20000", "--size", "64", "--workers", "2"]
     process = subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Tests that were started in the background ignore Ctrl-C, and so would this command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 600
     while not next(tmp_path.rglob("*.jpg"), None):
