@@ -1,0 +1,80 @@
+"""The committed tables of the study on photographs: whole folds, quoted correctly, no pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from kept_results import ROOT, kept, table
+
+from asen_study.matrix import PHOTOS
+from asen_tf.presets import photos
+
+FOLDS = {0, 1, 2, 3}
+NAMES = {  # in the README: the row, and the embedding that it is measured by
+    "Random ranking": ("random", "-"),
+    "ImageNet features, no training": ("features", "global"),
+    "The same, a trained linear map per attribute": ("features/linear", "global"),
+    "ASEN_v2, five minutes of training": ("asen_v2", "global"),
+    "ASEN++": ("asen_pp", "fused"),
+}
+
+
+def test_every_row_has_every_fold_and_sums_follow_from_the_attributes() -> None:
+    scores = table("photos", "map.csv")
+    assert set(scores["method"]) == {"random", *PHOTOS}
+    for (method, _), group in scores.groupby(["method", "embedding"]):
+        assert set(group["seed"]) == FOLDS, method
+    for _, group in scores.groupby(["method", "embedding", "seed"]):
+        sums = group.set_index("attribute")["map"]
+        parts = group[~group["attribute"].isin(["overall", "macro"])]
+        assert len(parts) == 10
+        weighted = (parts["map"] * parts["queries"]).sum() / parts["queries"].sum()
+        assert sums["macro"] == pytest.approx(parts["map"].mean(), abs=1e-3)
+        assert sums["overall"] == pytest.approx(weighted, abs=1e-3)
+
+
+def test_the_settings_are_those_of_the_preset() -> None:
+    origin = json.loads(kept("photos/provenance.json"))
+    expected = photos().override(dataset="ClothingAttributes-{seed}").to_dict()
+    assert origin["settings"] == expected
+    assert {(run["row"], run["seed"]) for run in origin["runs"]} == {
+        (row, fold) for row in PHOTOS for fold in FOLDS
+    }
+
+
+def test_the_readme_quotes_the_means_over_the_folds() -> None:
+    scores = table("photos", "map.csv")
+    means = scores.groupby(["method", "embedding", "attribute"])["map"].mean()
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("**On photographs**")[1]
+    for name, row in NAMES.items():
+        found = re.search(rf"\| {re.escape(name)} \| ([\d.]+) \| ([\d.]+) \|", text)
+        assert found is not None, name
+        expected = [f"{means[(*row, attribute)]:.1f}" for attribute in ("overall", "macro")]
+        assert list(found.groups()) == expected, name
+    pairs = table("photos", "pairs.csv")
+    macro = pairs[pairs["attribute"] == "macro"].set_index(["method_a", "method_b"])
+    gain, zoom = macro.loc[("asen_v2", "features/linear")], macro.loc[("asen_pp", "asen_v2")]
+    words = " ".join(text.split())
+    assert f"{gain.difference:.1f} points above the linear maps" in words
+    assert f"({gain.ci_low:.1f} to {gain.ci_high:.1f})" in words
+    assert f"({zoom.difference:.1f}, {zoom.ci_low:.1f} to {zoom.ci_high:.1f})" in words
+
+
+def test_no_picture_shows_a_photograph() -> None:
+    drawn = {path.name for path in (ROOT / "results" / "photos").rglob("*.png")}
+    assert drawn == {"map.png", "training_bands.png", "value_counts.png"}
+    assert not [*(ROOT / "results" / "photos").rglob("*.jpg")]
+
+
+def test_filled_cells_are_counted_over_the_folds() -> None:
+    cells = table("photos", "tags.csv")
+    for method, group in cells.groupby("method"):
+        by_fold = group[(group["seed"] != "all") & (group["attribute"] == "overall")]
+        together = group[(group["seed"] == "all") & (group["attribute"] == "overall")].iloc[0]
+        assert len(by_fold) == len(FOLDS) and by_fold["images"].sum() == together["images"], method
+        filled = by_fold["images"] * by_fold["coverage"] / 100
+        assert filled.sum() / by_fold["images"].sum() * 100 == pytest.approx(together["coverage"])
+        right = (filled * by_fold["accuracy"]).sum() / filled.sum()
+        assert right == pytest.approx(together["accuracy"])
