@@ -53,6 +53,13 @@ def test_the_readme_quotes_the_means_over_the_folds() -> None:
         assert found is not None, name
         expected = [f"{means[(*row, attribute)]:.1f}" for attribute in ("overall", "macro")]
         assert list(found.groups()) == expected, name
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").split("## On photographs")[1]
+    rows = {**NAMES, "CSN": ("csn", "global"), "ASEN": ("asen", "global")}
+    for name in ("CSN", "ASEN", "ASEN++"):
+        found = re.search(rf"\| {re.escape(name)} \| ([\d.]+) \| ([\d.]+) \|", page)
+        assert found is not None, name
+        expected = [f"{means[(*rows[name], attribute)]:.1f}" for attribute in ("overall", "macro")]
+        assert list(found.groups()) == expected, name
     pairs = table("photos", "pairs.csv")
     macro = pairs[pairs["attribute"] == "macro"].set_index(["method_a", "method_b"])
     gain, zoom = macro.loc[("asen_v2", "features/linear")], macro.loc[("asen_pp", "asen_v2")]
