@@ -7,12 +7,15 @@ A controlled test bed, not evidence about photographs. Run it with
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -138,7 +141,9 @@ def make_dataset(
     spawn = multiprocessing.get_context("spawn")
     ignore = (signal.SIGINT, signal.SIG_IGN)  # after Ctrl-C this process alone ends the others
     with ProcessPoolExecutor(workers, spawn, signal.signal, ignore) as pool:
-        made = list(tqdm(pool.map(make_image, tasks, chunksize=16), total=images, unit="image"))
+        with _interrupts_ignored():  # so do processes that start now, before they run any code
+            rendered = pool.map(make_image, tasks, chunksize=16)
+        made = list(tqdm(rendered, total=images, unit="image"))
     write_meta(
         data_dir,
         dataset,
@@ -151,6 +156,19 @@ def make_dataset(
     begun.replace(root / MARKER)
     print(f"{root}: done in {time.perf_counter() - started:.0f} s")
     return root
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment, in the only thread that may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def main(arguments: list[str] | None = None) -> int:
