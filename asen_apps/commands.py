@@ -232,12 +232,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
         help="image files, folders of images, .txt files with a name per line, or - for names on "
         "standard input",
     )
-    parser.add_argument(
-        "--attribute", action="append", metavar="NAME", help="repeat it for several (default: all)"
-    )
-    parser.add_argument(
-        "--embedding", help="global, local or fused (default: the best that the model has)"
-    )
+    command.add_choice(parser)
 
 
 def _ending(suffix: str) -> Callable[[str], Path]:

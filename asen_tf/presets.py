@@ -94,7 +94,7 @@ def quick() -> ExperimentConfig:
 
 
 def photos() -> ExperimentConfig:
-    """Photographs, your own for instance: an ImageNet start, five minutes on two cores.
+    """Photographs, your own for instance: an ImageNet start, about six minutes on two cores.
 
     Also the runs of `make photos`. For your own: `-p preset photos -p dataset NAME`.
     """

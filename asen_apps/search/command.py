@@ -37,6 +37,16 @@ _WIDEST = 24  # characters of a column of the table
 # === Options ===
 
 
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what is embedded."""
+    parser.add_argument(
+        "--attribute", action="append", metavar="NAME", help="repeat it for several (default: all)"
+    )
+    parser.add_argument(
+        "--embedding", help="global, local or fused (default: the best that the model has)"
+    )
+
+
 def add_index(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of `asen index`."""
     parser.add_argument(
@@ -67,12 +77,7 @@ def add_index(parser: argparse.ArgumentParser) -> None:
         help="change the index that is there: add what is new, drop what is gone, embed again what "
         "has changed; without images or a table, look where it found them before",
     )
-    parser.add_argument(
-        "--attribute", action="append", metavar="NAME", help="repeat it for several (default: all)"
-    )
-    parser.add_argument(
-        "--embedding", help="global, local or fused (default: the best that the model has)"
-    )
+    add_choice(parser)
     parser.add_argument(
         "--backend",
         default="auto",
