@@ -118,7 +118,7 @@ PROFILES = {
         images={},
         rows=("features", "asen_pp"),
         seeds=(0,),
-        minutes={"data": 0.2, "train": 12, "evaluate": 0.5, "results": 0.3},
+        minutes={"data": 0.2, "backbone": 2, "train": 12, "evaluate": 0.5, "results": 0.3},
     ),
 }
 
