@@ -140,8 +140,8 @@ clean-results: ## list your studies in results/runs/ with their sizes, and remov
 	printf 'Remove them? Type yes: '; read -r answer || answer=; \
 	if test "$$answer" = yes; then rm -rf results/runs && echo "Removed."; else echo "Nothing was removed."; fi
 
-clean-data: ## remove the data that the study made, data/Garments and data/smoke, and no other data
-	rm -rf data/Garments data/smoke
+clean-data: ## remove the data that the study made, data/Garments* and data/smoke, and no other data
+	rm -rf data/Garments data/GarmentsFirst data/smoke
 
 # A stamp is written when its step has succeeded, so a broken installation is tried again.
 $(VENV)/.made:
