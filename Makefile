@@ -44,7 +44,9 @@ endif
 endif
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@sed -nE 's/^([a-z-]+):.*## /\1 /p' Makefile | awk '{ line = sprintf("  make %-16s", $$1); \
+		for (i = 2; i <= NF; i++) { if (length(line " " $$i) > 80) { print line; line = sprintf("%23s", "") } \
+		line = line " " $$i } print line }'
 
 install: $(VENV)/.installed-dev ## install everything into .venv, including the development tools
 

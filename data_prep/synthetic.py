@@ -200,18 +200,25 @@ def _interrupts_ignored() -> Iterator[None]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.synthetic", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("data"), help="folder of the datasets")
-    parser.add_argument("--images", type=int, default=6000)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("data"),
+        help="folder of the datasets (default: %(default)s)",
+    )
+    parser.add_argument("--images", type=int, default=6000, help="how many (default: %(default)s)")
     parser.add_argument(
         "--test-images",
         type=int,
         default=6000,
-        help="fresh images for the test; 0: a tenth of the others",
+        help="fresh images for the test; 0: a tenth of the others (default: %(default)s)",
     )
-    parser.add_argument("--size", type=int, default=320, help="side of an image in pixels")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--size", type=int, default=320, help="side of an image, px (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=None, help="processes (default: all cores)")
-    parser.add_argument("--dataset", default="Garments", help="name of the dataset")
+    parser.add_argument("--dataset", default="Garments", help="its name (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace another dataset")
     options = parser.parse_args(arguments)
     names = ("images", "test_images", "size", "seed", "workers", "dataset", "overwrite")
