@@ -36,7 +36,7 @@ STEPS = ("data", "packing", "backbone", "stages", "evaluation", "tables", "index
 TABLES = ("*.csv", "*.md", "*.tex", "hits.json")
 SIZES = (8, 120)  # MiB, of disks that are too small for the command
 _TICKS = os.sysconf("SC_CLK_TCK")
-_IMAGES = 60
+_IMAGES = 120
 
 
 # === The command that is killed ===
