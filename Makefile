@@ -101,7 +101,7 @@ bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 
 	$(RUN) -m benchmarks.time_to_map
 	$(RUN) -m benchmarks.table
 
-fuzz: $(VENV)/.installed-dev ## try 10,000 bad files of every kind, write results/robustness/
+fuzz: $(VENV)/.installed-dev ## try 10,000 bad files of every kind, write results/benchmarks/
 	$(RUN) -m benchmarks.bad_files
 
 kills: $(VENV)/.installed-dev ## kill a small study 100 times, fill 20 disks, compare its tables (as root: disks)

@@ -369,11 +369,16 @@ def _weights(options: argparse.Namespace) -> int:
             )
         attributes = read_meta(options.data, options.dataset).names
     config = preset("paper").override(method=options.method, dataset=options.dataset)
-    model = build_model(config, attributes)
+    model = build_model(config.override(preprocessing="release"), attributes)
     unused = load_authors_checkpoint(options.checkpoint, model)
     with replacing(options.out) as temporary:
         model.save(temporary)
     print(f"{options.out}: {options.method}, {', '.join(attributes)}")
+    if not model.joint:
+        print(
+            "This is a checkpoint of stage 1, which has no local branch: the model embeds by the "
+            "global branch alone."
+        )
     if unused:
         print(f"not used by the method ({len(unused)} arrays): {', '.join(unused)}")
     return USED

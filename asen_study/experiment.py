@@ -18,7 +18,7 @@ import pandas as pd
 from asen_study.pretraining import pretrain_backbone
 from asen_study.production import key, open_dataset, produce
 from asen_study.runs import Places, Run, shared_place
-from asen_tf.config import ExperimentConfig
+from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import SPLITS, AnnotationError, read_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.evaluation.evaluate import evaluate, validate
@@ -66,7 +66,13 @@ def run(config: ExperimentConfig, places: Places) -> Run:
     Raises:
         asen_tf.data.AnnotationError, asen_tf.data.SamplingError: for data that cannot be
             trained on.
+        ConfigError: for preprocessing "release", which is for measuring what was trained elsewhere.
     """
+    if config.preprocessing != "ours":
+        raise ConfigError(
+            "training reads images in its own way, preprocessing='ours'; 'release' is for imported "
+            f"models (asen_study.measurement.measure); got {config.preprocessing!r}"
+        )
     dataset = open_dataset(config, places.data_dir, places.results_dir)
     place = places.study_dir
     finished = place / f"{config.method}-seed{config.seed}-{key(config.to_dict(), dataset)}"

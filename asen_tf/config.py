@@ -53,6 +53,7 @@ class ExperimentConfig:
     source_size: int = 640  # px, side of the square that regions are cut from; ours (bounds memory)
     fit: str = "square"  # what that square shows: the image's centre; paper. "whole_edge", all of
     # it, the shorter side padded by repeating the edge; "whole_mean", by the mean colour; ours
+    preprocessing: str = "ours"  # or "release": imported models see the authors' very pixels; ours
     global_size: int = 224  # px, input side of the global branch; paper
     local_size: int = 112  # px, input side of the local branch; paper
     cache_images: bool = True  # decode once to uint8 on disk; False decodes at every use; ours
@@ -190,6 +191,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "method": METHODS,
     "missing_images": ("error", "skip"),
     "fit": FITS,
+    "preprocessing": ("ours", "release"),
     "csn_masks": CSN_MASKS,
     "feature_map": FEATURE_MAPS,
     "attribute_tables": ("shared", "separate"),
@@ -259,6 +261,11 @@ def check(values: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"loss {values['loss']!r} compares the images of whole groups and needs "
             f"sampling='batch_all'; got sampling={values['sampling']!r}"
+        )
+    if values["preprocessing"] == "release" and (values["fit"] != "square" or values["packed"]):
+        raise ConfigError(
+            "preprocessing='release' reads the files themselves and crops their centre: it needs "
+            f"fit='square' and packed=False; got {values['fit']!r} and {values['packed']}"
         )
     if values["train_images"] and values["sampling"] == "listed_triplets":
         raise ConfigError(

@@ -80,6 +80,8 @@ def pack(
     root = Path(data_dir) / dataset
     folder = shard_folder(root, source_size, fit)
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".tmp-*"):  # of a call that was killed
+        left.unlink()
     settings = {
         "format": FORMAT,
         "source_size": source_size,

@@ -154,6 +154,8 @@ def make_dataset(
     begun = root / f"unfinished_{MARKER}"
     if not begun.exists() or json.loads(begun.read_text()) != parameters:
         _clear(root)
+    for left in root.glob("images/*/.tmp-*"):  # of a run that was killed
+        left.unlink()
     for number in range(0, total, 1000):
         (root / image_path(number)).parent.mkdir(parents=True, exist_ok=True)
     write_text(begun, json.dumps(parameters) + "\n")

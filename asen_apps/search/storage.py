@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ITEMS = "items.json"
 MODEL, SOURCES, FILES = "model", "sources", "files"  # in the notes of `asen index`
 NOTES = "notes.json"  # an object, absent from older indexes
+# Settings that models had not at first, which keep their fingerprint with these values.
+_LATER = {"fit": "square", "preprocessing": "ours"}
 PAIRS = "pairs"  # in the notes: attribute -> cosines of random pairs, in steps of 1e-6
 
 
@@ -36,9 +38,9 @@ def model_fingerprint(model: SimilarityModel) -> str:
     if known := getattr(model, "fingerprint", None):  # of a frozen model
         return known
     config = model.get_config()
-    # Models saved before `fit` was a setting keep their fingerprint.
-    if config.get("fit") == "square":
-        del config["fit"]
+    for name, default in _LATER.items():
+        if config.get(name) == default:
+            del config[name]
     settings = json.dumps(config, sort_keys=True, default=str)
     digest = hashlib.sha256(f"{type(model).__name__}\n{settings}\n".encode())
     for weight in model.weights:

@@ -44,6 +44,8 @@ class Dataset:
         source_size: px, side of the source images.
         global_size: px, side of the global views.
         fit: how an image becomes a square, as for `asen_tf.data.load_image`.
+        preprocessing: "ours"; or "release": sources are the whole upright images, read one by one
+            from their files at every use, of which models make the release's pixels.
         missing: "error" or "skip", for image files that are not on the disk.
         cache: decode every image once, into `<dataset folder>/.cache`.
         cache_dir: where the cache goes instead if that folder may only be read; None decodes at
@@ -70,6 +72,7 @@ class Dataset:
         source_size: int,
         global_size: int,
         fit: str = "square",
+        preprocessing: str = "ours",
         missing: str = "error",
         cache: bool = True,
         cache_dir: Path | None = None,
@@ -81,6 +84,8 @@ class Dataset:
         self.data_dir, self.name = Path(data_dir), name
         self.source_size, self.global_size, self.fit = source_size, global_size, fit
         self.missing, self.true_regions = missing, true_regions
+        self.whole = preprocessing == "release"
+        cache = cache and not self.whole
         self.cache = cache_folder(self.data_dir / name, cache_dir) if cache else None
         if cache and self.cache is None:
             warnings.warn(
@@ -127,6 +132,9 @@ class Dataset:
             absent = frozenset(split.missing)
             sources = FileImages(paths, self.source_size, fit=self.fit, absent=absent)
         squares = self._squares(split) if self.true_regions else None
+        if self.whole:  # the views are for pictures alone
+            views = FileImages(paths, self.global_size, absent=absent)
+            return SplitImages(split, FileImages(paths, None, absent=absent), views, squares)
         if self.cache is None:
             return SplitImages(split, sources, GlobalViews(sources, self.global_size), squares)
         stem = f"{self.fingerprint[:16]}-{name}-{self.source_size}"

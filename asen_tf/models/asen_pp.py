@@ -19,6 +19,7 @@ from asen_tf.layers import (
     AttributeSpatialAttention,
     AverageAttention,
     RegionOfInterest,
+    released_crops,
     start_as_released,
 )
 from asen_tf.models.base import PairInputs, SimilarityModel, image_features
@@ -159,8 +160,12 @@ class AsenPlusPlus(SimilarityModel):
         outputs = {"attention": attention, "boxes": boxes}
         outputs["global"] = tf.cast(tf.gather_nd(whole["embedding"], pairs.places), tf.float32)
         if self.joint:
-            sources = tf.gather(pairs.source, pairs.rows)
-            crops, _ = self.region([attention, sources, boxes])
+            if self.settings.preprocessing == "release":
+                sizes = {"map_size": self.global_size, "crop_size": self.settings.local_size}
+                crops = released_crops(pairs.source, pairs.rows, boxes, **sizes)
+            else:
+                sources = tf.gather(pairs.source, pairs.rows)
+                crops, _ = self.region([attention, sources, boxes])
             attribute = self.local_table(pairs.attributes)[:, None, :]
             zoomed = self.local_branch({"image": crops, "attribute": attribute}, training=False)
             outputs["local"] = tf.cast(zoomed["embedding"][:, 0], tf.float32)

@@ -99,13 +99,14 @@ def test_after_a_kill_only_the_missing_shards_are_made(folder: Path) -> None:
     first, second, *_ = shards(folder)
     (place / "shards.json").unlink()
     second.unlink()
-    second.with_suffix(".tmp").write_bytes(b"half of a shard")
+    (place / f".tmp-0a1b2c3d-{second.name}").write_bytes(b"half of a shard")
     third = shards(folder)[-1]
     third.write_bytes(third.read_bytes()[:-10])  # cut by a full disk
     kept = first.stat().st_mtime_ns
     pack(folder, "Garments", source_size=SIZE, shard_mib=0.05)
     assert {path.name: path.read_bytes() for path in shards(folder)} == before
     assert first.stat().st_mtime_ns == kept and third.stat().st_mtime_ns != kept
+    assert not list(place.glob(".tmp-*"))
 
 
 def test_a_damaged_shard_is_named(folder: Path) -> None:

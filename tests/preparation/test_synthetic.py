@@ -84,6 +84,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_bytes(made, tmp_path):
     result = render(3, 1, SIZE)
     note = json.dumps({"labels": result.labels, "boxes": result.boxes})
     kept.with_suffix(".json").write_text(note)  # a finished image is taken as it is noted
+    kept.with_name(".tmp-0a1b2c3d-000099.jpg").write_bytes(b"half an image")
     written = kept.stat().st_mtime_ns
     make_dataset(tmp_path, images=IMAGES, size=SIZE, seed=3, workers=2)
     assert kept.stat().st_mtime_ns == written
