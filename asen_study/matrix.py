@@ -16,7 +16,11 @@ from asen_tf.config import ConfigError, ExperimentConfig, did_you_mean
 MAIN = ("triplet", "csn", "asen_v2", "asen_pp")  # the rows of the quick study
 
 FEATURES = ("features", "features/whitened", "features/linear")  # without a trained network
-PHOTOS = (*FEATURES, "triplet", "csn", "asen", "asen_v2", "asen_pp")  # of the study on photographs
+# What ASEN++ must be above before anyone says that its local branch pays: as many networks without
+# a zoom, the same rates without a local branch, a local branch without a zoom.
+CONTROLS = ("asen_v2/two_seeds", "asen_v2/same_rates", "asen_pp/whole_frame")
+# Of the study on photographs.
+PHOTOS = (*FEATURES, *MAIN, "asen", *CONTROLS, "asen_pp/adapted")
 LABELS_NEEDED = ("features/linear", "asen_v2")  # trained on fewer and fewer photographs there
 
 _THRESHOLDS = (0.05, 0.2, 0.4, 0.6)  # the paper's 0.1 is the study's own setting
@@ -51,6 +55,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "csn/disjoint": {"method": "csn", "csn_masks": "disjoint"},
     "asen": {"method": "asen"},
     "asen_v2": {"method": "asen_v2"},
+    "asen_v2/two_seeds": {"method": "asen_v2", "networks": 2},
+    "asen_v2/same_rates": {"method": "asen_v2", "single_branch_stages": 2},
     "asen_v2/compact": {"method": "asen_v2", **_COMPACT, **_WHOLLY_TRAINED},
     "asen_v2/random_start": {
         "method": "asen_v2",
@@ -58,6 +64,8 @@ ROWS: dict[str, dict[str, Any]] = {
         **_WHOLLY_TRAINED,
     },
     "asen_pp": {"method": "asen_pp"},
+    "asen_pp/adapted": {"roi_threshold": 0.3, "alignment_loss_weight": 0.02},
+    "asen_pp/whole_frame": {"region": "whole"},
     # Parts of ASEN++ left out
     "asen_pp/no_asa": {"spatial_attention": False},
     "asen_pp/no_aca": {"channel_attention": False},
@@ -92,9 +100,13 @@ LABELS = {
     "csn/disjoint": "CSN, fixed disjoint masks",
     "asen": "ASEN",
     "asen_v2": "ASEN_v2",
+    "asen_v2/two_seeds": "ASEN_v2, two seeds fused",
+    "asen_v2/same_rates": "ASEN_v2, rates of ASEN++",
     "asen_v2/compact": "ASEN_v2, compact, classification start",
     "asen_v2/random_start": "ASEN_v2, random start",
     "asen_pp": "ASEN++",
+    "asen_pp/adapted": "ASEN++, adapted",
+    "asen_pp/whole_frame": "ASEN++, whole frame instead of region",
     "asen_pp/no_asa": "ASEN++ without ASA",
     "asen_pp/no_aca": "ASEN++ without ACA",
     "asen_pp/no_attention": "ASEN++ without ASA and ACA",
@@ -127,6 +139,9 @@ NEIGHBOURS: tuple[tuple[str, str], ...] = (
     *((row, other) for row in ("csn", "asen", "asen_v2", "asen_pp") for other in FEATURES),
     *((row, row.split("/")[0]) for row in ROWS if row.startswith(("triplet/", "csn/", "asen_v2/"))),
     *(("asen_pp", row) for row in ROWS if row.startswith("asen_pp/")),
+    ("asen_pp/adapted", "asen_v2"),
+    *(("asen_pp", row) for row in CONTROLS if row.startswith("asen_v2/")),
+    *(("asen_pp/adapted", row) for row in CONTROLS),
 )
 
 
@@ -193,7 +208,7 @@ def images_seen(values: Mapping[str, Any]) -> int:
     if config.method == "features" and config.feature_map != "linear":
         return 0
     epochs = config.stage1_epochs + config.stage2_epochs
-    return epochs * config.steps_per_epoch * _images_per_step(config)
+    return config.networks * epochs * config.steps_per_epoch * _images_per_step(config)
 
 
 def _images_per_step(config: ExperimentConfig) -> int:

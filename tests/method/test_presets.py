@@ -102,6 +102,15 @@ def test_the_papers_own_relatives_end_at_its_share_too() -> None:
     assert phase.decay ** (69 // 3) == pytest.approx(0.9**16)
 
 
+def test_one_branch_alone_may_be_trained_at_the_rates_of_asen_pp() -> None:
+    both = phases(quick())
+    alone = phases(quick().override(method="asen_v2", single_branch_stages=2))
+    assert [phase.joint for phase in (*both, *alone)] == [False, True, False, False]
+    for name in ("name", "first_epoch", "epochs", "global_rate", "decay", "decay_epochs"):
+        assert [getattr(p, name) for p in both] == [getattr(p, name) for p in alone], name
+    assert "both" not in alone[1].title
+
+
 @pytest.mark.parametrize("name", ["quick", "photos", "compact", "smoke"])
 def test_smaller_presets_keep_the_method(name: str) -> None:
     kept = ["method", "margin", "roi_threshold", "fusion_weight", "channel_reduction"]

@@ -27,11 +27,13 @@ def ticks(axes) -> dict[str, float]:
 def test_groups_hold_every_row_of_the_matrix_once() -> None:
     groups = {row: group_of(row) for row in ROWS}
     assert {row for row, group in groups.items() if group == "Methods"} == {
-        *("triplet", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp")
+        *("triplet", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp", "asen_pp/adapted")
     }
     assert {row for row, group in groups.items() if group == "Without a trained network"} == {
         *("features", "features/whitened", "features/linear")
     }
+    controls = ("asen_v2/two_seeds", "asen_v2/same_rates", "asen_pp/whole_frame")
+    assert {groups[row] for row in controls} == {"Controls of the local branch"}
     assert groups["triplet/hard"] == "Triplet network, other losses"
     assert groups["asen_v2/compact"] == "ASEN_v2, other starts than ImageNet"
     assert groups["asen_pp/no_asa"] == groups["asen_pp/one_stage"] == "Parts left out or replaced"
