@@ -16,9 +16,17 @@ from asen_tf.config import ConfigError, ExperimentConfig, did_you_mean
 MAIN = ("triplet", "csn", "asen_v2", "asen_pp")  # the rows of the quick study
 
 FEATURES = ("features", "features/whitened", "features/linear")  # without a trained network
-# What ASEN++ must be above before anyone says that its local branch pays: as many networks without
-# a zoom, the same rates without a local branch, a local branch without a zoom.
-CONTROLS = ("asen_v2/two_seeds", "asen_v2/same_rates", "asen_pp/whole_frame")
+# As many networks without a zoom, the same rates without a local branch, and local branches without
+# a zoom: they tell what the zoom itself gives.
+CONTROLS = (
+    *("asen_v2/two_seeds", "asen_v2/same_rates"),
+    *("asen_pp/whole_frame", "asen_pp/adapted_whole_frame"),
+)
+# What each form of ASEN++ must be above before anyone says that it pays.
+PAYS_ABOVE = {
+    "asen_pp": ("asen_v2", "asen_v2/two_seeds", "asen_pp/whole_frame"),
+    "asen_pp/adapted": ("asen_v2", "asen_v2/two_seeds", "asen_pp/adapted_whole_frame"),
+}
 # Of the study on photographs.
 PHOTOS = (*FEATURES, *MAIN, "asen", *CONTROLS, "asen_pp/adapted")
 LABELS_NEEDED = ("features/linear", "asen_v2")  # trained on fewer and fewer photographs there
@@ -29,6 +37,7 @@ _EARLIER = ("asen_pp/local_size_96",)  # of a study at 64 px; at 96 px, as today
 
 # Other starts than ImageNet, for the same method and as many images.
 STARTS = ("asen_v2", "asen_v2/compact", "asen_v2/random_start")
+_ADAPTED = {"roi_threshold": 0.3, "alignment_loss_weight": 0.02}  # chosen on validation
 _WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
 _COMPACT = {
     "global_backbone": "compact",
@@ -64,8 +73,9 @@ ROWS: dict[str, dict[str, Any]] = {
         **_WHOLLY_TRAINED,
     },
     "asen_pp": {"method": "asen_pp"},
-    "asen_pp/adapted": {"roi_threshold": 0.3, "alignment_loss_weight": 0.02},
+    "asen_pp/adapted": _ADAPTED,
     "asen_pp/whole_frame": {"region": "whole"},
+    "asen_pp/adapted_whole_frame": {**_ADAPTED, "region": "whole"},
     # Parts of ASEN++ left out
     "asen_pp/no_asa": {"spatial_attention": False},
     "asen_pp/no_aca": {"channel_attention": False},
@@ -107,6 +117,7 @@ LABELS = {
     "asen_pp": "ASEN++",
     "asen_pp/adapted": "ASEN++, adapted",
     "asen_pp/whole_frame": "ASEN++, whole frame instead of region",
+    "asen_pp/adapted_whole_frame": "ASEN++, adapted, whole frame instead of region",
     "asen_pp/no_asa": "ASEN++ without ASA",
     "asen_pp/no_aca": "ASEN++ without ACA",
     "asen_pp/no_attention": "ASEN++ without ASA and ACA",

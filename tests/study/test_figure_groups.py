@@ -12,7 +12,7 @@ from test_ablation_figures import FUSION, frame, legend, points, space
 from asen_study.figures.curves import fusion_sweep, setting_sweep, training_bands
 from asen_study.figures.scores import forest, group_of, lay_out, method_scores
 from asen_study.figures.spaces import all_spaces, attribute_spaces
-from asen_study.matrix import LABELS, ROWS
+from asen_study.matrix import CONTROLS, LABELS, ROWS
 from asen_study.tables import summarise
 
 ABLATIONS = Path(__file__).parents[2] / "results" / "ablations"
@@ -32,8 +32,7 @@ def test_groups_hold_every_row_of_the_matrix_once() -> None:
     assert {row for row, group in groups.items() if group == "Without a trained network"} == {
         *("features", "features/whitened", "features/linear")
     }
-    controls = ("asen_v2/two_seeds", "asen_v2/same_rates", "asen_pp/whole_frame")
-    assert {groups[row] for row in controls} == {"Controls of the local branch"}
+    assert {groups[row] for row in CONTROLS} == {"Controls of the local branch"}
     assert groups["triplet/hard"] == "Triplet network, other losses"
     assert groups["asen_v2/compact"] == "ASEN_v2, other starts than ImageNet"
     assert groups["asen_pp/no_asa"] == groups["asen_pp/one_stage"] == "Parts left out or replaced"
