@@ -82,7 +82,7 @@ def test_a_preset_overrides_its_base_and_repeats_nothing(
     assert preset(changed) == base.override(**written)
 
 
-@pytest.mark.parametrize("name", ["quick", "photos", "compact", "tune", "smoke"])
+@pytest.mark.parametrize("name", ["strong", "quick", "photos", "compact", "tune", "smoke"])
 def test_rates_fall_to_the_papers_share_for_every_method_alike(name: str) -> None:
     def last_share(phase: Phase) -> float:
         return phase.decay ** ((phase.epochs - 1) // phase.decay_epochs)
@@ -111,7 +111,7 @@ def test_one_branch_alone_may_be_trained_at_the_rates_of_asen_pp() -> None:
     assert "both" not in alone[1].title
 
 
-@pytest.mark.parametrize("name", ["quick", "photos", "compact", "smoke"])
+@pytest.mark.parametrize("name", ["strong", "quick", "photos", "compact", "smoke"])
 def test_smaller_presets_keep_the_method(name: str) -> None:
     kept = ["method", "margin", "roi_threshold", "fusion_weight", "channel_reduction"]
     kept += ["global_loss_weight", "local_loss_weight", "alignment_loss_weight"]

@@ -20,7 +20,7 @@ ALL = [*ATTRIBUTES, "overall", "macro"]
 # study's own came later.
 LATER = (
     *("asen_pp/local_size_64", "asen_v2/compact", "asen_v2/random_start", "asen_pp/adapted"),
-    *CONTROLS,
+    *("asen_pp/three_attributes", *CONTROLS),
 )
 ABLATED = tuple(row for row in ROWS if row not in (*FEATURES, *LATER))
 STUDIES = {
