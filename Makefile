@@ -11,7 +11,7 @@ WORKERS ?= 2
 
 VENV := .venv
 RUN := $(VENV)/bin/python
-PIPELINE := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(if $(DATASET),own,$(PROFILE)) \
+PIPELINE := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(if $(DATASET),own,$(PROFILE)$(if $(filter ablations,$(PROFILE)), parts)) \
 	jobs=$(JOBS)$(if $(DATASET), dataset="$(DATASET)")$(if $(RAW), raw="$(RAW)")$(if $(CSV), table="$(CSV)")
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 

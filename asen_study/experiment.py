@@ -73,9 +73,10 @@ def run(config: ExperimentConfig, places: Places) -> Run:
             "training reads images in its own way, preprocessing='ours'; 'release' is for imported "
             f"models (asen_study.measurement.measure); got {config.preprocessing!r}"
         )
+    if config.networks > 1:
+        return _fused(config, places)
     dataset = open_dataset(config, places.data_dir, places.results_dir)
-    place = places.study_dir
-    finished = place / f"{config.method}-seed{config.seed}-{key(config.to_dict(), dataset)}"
+    finished = _place(config, dataset, places)
     *earlier, phase = phases(config)
     backbone = stage1 = None
     if not finished.exists():  # what it starts from is made first: each sets the seed anew
@@ -100,6 +101,42 @@ def run(config: ExperimentConfig, places: Places) -> Run:
         evaluate(stage.network, config, dataset, output)
 
     return produce(finished, config, dataset, train_last, write)
+
+
+def _place(config: ExperimentConfig, dataset: Dataset, places: Places) -> Path:
+    """Return where a run is kept."""
+    name = f"{config.method}-seed{config.seed}-{key(config.to_dict(), dataset)}"
+    return places.study_dir / name
+
+
+def _fused(config: ExperimentConfig, places: Places) -> Run:
+    """Fuse networks of consecutive seeds on the same data, or return the finished run.
+
+    Each network is a run of its own, which is trained only if it is not there.
+    """
+    parts = [
+        run(config.override(networks=1, seed=config.seed + later), places)
+        for later in range(config.networks)
+    ]
+    dataset = open_dataset(config, places.data_dir, places.results_dir)
+
+    def join(team: Team, directory: Path) -> SimilarityModel:
+        model = build_model(config, dataset.attributes.names)
+        trained = [layer for part in parts for layer in part.load_model().global_layers]
+        for layer, other in zip(model.global_layers, trained, strict=True):
+            layer.set_weights(other.get_weights())
+        return model
+
+    def write(model: SimilarityModel, output: Path) -> None:
+        names = [f"seed {part.config.seed}" for part in parts]
+        history = [p.table("history").assign(stage=n) for p, n in zip(parts, names, strict=True)]
+        pd.concat(history).to_csv(output / "history.csv", index=False)
+        for part, name in zip(parts, names, strict=True):
+            shutil.copytree(part.path / "tensorboard", output / "tensorboard" / name)
+        model.save(output / "model.keras")
+        evaluate(model, config, dataset, output)
+
+    return produce(_place(config, dataset, places), config, dataset, join, write, together=False)
 
 
 def pretrain(config: ExperimentConfig, places: Places) -> Run:

@@ -13,7 +13,7 @@ import nbformat
 import pandas as pd
 from nbconvert import HTMLExporter
 
-from asen_study.matrix import LABELS
+from asen_study.matrix import LABELS, PAYS_ABOVE
 from asen_study.runs import DRAWN
 from asen_tf.files import write_text
 
@@ -81,7 +81,14 @@ def _opening(place: Path) -> str:
     machine, commit = newest["machine"], (newest["commit"] or "no commit")[:10]
     made = f"{newest['created'][:10]}, {machine['cores']} cores, {machine['system']}, {commit}"
     table, *notes = (place / "map.md").read_text(encoding="utf-8").strip().split("\n\n")
-    return "\n\n".join([f"# Study `{place.name}`", made, f"**{finding(place)}**", table, *notes])
+    parts = [f"# Study `{place.name}`", made, f"**{finding(place)}**", _pays(place), table, *notes]
+    return "\n\n".join(filter(None, parts))
+
+
+def _pays(place: Path) -> str:
+    """Say `whether_it_pays` of a study whose pairs are written; "" of others."""
+    pairs = place / "pairs.csv"
+    return whether_it_pays(pd.read_csv(pairs)) if pairs.exists() else ""
 
 
 def _described(picture: str, alt: str | None) -> str:
@@ -120,7 +127,7 @@ def show(place: Path) -> None:
     if "features" in set(table["method"]):  # is training worth it, attribute by attribute?
         best = table.groupby(["attribute", "method"], sort=False)["map"].max().unstack()
         print(f"Beside features without training, by attribute\n{best.round(2).to_string()}\n")
-    print(f"{finding(place)}\n")
+    print(f"{finding(place)}\n{_pays(place)}\n")
     for model in sorted(place.glob("*/model.keras")):
         print(f"model:  {model}")
     print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}\n\nNext:")
@@ -155,6 +162,50 @@ def finding(place: Path) -> str:
                 sure = "significant" if low > 0 else "open: it may be chance"
                 return f"{said} (95% interval {low:.1f} to {high:.1f}; {sure})."
     return f"{said}, of which no interval is known."
+
+
+def whether_it_pays(pairs: pd.DataFrame) -> str:
+    """Say whether ASEN++ pays, which takes being above its controls with certainty.
+
+    That is above ASEN_v2, above two fused ASEN_v2, and above the same ASEN++ whose local branch
+    sees the whole frame, each in macro MAP with an interval that leaves out zero.
+
+    Args:
+        pairs: of `asen_study.tables.compare`.
+
+    Returns:
+        A sentence for each of ASEN++ and its adapted form that the pairs hold; "" for neither.
+    """
+    found = pairs.set_index(["method_a", "method_b", "attribute"])
+    sentences = []
+    for row, controls in PAYS_ABOVE.items():
+        said: dict[str, list[str]] = {"above": [], "open": [], "below": [], "missing": []}
+        for control in controls:
+            name = LABELS[control]
+            if (row, control, "macro") not in found.index:
+                said["missing"].append(name)
+                continue
+            gap = found.loc[(row, control, "macro")]
+            overall = found.loc[(row, control, "overall"), "difference"]
+            interval = f"{gap.difference:+.2f} points, {gap.ci_low:+.2f} to {gap.ci_high:+.2f}"
+            clear = "above" if gap.ci_low > 0 else "below" if gap.ci_high < 0 else "open"
+            said[clear].append(f"{name} ({interval}; overall {overall:+.2f})")
+        if row not in set(pairs["method_a"]):
+            continue
+        parts = [
+            f"{words} {', '.join(said[kind])}"
+            for kind, words in (
+                ("above", "it is above"),
+                ("open", "open is the difference to"),
+                ("below", "it is below"),
+                ("missing", "not measured is"),
+            )
+            if said[kind]
+        ]
+        pays = len(said["above"]) == len(controls)
+        opening = "{} pays" if pays else "It cannot be said that {} pays"
+        sentences.append(f"{opening.format(LABELS[row])}: in macro MAP {'; '.join(parts)}.")
+    return " ".join(sentences)
 
 
 def _next_commands(place: Path) -> list[tuple[str, str]]:

@@ -77,8 +77,10 @@ class ExperimentConfig:
     spatial_attention: bool = True  # False: a plain mean over positions instead of ASA
     channel_attention: bool = True  # False: no ACA
     attribute_tables: str = "shared"  # by both branches; or "separate"
-    region: str = "attended"  # what the local branch sees; or the "true" part, or the "centre"
+    region: str = "attended"  # what the local branch sees; or "true" part, "centre", "whole" frame
     stages: int = 2  # of asen_pp's training; 1: both branches jointly from the start
+    single_branch_stages: int = 1  # of all others' training; 2: at the rates of asen_pp's; ours
+    networks: int = 1  # of asen_v2; 2: of this seed and the next, fused half and half; ours
 
     # --- Starting weights ----------------------------------------------------------------------
     starting_weights: str = "imagenet"  # "imagenet", "pretrain" (the step below) or "random"
@@ -195,8 +197,10 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "csn_masks": CSN_MASKS,
     "feature_map": FEATURE_MAPS,
     "attribute_tables": ("shared", "separate"),
-    "region": ("attended", "true", "centre"),
+    "region": ("attended", "true", "centre", "whole"),
     "stages": (1, 2),
+    "single_branch_stages": (1, 2),
+    "networks": (1, 2),
     "starting_weights": ("imagenet", "pretrain", "random"),
     "loss": ("triplet", *METRIC_LOSSES),
     "sampling": ("random_triplets", "batch_all", "listed_triplets"),
@@ -267,6 +271,8 @@ def check(values: Mapping[str, Any]) -> None:
             "preprocessing='release' reads the files themselves and crops their centre: it needs "
             f"fit='square' and packed=False; got {values['fit']!r} and {values['packed']}"
         )
+    if values["networks"] > 1 and values["method"] != "asen_v2":
+        raise ConfigError(f"networks=2 needs method='asen_v2'; got method={values['method']!r}")
     if values["train_images"] and values["sampling"] == "listed_triplets":
         raise ConfigError(
             "train_images chooses among labelled images, and listed triplets have no labels; got "

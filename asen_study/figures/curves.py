@@ -256,11 +256,12 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
     """Draw a line between the stages and name them on either side of it."""
     axes.set_xlabel("epoch, counted over both stages")
     _whole_epochs(axes)
-    changes = history.index[history["stage"].ne(history["stage"].shift(-1))][:-1]
-    for time in history.loc[changes, "time"]:
+    stages = history["stage"].str.replace("stage", "stage ")
+    for at in np.flatnonzero(stages.ne(stages.shift(-1)))[:-1]:
+        time = history["time"].iloc[at]
         axes.axvline(time + 0.5, color=_GREY, linestyle=":", linewidth=1)
         axes.annotate(
-            "stage 1 | stage 2",
+            " | ".join(stages.iloc[at : at + 2]),
             (time + 0.5, 1.0),
             xycoords=("data", "axes fraction"),
             ha="center",

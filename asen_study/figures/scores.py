@@ -12,13 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
+from asen_study.matrix import CONTROLS
 from asen_tf.data import label
 
 _METHODS = "Methods"
 # Groups of the matrix's rows, top to bottom, with the beginnings of their names: of several that
 # match, the longest counts; a row that matches none is a method.
 _GROUPS = {
-    _METHODS: (),
+    _METHODS: ("asen_pp/adapted",),
+    "Controls of the local branch": CONTROLS,
     "Without a trained network": ("features",),
     "Triplet network, other losses": ("triplet/",),
     "ASEN_v2, other starts than ImageNet": ("asen_v2/",),

@@ -116,8 +116,8 @@ class AsenPlusPlus(SimilarityModel):
         spatial_attention: bool = True  # False: the plain mean over positions
         channel_attention: bool = True  # False: no gates
         attribute_tables: str = "shared"  # one table for both branches; or "separate", one for each
-        # What the local branch sees: "attended"; "centre", the middle half of the frame; or "true",
-        # boxes that come with the images.
+        # What the local branch sees: "attended"; "centre", the middle half of the frame; "whole",
+        # all of it; or "true", boxes that come with the images.
         region: str = "attended"
 
     def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
@@ -209,7 +209,9 @@ class AsenPlusPlus(SimilarityModel):
 
     def _boxes(self, attention: tf.Tensor, given: tf.Tensor | None) -> tf.Tensor:
         """Return the boxes that the local branch sees, `(P, 4)` int32."""
-        kind = self.settings.region
+        kind, side = self.settings.region, self.settings.global_size
+        if kind == "whole":
+            return tf.repeat([[0, 0, side, side]], tf.shape(attention)[0], axis=0)
         return given if kind == "true" else self.region.boxes(attention, centred=kind == "centre")
 
 

@@ -72,7 +72,8 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
     ASEN++ has two: the global branch alone, then both branches, the global one more slowly.
     Methods of one branch, and ASEN++ with `stages=1`, have a single one as long as both together,
     with the first one's rates, which fall to the same share of their start: at the end, every
-    method has seen the same images, and none is cut off at a high rate.
+    method has seen the same images, and none is cut off at a high rate. A method of one branch
+    with `single_branch_stages=2` has those of ASEN++, with the same rates of its global branch.
     """
     everything = config.stage1_epochs + config.stage2_epochs
     first = {
@@ -83,16 +84,16 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
         "decay_epochs": config.stage1_decay_epochs,
     }
     single = {**first, "epochs": everything, "decay": _stretched(config, everything)}
-    if config.method != "asen_pp":
-        return (Phase("training", f"training {config.method}", False, **single),)
-    if config.stages == 1:
-        return (Phase("training", "training both branches", True, **single),)
+    both = config.method == "asen_pp"
+    title = "both branches" if both else config.method
+    if (config.stages if both else config.single_branch_stages) == 1:
+        return (Phase("training", f"training {title}", both, **single),)
     return (
         Phase("stage1", "stage 1 (global branch)", False, epochs=config.stage1_epochs, **first),
         Phase(
             "stage2",
-            "stage 2 (both branches)",
-            True,
+            f"stage 2 ({title})",
+            both,
             first_epoch=config.stage1_epochs,
             epochs=config.stage2_epochs,
             global_rate=config.stage2_global_learning_rate,

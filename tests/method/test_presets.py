@@ -82,7 +82,7 @@ def test_a_preset_overrides_its_base_and_repeats_nothing(
     assert preset(changed) == base.override(**written)
 
 
-@pytest.mark.parametrize("name", ["quick", "photos", "compact", "tune", "smoke"])
+@pytest.mark.parametrize("name", ["strong", "quick", "photos", "compact", "tune", "smoke"])
 def test_rates_fall_to_the_papers_share_for_every_method_alike(name: str) -> None:
     def last_share(phase: Phase) -> float:
         return phase.decay ** ((phase.epochs - 1) // phase.decay_epochs)
@@ -102,7 +102,16 @@ def test_the_papers_own_relatives_end_at_its_share_too() -> None:
     assert phase.decay ** (69 // 3) == pytest.approx(0.9**16)
 
 
-@pytest.mark.parametrize("name", ["quick", "photos", "compact", "smoke"])
+def test_one_branch_alone_may_be_trained_at_the_rates_of_asen_pp() -> None:
+    both = phases(quick())
+    alone = phases(quick().override(method="asen_v2", single_branch_stages=2))
+    assert [phase.joint for phase in (*both, *alone)] == [False, True, False, False]
+    for name in ("name", "first_epoch", "epochs", "global_rate", "decay", "decay_epochs"):
+        assert [getattr(p, name) for p in both] == [getattr(p, name) for p in alone], name
+    assert "both" not in alone[1].title
+
+
+@pytest.mark.parametrize("name", ["strong", "quick", "photos", "compact", "smoke"])
 def test_smaller_presets_keep_the_method(name: str) -> None:
     kept = ["method", "margin", "roi_threshold", "fusion_weight", "channel_reduction"]
     kept += ["global_loss_weight", "local_loss_weight", "alignment_loss_weight"]

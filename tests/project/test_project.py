@@ -150,6 +150,11 @@ def test_make_study_runs_the_profile_named() -> None:
     assert text.splitlines()[-1] == f"{doit} -n 2 -P thread smoke jobs=2"
 
 
+def test_make_study_makes_the_ablations_after_what_they_are_parts_of() -> None:
+    text = run_make("--dry-run", "study", "PROFILE=ablations").stdout
+    assert text.splitlines()[-1].endswith("-P thread ablations parts jobs=2")
+
+
 def test_make_study_trains_as_many_methods_side_by_side_as_asked() -> None:
     text = run_make("--dry-run", "study", "JOBS=1").stdout
     assert text.splitlines()[-1].endswith("run -n 1 -P thread quick jobs=1")
@@ -158,7 +163,7 @@ def test_make_study_trains_as_many_methods_side_by_side_as_asked() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["study", "PROFILE=ablation"], "PROFILE is one of quick ablations own photos smoke"),
+        (["study", "PROFILE=ablation"], "PROFILE is one of quick ablations parts own photos smoke"),
         (["study", "PROFILE=quick smoke"], "got 'quick smoke'"),
         (["study", "JOBS=two"], "JOBS is .*a number from 1; got 'two'"),
         (["photos", "JOBS=0"], "JOBS is .*got '0'"),

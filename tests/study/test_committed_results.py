@@ -8,7 +8,7 @@ import re
 import pytest
 from kept_results import ROOT, kept, table
 
-from asen_study.matrix import FEATURES, MAIN, NEIGHBOURS, ROWS, settings
+from asen_study.matrix import CONTROLS, FEATURES, MAIN, NEIGHBOURS, ROWS, settings
 from asen_tf.presets import compact, quick
 from data_prep.garments.values import ATTRIBUTES
 
@@ -18,7 +18,10 @@ PLACE_COLUMNS = "method,seed,attribute,pointing,iou,centre_pointing,centre_iou".
 ALL = [*ATTRIBUTES, "overall", "macro"]
 # The local branch saw 64 px, so that 96 was a variation and 64 was none; other starts than the
 # study's own came later.
-LATER = ("asen_pp/local_size_64", "asen_v2/compact", "asen_v2/random_start")
+LATER = (
+    *("asen_pp/local_size_64", "asen_v2/compact", "asen_v2/random_start", "asen_pp/adapted"),
+    *("asen_pp/three_attributes", *CONTROLS),
+)
 ABLATED = tuple(row for row in ROWS if row not in (*FEATURES, *LATER))
 STUDIES = {
     "quick": (MAIN, (0,)),
