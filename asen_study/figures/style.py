@@ -10,13 +10,16 @@ from __future__ import annotations
 import functools
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
 import seaborn as sns
-from IPython.display import Image
+from IPython.display import Image, display
 from matplotlib.axis import Axis
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager
 from matplotlib.ft2font import FT2Font
@@ -30,19 +33,33 @@ from asen_study.matrix import LABELS
 from asen_tf.files import replacing
 from asen_tf.training import keeps_files
 
-# Okabe and Ito's colours: readers with any kind of colour vision can tell them apart.
+# Okabe and Ito's colours: readers with any kind of colour vision can tell them apart. A method has
+# the same one in every figure, and its variations have shades of it; see `colours_of`.
+METHODS = {
+    "random": "#767676",
+    "features": "#E69F00",
+    "triplet": "#000000",
+    "csn": "#CC79A7",
+    "asen": "#56B4E9",
+    "asen_v2": "#0072B2",
+    "asen_pp": "#009E73",
+    "rpf": "#D55E00",
+}
+# What is no method: the embeddings of one model, and marks. ASEN++ retrieves with "fused", and its
+# global branch resembles ASEN_v2: these have the methods' colours.
 COLOURS = {
     "global": "#0072B2",
     "local": "#E69F00",
     "fused": "#009E73",
-    "random": "#4D4D4D",
-    "centre": "#4D4D4D",
+    "random": METHODS["random"],
+    "centre": METHODS["random"],
     "right": "#009E73",
     "wrong": "#D55E00",
     "truth": "#56B4E9",
     "region": REGION,
 }
 WIDTH = 9.0  # inches, the width of a notebook's column
+_SHADES = (0.0, 0.55, -0.45, 0.3, -0.25, 0.7, -0.65, 0.15)  # towards white, below 0 towards black
 _DOTS, _DOTS_SHOWN = 144, 100  # per inch, in the file and on the screen
 _LARGEST = 2**20  # bytes of a picture in full colour; results are kept in git
 
@@ -76,6 +93,53 @@ def name_of(method: str) -> str:
     """Return the label of a row of the matrix, or of `row:embedding`."""
     row, _, embedding = method.partition(":")
     return f"{LABELS.get(row, row)} {embedding}".strip()
+
+
+def colours_of(rows: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each row of the matrix, or `row:embedding`: that of its method.
+
+    Of several rows of one method, the first in the order given has the colour itself, the others
+    have shades of it. What is no method is black.
+
+    Example:
+        `colours_of(["csn", "csn/disjoint"])` gives CSN's pink, and a lighter one.
+    """
+    found: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for row in dict.fromkeys(rows):
+        method = re.split("[/:]", row)[0]
+        colour = np.array(to_rgb(METHODS.get(method, "#000000")))
+        shade = _SHADES[seen.setdefault(method, 0) % len(_SHADES)]
+        seen[method] += 1
+        found[row] = to_hex(colour + abs(shade) * (float(shade > 0) - colour))
+    return found
+
+
+def show(
+    draw: Callable[..., Figure],
+    what: Sized,
+    folder: Path | str,
+    name: str,
+    alt: str,
+    *,
+    otherwise: str = "",
+    **options: Any,
+) -> None:
+    """Draw something, keep the figure and display it; or say why there is none.
+
+    Args:
+        draw: a function of this package.
+        what: its first argument; if it is empty, nothing is drawn.
+        folder: as for `keep`.
+        name: as for `keep`.
+        alt: as for `keep`.
+        otherwise: is printed if there is nothing to draw.
+        **options: further arguments of `draw`.
+    """
+    if len(what):
+        display(keep(draw(what, **options), folder, name, alt))
+    elif otherwise:
+        print(otherwise)
 
 
 def keep(figure: Figure, folder: Path | str, name: str, alt: str) -> Image:
