@@ -13,6 +13,8 @@ from asen_study.figures.gallery import (
     Gallery,
     attention_maps,
     attention_side_by_side,
+    compared_attention,
+    first_run,
     retrieval_strips,
 )
 from asen_study.figures.method import (
@@ -43,6 +45,8 @@ __all__ = [
     "attention_side_by_side",
     "attribute_spaces",
     "batch_pictures",
+    "compared_attention",
+    "first_run",
     "forest",
     "fusion_sweep",
     "keep",

@@ -19,7 +19,7 @@ from PIL import Image
 
 from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
 from asen_study.production import open_dataset
-from asen_study.runs import Run
+from asen_study.runs import Run, Selection
 from asen_tf.data import label, read_value_names
 from asen_tf.data.fitting import Box
 from asen_tf.evaluation import average_precision, normalise, ranked
@@ -84,6 +84,7 @@ class Gallery:
             split.
         split: the test split's labels.
         names: names of the values by attribute, where they are known.
+        pairs: the model's outputs for the test images.
     """
 
     def __init__(self, run: Run, data_dir: str | Path) -> None:
@@ -91,7 +92,7 @@ class Gallery:
         dataset = open_dataset(self.config, data_dir, run.results_dir)
         self._images = dataset.split("test")
         self.split = self._images.split
-        self._pairs = run.test_pairs()
+        self.pairs = run.test_pairs()
         self._truths = dataset.true_boxes("test") or {}
         self.names = read_value_names(data_dir, dataset.name) or {}
         asking = self.split.queries if self.split.triplets is None else self.split.labels
@@ -100,23 +101,28 @@ class Gallery:
         self.attributes = tuple(name for index, name in enumerate(names) if index in asked)
 
     @property
-    def has_attention(self) -> bool:
-        """Whether the run's method has attention maps."""
-        return "attention" in self._pairs.arrays
+    def embedding(self) -> str:
+        """The embedding that is retrieved with."""
+        return "fused" if "fused" in self.pairs.arrays else "global"
+
+    def attentions(self, *, count: int = 3) -> dict[str, list[AttentionExample]]:
+        """Return examples of every attribute; none at all of methods without attention maps."""
+        if "attention" not in self.pairs.arrays:
+            return {}
+        return {name: self.attention(name, count=count) for name in self.attributes}
 
     def attention(self, attribute: str, *, count: int = 3, seed: int = 0) -> list[AttentionExample]:
         """Return random images of an attribute; if true boxes are known, only images with one.
 
-        There are none of methods without attention maps.
+        Raises:
+            KeyError: the run's method has no attention maps.
         """
-        if not self.has_attention:
-            return []
         rows = self._rows(self.split.labels, attribute)
         boxed = np.array([tuple(pair) in self._truths for pair in rows[:, :2].tolist()], bool)
         rows = self._sample(rows[boxed] if boxed.any() else rows, count, seed)
-        found = self._pairs.rows(rows)
+        found = self.pairs.rows(rows)
         sources = self._images.sources[rows[:, 0]]
-        boxes = self._pairs.arrays["boxes"][found] / self.config.global_size
+        boxes = self.pairs.arrays["boxes"][found] / self.config.global_size
         return [
             AttentionExample(
                 image=image,
@@ -126,7 +132,7 @@ class Gallery:
                 truth=self._truths.get((int(row[0]), int(row[1]))),
             )
             for image, row, attention, (top, left, bottom, right) in zip(
-                sources, rows, self._pairs.arrays["attention"][found], boxes.tolist(), strict=True
+                sources, rows, self.pairs.arrays["attention"][found], boxes.tolist(), strict=True
             )
         ]
 
@@ -144,14 +150,13 @@ class Gallery:
         They are ranked by the embedding of that name; by default the fused one, or else the global
         one. Listed triplets have no queries, so there are no examples of them.
         """
-        if embedding is None:
-            embedding = "fused" if "fused" in self._pairs.arrays else "global"
+        embedding = embedding or self.embedding
         candidates = self._rows(self.split.candidates, attribute)
-        vectors = normalise(self._pairs.arrays[embedding])
-        among = vectors[self._pairs.rows(candidates)]
+        vectors = normalise(self.pairs.arrays[embedding])
+        among = vectors[self.pairs.rows(candidates)]
         examples = []
         for query in self._sample(self._rows(self.split.queries, attribute), count, seed):
-            scores = among @ vectors[self._pairs.rows(query[None])[0]]
+            scores = among @ vectors[self.pairs.rows(query[None])[0]]
             found = candidates[ranked(scores)]
             shown = np.concatenate([query[None], found[:top]])
             examples.append(
@@ -175,6 +180,30 @@ class Gallery:
             return ""  # listed triplets have no values
         names = self.names.get(attribute)
         return names[int(value)] if names else f"value {value}"
+
+
+def first_run(selection: Selection, row: str) -> tuple[Run, str]:
+    """Return the run of a row with the lowest seed, or, if there is none, one of the last row."""
+    chosen = row if row in selection.rows else selection.rows[-1]
+    return selection.runs[selection.rows.index(chosen)], chosen
+
+
+def compared_attention(
+    selection: Selection, rows: Sequence[str], data_dir: str | Path
+) -> dict[str, dict[str, AttentionExample]]:
+    """Return what several methods attend to in the same image of each attribute.
+
+    Args:
+        selection: the finished runs; of each row that with the lowest seed counts.
+        rows: of the matrix; those without a run, or without attention maps, are left out.
+        data_dir: the directory of meta.json and the datasets.
+    """
+    found = {}
+    for row in rows:
+        if row in selection.rows:
+            seen = Gallery(first_run(selection, row)[0], data_dir).attentions(count=1)
+            found[row] = {name: examples[0] for name, examples in seen.items()}
+    return {row: seen for row, seen in found.items() if seen}
 
 
 # === Their pictures ===

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +117,12 @@ def colours_of(rows: Iterable[str]) -> dict[str, str]:
 
 def show(
     draw: Callable[..., Figure],
-    what: Sized,
+    what: Collection[Any],
     folder: Path | str,
     name: str,
     alt: str,
     *,
+    needs: str = "",
     otherwise: str = "",
     **options: Any,
 ) -> None:
@@ -133,10 +134,11 @@ def show(
         folder: as for `keep`.
         name: as for `keep`.
         alt: as for `keep`.
+        needs: a column without which a table counts as empty.
         otherwise: is printed if there is nothing to draw.
         **options: further arguments of `draw`.
     """
-    if len(what):
+    if len(what) and (not needs or needs in what):
         display(keep(draw(what, **options), folder, name, alt))
     elif otherwise:
         print(otherwise)
