@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 
-from asen_study.figures.overlays import with_attention
-from asen_study.figures.style import COLOURS, WIDTH, themed
+from asen_study.figures.style import COLOURS, WIDTH, themed, with_attention
 from asen_study.production import open_dataset
 from asen_study.runs import Places
 from asen_tf.config import ExperimentConfig

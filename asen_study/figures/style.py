@@ -1,4 +1,4 @@
-r"""The look of all figures, the names in them, and how they are saved and shown.
+r"""The look of all figures, attention and names in them, and how they are saved and shown.
 
 Names of attributes and values come from people: with `$` and `\`, in Chinese, Arabic, Hindi. They
 are drawn as they are: no formulas, and in fonts that have their letters. What no font of this
@@ -26,12 +26,15 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator
 from PIL import Image as Pixels
+from PIL import ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from asen_study.figures.overlays import REGION
 from asen_study.matrix import LABELS
+from asen_tf.data.fitting import Box
 from asen_tf.files import replacing
 from asen_tf.training import keeps_files
+
+REGION = "#F0E442"  # yellow, the colour of the frame
 
 # Okabe and Ito's colours: readers with any kind of colour vision can tell them apart. A method has
 # the same one in every figure, and its variations have shades of it; see `colours_of`.
@@ -61,6 +64,8 @@ COLOURS = {
 WIDTH = 9.0  # inches, the width of a notebook's column
 _SHADES = (0.0, 0.55, -0.45, 0.3, -0.25, 0.7, -0.65, 0.15)  # towards white, below 0 towards black
 _DOTS, _DOTS_SHOWN = 144, 100  # per inch, in the file and on the screen
+_FLAT = 1e-9  # a map with a smaller span counts as flat
+_THIN = 70  # the frame's width is the picture's side divided by this
 _LARGEST = 2**20  # bytes of a picture in full colour; results are kept in git
 
 _OWN_FORMULA = "$\\mathdefault"  # how matplotlib writes powers on its axes
@@ -193,6 +198,59 @@ def picture(source: Path | str | bytes, alt: str, *, width: int | None = None) -
         opened.convert("RGB").save(jpeg, "JPEG", quality=85, optimize=True)
     smaller = min(content, jpeg.getvalue(), key=len)
     return Image(data=smaller, alt=alt, width=width)
+
+
+# === Attention over pictures ===
+
+
+def with_attention(
+    image: np.ndarray,
+    attention: np.ndarray,
+    region: Box | None,
+    *,
+    opacity: tuple[float, float] = (0.0, 0.75),
+) -> np.ndarray:
+    """Lay a map over a picture, brighter where the attention is higher, and frame its region.
+
+    The map is stretched from its lowest to its highest value. A flat map shows no place: it is
+    drawn as its lowest value everywhere.
+
+    Example:
+        With the default opacity a flat map leaves the picture as it is.
+
+    Args:
+        image: `(S, S, 3)` uint8.
+        attention: `(h, w)`, non-negative, of the whole picture.
+        region: what the local branch sees, in shares of the picture's side, or None.
+        opacity: of the map, where it is lowest and where it is highest.
+
+    Returns:
+        `(S, S, 3)` uint8.
+    """
+    side = len(image)
+    heat = np.asarray(attention, np.float32)
+    span = float(heat.max() - heat.min())
+    heat = (heat - heat.min()) / span if span > _FLAT else np.zeros_like(heat)
+    large = Pixels.fromarray(heat).resize((side, side), Pixels.Resampling.BICUBIC)
+    weight = np.clip(np.asarray(large), 0.0, 1.0)
+    colours = matplotlib.colormaps["inferno"](weight)[..., :3] * 255.0
+    share = (opacity[0] + (opacity[1] - opacity[0]) * weight)[..., None]
+    mixed = image * (1.0 - share) + colours * share
+    drawn = Pixels.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
+    if region is not None:
+        _frame(drawn, region)
+    return np.asarray(drawn)
+
+
+def _frame(picture: Pixels.Image, region: Box) -> None:
+    """Draw a region's edges in yellow between black ones: visible on light and dark pictures."""
+    last, thick = picture.width - 1, max(picture.width // _THIN, 1)
+    left, top, right, bottom = (min(max(round(edge * last), 0), last) for edge in region)
+    pen = ImageDraw.Draw(picture)
+    for inset, colour, width in ((0, "black", thick + 2), (1, REGION, thick)):
+        x, y = min(left + inset, last), min(top + inset, last)
+        edges = (x, y, max(right - inset, x), max(bottom - inset, y))
+        pen.rectangle(edges, outline=colour, width=width)
 
 
 # === Names ===
