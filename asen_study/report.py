@@ -20,10 +20,12 @@ from asen_study.executed import clean, slim
 from asen_study.figures import picture
 from asen_study.matrix import LABELS
 from asen_study.runs import DRAWN
-from asen_study.tables import localisation_in_words, scores_in_words, summarise
+from asen_study.tables import extremes_in_words, localisation_in_words, summarise
 from asen_tf.files import write_text
 
 _LIMIT = 4_000_000  # bytes of the page
+_FRAME = 200_000  # bytes of them for what is neither text nor picture of a notebook
+_LARGEST = 300_000  # letters of a piece of HTML; a sheet of evidence is a page of its own
 # nbconvert's plain template: the page has a style of its own, and runs nothing. Pictures get their
 # alternative texts.
 _TEMPLATE = """
@@ -53,6 +55,7 @@ h2, h3 {{ margin: 2rem 0 .5rem; line-height: 1.25; }}
 .findings {{ font-size: 1.15rem; max-width: 48rem; }}
 figure {{ margin: 1rem 0; }}
 img {{ max-width: 100%; height: auto; }}
+.wide td, .wide th {{ white-space: nowrap; }}
 .wide, .jp-OutputArea-output, .output_html {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; margin: .8rem 0; font-size: .9rem; }}
 th, td {{ padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right; }}
@@ -73,7 +76,7 @@ a.anchor-link {{ display: none; }}
 <main>{body}</main></body></html>
 """
 _OPENING = """<p class="made">{made}</p>
-<section id="findings" class="findings">{said}</section>
+<p id="findings" class="findings">{said}</p>
 <p class="note">{note}</p>
 <h2>Mean average precision (MAP) on the test split, percent</h2>
 <div class="wide">{table}</div>
@@ -111,8 +114,13 @@ def write(executed: Sequence[Path], page: Path) -> None:
     found = {path.stem: nbformat.read(path, as_version=4) for path in ordered if path.exists()}
     for name, notebook in found.items():
         clean(notebook, streams=not name.startswith("03_"))
+        _leave_out_pages(notebook)
     first = nbformat.v4.new_notebook(cells=[cell for cells in shown for cell in cells])
-    slim([first, *found.values()], _LIMIT - 100_000 * (1 + len(found)) // 8)
+    # What comes first stays as it is; examples of the data, which come last, yield first.
+    rest = _LIMIT - _FRAME - len(nbformat.writes(first))
+    examples = [found[path.stem] for path in data if path.stem in found]
+    slim(examples, rest // 4)
+    slim([one for one in found.values() if one not in examples], rest - rest // 4)
     opening = _opening(place) if (place / "map.csv").exists() else ""
     parts, links = [f"<header><h1>Study {escape(place.name)}</h1>{opening}</header>"], []
     parts.append(_as_html(first))
@@ -133,6 +141,16 @@ def write(executed: Sequence[Path], page: Path) -> None:
     write_text(page, _PAGE.format(title=title, contents=contents, body="\n".join(parts)))
 
 
+def _leave_out_pages(notebook: NotebookNode) -> None:
+    """Replace what is a page of its own, and too large for this one, by a sentence."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if len(output.get("data", {}).get("text/html", "")) > _LARGEST:
+                output["data"] = {
+                    "text/plain": "This is a page of its own; its file is named above."
+                }
+
+
 def _opening(place: Path) -> str:
     """Return the HTML of what a reader should see first."""
     table = pd.read_csv(place / "map.csv")
@@ -150,7 +168,7 @@ def _opening(place: Path) -> str:
             note += " The intervals are over queries: another seed may give other differences."
         if dataset in DRAWN:
             note += " The images are drawn: they say little about photographs."
-    said = "".join(f"<p>{escape(words)}</p>" for words in (finding(place), *_details(place, table)))
+    said = escape(" ".join([finding(place), *_details(place, table)]))
     return _OPENING.format(
         made=escape(made), said=said, note=escape(note), table=_score_table(table)
     )
@@ -158,7 +176,7 @@ def _opening(place: Path) -> str:
 
 def _details(place: Path, table: pd.DataFrame) -> list[str]:
     """Return what else there is to say, in sentences."""
-    said = [scores_in_words(summarise(table))]
+    said = extremes_in_words(summarise(table))
     if (place / "localisation.csv").exists():
         said.append(localisation_in_words(pd.read_csv(place / "localisation.csv")))
     return said
@@ -221,7 +239,10 @@ def _title(notebook: NotebookNode, stem: str) -> str:
     titles = (re.match(r"# (.+)", cell.source) for cell in notebook.cells)
     title = next((found[1] for found in titles if found), stem)
     of = stem.partition("-")[2]
-    return f"{title} ({of})" if of else title
+    trained = re.fullmatch("(.+)-seed([0-9]+)", of)
+    if trained:
+        of = f"{LABELS.get(trained[1], trained[1])}, seed {trained[2]}"
+    return f"{title}: {of}" if of else title
 
 
 def _described(picture: str, alt: str | None) -> str:

@@ -21,6 +21,7 @@ from asen_study.tables.costs import (
 from asen_study.tables.labels import labels_needed, tags
 from asen_study.tables.text import (
     cells,
+    extremes_in_words,
     in_words,
     localisation_in_words,
     published,
@@ -44,6 +45,7 @@ __all__ = [
     "cells",
     "collect",
     "compare",
+    "extremes_in_words",
     "in_words",
     "labels_needed",
     "localisation_in_words",

@@ -154,14 +154,26 @@ def scores_in_words(summary: pd.DataFrame) -> str:
     said = f"{summary['series'].iloc[-1]} has a MAP of {last['overall']:.1f}% over all test queries"
     if len(random):
         said += f"; a random ranking has {random['overall']:.1f}%"
+    return " ".join([f"{said}.", *extremes_in_words(summary)])
+
+
+def extremes_in_words(summary: pd.DataFrame) -> list[str]:
+    """Say in which attributes a model is best and worst; nothing of a single attribute.
+
+    Args:
+        summary: as for `scores_in_words`.
+    """
+    if summary.empty:
+        return []
+    last = summary[summary["series"] == summary["series"].iloc[-1]].set_index("attribute")["map"]
     parts = last.drop(["overall", "macro"], errors="ignore")
     if len(parts) < 2:
-        return f"{said}."
+        return []
     best, worst = parts.idxmax(), parts.idxmin()
-    return (
-        f"{said}. It is best in {label(best)} ({parts[best]:.1f}%), and worst in {label(worst)} "
-        f"({parts[worst]:.1f}%)."
-    )
+    return [
+        f"{summary['series'].iloc[-1]} is best in {label(best)} ({parts[best]:.1f}%), and worst in "
+        f"{label(worst)} ({parts[worst]:.1f}%)."
+    ]
 
 
 def localisation_in_words(localisation: pd.DataFrame) -> str:
