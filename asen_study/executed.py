@@ -26,6 +26,7 @@ from PIL import Image
 
 from asen_study.runs import DRAWN
 from asen_tf.files import replacing
+from asen_tf.presets import preset
 
 ROOT = Path(__file__).parents[1]
 _WIDEST, _NARROWEST = 1300, 300  # px, of pictures
@@ -121,10 +122,12 @@ def _execute(name: str, study: Path, folder: Path) -> Path:
 def _check_drawn(file: Path, given: Mapping[str, Any]) -> None:
     """Refuse what shows images that were not drawn by this project."""
     own = [name for name in ("raw", "table", "design", "catalogue", "model") if given.get(name)]
-    own = [name for name in own if not isinstance(given[name], int)]
+    own = [name for name in own if not isinstance(given[name], int)]  # 00's number of drawings
     dataset = given.get("dataset")
-    if own or (dataset is not None and dataset not in DRAWN):
-        which = f"{own[0]}={given[own[0]]!r}" if own else f"dataset {dataset!r}"
+    if dataset is None:
+        dataset = preset(given["preset"]).dataset if "preset" in given else DRAWN[0]
+    if own or dataset not in DRAWN:
+        which = f"{own[0]} {given[own[0]]!r}" if own else f"dataset {dataset!r}"
         raise GalleryError(
             f"{file}: the gallery shows drawn garments only ({', '.join(DRAWN)}), since "
             f"photographs belong to others; got {which}; give a study of the drawings"
