@@ -2,7 +2,7 @@
 
 PYTHON ?= python3.11
 PROFILE ?= quick
-# What the explorer shows.
+# What the explorer and the gallery show.
 STUDY ?= quick
 # Number of methods that are trained side by side; with a GPU, 1 is best.
 JOBS ?= 2
@@ -21,7 +21,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-large bench-map fuzz kills lint format lock clean clean-results clean-data
+.PHONY: help install install-torch study photos gallery notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-large bench-map fuzz kills lint format lock clean clean-results clean-data
 
 # Options are checked before anything is installed or started.
 PROFILES := $(shell sed -n 's/^def task_\(.*\)():.*/\1/p' dodo.py 2>/dev/null)
@@ -63,6 +63,9 @@ photos: $(VENV)/.installed ## run the study on photographs, about 3 hours [RAW=t
 	@test -z "$(RAW)" || test -d "$(RAW)/labels" || { \
 		echo "$(RAW) has no labels/: RAW must be the folder with images/ and labels/, as published."; exit 1; }
 	@$(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread photos jobs=$(JOBS) $(if $(RAW),raw="$(RAW)")
+
+gallery: $(VENV)/.installed ## copy executed notebooks of a study into results/gallery [STUDY=quick]
+	@$(RUN) -m asen_study.executed "results/runs/$(STUDY)"
 
 notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks

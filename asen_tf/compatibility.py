@@ -70,7 +70,8 @@ asen_tf.backbones.checkpoints: checkpoints backbones.torchvision
 asen_tf.losses: metric_losses
 asen_tf.evaluation: ranking
 asen_study.experiment: experiment starts
-asen_study.figures: figures overlays
+asen_study.figures: figures
+asen_study.figures.style: overlays
 asen_study.runs: results studies
 asen_apps.rerank: reranking
 asen_apps.search: retrieval

@@ -30,7 +30,8 @@ EXTRAS = [  # torch and playwright are installed by themselves, where they are w
     if name not in ("torch", "browser")
 ]
 TARGETS = [
-    *"help install study photos notebooks explore tune test test-slow install-torch".split(),
+    *"help install study photos gallery notebooks explore tune test test-slow".split(),
+    "install-torch",
     *"test-distributed test-browser bench bench-large bench-map fuzz kills test-torch".split(),
     *"lint format lock clean clean-results clean-data".split(),
 ]
