@@ -69,6 +69,7 @@ class ExperimentConfig:
     embedding_dim: int = 1024  # units of f(I, a), each branch; paper
     roi_threshold: float = 0.1  # share of the attention map's range that is kept; paper
     fusion_weight: float = 0.6  # b, weight of the global cosine in the fused embedding; paper
+    patch_layers: int = 1  # of method rpf: transformer layers on the local map; 0 after a ViT; ours
 
     # --- What relatives and ablations vary -----------------------------------------------------
     csn_masks: str = "learned"  # of method csn: "learned" or "disjoint"; Veit et al., CVPR 2017
@@ -98,6 +99,7 @@ class ExperimentConfig:
     global_loss_weight: float = 1.0  # paper
     local_loss_weight: float = 0.1  # paper
     alignment_loss_weight: float = 0.1  # paper
+    alignment: str = "cosine"  # paper; or "e_info_nce", of RPF (Dong et al., SIGIR 2023)
 
     # --- Sampling ------------------------------------------------------------------------------
     sampling: str = "random_triplets"  # paper; or "batch_all"; or "listed_triplets", of the data
@@ -112,6 +114,8 @@ class ExperimentConfig:
     stage1_learning_rate: float = 1e-4  # Adam; paper
     stage1_decay: float = 0.9  # factor applied every stage1_decay_epochs; paper
     stage1_decay_epochs: int = 3  # paper
+    stage1_flips: bool = False  # mirror half of its images, chosen at random; True in RPF
+    stage2_start: str = "last"  # epoch of stage 1 that stage 2 starts from; "best" in RPF
     stage2_epochs: int = 20  # both branches jointly; paper
     stage2_local_learning_rate: float = 1e-4  # local branch; paper
     stage2_global_learning_rate: float = 1e-5  # global branch and attribute table; paper
@@ -170,12 +174,14 @@ class ExperimentConfig:
 # === Rules ===
 
 # Methods that can be run. What a random ranking scores is known exactly and needs no run.
-METHODS = ("features", "triplet", "csn", "asen", "asen_v2", "asen_pp")
+METHODS = ("features", "triplet", "csn", "asen", "asen_v2", "asen_pp", "rpf")
+TWO_BRANCHES = ("asen_pp", "rpf")
 
 # Backbones that the package builds itself; "keras:<Name>" takes one of keras.applications.
 BACKBONES = (
     *("resnet50", "resnet34", "compact"),
     *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+    "vit_b16",
 )
 
 # How an image becomes a square; `asen_tf.data.fitting` does it.
@@ -195,8 +201,10 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "attribute_tables": ("shared", "separate"),
     "region": ("attended", "true", "centre"),
     "stages": (1, 2),
+    "stage2_start": ("last", "best"),
     "starting_weights": ("imagenet", "pretrain", "random"),
     "loss": ("triplet", *METRIC_LOSSES),
+    "alignment": ("cosine", "e_info_nce"),
     "sampling": ("random_triplets", "batch_all", "listed_triplets"),
     "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
     "strategy": ("none", "mirrored", "multi_worker"),
@@ -211,6 +219,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "local_size": _PIXELS,
     "roi_threshold": (0.0, 0.99),
     "fusion_weight": (0.0, 1.0),
+    "patch_layers": (0, 24),
     "margin": (0.0, 2.0),
     "values_per_attribute": (2, 1_000),
     "images_per_value": (2, 1_000),
@@ -259,6 +268,16 @@ def check(values: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"loss {values['loss']!r} compares the images of whole groups and needs "
             f"sampling='batch_all'; got sampling={values['sampling']!r}"
+        )
+    if values["alignment"] == "e_info_nce" and values["sampling"] == "listed_triplets":
+        raise ConfigError(
+            "alignment 'e_info_nce' compares all images of a step by their values, and listed "
+            "triplets have none; got sampling='listed_triplets'; take alignment='cosine'"
+        )
+    if values["stage1_flips"] and values["stages"] == 1 and values["method"] in TWO_BRANCHES:
+        raise ConfigError(
+            "stage1_flips mirrors what the global branch sees while it trains alone, so it needs "
+            "stages=2; got stages=1"
         )
     if values["train_images"] and values["sampling"] == "listed_triplets":
         raise ConfigError(
