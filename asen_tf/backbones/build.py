@@ -102,8 +102,8 @@ def build_backbone(
                 raise BackboneError(str(error)) from error
         elif weights == "imagenet":
             raise BackboneError(
-                f"Keras cannot download ImageNet weights of {name!r}; pass the path of a .pth or "
-                f".weights.h5 file, use a keras:<Name> backbone, or {_train(name)}"
+                f"Keras cannot download ImageNet weights of {name!r}; pass the path of a .pth, "
+                f".npz or .weights.h5 file, use a keras:<Name> backbone, or {_train(name)}"
             )
     if weights not in (None, "imagenet"):
         if Path(weights).suffix == ".pth" and name in _TORCHVISION:

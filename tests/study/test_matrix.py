@@ -52,6 +52,8 @@ VARIED = {
         *("frozen_stages", "backbone_rate_share", "train_batch_norms"),
     },
     "asen_pp": set(),
+    "rpf": {"method", "fusion_weight", "alignment", "alignment_loss_weight"},
+    "asen_pp/e_info_nce": {"alignment", "alignment_loss_weight"},
     "asen_pp/no_asa": {"spatial_attention"},
     "asen_pp/no_aca": {"channel_attention"},
     "asen_pp/no_attention": {"spatial_attention", "channel_attention"},
