@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 
+import naive_losses
 import numpy as np
 import pytest
 import tensorflow as tf
-import naive_losses
 from naive_losses import batch_all_loss
 
 from asen_tf.losses import (

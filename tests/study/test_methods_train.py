@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asen_study import experiment
+from asen_study import experiment, production
 from asen_study.matrix import settings
 from asen_study.runs import Places, Run
 from asen_tf.data.dataset import Dataset
@@ -20,8 +21,9 @@ ROWS = (
     *("triplet/semi_hard", "triplet/hard", "triplet/npairs", "triplet/lifted_struct"),
     *("triplet/contrastive", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp"),
     *("asen_pp/no_attention", "asen_pp/one_stage", "asen_pp/separate_tables"),
-    *("asen_pp/true_region", "asen_pp/random_triplets"),
+    *("asen_pp/true_region", "asen_pp/random_triplets", "rpf"),
 )
+TWO_BRANCHES = ("asen_pp", "rpf")  # what the names of such rows begin with
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def runs(data: Path) -> dict[str, Run]:
 def test_losses_and_scores_are_finite(runs: dict[str, Run], row: str) -> None:
     history, scores = runs[row].table("history"), runs[row].table("map")
     assert len(history) == 4  # epochs, of one stage or of two
-    branches = ("global", "local", "alignment") if row.startswith("asen_pp") else ("global",)
+    branches = ("global", "local", "alignment") if row.startswith(TWO_BRANCHES) else ("global",)
     for name in ("loss", *branches):
         # The first of two stages trains the global branch alone and knows no other loss.
         alone = (history["stage"] == "stage1") & (name in ("local", "alignment"))
@@ -53,7 +55,7 @@ def test_losses_and_scores_are_finite(runs: dict[str, Run], row: str) -> None:
         assert len(losses) >= 2 and np.isfinite(losses).all() and (losses > 0).all(), name
     assert history["val_map"].between(0, 100).all()
     assert scores["map"].between(0, 100).all() and scores["map"].nunique() > 3
-    embeddings = {"global", "local", "fused"} if row.startswith("asen_pp") else {"global"}
+    embeddings = {"global", "local", "fused"} if row.startswith(TWO_BRANCHES) else {"global"}
     assert set(scores["embedding"]) == {"-", *embeddings}
     answers = runs[row].table("triplets")
     assert set(answers["embedding"]) == embeddings and answers["accuracy"].between(0, 100).all()
@@ -70,8 +72,8 @@ def test_backbone_and_first_stage_are_made_once(runs: dict[str, Run], data: Path
     study = data / "results" / "smoke"
     assert len(list(study.glob("backbone-*"))) == 1
     # One for ASEN++ and what differs in the second stage alone; one without attention; one for
-    # other triplets. One stage from the start has none.
-    assert len(list(study.glob("stage1-*"))) == 3
+    # other triplets; one for RPF. One stage from the start has none.
+    assert len(list(study.glob("stage1-*"))) == 4
     first = [runs[row].table("history").iloc[:2] for row in ("asen_pp", "asen_pp/true_region")]
     pd.testing.assert_frame_equal(*first)
 
@@ -86,6 +88,30 @@ def test_true_regions_are_what_the_local_branch_saw(runs: dict[str, Run], data: 
     model = runs["asen_pp/true_region"].load_model()
     with pytest.raises(ValueError, match="only together with the boxes of its parts; got none"):
         model.embed(dataset.split("test").sources[:1], [0])
+
+
+def test_the_second_stage_can_start_from_the_best_epoch_of_the_first(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def falling(split: object, batch: int):
+        epochs = itertools.count()
+        return lambda network: {"val_map": -float(next(epochs))}  # the first epoch is the best
+
+    monkeypatch.setattr(experiment, "validate", falling)
+    places = Places(data / "data", tmp_path, "best")
+    dataset = production.open_dataset(smoke(), places.data_dir, places.results_dir)
+    config = settings("rpf", smoke()).override(starting_weights="random", stage1_flips=True)
+    start = {}
+    for name, changes in {
+        "best": {"stage2_start": "best"},
+        "last": {},
+        "first": {"stage1_epochs": 1},
+    }.items():
+        stage = experiment._first_stage(config.override(**changes), dataset, places)
+        with np.load(stage.path / "global.npz") as stored:
+            start[name] = [stored[key] for key in stored.files]
+    same = {name: all(map(np.array_equal, start["best"], arrays)) for name, arrays in start.items()}
+    assert same == {"best": True, "last": False, "first": True}
 
 
 def test_learned_masks_move_and_fixed_ones_stay(runs: dict[str, Run]) -> None:
