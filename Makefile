@@ -44,7 +44,9 @@ endif
 endif
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@sed -nE 's/^([a-z-]+):.*## /\1 /p' Makefile | awk '{ line = sprintf("  make %-16s", $$1); \
+		for (i = 2; i <= NF; i++) { if (length(line " " $$i) > 80) { print line; line = sprintf("%23s", "") } \
+		line = line " " $$i } print line }'
 
 install: $(VENV)/.installed-dev ## install everything into .venv, including the development tools
 
@@ -140,8 +142,8 @@ clean-results: ## list your studies in results/runs/ with their sizes, and remov
 	printf 'Remove them? Type yes: '; read -r answer || answer=; \
 	if test "$$answer" = yes; then rm -rf results/runs && echo "Removed."; else echo "Nothing was removed."; fi
 
-clean-data: ## remove the data that the study made, data/Garments and data/smoke, and no other data
-	rm -rf data/Garments data/smoke
+clean-data: ## remove the data that the study made, data/Garments* and data/smoke, and no other data
+	rm -rf data/Garments data/GarmentsFirst data/smoke
 
 # A stamp is written when its step has succeeded, so a broken installation is tried again.
 $(VENV)/.made:

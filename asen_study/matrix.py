@@ -72,7 +72,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "asen_pp/separate_tables": {"attribute_tables": "separate"},
     # Other triplets: as many images per step, each three of them one triplet
     "asen_pp/random_triplets": {"sampling": "random_triplets"},
-    # What the local branch sees
+    # What the local branch sees; at the true part it is no upper bound, see `true_squares`
     "asen_pp/true_region": {"region": "true"},
     "asen_pp/centre_crop": {"region": "centre"},
     **{f"asen_pp/threshold_{value}": {"roi_threshold": value} for value in _THRESHOLDS},
@@ -109,7 +109,7 @@ LABELS = {
     "asen_pp/one_stage": "ASEN++ in one stage",
     "asen_pp/separate_tables": "ASEN++, separate attribute tables",
     "asen_pp/random_triplets": "ASEN++, random triplets",
-    "asen_pp/true_region": "ASEN++, true region (upper bound)",
+    "asen_pp/true_region": "ASEN++, region at the true part",
     "asen_pp/centre_crop": "ASEN++, centre crop (lower bound)",
     **{f"asen_pp/threshold_{value}": f"ASEN++, threshold {value}" for value in _THRESHOLDS},
     **{f"asen_pp/local_size_{side}": f"ASEN++, local input {side} px" for side in _LOCAL_SIZES},

@@ -69,10 +69,10 @@ class Profile:
 _QUICK = Profile(
     preset="quick",
     data_dir="data",
-    images={"images": 6000, "image_size": 320},
+    images={"images": 6000, "test_images": 6000, "image_size": 320},
     rows=MAIN,
     seeds=(0,),
-    minutes={"data": 1.5, "train": 14, **_READING},
+    minutes={"data": 2.5, "train": 14, **_READING},
 )
 PROFILES = {
     "quick": _QUICK,
@@ -85,7 +85,7 @@ PROFILES = {
     "smoke": Profile(
         preset="smoke",
         data_dir="data/smoke",
-        images={"images": 160, "image_size": 96},
+        images={"images": 160, "test_images": 16, "image_size": 96},
         rows=MAIN,
         seeds=(0,),
         minutes={"data": 0.3, "backbone": 0.5, "train": 1, **_READING},

@@ -203,16 +203,24 @@ def _too_few(divided: Mapping[str, Sequence[Sample]], attributes: AttributeTable
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = {
-        "csv": {"type": Path, "required": True, "dest": "table", "help": "the catalogue"},
-        "dataset": {"required": True, "help": "the dataset's name"},
+        "csv": {
+            "type": Path,
+            "required": True,
+            "dest": "table",
+            "metavar": "FILE",
+            "help": "the table",
+        },
+        "dataset": {"required": True, "metavar": "NAME", "help": "the dataset's name"},
         "attributes": {
-            "help": "the columns to use, separated by commas; by default, all that look like "
-            "attributes"
+            "metavar": "NAMES",
+            "help": "the columns to use, separated by commas (default: all that look like "
+            "attributes)",
         },
         "max-values": {
             "type": int,
             "default": MOST_VALUES,
-            "help": "how many values an attribute may have",
+            "metavar": "COUNT",
+            "help": "how many values an attribute may have (default: %(default)s)",
         },
         "fold-rare": {
             "action": "store_true",

@@ -137,7 +137,9 @@ def run_make(
 
 
 def test_make_says_what_it_can_do() -> None:
-    assert [line.split()[1] for line in run_make().stdout.splitlines()] == TARGETS
+    lines = run_make().stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("  make ")] == TARGETS
+    assert max(map(len, lines)) <= 80 and lines[0].endswith("list these commands")
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None and sorted(phony[1].split()) == sorted(TARGETS)
 
