@@ -39,6 +39,7 @@ _PRETRAIN_FIELDS = (
 _SECOND_STAGE_FIELDS = (
     *("local_size", "roi_threshold", "region", "attribute_tables", "fusion_weight"),
     *("local_loss_weight", "alignment_loss_weight", "stage2_epochs", "stage2_decay"),
+    *("alignment", "patch_layers"),
     *("stage2_local_learning_rate", "stage2_global_learning_rate", "stage2_decay_epochs"),
     "bootstrap_resamples",
 )
@@ -234,8 +235,8 @@ def _first_stage(config: ExperimentConfig, dataset: Dataset, places: Places) -> 
     its regions are measured, with the paper's values of those settings.
 
     Returns:
-        A run that holds `global.npz` (weights of the last epoch), `history.csv`, `tensorboard/`,
-        `config.json`, `manifest.json`.
+        A run that holds `global.npz` (weights of the last epoch, or of the best: `stage2_start`),
+        `history.csv`, `tensorboard/`, `config.json`, `manifest.json`.
     """
     published = ExperimentConfig().to_dict()
     shared = config.override(**{name: published[name] for name in _SECOND_STAGE_FIELDS})
@@ -248,6 +249,8 @@ def _first_stage(config: ExperimentConfig, dataset: Dataset, places: Places) -> 
         return _train(shared, dataset, phase, team, directory, backbone=backbone)
 
     def write(stage: StageResult, output: Path) -> None:
+        if config.stage2_start == "best":
+            stage.network.load_weights(stage.directory / BEST)
         layers = stage.network.global_layers
         weights = [weight for layer in layers for weight in layer.get_weights()]
         np.savez(output / "global.npz", *weights)

@@ -53,6 +53,8 @@ _COMPACT = {
     "pretrain_learning_rate": 2.5e-3,
 }
 
+_CONTRASTED = {"alignment": "e_info_nce", "alignment_loss_weight": 0.04}  # as RPF is released
+
 ROWS: dict[str, dict[str, Any]] = {
     # What you have without training a network
     "features": {"method": "features"},
@@ -81,11 +83,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "asen_pp/adapted": _ADAPTED,
     "asen_pp/whole_frame": {"region": "whole"},
     "asen_pp/adapted_whole_frame": {**_ADAPTED, "region": "whole"},
+    # The successor on the same backbones, with its own loss weights and fusion
+    "rpf": {"method": "rpf", "fusion_weight": 0.3, **_CONTRASTED},
     # Parts of ASEN++ left out
     "asen_pp/no_asa": {"spatial_attention": False},
     "asen_pp/no_aca": {"channel_attention": False},
     "asen_pp/no_attention": {"spatial_attention": False, "channel_attention": False},
     "asen_pp/no_alignment": {"alignment_loss_weight": 0.0},
+    "asen_pp/e_info_nce": _CONTRASTED,
     "asen_pp/one_stage": {"stages": 1},
     "asen_pp/separate_tables": {"attribute_tables": "separate"},
     # Other triplets: as many images, each three of them one triplet, or of three attributes a step
@@ -124,10 +129,12 @@ LABELS = {
     "asen_pp/adapted": "ASEN++, adapted",
     "asen_pp/whole_frame": "ASEN++, whole frame instead of region",
     "asen_pp/adapted_whole_frame": "ASEN++, adapted, whole frame instead of region",
+    "rpf": "RPF, compact",
     "asen_pp/no_asa": "ASEN++ without ASA",
     "asen_pp/no_aca": "ASEN++ without ACA",
     "asen_pp/no_attention": "ASEN++ without ASA and ACA",
     "asen_pp/no_alignment": "ASEN++ without alignment",
+    "asen_pp/e_info_nce": "ASEN++, E-InfoNCE alignment",
     "asen_pp/one_stage": "ASEN++ in one stage",
     "asen_pp/separate_tables": "ASEN++, separate attribute tables",
     "asen_pp/random_triplets": "ASEN++, random triplets",
@@ -153,6 +160,8 @@ NEIGHBOURS: tuple[tuple[str, str], ...] = (
     ("asen_pp", "asen_v2"),
     ("asen_pp", "asen_pp:global"),
     ("asen_pp", "asen_pp:local"),
+    ("rpf", "asen_v2"),
+    ("rpf", "asen_pp"),
     ("triplet", "features"),
     *((row, other) for row in ("csn", "asen", "asen_v2", "asen_pp") for other in FEATURES),
     *((row, row.split("/")[0]) for row in ROWS if row.startswith(("triplet/", "csn/", "asen_v2/"))),

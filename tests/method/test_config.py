@@ -27,6 +27,8 @@ def another(name: str) -> object:
         "region": "centre",
         "fit": "whole_edge",
         "stages": 1,
+        "alignment": "e_info_nce",
+        "stage2_start": "best",
         "missing_images": "skip",
         "starting_weights": "random",
         "sampling": "batch_all",

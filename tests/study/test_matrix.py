@@ -59,6 +59,8 @@ VARIED = {
     "asen_pp/adapted": {"roi_threshold", "alignment_loss_weight"},
     "asen_pp/whole_frame": {"region"},
     "asen_pp/adapted_whole_frame": {"roi_threshold", "alignment_loss_weight", "region"},
+    "rpf": {"method", "fusion_weight", "alignment", "alignment_loss_weight"},
+    "asen_pp/e_info_nce": {"alignment", "alignment_loss_weight"},
     "asen_pp/no_asa": {"spatial_attention"},
     "asen_pp/no_aca": {"channel_attention"},
     "asen_pp/no_attention": {"spatial_attention", "channel_attention"},
