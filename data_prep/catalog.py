@@ -114,10 +114,7 @@ def prepare(
         ]
     kept = {name: [s for s in part if s.path not in left_out] for name, part in divided.items()}
     notes += _too_few(kept, scheme)
-    notes.append(
-        "train on it: .venv/bin/papermill notebooks/03_train.ipynb out.ipynb "
-        f"-p preset photos -p dataset {dataset} -p study {dataset.lower()}"
-    )
+    notes.append(f"`make study DATASET={dataset}` trains on it")
     return Report.from_paths(paths_of(kept), left_out, notes)
 
 

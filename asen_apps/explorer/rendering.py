@@ -350,7 +350,8 @@ class Thumbnails:
         if not readable:
             mark, words = "✗ ", ", cannot be read"
         named = self._named(image)
-        button.description = mark + (str(image) if named.startswith("test image") else named[:14])
+        short = str(image) if named.startswith("test image") else Path(named).stem[:12]
+        button.description = mark + short
         button.tooltip = f"{capital(named)}{words}"
         button.disabled = not readable
         (button.add_class if chosen else button.remove_class)("ax-chosen")
