@@ -76,7 +76,12 @@ class ExperimentConfig:
     spatial_attention: bool = True  # False: a plain mean over positions instead of ASA
     channel_attention: bool = True  # False: no ACA
     attribute_tables: str = "shared"  # by both branches; or "separate"
-    region: str = "attended"  # what the local branch sees; or the "true" part, or the "centre"
+    region: str = "attended"  # what the local branch sees; or the "true" part, "centre", "whole"
+    region_rule: str = "threshold"  # which pixels of a map; paper. "mass", or "peak"; ours
+    region_share: float = 0.7  # of a map's sum, that the pixels of region_rule "mass" hold; ours
+    least_region: float = 0.0  # least side of an attended region, share of the frame's; ours
+    region_jitter: float = 0.0  # by which training moves and scales regions, share of a side; ours
+    map_reading: str = "released"  # where a map's cells lie; "cells": where they see; ours
     stages: int = 2  # of asen_pp's training; 1: both branches jointly from the start
 
     # --- Starting weights ----------------------------------------------------------------------
@@ -193,7 +198,9 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "csn_masks": CSN_MASKS,
     "feature_map": FEATURE_MAPS,
     "attribute_tables": ("shared", "separate"),
-    "region": ("attended", "true", "centre"),
+    "region": ("attended", "true", "centre", "whole"),
+    "region_rule": ("threshold", "mass", "peak"),
+    "map_reading": ("released", "cells"),
     "stages": (1, 2),
     "starting_weights": ("imagenet", "pretrain", "random"),
     "loss": ("triplet", *METRIC_LOSSES),
@@ -210,6 +217,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "global_size": _PIXELS,
     "local_size": _PIXELS,
     "roi_threshold": (0.0, 0.99),
+    "region_share": (0.01, 1.0),
+    "least_region": (0.0, 1.0),
+    "region_jitter": (0.0, 0.9),
     "fusion_weight": (0.0, 1.0),
     "margin": (0.0, 2.0),
     "values_per_attribute": (2, 1_000),
@@ -255,6 +265,11 @@ def check(values: Mapping[str, Any]) -> None:
                     f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
                     f"keras.applications>; got {value!r}"
                 )
+    if values["map_reading"] == "cells" and values["global_backbone"] not in BACKBONES:
+        raise ConfigError(
+            f"map_reading 'cells' is known for {', '.join(BACKBONES)}; got global_backbone="
+            f"{values['global_backbone']!r}; take map_reading='released'"
+        )
     if values["loss"] != "triplet" and values["sampling"] != "batch_all":
         raise ConfigError(
             f"loss {values['loss']!r} compares the images of whole groups and needs "

@@ -117,6 +117,7 @@ def _from_imagenet() -> ExperimentConfig:
     return ExperimentConfig().override(
         global_backbone="efficientnet_lite0",
         local_backbone="efficientnet_lite0",
+        map_reading="cells",
         backbone_rate_share=0.1,
         train_batch_norms=False,
         sampling="batch_all",
@@ -139,6 +140,7 @@ def compact() -> ExperimentConfig:
         local_size=64,
         global_backbone="compact",
         local_backbone="compact",
+        map_reading="cells",
         attribute_dim=128,
         global_attention_dim=128,
         local_attention_dim=128,

@@ -20,6 +20,7 @@ def training_steps(
     first_epoch: int,
     epochs: int,
     squares: np.ndarray | None = None,
+    jitter: int | None = None,
     parts: Sequence[int] = (0,),
     of: int = 1,
 ) -> tf.data.Dataset:
@@ -37,6 +38,7 @@ def training_steps(
         epochs: the epoch to stop before.
         squares: `(n, A, 4)` int32, what the local branch sees of each image and attribute; None
             where attention decides.
+        jitter: seeds draws by which regions are scaled and moved; None for none.
         parts: which parts of a step's groups to stream, one element each: those of the replicas
             that this worker feeds, in their order.
         of: how many equal parts a step's groups are divided into; 1 leaves steps whole.
@@ -45,7 +47,8 @@ def training_steps(
         A dataset with one element per part and step, in plan order: `view` `(G, M, g, g, 3)` uint8
         (with features `(G, M, ...)` float32),
         `source` `(G, M, S, S, 3)` uint8 unless `sources` is None, `attribute` and `value`
-        `(G, M)` int32, and with squares `box` `(G, M, 4)` int32; `G` groups of the part.
+        `(G, M)` int32, with squares `box` `(G, M, 4)` int32, and with a seed of jitter `draws`
+        `(G, M, 3)` float32, uniform in [-1, 1]; `G` groups of the part.
 
     Raises:
         ValueError: the groups cannot be divided into that many parts.
@@ -59,22 +62,32 @@ def training_steps(
     def steps():
         for epoch in range(first_epoch, epochs):
             plan = first if epoch == first_epoch else plan_epoch(epoch)
-            for step in zip(plan.images, plan.attributes, plan.values, strict=True):
+            arrays = [plan.images, plan.attributes, plan.values]
+            if jitter is not None:
+                rng = np.random.default_rng([jitter, epoch, 1])  # not the sampler's numbers
+                arrays.append(rng.uniform(-1.0, 1.0, (*plan.images.shape, 3)).astype(np.float32))
+            for step in zip(*arrays, strict=True):
                 for part in parts:
                     yield tuple(array[part * size : (part + 1) * size] for array in step)
 
-    def load(images: tf.Tensor, attributes: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
+    def load(
+        images: tf.Tensor, attributes: tf.Tensor, values: tf.Tensor, *draws: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         batch = {"view": _pixels(views, images)}
         if sources is not None:
             batch["source"] = _pixels(sources, images)
         if squares is not None:
             batch["box"] = tf.gather_nd(squares, tf.stack([images, attributes], axis=-1))
+        if draws:
+            batch["draws"] = draws[0]
         return {**batch, "attribute": attributes, "value": values}
 
     signature = tuple(
         tf.TensorSpec((size, *array.shape[2:]), tf.int32)
         for array in (first.images, first.attributes, first.values)
     )
+    if jitter is not None:
+        signature += (tf.TensorSpec((*signature[0].shape, 3), tf.float32),)
     dataset = tf.data.Dataset.from_generator(steps, output_signature=signature)
     dataset = dataset.map(load, num_parallel_calls=2, deterministic=True)
     options = tf.data.Options()

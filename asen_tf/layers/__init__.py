@@ -4,7 +4,12 @@ from asen_tf.layers.channel_attention import AttributeChannelAttention, start_as
 from asen_tf.layers.conditional_mask import ConditionalMask
 from asen_tf.layers.pixels import ImageNormalisation, global_view
 from asen_tf.layers.position_gate import PositionGate
-from asen_tf.layers.region_of_interest import RegionOfInterest, crop_regions, region_boxes
+from asen_tf.layers.region_of_interest import (
+    RegionOfInterest,
+    crop_regions,
+    jittered,
+    region_boxes,
+)
 from asen_tf.layers.spatial_attention import (
     AttributeSpatialAttention,
     AverageAttention,
@@ -21,6 +26,7 @@ __all__ = [
     "ProductSpatialAttention",
     "RegionOfInterest",
     "crop_regions",
+    "jittered",
     "global_view",
     "region_boxes",
     "start_as_released",

@@ -232,6 +232,7 @@ def train(
         views=views,
         sources=images.sources if phase.joint else None,
         squares=images.squares if phase.joint else None,
+        jitter=config.seed if phase.joint and config.region_jitter else None,
         epochs=phase.epochs,
     )
     return run_stage(
