@@ -38,6 +38,7 @@ _PRETRAIN_FIELDS = (
 # Settings that do not concern the first stage; runs that differ in nothing else share it.
 _SECOND_STAGE_FIELDS = (
     *("local_size", "roi_threshold", "region", "attribute_tables", "fusion_weight"),
+    *("region_rule", "region_share", "least_region", "region_jitter", "map_reading"),
     *("local_loss_weight", "alignment_loss_weight", "stage2_epochs", "stage2_decay"),
     *("alignment", "patch_layers"),
     *("stage2_local_learning_rate", "stage2_global_learning_rate", "stage2_decay_epochs"),

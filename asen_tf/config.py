@@ -78,7 +78,12 @@ class ExperimentConfig:
     spatial_attention: bool = True  # False: a plain mean over positions instead of ASA
     channel_attention: bool = True  # False: no ACA
     attribute_tables: str = "shared"  # by both branches; or "separate"
-    region: str = "attended"  # what the local branch sees; or "true" part, "centre", "whole" frame
+    region: str = "attended"  # what the local branch sees; or the "true" part, "centre", "whole"
+    region_rule: str = "threshold"  # which pixels of a map; paper. "mass", or "peak"; ours
+    region_share: float = 0.7  # of a map's sum, that the pixels of region_rule "mass" hold; ours
+    least_region: float = 0.0  # least side of an attended region, share of the frame's; ours
+    region_jitter: float = 0.0  # by which training moves and scales regions, share of a side; ours
+    map_reading: str = "released"  # where a map's cells lie; "cells": where they see; ours
     stages: int = 2  # of asen_pp's training; 1: both branches jointly from the start
     single_branch_stages: int = 1  # of all others' training; 2: at the rates of asen_pp's; ours
     networks: int = 1  # of asen_v2; 2: of this seed and the next, fused half and half; ours
@@ -204,6 +209,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "feature_map": FEATURE_MAPS,
     "attribute_tables": ("shared", "separate"),
     "region": ("attended", "true", "centre", "whole"),
+    "region_rule": ("threshold", "mass", "peak"),
+    "map_reading": ("released", "cells"),
     "stages": (1, 2),
     "single_branch_stages": (1, 2),
     "networks": (1, 2),
@@ -224,6 +231,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "global_size": _PIXELS,
     "local_size": _PIXELS,
     "roi_threshold": (0.0, 0.99),
+    "region_share": (0.01, 1.0),
+    "least_region": (0.0, 1.0),
+    "region_jitter": (0.0, 0.9),
     "fusion_weight": (0.0, 1.0),
     "patch_layers": (0, 24),
     "margin": (0.0, 2.0),
@@ -270,6 +280,11 @@ def check(values: Mapping[str, Any]) -> None:
                     f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
                     f"keras.applications>; got {value!r}"
                 )
+    if values["map_reading"] == "cells" and values["global_backbone"] not in BACKBONES:
+        raise ConfigError(
+            f"map_reading 'cells' is known for {', '.join(BACKBONES)}; got global_backbone="
+            f"{values['global_backbone']!r}; take map_reading='released'"
+        )
     if values["loss"] != "triplet" and values["sampling"] != "batch_all":
         raise ConfigError(
             f"loss {values['loss']!r} compares the images of whole groups and needs "

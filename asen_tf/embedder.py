@@ -45,12 +45,14 @@ class Attention:
         crop: `(S, S, 3)` uint8, the square that the model sees, at its source size, for drawing:
             the image's centre, or the whole image on padding, as the model's `settings.fit` says.
         frame: where `crop` lies in the upright image.
+        extent: where the map starts and ends on `crop`; see `asen_tf.backbones.map_extent`.
     """
 
     map: np.ndarray
     region: tuple[float, float, float, float]
     crop: np.ndarray
     frame: Frame
+    extent: tuple[float, float] = (0.0, 1.0)
 
 
 class Embedder:
@@ -187,7 +189,7 @@ class Embedder:
         top, left, bottom, right = (outputs["boxes"][0] / self.model.global_size).tolist()
         region = frame.pixels((left, top, right, bottom))
         crop = load_image(path, side, fit=fit)
-        return Attention(outputs["attention"][0], region, crop, frame)
+        return Attention(outputs["attention"][0], region, crop, frame, self.model.map_extent)
 
     def _prepared(self, path: ImageFile) -> np.ndarray:
         """Return an image file as the model takes it: `(S, S, 3)` uint8, or whole."""

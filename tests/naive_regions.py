@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -35,25 +36,72 @@ def naive_box(
     map_size: int,
     threshold: float,
     extent: tuple[float, float] = (0.0, 1.0),
+    **rule: Any,
 ) -> Box | None:
     """Redo the steps one pixel at a time; None where rounding decides which pixels are kept."""
-    levels = naive_map(attention, map_size, extent)
-    span = levels.max() - levels.min()
-    if span < 1e-9:
-        return 0, 0, map_size, map_size
-    levels = (levels - levels.min()) / span * 255.0
+    kept = naive_kept(attention, map_size, threshold, extent, rule.get("rule"), rule.get("share"))
+    return None if kept is None else naive_square(kept, rule.get("least", 0.0))
+
+
+def naive_kept(
+    attention: np.ndarray,
+    map_size: int,
+    threshold: float,
+    extent: tuple[float, float],
+    rule: str | None,
+    share: float | None,
+) -> np.ndarray | None:
+    """Flag the pixels that a rule keeps; None where rounding decides."""
     first_kept = math.floor(255.0 * threshold) + 1
+    if rule == "peak":
+        attention = naive_peak(attention, first_kept)
+    values = naive_map(attention, map_size, extent)
+    span = values.max() - values.min()
+    if span < 1e-9:
+        return np.ones(values.shape, bool)
+    levels = (values - values.min()) / span * 255.0
+    if rule == "mass":
+        between = levels[(levels > 1e-3) & (levels < 255.0 - 1e-3)]
+        if np.abs(between - np.round(between)).min(initial=1.0) < 1e-3:
+            return None
+        levels = np.floor(levels + 1e-3)
+        for level in range(255, -1, -1):
+            held = values[levels >= level].sum() / values.sum()
+            if abs(held - share) < 1e-5:
+                return None
+            if held > share:
+                return levels >= level
     if np.abs(levels - first_kept).min() < 1e-3:
         return None
-    return naive_square(levels > first_kept - 1e-3)
+    return levels > first_kept - 1e-3
 
 
-def naive_square(kept: np.ndarray) -> Box:
+def naive_peak(attention: np.ndarray, first_kept: int) -> np.ndarray:
+    """Walk from the highest cell to its neighbours; all cells that are not reached are lowered."""
+    span = float(attention.max() - attention.min())
+    if span == 0.0:
+        return attention
+    levels = np.floor(255 * ((attention - attention.min()) / np.float32(span)))
+    ahead = [tuple(np.argwhere(attention == attention.max())[0])]
+    reached: set[tuple[int, ...]] = set()
+    while ahead:
+        row, column = ahead.pop()
+        inside = 0 <= row < attention.shape[0] and 0 <= column < attention.shape[1]
+        if inside and (row, column) not in reached and levels[row, column] >= first_kept:
+            reached.add((row, column))
+            ahead += [(row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)]
+    lowered = np.full_like(attention, attention.min())
+    for place in reached:
+        lowered[place] = attention[place]
+    return lowered
+
+
+def naive_square(kept: np.ndarray, least: float = 0.0) -> Box:
     """Return the square around kept pixels: half and centre of a side, as the release has them."""
     rows = [row for row in range(len(kept)) if kept[row].any()]
     columns = [column for column in range(len(kept)) if kept[:, column].any()]
     sizes = [max(places) - min(places) + 1 for places in (rows, columns)]
-    side = max(sizes)
+    side = max(*sizes, math.ceil(least * len(kept)))
     half = side // 2
     starts = []
     for places, size in zip((rows, columns), sizes, strict=True):

@@ -54,6 +54,7 @@ class QueryAttention:
         value: the names of the query's values; "" where they are not known.
         map: `(h, w)` float32; None for a method without attention.
         region: the square that the local branch sees or would see; None likewise.
+        extent: where the map starts and ends on the query; see `asen_tf.backbones.map_extent`.
     """
 
     attribute: str
@@ -61,6 +62,7 @@ class QueryAttention:
     value: str
     map: np.ndarray | None
     region: Box | None
+    extent: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -450,5 +452,5 @@ def _attend(
             attention = outputs["attention"][row]
             top, left, bottom, right = (outputs["boxes"][row] / model.global_size).tolist()
             region = (left, top, right, bottom)
-        found.append(QueryAttention(name, share, value, attention, region))
+        found.append(QueryAttention(name, share, value, attention, region, model.map_extent))
     return tuple(found)

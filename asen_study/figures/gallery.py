@@ -17,9 +17,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
+from asen_study.figures.style import COLOURS, WIDTH, enlarged, name_of, themed
 from asen_study.production import open_dataset
 from asen_study.runs import Run, Selection
+from asen_tf.backbones import map_extent
 from asen_tf.data import label, read_value_names
 from asen_tf.data.fitting import Box
 from asen_tf.evaluation import average_precision, normalise, ranked
@@ -48,6 +49,7 @@ class AttentionExample:
         attention: `(h, w)` float, the global branch's map.
         region: the square that the local branch sees.
         truth: the true box of the part, or None if it is not known.
+        extent: where the map starts and ends on the image; see `asen_tf.backbones.map_extent`.
     """
 
     image: np.ndarray
@@ -55,6 +57,7 @@ class AttentionExample:
     attention: np.ndarray
     region: Box
     truth: Box | None
+    extent: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,9 @@ class Gallery:
         rows = self._sample(rows[boxed] if boxed.any() else rows, count, seed)
         found = self.pairs.rows(rows)
         sources = self._images.sources[rows[:, 0]]
-        boxes = self.pairs.arrays["boxes"][found] / self.config.global_size
+        config = self.config
+        boxes = self.pairs.arrays["boxes"][found] / config.global_size
+        extent = map_extent(config.global_backbone, config.global_size, config.map_reading)
         return [
             AttentionExample(
                 image=image,
@@ -130,6 +135,7 @@ class Gallery:
                 attention=attention,
                 region=(left, top, right, bottom),
                 truth=self._truths.get((int(row[0]), int(row[1]))),
+                extent=extent,
             )
             for image, row, attention, (top, left, bottom, right) in zip(
                 sources, rows, self.pairs.arrays["attention"][found], boxes.tolist(), strict=True
@@ -372,12 +378,13 @@ def _attention(axes: Axes, example: AttentionExample) -> None:
     size = len(example.image)
     grey = np.asarray(Image.fromarray(example.image).convert("L"))
     axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
-    axes.imshow(example.attention, **_HEAT, extent=(0, size, size, 0), interpolation="bilinear")
+    axes.imshow(enlarged(example.attention, size, example.extent), **_HEAT)
 
 
 def _peak(axes: Axes, example: AttentionExample) -> None:
     if np.ptp(example.attention) > 0:  # a flat map has no peak
-        x, y = (len(example.image) * share for share in attention_peak(example.attention))
+        peak = attention_peak(example.attention, example.extent)
+        x, y = (len(example.image) * share for share in peak)
         axes.plot(x, y, linestyle="none", **_PEAK)
 
 

@@ -121,7 +121,7 @@ class RegionSteps:
     Attributes:
         enlarged: `(g, g)` float32, the map in the frame of the global input.
         stretched: `(g, g)` float32, the same from 0 to 1.
-        kept: `(g, g)` bool, the pixels above the threshold.
+        kept: `(g, g)` bool, the pixels that the layer's rule keeps.
         box: top, left, bottom, right in pixels of the frame, as the layer gives them.
         crop: `(c, c, 3)` uint8, as the layer cuts it out of the source image.
     """
@@ -134,32 +134,36 @@ class RegionSteps:
 
 
 def region_steps(attention: np.ndarray, image: np.ndarray, layer: RegionOfInterest) -> RegionSteps:
-    """Return the steps from a map to the region; the last two are those of the layer itself.
+    """Return the steps from a map to the region, which are those of the layer itself.
 
     Args:
         attention: `(h, w)` float, one map.
         image: `(S, S, 3)` uint8, its source image.
         layer: of a model, `model.region`.
     """
-    frame = (layer.map_size, layer.map_size)
-    heat = tf.constant(attention, tf.float32)[..., None]
-    enlarged = tf.image.resize(heat, frame, method="bilinear")[..., 0].numpy()
+    maps = tf.constant(attention, tf.float32)[None]
+    enlarged, kept = (found[0].numpy() for found in layer.kept(maps))
     span = float(np.ptp(enlarged))
     stretched = (enlarged - enlarged.min()) / span if span else np.zeros_like(enlarged)
-    kept = (np.floor(255.0 * stretched) > 255.0 * layer.threshold) | (span == 0)
-    crops, boxes = layer([tf.constant(attention, tf.float32)[None], tf.constant(image)[None]])
+    crops, boxes = layer([maps, tf.constant(image)[None]])
     crop = np.clip(np.rint(crops[0].numpy()), 0, 255).astype(np.uint8)
     top, left, bottom, right = boxes[0].numpy().tolist()
     return RegionSteps(enlarged, stretched, kept, (top, left, bottom, right), crop)
 
 
 @themed
-def attention_by_attribute(image: np.ndarray, maps: Mapping[str, np.ndarray]) -> Figure:
+def attention_by_attribute(
+    image: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    *,
+    extent: tuple[float, float] = (0.0, 1.0),
+) -> Figure:
     """Draw an image, and its attention map for each attribute: cells as the layer gives them.
 
     Args:
         image: `(S, S, 3)` uint8.
         maps: `(h, w)` by attribute.
+        extent: where they start and end on the image: the model's `map_extent`.
     """
     figure, panels = _panels(1 + 2 * len(maps))
     _show(panels[0], image, "the image")
@@ -169,7 +173,7 @@ def attention_by_attribute(image: np.ndarray, maps: Mapping[str, np.ndarray]) ->
         height, width = attention.shape
         cells[0].imshow(attention, cmap="inferno")
         cells[0].set_title(f"{label(name)}:\n{height} x {width} cells", **_TITLE)
-        _show(cells[1], with_attention(image, attention, None), "over the image")
+        _show(cells[1], with_attention(image, attention, None, extent=extent), "over the image")
     return figure
 
 
@@ -241,6 +245,8 @@ def overview(
     image: np.ndarray,
     seen: Mapping[str, tuple[np.ndarray, tuple[float, float, float, float]]],
     nearest: Mapping[str, np.ndarray],
+    *,
+    extent: tuple[float, float] = (0.0, 1.0),
 ) -> Figure:
     """Draw a garment, what a model attends to in it for each attribute, and the nearest others.
 
@@ -248,6 +254,7 @@ def overview(
         image: `(S, S, 3)` uint8.
         seen: by attribute, the map `(h, w)` and the region: left, top, right, bottom in pixels.
         nearest: by attribute, `(k, S, S, 3)` uint8, the most similar garments, best first.
+        extent: where the maps start and end on the image: the model's `map_extent`.
     """
     most = max(len(found) for found in nearest.values())
     columns = 2 + most
@@ -262,7 +269,8 @@ def overview(
     for row, (name, (attention, region)) in enumerate(seen.items()):
         looked = figure.add_subplot(grid[row, 1])
         shares = tuple(edge / len(image) for edge in region)
-        _show(looked, with_attention(image, attention, shares), f"asked for its {label(name)}")
+        laid = with_attention(image, attention, shares, extent=extent)
+        _show(looked, laid, f"asked for its {label(name)}")
         for rank, found in enumerate(nearest[name]):
             words = f"nearest in {label(name)}" if rank == 0 else f"number {rank + 1}"
             _show(figure.add_subplot(grid[row, 2 + rank]), found, words)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
@@ -208,6 +209,7 @@ def with_attention(
     attention: np.ndarray,
     region: Box | None,
     *,
+    extent: tuple[float, float] = (0.0, 1.0),
     opacity: tuple[float, float] = (0.0, 0.75),
 ) -> np.ndarray:
     """Lay a map over a picture, brighter where the attention is higher, and frame its region.
@@ -221,18 +223,18 @@ def with_attention(
     Args:
         image: `(S, S, 3)` uint8.
         attention: `(h, w)`, non-negative, of the whole picture.
+        extent: where the map starts and ends on it, as `asen_tf.backbones.map_extent` says.
         region: what the local branch sees, in shares of the picture's side, or None.
         opacity: of the map, where it is lowest and where it is highest.
 
     Returns:
         `(S, S, 3)` uint8.
     """
-    side = len(image)
     heat = np.asarray(attention, np.float32)
     span = float(heat.max() - heat.min())
     heat = (heat - heat.min()) / span if span > _FLAT else np.zeros_like(heat)
-    large = Pixels.fromarray(heat).resize((side, side), Pixels.Resampling.BICUBIC)
-    weight = np.clip(np.asarray(large), 0.0, 1.0)
+    large = enlarged(heat, len(image), extent, Pixels.Resampling.BICUBIC)
+    weight = np.clip(large, 0.0, 1.0)
     colours = matplotlib.colormaps["inferno"](weight)[..., :3] * 255.0
     share = (opacity[0] + (opacity[1] - opacity[0]) * weight)[..., None]
     mixed = image * (1.0 - share) + colours * share
@@ -240,6 +242,28 @@ def with_attention(
     if region is not None:
         _frame(drawn, region)
     return np.asarray(drawn)
+
+
+def enlarged(
+    attention: np.ndarray,
+    side: int,
+    extent: tuple[float, float],
+    resampling: Pixels.Resampling = Pixels.Resampling.BILINEAR,
+) -> np.ndarray:
+    """Return a map as a picture of `side` x `side` pixels, `(side, side)` float32.
+
+    Where the map starts after the picture or ends before it, it goes on as it is at its edge.
+    """
+    heat = np.asarray(attention, np.float32)
+    shares = (np.array([0.0, 1.0]) - extent[0]) / (extent[1] - extent[0])  # of the map's sides
+    (top, bottom), (left, right) = (shares * cells for cells in heat.shape)
+    more = [
+        (max(math.ceil(-first), 0), max(math.ceil(last - cells), 0))
+        for first, last, cells in ((top, bottom, heat.shape[0]), (left, right, heat.shape[1]))
+    ]
+    box = (left + more[1][0], top + more[0][0], right + more[1][0], bottom + more[0][0])
+    padded = Pixels.fromarray(np.pad(heat, more, mode="edge"))
+    return np.asarray(padded.resize((side, side), resampling, box=box))
 
 
 def _frame(picture: Pixels.Image, region: Box) -> None:

@@ -129,6 +129,32 @@ def normalisation_mode(name: str) -> str:
     return next(starts, "signed")
 
 
+def map_extent(name: str, size: int, reading: str = "cells") -> tuple[float, float]:
+    """Return where a backbone's map starts and ends on its image, in shares of the image's side.
+
+    Cells lie evenly between the two. As "released" they fill the image, 0 to 1. Where "cells" see,
+    cell `i` of stride `s` is centred at pixel `s i` if convolutions pad both sides equally, and at
+    `s i + s - 1` with TensorFlow's padding of even sizes (EfficientNet-Lite, at stride 16).
+
+    Args:
+        name: one of `asen_tf.config.BACKBONES`; any name if the reading is "released".
+        size: px, side of the image.
+        reading: "released" or "cells".
+
+    Example:
+        ResNet-50 at 224 px: cell 0 spans -8 to 8 px around pixel 0, whose centre is at 0.5 px, so
+        that the map starts at -7.5 / 224 and ends at 216.5 / 224.
+    """
+    if reading == "released":
+        return 0.0, 1.0
+    centre, side, stride = 0, size, 1
+    while stride < (8 if name == "compact" else _STRIDE):
+        centre += stride * (name in VARIANTS and side % 2 == 0)
+        side, stride = -(-side // 2), 2 * stride
+    start = centre + 0.5 - stride / 2
+    return start / size, (start + side * stride) / size
+
+
 def semantic_channels(name: str, channels: int) -> int:
     """Return how many of a backbone's channels, the last ones, come from its last stage.
 

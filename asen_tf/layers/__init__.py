@@ -9,7 +9,12 @@ from asen_tf.layers.pixels import (
     released_view,
 )
 from asen_tf.layers.position_gate import PositionGate
-from asen_tf.layers.region_of_interest import RegionOfInterest, crop_regions, region_boxes
+from asen_tf.layers.region_of_interest import (
+    RegionOfInterest,
+    crop_regions,
+    jittered,
+    region_boxes,
+)
 from asen_tf.layers.spatial_attention import (
     EPSILON,
     AttributeCrossAttention,
@@ -32,6 +37,7 @@ __all__ = [
     "ProductSpatialAttention",
     "RegionOfInterest",
     "crop_regions",
+    "jittered",
     "global_view",
     "region_boxes",
     "released_crops",

@@ -20,6 +20,7 @@ from asen_tf.layers import (
     AverageAttention,
     BackgroundAttention,
     RegionOfInterest,
+    jittered,
     released_crops,
     start_as_released,
 )
@@ -95,8 +96,8 @@ class AsenPlusPlus(SimilarityModel):
 
     Call arguments:
         inputs: dictionary of `view` `(B, g, g, 3)` uint8, or what `resume_after` computes of it;
-            when joint, `source` `(B, S, S, 3)` uint8; `attribute` `(B,)` int32, and with region
-            "true" `box` `(B, 4)` int32.
+            when joint, `source` `(B, S, S, 3)` uint8; `attribute` `(B,)` int32, with region
+            "true" `box` `(B, 4)` int32, and with jitter `draws` `(B, 3)`; see `jittered`.
 
     Returns:
         Dictionary of `global` and, when joint, `local` embeddings, each `(B, D)`, and `background`
@@ -128,13 +129,24 @@ class AsenPlusPlus(SimilarityModel):
         # What the local branch sees: "attended"; "centre", the middle half of the frame; "whole",
         # all of it; or "true", boxes that come with the images.
         region: str = "attended"
+        region_rule: str = "threshold"  # see `asen_tf.layers.region_of_interest.kept_pixels`
+        region_share: float = 0.7  # of a map's sum, for the rule "mass"
+        least_region: float = 0.0  # least side of an attended region, share of the frame's
+        region_jitter: float = 0.0  # by which training moves and scales regions, share of a side
 
     def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
         super().__init__(attributes, **arguments)
         settings = self.settings
         self.attribute_table = self.new_table("attribute_table", settings.attribute_dim)
         self.region = RegionOfInterest(
-            settings.global_size, settings.local_size, settings.roi_threshold, name="region"
+            settings.global_size,
+            settings.local_size,
+            settings.roi_threshold,
+            extent=self.map_extent,
+            rule=settings.region_rule,
+            share=settings.region_share,
+            least=settings.least_region,
+            name="region",
         )
         self.global_branch = self.new_branch("global")
         self.local_branch = self.new_branch("local")
@@ -157,6 +169,9 @@ class AsenPlusPlus(SimilarityModel):
         outputs = {"global": whole["embedding"][:, 0]}
         if self.joint:
             boxes = self._boxes(whole["attention"][:, 0], inputs.get("box"))
+            if training and "draws" in inputs:
+                given = {"amount": self.settings.region_jitter, "map_size": self.global_size}
+                boxes = jittered(boxes, inputs["draws"], **given)
             crops, _ = self.region([whole["attention"][:, 0], inputs["source"], boxes])
             attribute = self.local_table(inputs["attribute"])[:, None, :]
             zoomed = self.local_branch({"image": crops, "attribute": attribute}, training=training)
@@ -224,10 +239,8 @@ class AsenPlusPlus(SimilarityModel):
 
     def _boxes(self, attention: tf.Tensor, given: tf.Tensor | None) -> tf.Tensor:
         """Return the boxes that the local branch sees, `(P, 4)` int32."""
-        kind, side = self.settings.region, self.settings.global_size
-        if kind == "whole":
-            return tf.repeat([[0, 0, side, side]], tf.shape(attention)[0], axis=0)
-        return given if kind == "true" else self.region.boxes(attention, centred=kind == "centre")
+        kind = self.settings.region
+        return given if kind == "true" else self.region.boxes(attention, kind)
 
 
 def fuse(global_embeddings: tf.Tensor, local_embeddings: tf.Tensor, weight: float) -> tf.Tensor:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from asen_tf.backbones import build_backbone, cut_after, normalisation_mode
+from asen_tf.backbones import build_backbone, cut_after, map_extent, normalisation_mode
 from asen_tf.config import did_you_mean
 from asen_tf.layers import ImageNormalisation, global_view, region_boxes, released_view
 
@@ -83,6 +83,7 @@ class SimilarityModel(keras.Model):
         fit: str = "square"  # how its images become squares; see `asen_tf.data.fitting`
         preprocessing: str = "ours"  # "release": whole images become the authors' very pixels
         global_backbone: str = "resnet50"  # a name that `build_backbone` knows
+        map_reading: str = "released"  # where cells lie; see `asen_tf.backbones.map_extent`
 
     settings: Settings
 
@@ -123,6 +124,12 @@ class SimilarityModel(keras.Model):
     def source_size(self) -> int:
         """Side of the source images in pixels."""
         return self.settings.source_size
+
+    @property
+    def map_extent(self) -> tuple[float, float]:
+        """Where an attention map starts and ends on the image, in shares of its side."""
+        settings = self.settings
+        return map_extent(settings.global_backbone, settings.global_size, settings.map_reading)
 
     @property
     def embedding_names(self) -> tuple[str, ...]:
@@ -366,6 +373,7 @@ class SingleBranch(SimilarityModel):
                 outputs["attention"],
                 map_size=self.global_size,
                 threshold=self.settings.roi_threshold,
+                extent=self.map_extent,
             )
         return outputs
 

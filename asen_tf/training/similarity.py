@@ -240,6 +240,7 @@ def train(
         views=views,
         sources=images.sources if phase.joint else None,
         squares=images.squares if phase.joint else None,
+        jitter=config.seed if phase.joint and config.region_jitter else None,
         epochs=phase.epochs,
         flips_seed=config.seed if phase.flips else None,
     )

@@ -45,7 +45,10 @@ CASES: list[tuple[type, dict[str, Any], list[np.ndarray], list[tuple[int, ...]],
     ),
     (
         RegionOfInterest,
-        {"map_size": 12, "crop_size": 8, "threshold": 0.3},
+        {
+            **{"map_size": 12, "crop_size": 8, "threshold": 0.3},
+            **{"rule": "mass", "share": 0.5, "least": 0.2},
+        },
         [normal(2, 3, 4), pixels(2, 20, 20, 3)],
         [(2, 8, 8, 3), (2, 4)],
         0,

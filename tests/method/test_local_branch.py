@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -59,19 +60,22 @@ def naive(
 
 
 def attended_box(number: int, attention: np.ndarray) -> Box | None:
-    return naive_box(attention, VIEW, THRESHOLD)
+    # Cells of 8 px, the first around pixel 0.
+    return naive_box(attention, VIEW, THRESHOLD, ((0.5 - 4) / VIEW, (0.5 - 4) / VIEW + 1))
 
 
 REGIONS = {
     "attended": attended_box,
     "centre": lambda number, attention: MIDDLE,
+    "whole": lambda number, attention: (0, 0, VIEW, VIEW),
     "true": lambda number, attention: TRUE[number],
 }
 
 
 @pytest.mark.parametrize(
     ("region", "tables"),
-    [("attended", "shared"), ("attended", "separate"), ("centre", "shared"), ("true", "shared")],
+    [("attended", "shared"), ("attended", "separate"), ("centre", "shared"), ("true", "shared")]
+    + [("whole", "shared")],
 )
 def test_local_and_fused_embeddings_are_what_the_formulas_say(region: str, tables: str) -> None:
     model, images = region_model(region, attribute_tables=tables), pictures()
@@ -87,6 +91,24 @@ def test_local_and_fused_embeddings_are_what_the_formulas_say(region: str, table
         assert len(set(boxes)) > 3  # maps that differ
     if given is None:
         compare(model.embed_all(images).reshape(len(PAIRS), -1), fused)
+
+
+def test_training_moves_regions_as_it_is_told_and_embedding_does_not() -> None:
+    images, draws = pictures(), tf.constant([[-1.0, 0.5, -0.5], [0.3, 1.0, 1.0], [0.0, -1.0, 0.0]])
+    model = region_model("centre", region_jitter=0.25)
+    batch = {**training_batch(images, [1, 2, 0]), "draws": draws}
+    # Of squares of 16 px at 8..24: 12 px at 12, 8; 17 px at 12, 12 (11.5 and 12.5 are even at 12);
+    boxes = [(12, 8, 24, 20), (12, 12, 29, 29), (4, 8, 20, 24)]
+    chosen = [1, 5, 6]
+    zoomed, _, _ = naive(
+        model, images, lambda number, _: boxes[chosen.index(number)] if number in chosen else MIDDLE
+    )
+    still, _, _ = naive(model, images, REGIONS["centre"])
+    for layer in model.local_branch.submodules:  # as in inference, so that only regions differ
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    compare(model(batch, training=True)["local"].numpy(), zoomed[chosen])
+    compare(model(batch, training=False)["local"].numpy(), still[chosen])
 
 
 @pytest.mark.parametrize("region", ["centre", "true"])
