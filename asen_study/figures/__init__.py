@@ -23,6 +23,7 @@ from asen_study.figures.method import (
     triplet_step,
 )
 from asen_study.figures.scores import (
+    confusions,
     forest,
     localisation_scores,
     map_scores,
@@ -40,6 +41,7 @@ __all__ = [
     "attention_maps",
     "attention_side_by_side",
     "attribute_spaces",
+    "confusions",
     "forest",
     "fusion_sweep",
     "keep",
