@@ -27,6 +27,7 @@ from asen_study.figures.method import (
     triplet_step,
 )
 from asen_study.figures.scores import (
+    confusions,
     forest,
     localisation_scores,
     map_scores,
@@ -46,6 +47,7 @@ __all__ = [
     "attribute_spaces",
     "batch_pictures",
     "compared_attention",
+    "confusions",
     "first_run",
     "forest",
     "fusion_sweep",

@@ -14,7 +14,9 @@ from matplotlib.lines import Line2D
 
 from asen_study.figures.style import COLOURS, METHODS, WIDTH, colours_of, name_of, themed
 from asen_study.matrix import CONTROLS
-from asen_tf.data import label
+from asen_tf.data import Split, label
+from asen_tf.evaluation.ranking import normalise
+from asen_tf.evaluation.retrieval import PairEmbeddings
 
 _METHODS = "Methods"
 # Groups of the matrix's rows, top to bottom, with the beginnings of their names: of several that
@@ -113,6 +115,54 @@ def map_scores(summary: pd.DataFrame) -> Figure:
         title = "How well each attribute is retrieved (test split), over seeds"
     axes.set(title=title, xlabel="", ylabel="MAP, percent", ylim=(0, 100))
     _finish(axes, ranked["attribute"].unique())
+    return figure
+
+
+@themed
+def confusions(
+    embedded: PairEmbeddings,
+    split: Split,
+    names: Mapping[str, Sequence[str]] | None,
+    *,
+    attribute: str,
+    embedding: str,
+    first: int = 5,
+) -> Figure:
+    """Draw which values the first candidates of each query have, a row per value of the query.
+
+    Args:
+        embedded: embeddings of the split's labelled pairs.
+        split: queries and candidates.
+        names: names of the values by attribute, where they are known.
+        attribute: its name.
+        embedding: which embedding ranks.
+        first: how many candidates of each query count; all if there are fewer.
+    """
+    index = split.attributes.names.index(attribute)
+    size = split.attributes.sizes[index]
+    parts = (rows[rows[:, 1] == index] for rows in (split.queries, split.candidates))
+    (asked, query), (held, candidate) = (
+        (rows[:, 2], normalise(embedded.arrays[embedding][embedded.rows(rows)])) for rows in parts
+    )
+    found = held[np.argsort(-(query @ candidate.T), axis=1, kind="stable")[:, :first]]
+    counts = np.zeros((size, size))
+    np.add.at(counts, (asked[:, None], found), 1.0)
+    shares = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    words = list((names or {}).get(attribute, range(size)))
+    wide, tall = min(0.55 * size + 3.0, 2 * WIDTH), min(0.45 * size + 1.6, 2 * WIDTH)
+    figure = Figure(figsize=(wide, tall), layout="constrained")
+    axes = figure.subplots()
+    shown = {
+        "cmap": "Blues",
+        "vmin": 0,
+        "vmax": 100,
+        "annot": size <= 25,
+        "fmt": ".0f",
+        "cbar": False,
+    }
+    sns.heatmap(shares, ax=axes, xticklabels=words, yticklabels=words, **shown)
+    axes.set(title=f"{label(attribute)}: values of the first {first} candidates, percent")
+    axes.set(xlabel="candidate", ylabel="query")
     return figure
 
 

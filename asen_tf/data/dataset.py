@@ -144,11 +144,11 @@ class Dataset:
             self.cache / f"{stem}.npy",
             description=f"decoding {name} images at {self.source_size} px",
         )
-        views = CachedImages(
-            GlobalViews(sources, self.global_size),
-            self.cache / f"{stem}-{self.global_size}.npy",
-            description=f"shrinking {name} images to {self.global_size} px",
-        )
+        views: ImageSource = GlobalViews(sources, self.global_size)
+        if name != "test":  # whose images a model is given whole, once
+            file = self.cache / f"{stem}-{self.global_size}.npy"
+            title = f"shrinking {name} images to {self.global_size} px"
+            views = CachedImages(views, file, description=title)
         return SplitImages(split, sources, views, squares)
 
     def _squares(self, split: Split) -> np.ndarray:
