@@ -26,6 +26,10 @@ def task_ablations():
     yield from tasks("ablations", get_var)
 
 
+def task_parts():
+    yield from tasks("parts", get_var)
+
+
 def task_own():
     yield from tasks("own", get_var)
 

@@ -178,7 +178,7 @@ def _add_tag(commands: argparse._SubParsersAction) -> None:
 
 def _add_explore(commands: argparse._SubParsersAction) -> None:
     explore = commands.add_parser(
-        "explore", help="search a study's test images in the browser", add_help=False
+        "explore", help="search a study or an index in the browser", add_help=False
     )
     explore.set_defaults(run=_explore)  # it parses its own options
 
@@ -219,7 +219,9 @@ def _add_weights(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a .keras file or the folder of a study"
+    )
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:

@@ -40,6 +40,7 @@ _PRETRAIN_FIELDS = (
 _SECOND_STAGE_FIELDS = (
     *("local_size", "roi_threshold", "region", "attribute_tables", "fusion_weight"),
     *("local_loss_weight", "alignment_loss_weight", "stage2_epochs", "stage2_decay"),
+    *("alignment", "patch_layers"),
     *("stage2_local_learning_rate", "stage2_global_learning_rate", "stage2_decay_epochs"),
     "bootstrap_resamples",
 )
@@ -74,9 +75,10 @@ def run(config: ExperimentConfig, places: Places) -> Run:
             "training reads images in its own way, preprocessing='ours'; 'release' is for imported "
             f"models (asen_study.measurement.measure); got {config.preprocessing!r}"
         )
+    if config.networks > 1:
+        return _fused(config, places)
     dataset = open_dataset(config, places.data_dir, places.results_dir)
-    place = places.study_dir
-    finished = place / f"{config.method}-seed{config.seed}-{key(config.to_dict(), dataset)}"
+    finished = _place(config, dataset, places)
     *earlier, phase = phases(config)
     backbone = stage1 = None
     if not finished.exists():  # what it starts from is made first: each sets the seed anew
@@ -103,6 +105,42 @@ def run(config: ExperimentConfig, places: Places) -> Run:
         evaluate(stage.network, config, dataset, output)
 
     return produce(finished, config, dataset, train_last, write)
+
+
+def _place(config: ExperimentConfig, dataset: Dataset, places: Places) -> Path:
+    """Return where a run is kept."""
+    name = f"{config.method}-seed{config.seed}-{key(config.to_dict(), dataset)}"
+    return places.study_dir / name
+
+
+def _fused(config: ExperimentConfig, places: Places) -> Run:
+    """Fuse networks of consecutive seeds on the same data, or return the finished run.
+
+    Each network is a run of its own, which is trained only if it is not there.
+    """
+    parts = [
+        run(config.override(networks=1, seed=config.seed + later), places)
+        for later in range(config.networks)
+    ]
+    dataset = open_dataset(config, places.data_dir, places.results_dir)
+
+    def join(team: Team, directory: Path) -> SimilarityModel:
+        model = build_model(config, dataset.attributes.names)
+        trained = [layer for part in parts for layer in part.load_model().global_layers]
+        for layer, other in zip(model.global_layers, trained, strict=True):
+            layer.set_weights(other.get_weights())
+        return model
+
+    def write(model: SimilarityModel, output: Path) -> None:
+        names = [f"seed {part.config.seed}" for part in parts]
+        history = [p.table("history").assign(stage=n) for p, n in zip(parts, names, strict=True)]
+        pd.concat(history).to_csv(output / "history.csv", index=False)
+        for part, name in zip(parts, names, strict=True):
+            shutil.copytree(part.path / "tensorboard", output / "tensorboard" / name)
+        model.save(output / "model.keras")
+        evaluate(model, config, dataset, output)
+
+    return produce(_place(config, dataset, places), config, dataset, join, write, together=False)
 
 
 def pretrain(config: ExperimentConfig, places: Places) -> Run:
@@ -200,8 +238,8 @@ def _first_stage(config: ExperimentConfig, dataset: Dataset, places: Places) -> 
     its regions are measured, with the paper's values of those settings.
 
     Returns:
-        A run that holds `global.npz` (weights of the last epoch), `history.csv`, `tensorboard/`,
-        `config.json`, `manifest.json`.
+        A run that holds `global.npz` (weights of the last epoch, or of the best: `stage2_start`),
+        `history.csv`, `tensorboard/`, `config.json`, `manifest.json`.
     """
     published = ExperimentConfig().to_dict()
     shared = config.override(**{name: published[name] for name in _SECOND_STAGE_FIELDS})
@@ -214,6 +252,8 @@ def _first_stage(config: ExperimentConfig, dataset: Dataset, places: Places) -> 
         return _train(shared, dataset, phase, team, directory, backbone=backbone)
 
     def write(stage: StageResult, output: Path) -> None:
+        if config.stage2_start == "best":
+            stage.network.load_weights(stage.directory / BEST)
         layers = stage.network.global_layers
         weights = [weight for layer in layers for weight in layer.get_weights()]
         np.savez(output / "global.npz", *weights)

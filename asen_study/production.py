@@ -20,10 +20,10 @@ from asen_study.runs import Run
 from asen_tf.config import ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.files import replacing, write_json
-from asen_tf.training import ClusterError, StageResult, Team, remedies, team_for
+from asen_tf.training import ClusterError, Team, remedies, team_for
 
-Train = Callable[[Team, Path], StageResult]
-Write = Callable[[StageResult, Path], None]
+Train = Callable[[Team, Path], Any]  # gives what is written: mostly a `StageResult`
+Write = Callable[[Any, Path], None]
 
 _PATIENCE = 60.0  # seconds until a finished result must be visible to all workers
 

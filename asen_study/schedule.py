@@ -18,7 +18,7 @@ from doit.exceptions import InvalidDodoFile  # whose message doit prints without
 
 from asen_study import report
 from asen_study.cells import Cell, Countdown
-from asen_study.matrix import ABLATIONS, FEATURES, LABELS_NEEDED, MAIN, PHOTOS, ROWS
+from asen_study.matrix import ABLATIONS, CONTROLLED, FEATURES, LABELS_NEEDED, MAIN, PHOTOS, ROWS
 from asen_study.pipeline import Attempt, Step, Study, failures
 from asen_study.runs import Places
 from asen_study.tables.labels import FEWER
@@ -48,6 +48,7 @@ class Profile:
             for folds, which are made from published photographs.
         sizes: numbers of training images on which some rows are trained, too.
         size_seeds: of these trainings.
+        after: a profile whose study comes first.
     """
 
     preset: str
@@ -59,6 +60,7 @@ class Profile:
     changes: Mapping[str, Any] = field(default_factory=dict)
     sizes: Sequence[int] = ()
     size_seeds: Sequence[int] = ()
+    after: str = ""
 
     @property
     def folds(self) -> bool:
@@ -69,23 +71,31 @@ class Profile:
 _QUICK = Profile(
     preset="quick",
     data_dir="data",
-    images={"images": 6000, "image_size": 320},
+    images={"images": 6000, "test_images": 6000, "image_size": 320},
     rows=MAIN,
     seeds=(0,),
-    minutes={"data": 1.5, "train": 14, **_READING},
+    minutes={"data": 2.5, "train": 14, **_READING},
 )
 PROFILES = {
     "quick": _QUICK,
     "ablations": replace(
         _QUICK,
+        preset="strong",
+        rows=CONTROLLED,
+        seeds=(0, 1, 2, 3, 4),
+        minutes={"data": 1.5, "train": 330, "ablations": 3},
+    ),
+    "parts": replace(
+        _QUICK,
         rows=ABLATIONS,
         seeds=(0, 1, 2),
-        minutes={**_QUICK.minutes, "train": 220, "starts": 0.3, "ablations": 3},
+        minutes={"data": 1.5, "train": 190, "starts": 0.3, "ablations": 3},
+        after="ablations",
     ),
     "smoke": Profile(
         preset="smoke",
         data_dir="data/smoke",
-        images={"images": 160, "image_size": 96},
+        images={"images": 160, "test_images": 16, "image_size": 96},
         rows=MAIN,
         seeds=(0,),
         minutes={"data": 0.3, "backbone": 0.5, "train": 1, **_READING},
@@ -223,7 +233,9 @@ class _Schedule:
             parameters = {**self.profile.images, **self.study.places.parameters}
             step = Step(self.study, "01_prepare_data", parameters)
             self.executed.append(step.executed)
-            yield self._step("data", "making and checking the data", step, step)
+            task = self._step("data", "making and checking the data", step, step)
+            task["task_dep"] += [f"{self.profile.after}:report"] * bool(self.profile.after)
+            yield task
             return
         for seed in self.seeds:
             study = self.study.for_fold(seed)
@@ -328,12 +340,15 @@ class _Schedule:
     def _readers(self) -> list[tuple[str, str, Attempt]]:
         """Return name, description and attempt of each step that reads finished runs."""
         parameters = self.study.parameters
-        if self.name == "ablations":
-            ablations = Step(self.study, "06_ablations", parameters, "runs")
-            start = Step(self.study, "02_backbone_start", parameters, "runs")
+        if "ablations" in self.profile.minutes:
+            steps = [
+                ("starts", "comparing three starts", "02_backbone_start"),
+                ("ablations", "comparing all rows", "06_ablations"),
+            ]
             return [
-                ("starts", "comparing three starts", Attempt(start, "starts")),
-                ("ablations", "comparing all rows", Attempt(ablations, "ablations")),
+                (name, says, Attempt(Step(self.study, notebook, parameters, "runs"), name))
+                for name, says, notebook in steps
+                if name in self.profile.minutes
             ]
         tables = Attempt(Step(self.study, "05_results", parameters, "runs"), "results")
         written = [("results", "writing tables and figures", tables)]

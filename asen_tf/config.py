@@ -70,6 +70,7 @@ class ExperimentConfig:
     embedding_dim: int = 1024  # units of f(I, a), each branch; paper
     roi_threshold: float = 0.1  # share of the attention map's range that is kept; paper
     fusion_weight: float = 0.6  # b, weight of the global cosine in the fused embedding; paper
+    patch_layers: int = 1  # of method rpf: transformer layers on the local map; 0 after a ViT; ours
 
     # --- What relatives and ablations vary -----------------------------------------------------
     csn_masks: str = "learned"  # of method csn: "learned" or "disjoint"; Veit et al., CVPR 2017
@@ -77,8 +78,10 @@ class ExperimentConfig:
     spatial_attention: bool = True  # False: a plain mean over positions instead of ASA
     channel_attention: bool = True  # False: no ACA
     attribute_tables: str = "shared"  # by both branches; or "separate"
-    region: str = "attended"  # what the local branch sees; or the "true" part, or the "centre"
+    region: str = "attended"  # what the local branch sees; or "true" part, "centre", "whole" frame
     stages: int = 2  # of asen_pp's training; 1: both branches jointly from the start
+    single_branch_stages: int = 1  # of all others' training; 2: at the rates of asen_pp's; ours
+    networks: int = 1  # of asen_v2; 2: of this seed and the next, fused half and half; ours
 
     # --- Starting weights ----------------------------------------------------------------------
     starting_weights: str = "imagenet"  # "imagenet", "pretrain" (the step below) or "random"
@@ -99,6 +102,7 @@ class ExperimentConfig:
     global_loss_weight: float = 1.0  # paper
     local_loss_weight: float = 0.1  # paper
     alignment_loss_weight: float = 0.1  # paper
+    alignment: str = "cosine"  # paper; or "e_info_nce", of RPF (Dong et al., SIGIR 2023)
 
     # --- Sampling ------------------------------------------------------------------------------
     sampling: str = "random_triplets"  # paper; or "batch_all"; or "listed_triplets", of the data
@@ -113,6 +117,8 @@ class ExperimentConfig:
     stage1_learning_rate: float = 1e-4  # Adam; paper
     stage1_decay: float = 0.9  # factor applied every stage1_decay_epochs; paper
     stage1_decay_epochs: int = 3  # paper
+    stage1_flips: bool = False  # mirror half of its images, chosen at random; True in RPF
+    stage2_start: str = "last"  # epoch of stage 1 that stage 2 starts from; "best" in RPF
     stage2_epochs: int = 20  # both branches jointly; paper
     stage2_local_learning_rate: float = 1e-4  # local branch; paper
     stage2_global_learning_rate: float = 1e-5  # global branch and attribute table; paper
@@ -171,12 +177,14 @@ class ExperimentConfig:
 # === Rules ===
 
 # Methods that can be run. What a random ranking scores is known exactly and needs no run.
-METHODS = ("features", "triplet", "csn", "asen", "asen_v2", "asen_pp")
+METHODS = ("features", "triplet", "csn", "asen", "asen_v2", "asen_pp", "rpf")
+TWO_BRANCHES = ("asen_pp", "rpf")
 
 # Backbones that the package builds itself; "keras:<Name>" takes one of keras.applications.
 BACKBONES = (
     *("resnet50", "resnet34", "compact"),
     *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+    "vit_b16",
 )
 
 # How an image becomes a square; `asen_tf.data.fitting` does it.
@@ -195,10 +203,14 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "csn_masks": CSN_MASKS,
     "feature_map": FEATURE_MAPS,
     "attribute_tables": ("shared", "separate"),
-    "region": ("attended", "true", "centre"),
+    "region": ("attended", "true", "centre", "whole"),
     "stages": (1, 2),
+    "single_branch_stages": (1, 2),
+    "networks": (1, 2),
+    "stage2_start": ("last", "best"),
     "starting_weights": ("imagenet", "pretrain", "random"),
     "loss": ("triplet", *METRIC_LOSSES),
+    "alignment": ("cosine", "e_info_nce"),
     "sampling": ("random_triplets", "batch_all", "listed_triplets"),
     "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
     "strategy": ("none", "mirrored", "multi_worker"),
@@ -213,6 +225,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "local_size": _PIXELS,
     "roi_threshold": (0.0, 0.99),
     "fusion_weight": (0.0, 1.0),
+    "patch_layers": (0, 24),
     "margin": (0.0, 2.0),
     "values_per_attribute": (2, 1_000),
     "images_per_value": (2, 1_000),
@@ -266,6 +279,18 @@ def check(values: Mapping[str, Any]) -> None:
         raise ConfigError(
             "preprocessing='release' reads the files themselves and crops their centre: it needs "
             f"fit='square' and packed=False; got {values['fit']!r} and {values['packed']}"
+        )
+    if values["networks"] > 1 and values["method"] != "asen_v2":
+        raise ConfigError(f"networks=2 needs method='asen_v2'; got method={values['method']!r}")
+    if values["alignment"] == "e_info_nce" and values["sampling"] == "listed_triplets":
+        raise ConfigError(
+            "alignment 'e_info_nce' compares all images of a step by their values, and listed "
+            "triplets have none; got sampling='listed_triplets'; take alignment='cosine'"
+        )
+    if values["stage1_flips"] and values["stages"] == 1 and values["method"] in TWO_BRANCHES:
+        raise ConfigError(
+            "stage1_flips mirrors what the global branch sees while it trains alone, so it needs "
+            "stages=2; got stages=1"
         )
     if values["train_images"] and values["sampling"] == "listed_triplets":
         raise ConfigError(

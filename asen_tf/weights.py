@@ -92,7 +92,7 @@ def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> tuple[s
     stage1 = isinstance(model, AsenPlusPlus) and not any(map(_LOCAL.match, state))
     if stage1:
         wanted = [place for place in wanted if not _LOCAL.match(place.name)]
-    if isinstance(model, AsenPlusPlus) and all(name in state for name in _TABLES):
+    if type(model) is AsenPlusPlus and all(name in state for name in _TABLES):
         if not np.array_equal(state[_TABLES[0]], state.pop(_TABLES[1])):
             faults.append(f"{_TABLES[0]} and {_TABLES[1]} must be the same table")
     try:
@@ -113,7 +113,7 @@ def places(model: SimilarityModel) -> Iterator[Place]:
     Raises:
         TypeError: the authors released no checkpoint of the model's method.
     """
-    if isinstance(model, AsenPlusPlus):
+    if type(model) is AsenPlusPlus:
         for part, branch in (("global", model.global_branch), ("local", model.local_branch)):
             home = f"choices.{part}."
             yield from _branch(branch, part, _ASEN_PP, f"{home}attnnet.", f"{home}basenet.")
@@ -140,7 +140,7 @@ def _beyond_the_method(model: SimilarityModel) -> re.Pattern[str]:
     The authors' backbones are whole ResNets: a classifier (`fc`), and in earlier revisions a fourth
     stage (`layer4`), are built and saved with the others; no image passes through them.
     """
-    if isinstance(model, AsenPlusPlus):
+    if type(model) is AsenPlusPlus:
         backbone = r"choices\.(?:global|local)\.basenet\."
     else:
         backbone = re.escape(_HEADS[type(model)][1])

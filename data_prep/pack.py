@@ -192,10 +192,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_prep.pack", description=__doc__)
     parser.add_argument("data_dir", type=Path, help="the folder of meta.json and the datasets")
     parser.add_argument("--dataset", required=True, help="the dataset's name in meta.json")
-    parser.add_argument("--source-size", type=int, default=640, help="px, side of the images")
-    parser.add_argument("--fit", default="square", choices=FITS, help="how they become squares")
-    parser.add_argument("--quality", type=int, default=95, help="of the JPEG, 1 to 100")
-    parser.add_argument("--shard-mib", type=float, default=128, help="approximate size of a shard")
+    parser.add_argument(
+        "--source-size", type=int, default=640, help="side of the images, px (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--fit",
+        default="square",
+        choices=FITS,
+        help="how they become squares (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--quality", type=int, default=95, help="of the JPEG, 1 to 100 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--shard-mib",
+        type=float,
+        default=128,
+        help="about the size of a shard (default: %(default)s)",
+    )
     options = vars(parser.parse_args(arguments))
 
     def run() -> None:

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from asen_apps.evidence.examination import View
-from asen_study.figures.overlays import with_attention
-from asen_study.figures.style import COLOURS, WIDTH, draw_names, themed
+from asen_study.figures.style import COLOURS, WIDTH, draw_names, themed, with_attention
 from asen_tf.data import label
 from asen_tf.data.fitting import fit_square, frame_of
 from asen_tf.data.images import load_upright

@@ -22,7 +22,13 @@ from asen_apps.explorer.gallery import (
     decode_upload,
 )
 from asen_apps.explorer.indexes import Indexes, ProgressCallback, ReportingEmbedder
-from asen_apps.explorer.methods import Method, default_method, methods_of, split_by_dataset
+from asen_apps.explorer.methods import (
+    Method,
+    default_method,
+    method_of,
+    methods_of,
+    split_by_dataset,
+)
 from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_apps.search.frozen import open_embedder
 from asen_apps.search.items import matching, read_conditions
@@ -344,7 +350,7 @@ class CatalogueExplorer(Explorer):
         settings = run.settings if known else {"dataset": "", "seed": 0}
         fit = self._embedder.model.settings.fit
         run = Run(path.parent, {"config.json": {**settings, "fit": fit}})
-        self.methods = [Method(path.parent.name if known else path.stem, "", run)]
+        self.methods = [method_of(run) if known else Method(path.stem, "", run)]
         self.gallery = CatalogueGallery(self._catalogue)
 
     def embedder(self, method: Method) -> ReportingEmbedder:

@@ -17,7 +17,7 @@ import numpy as np
 from asen_apps.explorer.explorer import Answer, Neighbour, QueryAttention
 from asen_apps.explorer.gallery import PICTURE_SIDE, capital, data_uri
 from asen_apps.search.service import share
-from asen_study.figures.overlays import with_attention
+from asen_study.figures.style import with_attention
 from asen_tf.data import label
 from asen_tf.data.fitting import Box
 
@@ -350,7 +350,8 @@ class Thumbnails:
         if not readable:
             mark, words = "✗ ", ", cannot be read"
         named = self._named(image)
-        button.description = mark + (str(image) if named.startswith("test image") else named[:14])
+        short = str(image) if named.startswith("test image") else Path(named).stem[:12]
+        button.description = mark + short
         button.tooltip = f"{capital(named)}{words}"
         button.disabled = not readable
         (button.add_class if chosen else button.remove_class)("ax-chosen")

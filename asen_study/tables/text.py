@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from IPython.display import display
 
 from asen_study.matrix import LABELS
-from asen_study.runs import Selection
+from asen_study.runs import DRAWN, Selection
 from asen_tf.config import ExperimentConfig
+from asen_tf.data import label
 from asen_tf.files import write_text
 
 
@@ -27,8 +29,10 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
         `series, method, embedding, attribute, map, seeds, low, high`, in the order of the table;
         `series` names method and embedding. With one seed, low and high are the ends of the
         interval over queries; with several, the mean minus and plus the standard deviation over
-        seeds.
+        seeds. Empty for an empty table.
     """
+    if table.empty:
+        return table
     grouped = table.groupby(["method", "embedding", "attribute"], sort=False)
     means = grouped["map"].mean().to_frame().assign(seeds=grouped["seed"].nunique())
     spread = grouped["map"].std(ddof=1)
@@ -50,7 +54,12 @@ def cells(summary: pd.DataFrame, costs: pd.DataFrame | None = None) -> pd.DataFr
     Args:
         summary: of `summarise`.
         costs: `method, embedding, parameters, ms_per_image, images_seen`: three more columns.
+
+    Returns:
+        The table; an empty one for an empty summary.
     """
+    if summary.empty:
+        return summary
 
     def text(row: Any) -> str:
         if row.method == "random":
@@ -78,6 +87,22 @@ def cells(summary: pd.DataFrame, costs: pd.DataFrame | None = None) -> pd.DataFr
     return wide.rename_axis(index=None, columns=None)
 
 
+def show(table: pd.DataFrame, title: str = "", *, otherwise: str = "") -> None:
+    """Display a table under its title, or say why there is none.
+
+    Args:
+        table: laid out; if it has no rows, it is left out.
+        title: is printed above it.
+        otherwise: is printed in place of an empty table.
+    """
+    if len(table) and title:
+        print(title)
+    if len(table):
+        display(table)
+    elif otherwise:
+        print(otherwise)
+
+
 def in_words(pairs: pd.DataFrame, *, attribute: str = "overall") -> list[str]:
     """Say which method of each pair is better, if the difference is significant.
 
@@ -95,6 +120,106 @@ def in_words(pairs: pd.DataFrame, *, attribute: str = "overall") -> list[str]:
             verdict = "above" if row.difference > 0 else "below"
             sentences.append(f"{first} is {verdict} {second} ({interval}).")
     return sentences
+
+
+def training_in_words(history: pd.DataFrame) -> str:
+    """Say what a training has brought.
+
+    Args:
+        history: of a run; empty if nothing was trained.
+    """
+    if history.empty:
+        return "There is nothing to say of a training: this model was not trained here."
+    score = "val_map" if "val_map" in history else "val_accuracy"
+    what = "MAP" if score == "val_map" else "share of triplets ranked correctly"
+    kept = history.reset_index(drop=True)[history["best"].to_numpy(bool)]
+    at, best = kept.index[-1] + 1, kept[score].iloc[-1]
+    return (
+        f"On the validation split the {what} was {history[score].iloc[0]:.1f}% after the first of "
+        f"{len(history)} epochs and {best:.1f}% after epoch {at}, whose weights were kept."
+    )
+
+
+def scores_in_words(summary: pd.DataFrame) -> str:
+    """Say how far a model is above chance, and in which attributes it is best and worst.
+
+    Args:
+        summary: of `summarise`; of several methods and embeddings the last one counts. Empty for
+            datasets that list triplets.
+    """
+    if summary.empty:
+        return "No MAP is known here: this dataset lists triplets, of which the table above tells."
+    last = summary[summary["series"] == summary["series"].iloc[-1]].set_index("attribute")["map"]
+    random = summary[summary["method"] == "random"].set_index("attribute")["map"]
+    said = f"{summary['series'].iloc[-1]} has a MAP of {last['overall']:.1f}% over all test queries"
+    if len(random):
+        said += f"; a random ranking has {random['overall']:.1f}%"
+    return " ".join([f"{said}.", *extremes_in_words(summary)])
+
+
+def extremes_in_words(summary: pd.DataFrame) -> list[str]:
+    """Say in which attributes a model is best and worst; nothing of a single attribute.
+
+    Args:
+        summary: as for `scores_in_words`.
+    """
+    if summary.empty:
+        return []
+    last = summary[summary["series"] == summary["series"].iloc[-1]].set_index("attribute")["map"]
+    parts = last.drop(["overall", "macro"], errors="ignore")
+    if len(parts) < 2:
+        return []
+    best, worst = parts.idxmax(), parts.idxmin()
+    return [
+        f"{summary['series'].iloc[-1]} is best in {label(best)} ({parts[best]:.1f}%), and worst in "
+        f"{label(worst)} ({parts[worst]:.1f}%)."
+    ]
+
+
+def localisation_in_words(localisation: pd.DataFrame) -> str:
+    """Say whether attention points at the parts, and regions cover them, better than the centre.
+
+    Args:
+        localisation: of runs, as `localisation.csv`; empty where no true boxes are known.
+    """
+    if localisation.empty:
+        return "Whether it looks at the right place cannot be said: no true boxes are known."
+    last = localisation[localisation["attribute"] == "overall"].iloc[-1]
+    return (
+        f"The attention peaks inside the part in {last['pointing']:.1f}% of the images (the centre "
+        f"of the frame lies inside in {last['centre_pointing']:.1f}%), and the region overlaps it "
+        f"by {last['iou']:.1f}% (a square around the centre: {last['centre_iou']:.1f}%)."
+    )
+
+
+def starts_in_words(starts: pd.DataFrame) -> list[str]:
+    """Say what each start leads to on the validation split, the best first.
+
+    Args:
+        starts: of `asen_study.tables.starts`.
+    """
+    best = starts.groupby("label", sort=False)["val_map"].max().sort_values(ascending=False)
+    return [f"{name}: validation MAP {value:.1f}% at best" for name, value in best.items()]
+
+
+def variations_in_words(pairs: pd.DataFrame) -> str:
+    """Say how many variations of ASEN++ differ significantly from it, and which one the most.
+
+    Args:
+        pairs: of `asen_study.tables.compare`.
+    """
+    rows = pairs[(pairs["attribute"] == "overall") & (pairs["method_a"] == "asen_pp")]
+    rows = rows[rows["method_b"].str.startswith("asen_pp/")]
+    if rows.empty:
+        return "No variation of ASEN++ is finished, so nothing can be said of its parts."
+    better, worse = (rows["ci_low"] > 0).sum(), (rows["ci_high"] < 0).sum()
+    most = rows.loc[rows["difference"].abs().idxmax()]
+    changed = f"{abs(most['difference']):.1f} points {'less' if most['difference'] > 0 else 'more'}"
+    return (
+        f"Of {len(rows)} variations of ASEN++, it is significantly better than {better} and worse "
+        f"than {worse}; of the other {len(rows) - better - worse} this study cannot tell. The "
+        f"largest change is that of {_label(most['method_b'])}: {changed}."
+    )
 
 
 def _label(name: str) -> str:
@@ -161,6 +286,22 @@ expectation. A dash is a number that is not published, or was not checked.
 
 Written by `asen_study.tables.write_published` from `reference/published_results.csv`.
 """
+
+
+def published_beside(path: Path | str, dataset: str, chosen: str | None = None) -> pd.DataFrame:
+    """Lay out the published numbers that a dataset's own may be seen beside; empty if none are.
+
+    Args:
+        path: as for `published`.
+        dataset: of the study; the drawn garments are modelled on FashionAI.
+        chosen: whose numbers to show instead.
+
+    Raises:
+        ValueError: numbers of `chosen` are not in the table.
+    """
+    name = chosen or ("FashionAI" if dataset in DRAWN else dataset)
+    known = name in set(pd.read_csv(path)["dataset"])
+    return published(path, name) if known or chosen else pd.DataFrame()
 
 
 def published(path: Path | str, dataset: str) -> pd.DataFrame:

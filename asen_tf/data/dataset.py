@@ -152,16 +152,17 @@ class Dataset:
         return SplitImages(split, sources, views, squares)
 
     def _squares(self, split: Split) -> np.ndarray:
-        boxes = self._boxes(split)
-        if not boxes:
+        train = read_split(self.data_dir, self.name, "train", missing="ignore")
+        boxes, reference = self._boxes(split), self._boxes(train)
+        if not (boxes and reference):
             raise AnnotationError(
-                "region 'true' needs the true boxes of the parts",
-                path=split.root / regions_filename(split.name),
-                got="no such file" if boxes is None else "no box",
+                "region 'true' needs the true boxes of the parts, in training, too",
+                path=split.root / regions_filename("train" if boxes else split.name),
+                got="no such file" if None in (boxes, reference) else "no box",
                 remedy="use region 'attended', or a dataset that has boxes",
             )
-        images, attributes = len(split.files), len(self.attributes)
-        return true_squares(boxes, images=images, attributes=attributes, size=self.global_size)
+        shape, size = (len(split.files), len(self.attributes)), self.global_size
+        return true_squares(boxes, split.labels, reference=reference, shape=shape, size=size)
 
     def _boxes(self, split: Split) -> dict[tuple[int, int], Box] | None:
         regions = read_regions(self.data_dir, self.name, split.name)

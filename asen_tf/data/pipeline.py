@@ -11,6 +11,8 @@ import tensorflow as tf
 from asen_tf.data.images import ImageSource
 from asen_tf.data.sampling import Plan
 
+_FLIPS = 1  # tells the random numbers of flips from those of sampling
+
 
 def training_steps(
     plan_epoch: Callable[[int], Plan],
@@ -20,6 +22,7 @@ def training_steps(
     first_epoch: int,
     epochs: int,
     squares: np.ndarray | None = None,
+    flips_seed: int | None = None,
     parts: Sequence[int] = (0,),
     of: int = 1,
 ) -> tf.data.Dataset:
@@ -37,6 +40,8 @@ def training_steps(
         epochs: the epoch to stop before.
         squares: `(n, A, 4)` int32, what the local branch sees of each image and attribute; None
             where attention decides.
+        flips_seed: mirror half of the views, chosen at random by this seed and the epoch; None
+            mirrors none. Sources and squares stay as they are.
         parts: which parts of a step's groups to stream, one element each: those of the replicas
             that this worker feeds, in their order.
         of: how many equal parts a step's groups are divided into; 1 leaves steps whole.
@@ -59,22 +64,28 @@ def training_steps(
     def steps():
         for epoch in range(first_epoch, epochs):
             plan = first if epoch == first_epoch else plan_epoch(epoch)
-            for step in zip(plan.images, plan.attributes, plan.values, strict=True):
+            flips = np.zeros(plan.images.shape, bool)
+            if flips_seed is not None:
+                flips = np.random.default_rng([flips_seed, epoch, _FLIPS]).random(flips.shape) < 0.5
+            for step in zip(plan.images, plan.attributes, plan.values, flips, strict=True):
                 for part in parts:
                     yield tuple(array[part * size : (part + 1) * size] for array in step)
 
-    def load(images: tf.Tensor, attributes: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
+    def load(
+        images: tf.Tensor, attributes: tf.Tensor, values: tf.Tensor, flips: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         batch = {"view": _pixels(views, images)}
+        if flips_seed is not None:
+            mirrored = tf.reverse(batch["view"], axis=[-2])
+            batch["view"] = tf.where(flips[..., None, None, None], mirrored, batch["view"])
         if sources is not None:
             batch["source"] = _pixels(sources, images)
         if squares is not None:
             batch["box"] = tf.gather_nd(squares, tf.stack([images, attributes], axis=-1))
         return {**batch, "attribute": attributes, "value": values}
 
-    signature = tuple(
-        tf.TensorSpec((size, *array.shape[2:]), tf.int32)
-        for array in (first.images, first.attributes, first.values)
-    )
+    shape = (size, first.images.shape[2])
+    signature = tuple(tf.TensorSpec(shape, kind) for kind in (*[tf.int32] * 3, tf.bool))
     dataset = tf.data.Dataset.from_generator(steps, output_signature=signature)
     dataset = dataset.map(load, num_parallel_calls=2, deterministic=True)
     options = tf.data.Options()

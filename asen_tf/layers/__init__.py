@@ -11,15 +11,21 @@ from asen_tf.layers.pixels import (
 from asen_tf.layers.position_gate import PositionGate
 from asen_tf.layers.region_of_interest import RegionOfInterest, crop_regions, region_boxes
 from asen_tf.layers.spatial_attention import (
+    EPSILON,
+    AttributeCrossAttention,
     AttributeSpatialAttention,
     AverageAttention,
+    BackgroundAttention,
     ProductSpatialAttention,
 )
 
 __all__ = [
+    "EPSILON",
     "AttributeChannelAttention",
+    "AttributeCrossAttention",
     "AttributeSpatialAttention",
     "AverageAttention",
+    "BackgroundAttention",
     "ConditionalMask",
     "ImageNormalisation",
     "PositionGate",

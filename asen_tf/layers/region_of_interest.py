@@ -13,19 +13,14 @@ import keras
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-from asen_tf.compatibility import silence_graph_optimiser
-
-# It cannot tell what crop_and_resize costs, and says so at length.
-silence_graph_optimiser(tf.sysconfig.get_lib())
-
 
 def region_boxes(attention: tf.Tensor, *, map_size: int, threshold: float) -> tf.Tensor:
     """Return the square around where an attention map attends.
 
     The map is resized bilinearly to the global input's frame, stretched to 0..1, quantised to
     0..255, and cut: pixels above `255 * threshold` are kept. The bounding box of all kept pixels
-    grows to a square of its longer side about its centre (odd differences go to the lower right),
-    which is then shifted inside the frame. A flat map attends everywhere: the whole frame.
+    grows to a square of its longer side, which starts at `first + length // 2 - side // 2` on each
+    axis and is then shifted inside the frame. A flat map attends everywhere: the whole frame.
 
     Args:
         attention: `(B, h, w)` float.
@@ -36,14 +31,14 @@ def region_boxes(attention: tf.Tensor, *, map_size: int, threshold: float) -> tf
         `(B, 4)` int32: top, left, bottom, right; half-open. No gradient flows through.
 
     Example:
-        A 4 x 4 map in its own frame, zero except for two cells side by side: the box is one pixel
-        high and two wide, so it grows by one pixel, downwards from the first row. On the last row
-        it would leave the frame, and is shifted up.
+        A 4 x 4 map in its own frame, zero except for two cells side by side in its second row: the
+        box is one pixel high and two wide, so it grows by one pixel, upwards. On the first row it
+        would leave the frame, and is shifted down.
 
+        >>> region_boxes([[[0] * 4, [0, 9, 9, 0], [0] * 4, [0] * 4]], map_size=4, threshold=0.1)
+        [[0, 1, 2, 3]]
         >>> region_boxes([[[0, 9, 9, 0]] + [[0] * 4] * 3], map_size=4, threshold=0.1)
         [[0, 1, 2, 3]]
-        >>> region_boxes([[[0] * 4] * 3 + [[0, 9, 9, 0]]], map_size=4, threshold=0.1)
-        [[2, 1, 4, 3]]
 
     References:
         Dong et al., IEEE TIP 2021 (arXiv 2104.02429), region of interest, as released (which
@@ -58,8 +53,8 @@ def region_boxes(attention: tf.Tensor, *, map_size: int, threshold: float) -> tf
     top, bottom = _extent(tf.reduce_any(kept, axis=2))
     left, right = _extent(tf.reduce_any(kept, axis=1))
     side = tf.maximum(bottom - top, right - left)
-    top = tf.clip_by_value(top - (side - (bottom - top)) // 2, 0, map_size - side)
-    left = tf.clip_by_value(left - (side - (right - left)) // 2, 0, map_size - side)
+    top = tf.clip_by_value(top + (bottom - top) // 2 - side // 2, 0, map_size - side)
+    left = tf.clip_by_value(left + (right - left) // 2 - side // 2, 0, map_size - side)
     return tf.stop_gradient(tf.stack([top, left, top + side, left + side], axis=1))
 
 
@@ -71,20 +66,16 @@ def _extent(kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return first, tf.shape(flags)[1] - last
 
 
-# Where the two samples of a crop pixel lie along an axis, as shares of the pixel.
-_SAMPLES = (0.25, 0.75)
-
-
 def crop_regions(
     images: tf.Tensor, boxes: tf.Tensor, *, map_size: int, crop_size: int
 ) -> tf.Tensor:
-    """Cut square regions out of source images and resize them.
+    """Cut square regions out of source images and resize them with a filter against aliasing.
 
-    Every crop pixel is the mean of 2 x 2 bilinear samples, so that a region larger than the crop
-    is not aliased. Along each axis, with the region's start and side in source pixels, crop pixel
-    `i` takes the samples `start + (i + q) * side / crop_size - 0.5`, q = 1/4 and 3/4 (pixel centres
-    are at half integers). Beyond its edge the image continues as its edge pixels. No gradient flows
-    through.
+    Along each axis, with `step` source pixels per crop pixel, crop pixel `i` is a weighted mean of
+    the source pixels around `start + (i + 0.5) * step` (pixel centres are at half integers). The
+    weights fall linearly to zero over `max(step, 1)` source pixels on either side and sum to 1;
+    pixels beyond the image's edge have none. That is Pillow's bilinear `resize` with a `box`. No
+    gradient flows through.
 
     Args:
         images: `(B, S, S, 3)` uint8 or float, of any size.
@@ -96,26 +87,27 @@ def crop_regions(
         `(B, crop_size, crop_size, 3)` float32.
 
     Example:
-        A row of source pixels 0, 10, 20, 30, cut as a whole to two pixels: the first one samples
-        the row at 0 and 1 and is (0 + 10) / 2 = 5; the second is 25.
+        A row of source pixels 0, 10, 20, 30, cut as a whole to two pixels: the first one lies
+        between 0 and 10 and weighs 0, 10 and 20 by 3/7, 3/7 and 1/7, which gives 7.1.
 
         >>> crops = crop_regions(images, boxes, map_size=224, crop_size=112)
     """
-    # XLA has no kernel for crop_and_resize, and the matrices take five times as long without XLA.
-    compiled = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-    crop = crop_by_matrices if compiled else crop_by_sampling
+    images, boxes = tf.stop_gradient(images), tf.stop_gradient(boxes)
     edges = tf.cast(boxes, tf.float32) * (tf.cast(tf.shape(images)[1], tf.float32) / map_size)
     step = (edges[:, 2:] - edges[:, :2]) / crop_size
-    return tf.stop_gradient(crop(images, edges[:, :2], step, crop_size))
+    # The sampling op has no kernel for XLA or GPUs; on a CPU, matrices take three times as long.
+    compiled = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    matrices = compiled or tf.config.list_physical_devices("GPU")
+    crop = crop_by_matrices if matrices else crop_by_sampling
+    return crop(images, edges[:, :2], step, crop_size)
 
 
 def crop_by_sampling(
     images: tf.Tensor, start: tf.Tensor, step: tf.Tensor, crop_size: int
 ) -> tf.Tensor:
-    """Crop by TensorFlow's sampling op, once for each of the four samples of a pixel.
+    """Crop by TensorFlow's filtering op, image by image: it takes one place and scale per call.
 
-    Adding up four small grids costs half as much as pooling one grid of twice the size. The op
-    reads 8-bit images as they are; casting whole sources would cost more than everything else here.
+    The op reads 8-bit images as they are, and of them only what the crops need.
 
     Args:
         images: `(B, S, S, 3)`.
@@ -126,19 +118,20 @@ def crop_by_sampling(
     Returns:
         `(B, crop_size, crop_size, 3)` float32.
     """
-    # The op fills with a constant outside the image; samples lie at most half a pixel outside.
-    images = tf.concat([images[:, :1], images, images[:, -1:]], axis=1)
-    images = tf.concat([images[:, :, :1], images, images[:, :, -1:]], axis=2)
-    last_index = tf.cast(tf.shape(images)[1] - 1, tf.float32)
-    rows = tf.range(tf.shape(images)[0])
-    total = tf.constant(0.0)
-    for row_share in _SAMPLES:
-        for column_share in _SAMPLES:
-            first = start + step * (row_share, column_share) + 0.5  # - 0.5 + the border's pixel
-            last = first + step * (crop_size - 1.0)
-            spans = tf.concat([first, last], axis=1) / last_index  # the op's unit
-            total += tf.image.crop_and_resize(images, spans, rows, (crop_size, crop_size))
-    return total / len(_SAMPLES) ** 2
+
+    def crop(one: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        image, first, pixels = one
+        return tf.raw_ops.ScaleAndTranslate(
+            images=image[None],
+            size=(crop_size, crop_size),
+            scale=1.0 / pixels,
+            translation=-first / pixels,
+            kernel_type="triangle",
+            antialias=True,
+        )[0]
+
+    kind = tf.TensorSpec((crop_size, crop_size, 3), tf.float32)
+    return tf.map_fn(crop, (images, start, step), fn_output_signature=kind)
 
 
 def crop_by_matrices(
@@ -146,19 +139,15 @@ def crop_by_matrices(
 ) -> tf.Tensor:
     """Crop by one matrix per image and axis: a row holds the weights of a crop pixel's sources.
 
-    Made of basic operations only, for XLA; arguments and result are those of `crop_by_sampling`.
+    Made of basic operations only; arguments and result are those of `crop_by_sampling`.
     """
-    size = tf.shape(images)[1]
-    index = tf.cast(tf.range(size), tf.float32)
-    matrices = tf.constant(0.0)
-    for share in _SAMPLES:
-        position = (
-            start[..., None] + (tf.range(crop_size, dtype=tf.float32) + share) * (step[..., None])
-        )
-        position = tf.clip_by_value(position - 0.5, 0.0, index[-1])
-        matrices += tf.nn.relu(1.0 - tf.abs(position[..., None] - index)) / len(_SAMPLES)
+    index = tf.range(tf.cast(tf.shape(images)[1], tf.float32)) + 0.5
+    centre = start[..., None] + (tf.range(crop_size, dtype=tf.float32) + 0.5) * step[..., None]
+    width = tf.maximum(step, 1.0)[..., None, None]
+    weights = tf.nn.relu(1.0 - tf.abs(centre[..., None] - index) / width)
+    weights /= tf.reduce_sum(weights, axis=-1, keepdims=True)
     pixels = tf.cast(images, tf.float32)
-    return tf.einsum("biy,byxc,bjx->bijc", matrices[:, 0], pixels, matrices[:, 1])
+    return tf.einsum("biy,byxc,bjx->bijc", weights[:, 0], pixels, weights[:, 1])
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -15,7 +15,8 @@ from asen_tf.layers import (
     ProductSpatialAttention,
     start_as_released,
 )
-from asen_tf.models.base import SingleBranch, image_features
+from asen_tf.models.asen_pp import fuse
+from asen_tf.models.base import PairInputs, SingleBranch, image_features
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
@@ -89,6 +90,9 @@ class AsenV2(SingleBranch):
     ASA is `AttributeSpatialAttention` with batch normalisation of its keys, ACA
     `AttributeChannelAttention`. The embedding has as many dimensions as the backbone has channels.
 
+    With `networks=2` there is a `second` network of the same kind. Each is trained on its own; the
+    embedding is theirs, fused half and half, and of two maps none is shown.
+
     References:
         Ma et al., AAAI 2020 (arXiv 2002.02814), second form of the release.
     """
@@ -102,6 +106,7 @@ class AsenV2(SingleBranch):
         channel_attribute_dim: int = 512  # units of `r` in the channel attention
         channel_reduction: int = 2  # `W1` of the channel attention maps to channels / this
         roi_threshold: float = 0.1  # of the boxes around where the maps attend; nothing is cut
+        networks: int = 1  # 2: two networks, fused
 
     def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
         super().__init__(attributes, **arguments)
@@ -129,7 +134,18 @@ class AsenV2(SingleBranch):
             {"embedding": embedding, "attention": attention},
             name="global_branch",
         )
+        self.second = None
+        if settings.networks == 2:
+            self.second = AsenV2(attributes, **{**asdict(settings), "networks": 1})
         self.built = True
+
+    def pair_outputs(self, pairs: PairInputs) -> dict[str, tf.Tensor]:
+        """Embed (image, attribute) pairs; see `SingleBranch` and, for two networks, `AsenV2`."""
+        outputs = super().pair_outputs(pairs)
+        if self.second is None:
+            return outputs
+        other = self.second.pair_outputs(pairs)["global"]
+        return {"global": fuse(outputs["global"], other, 0.5)}
 
     def attribute_vectors(self) -> tf.Tensor:
         """Return the attribute embeddings, `(A, E)`."""
@@ -137,5 +153,6 @@ class AsenV2(SingleBranch):
 
     @property
     def global_layers(self) -> list[keras.layers.Layer]:
-        """The branch and the attribute table."""
-        return [self.branch, self.attribute_table]
+        """The branch and the attribute table; of two networks both."""
+        other = [] if self.second is None else self.second.global_layers
+        return [self.branch, self.attribute_table, *other]

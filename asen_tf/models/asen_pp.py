@@ -18,6 +18,7 @@ from asen_tf.layers import (
     AttributeChannelAttention,
     AttributeSpatialAttention,
     AverageAttention,
+    BackgroundAttention,
     RegionOfInterest,
     released_crops,
     start_as_released,
@@ -44,6 +45,8 @@ def build_branch(part: str, settings: AsenPlusPlus.Settings) -> keras.Model:
         A functional model. Inputs: `image`, `(B, H, W, 3)` in 0..255 (any size), and `attribute`,
         `(B, A, E)` attribute embeddings: `A` attributes share one pass of the backbone. Outputs: a
         dictionary of `embedding`, `(B, A, D)` (not normalised), and `attention`, `(B, A, h, w)`.
+        With alignment "e_info_nce", the global branch adds `background`, `(B, A, D)`: what the
+        attention leaves out (`BackgroundAttention`), through the same gates and linear layer.
 
     References:
         Dong et al., IEEE TIP 2021 (arXiv 2104.02429), global and local branch.
@@ -70,12 +73,16 @@ def build_branch(part: str, settings: AsenPlusPlus.Settings) -> keras.Model:
     # === Functional model ===
     attribute = keras.Input((None, settings.attribute_dim), name="attribute")
     attended, attention = spatial([features, attribute])
-    gated = channel([attended, attribute]) if settings.channel_attention else attended
-    return keras.Model(
-        {"image": image, "attribute": attribute},
-        {"embedding": project(gated), "attention": attention},
-        name=f"{part}_branch",
-    )
+
+    def embed(pooled: tf.Tensor) -> tf.Tensor:
+        return project(channel([pooled, attribute]) if settings.channel_attention else pooled)
+
+    outputs = {"embedding": embed(attended), "attention": attention}
+    if part == "global" and settings.alignment == "e_info_nce":
+        outputs["background"] = embed(
+            BackgroundAttention(name=f"{part}_background")([features, attention])
+        )
+    return keras.Model({"image": image, "attribute": attribute}, outputs, name=f"{part}_branch")
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
@@ -92,7 +99,8 @@ class AsenPlusPlus(SimilarityModel):
             "true" `box` `(B, 4)` int32.
 
     Returns:
-        Dictionary of `global` and, when joint, `local` embeddings, each `(B, D)`.
+        Dictionary of `global` and, when joint, `local` embeddings, each `(B, D)`, and `background`
+        if the global branch gives it.
 
     References:
         Dong et al., "Fine-Grained Fashion Similarity Prediction by Attribute-Specific Embedding
@@ -115,9 +123,10 @@ class AsenPlusPlus(SimilarityModel):
         fusion_weight: float = 0.6  # `b`, weight of the global cosine in the fused embedding
         spatial_attention: bool = True  # False: the plain mean over positions
         channel_attention: bool = True  # False: no gates
+        alignment: str = "cosine"  # of the branches; "e_info_nce" needs the background, too
         attribute_tables: str = "shared"  # one table for both branches; or "separate", one for each
-        # What the local branch sees: "attended"; "centre", the middle half of the frame; or "true",
-        # boxes that come with the images.
+        # What the local branch sees: "attended"; "centre", the middle half of the frame; "whole",
+        # all of it; or "true", boxes that come with the images.
         region: str = "attended"
 
     def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
@@ -127,12 +136,16 @@ class AsenPlusPlus(SimilarityModel):
         self.region = RegionOfInterest(
             settings.global_size, settings.local_size, settings.roi_threshold, name="region"
         )
-        self.global_branch = build_branch("global", settings)
-        self.local_branch = build_branch("local", settings)
+        self.global_branch = self.new_branch("global")
+        self.local_branch = self.new_branch("local")
         self.local_table = self.attribute_table
         if settings.attribute_tables == "separate":
             self.local_table = self.new_table("local_table", settings.attribute_dim)
         self.built = True
+
+    def new_branch(self, part: str) -> keras.Model:
+        """Build the "global" or the "local" branch; see `build_branch`."""
+        return build_branch(part, self.settings)
 
     def call(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
@@ -148,6 +161,8 @@ class AsenPlusPlus(SimilarityModel):
             attribute = self.local_table(inputs["attribute"])[:, None, :]
             zoomed = self.local_branch({"image": crops, "attribute": attribute}, training=training)
             outputs["local"] = zoomed["embedding"][:, 0]
+            if "background" in whole:
+                outputs["background"] = whole["background"][:, 0]
         return outputs
 
     def pair_outputs(self, pairs: PairInputs) -> dict[str, tf.Tensor]:
@@ -209,7 +224,9 @@ class AsenPlusPlus(SimilarityModel):
 
     def _boxes(self, attention: tf.Tensor, given: tf.Tensor | None) -> tf.Tensor:
         """Return the boxes that the local branch sees, `(P, 4)` int32."""
-        kind = self.settings.region
+        kind, side = self.settings.region, self.settings.global_size
+        if kind == "whole":
+            return tf.repeat([[0, 0, side, side]], tf.shape(attention)[0], axis=0)
         return given if kind == "true" else self.region.boxes(attention, centred=kind == "centre")
 
 

@@ -27,6 +27,8 @@ def another(name: str) -> object:
         "region": "centre",
         "fit": "whole_edge",
         "stages": 1,
+        "alignment": "e_info_nce",
+        "stage2_start": "best",
         "missing_images": "skip",
         "starting_weights": "random",
         "sampling": "batch_all",
@@ -171,13 +173,19 @@ def test_missing_names_of_a_dictionary_have_their_defaults() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_hash_depends_on_every_setting(name: str) -> None:
-    base = ExperimentConfig(sampling="batch_all" if name == "loss" else "random_triplets")
+    needed = {"loss": {"sampling": "batch_all"}, "networks": {"method": "asen_v2"}}
+    base = ExperimentConfig(**needed.get(name, {}))
     assert base.override(**{name: another(name)}).hash != base.hash
 
 
 def test_losses_over_groups_need_groups() -> None:
     with pytest.raises(ConfigError, match="needs sampling='batch_all'; got sampling='random_tri"):
         ExperimentConfig(loss="npairs")
+
+
+def test_two_networks_are_of_asen_v2() -> None:
+    with pytest.raises(ConfigError, match="needs method='asen_v2'; got method='asen_pp'"):
+        ExperimentConfig(networks=2)
 
 
 def test_listed_triplets_have_no_labels_to_choose_from() -> None:

@@ -10,11 +10,14 @@ from layer_contract import run_layer_contract
 
 from asen_tf.layers import (
     AttributeChannelAttention,
+    AttributeCrossAttention,
     AttributeSpatialAttention,
+    BackgroundAttention,
     ImageNormalisation,
     PositionGate,
     RegionOfInterest,
 )
+from asen_tf.models.rpf import ResumableDropout
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -48,6 +51,15 @@ CASES: list[tuple[type, dict[str, Any], list[np.ndarray], list[tuple[int, ...]],
         0,
     ),
     (PositionGate, {"frequencies": 2}, [normal(2, 5, 3, 4)], [(2, 5, 3, 4)], 2),
+    (
+        AttributeCrossAttention,
+        {"heads": 2},
+        [normal(2, 3, 4, 6), normal(2, 7, 8)],
+        [(2, 7, 6), (2, 7, 3, 4)],
+        13,
+    ),
+    (BackgroundAttention, {}, [normal(2, 3, 4, 6), normal(2, 7, 3, 4)], [(2, 7, 6)], 0),
+    (ResumableDropout, {"rate": 0.25}, [normal(2, 5, 3)], [(2, 5, 3)], 0),
     (ImageNormalisation, {"mode": "caffe"}, [pixels(2, 5, 6, 3)], [(2, 5, 6, 3)], 0),
 ]
 

@@ -60,7 +60,7 @@ def test_the_paper_preset_is_the_paper() -> None:
 
 
 BASES = {
-    **dict.fromkeys(("darn", "deepfashion", "zappos50k", "compact"), paper()),
+    **dict.fromkeys(("fashionai_rpf", "darn", "deepfashion", "zappos50k", "compact"), paper()),
     **dict.fromkeys(("quick", "photos"), presets._from_imagenet()),
     **dict.fromkeys(("smoke", "tune"), compact()),
 }
@@ -82,7 +82,7 @@ def test_a_preset_overrides_its_base_and_repeats_nothing(
     assert preset(changed) == base.override(**written)
 
 
-@pytest.mark.parametrize("name", ["quick", "photos", "compact", "tune", "smoke"])
+@pytest.mark.parametrize("name", ["strong", "quick", "photos", "compact", "tune", "smoke"])
 def test_rates_fall_to_the_papers_share_for_every_method_alike(name: str) -> None:
     def last_share(phase: Phase) -> float:
         return phase.decay ** ((phase.epochs - 1) // phase.decay_epochs)
@@ -102,7 +102,16 @@ def test_the_papers_own_relatives_end_at_its_share_too() -> None:
     assert phase.decay ** (69 // 3) == pytest.approx(0.9**16)
 
 
-@pytest.mark.parametrize("name", ["quick", "photos", "compact", "smoke"])
+def test_one_branch_alone_may_be_trained_at_the_rates_of_asen_pp() -> None:
+    both = phases(quick())
+    alone = phases(quick().override(method="asen_v2", single_branch_stages=2))
+    assert [phase.joint for phase in (*both, *alone)] == [False, True, False, False]
+    for name in ("name", "first_epoch", "epochs", "global_rate", "decay", "decay_epochs"):
+        assert [getattr(p, name) for p in both] == [getattr(p, name) for p in alone], name
+    assert "both" not in alone[1].title
+
+
+@pytest.mark.parametrize("name", ["strong", "quick", "photos", "compact", "smoke"])
 def test_smaller_presets_keep_the_method(name: str) -> None:
     kept = ["method", "margin", "roi_threshold", "fusion_weight", "channel_reduction"]
     kept += ["global_loss_weight", "local_loss_weight", "alignment_loss_weight"]
@@ -134,11 +143,12 @@ def test_each_dataset_of_the_papers_has_its_preset(name: str, dataset: str) -> N
     assert (config.sampling == "listed_triplets") == (name == "zappos50k")
 
 
-@pytest.mark.parametrize("name", ["fashionai", "darn", "deepfashion", "zappos50k"])
+@pytest.mark.parametrize("name", ["fashionai", "fashionai_rpf", "darn", "deepfashion", "zappos50k"])
 def test_what_a_preset_says_was_published_is_in_the_reference(name: str) -> None:
     text = inspect.getdoc(getattr(presets, name))
     table = pd.read_csv(Path(__file__).parents[2] / "reference" / "published_results.csv")
-    known = table[table["dataset"].str.lower() == name]["percent"]
+    dataset = preset(name).dataset.lower()
+    known = table[table["dataset"].str.lower() == dataset]["percent"]
     quoted = [float(number) for number in re.findall(r"\b(\d+\.\d\d)\b", text)]
     assert quoted and set(quoted) <= set(known)
-    assert f"python -m data_prep.{name} " in text and f"-p preset {name} " in text
+    assert f"python -m data_prep.{dataset} " in text and f"-p preset {name} " in text

@@ -47,8 +47,8 @@ def test_boxes_follow_the_steps_redone_naively(
         ((".....", ".....", ".....", ".....", "....#"), (4, 4, 5, 5)),
         ((".....", ".....", "..#..", ".....", "....."), (2, 2, 3, 3)),
         ((".....", ".....", ".###.", ".....", "....."), (1, 1, 4, 4)),  # grows on both sides
-        ((".....", ".....", ".##..", ".....", "....."), (2, 1, 4, 3)),  # odd: downwards
-        ((".....", "..#..", "..#..", ".....", "....."), (1, 2, 3, 4)),  # odd: to the right
+        ((".....", ".....", ".##..", ".....", "....."), (1, 1, 3, 3)),  # odd: upwards
+        ((".....", "..#..", "..#..", ".....", "....."), (1, 1, 3, 3)),  # odd: to the left
         ((".###.", ".....", ".....", ".....", "....."), (0, 1, 3, 4)),  # shifted at each edge
         ((".....", ".....", ".....", ".....", ".###."), (2, 1, 5, 4)),
         ((".....", "#....", "#....", "#....", "....."), (1, 0, 4, 3)),
@@ -60,6 +60,14 @@ def test_boxes_follow_the_steps_redone_naively(
 )
 def test_hand_drawn_maps(picture: tuple[str, ...], expected: Box) -> None:
     assert box_of(drawn(*picture), 5) == expected
+
+
+def test_an_odd_side_beside_an_even_one_starts_where_the_release_starts() -> None:
+    middle = drawn("....", ".##.", "....", "....")
+    assert box_of(9 * middle, 4) == (0, 1, 2, 3)
+    attention = np.zeros((14, 14), np.float32)
+    attention[4, 9], attention[7, 0] = 1.0, 0.33
+    assert box_of(attention, 224) == (11, 0, 177, 166)
 
 
 def test_one_cell_of_a_coarse_map_gives_its_tent() -> None:
@@ -113,8 +121,9 @@ def test_the_layer_joins_boxes_and_crops_under_mixed_precision() -> None:
     layer = RegionOfInterest(map_size=4, crop_size=2, dtype="mixed_bfloat16")
     crops, boxes = layer([tf.cast(attention, tf.bfloat16), image])
     assert boxes.numpy().tolist() == [[1, 1, 2, 2]] and boxes.dtype == tf.int32
-    # The box is source pixels 4..8; each crop pixel is the mean of 2 x 2 of them.
-    expected = image[0, 4:8, 4:8].astype(np.float32).reshape(2, 2, 2, 2, 3).mean(axis=(1, 3))
+    # The box is source pixels 4..8; the weights of a crop pixel reach one pixel beyond its own two.
+    weights = np.array([[1, 3, 3, 1, 0, 0], [0, 0, 1, 3, 3, 1]]) / 8
+    expected = np.einsum("iy,yxc,jx->ijc", weights, image[0, 3:9, 3:9] * 1.0, weights)
     assert crops.dtype == tf.float32
     np.testing.assert_allclose(crops[0], expected, atol=1e-3)
 

@@ -115,6 +115,31 @@ def test_regions_lie_in_the_frame_and_leave_out_what_is_invisible(made):
         assert (boxes[:, 2:] - boxes[:, :2] > 1).all()
 
 
+def test_fresh_test_split_leaves_training_and_validation_as_they_are(made, tmp_path):
+    """Byte for byte, the test split of before included, which moves into a dataset of its own."""
+    chosen = {"images": IMAGES, "test_images": 30, "size": SIZE, "seed": 3, "workers": 2}
+    make_dataset(tmp_path, **chosen)
+    before, after, first = (
+        digest(folder)
+        for folder in (made / "Garments", tmp_path / "Garments", tmp_path / "GarmentsFirst")
+    )
+    fresh = {f"images/000/{number:06d}.jpg" for number in range(IMAGES, IMAGES + 30)}
+    replaced = {name for name in before if "_test." in name} | {"renderer.json"}
+    assert set(after) == set(before) | fresh
+    assert {name for name in before if before[name] != after[name]} == replaced
+    assert all(before[name] == content for name, content in first.items())
+    kept = read_split(tmp_path, "GarmentsFirst", "test")
+    assert kept.files == read_split(made, "Garments", "test").files
+    np.testing.assert_array_equal(kept.queries, read_split(made, "Garments", "test").queries)
+    assert set(read_split(tmp_path, "Garments", "test").files) == fresh
+    read_split(tmp_path, "GarmentsFirst", "valid")
+    assert not {after[name] for name in fresh} & set(before.values())  # other images, too
+    make_dataset(tmp_path, **{**chosen, "test_images": 0}, overwrite=True)
+    assert digest(tmp_path) == digest(made) | {
+        "meta.json": digest(tmp_path)["meta.json"]  # which still lists the second dataset
+    }
+
+
 def test_image_split_is_8_1_1_and_a_partition():
     parts = split_images(6000, np.random.default_rng(0))
     assert [len(part) for part in parts.values()] == [4800, 600, 600]

@@ -8,7 +8,7 @@ import re
 import pytest
 from kept_results import ROOT, kept, table
 
-from asen_study.matrix import FEATURES, MAIN, NEIGHBOURS, ROWS, settings
+from asen_study.matrix import CONTROLS, FEATURES, MAIN, NEIGHBOURS, ROWS, settings
 from asen_tf.presets import compact, quick
 from data_prep.garments.values import ATTRIBUTES
 
@@ -17,8 +17,11 @@ PAIR_COLUMNS = "method_a,method_b,attribute,difference,ci_low,ci_high".split(","
 PLACE_COLUMNS = "method,seed,attribute,pointing,iou,centre_pointing,centre_iou".split(",")
 ALL = [*ATTRIBUTES, "overall", "macro"]
 # The local branch saw 64 px, so that 96 was a variation and 64 was none; other starts than the
-# study's own came later.
-LATER = ("asen_pp/local_size_64", "asen_v2/compact", "asen_v2/random_start")
+# study's own, the controls, and RPF with its loss, came later.
+LATER = (
+    *("asen_pp/local_size_64", "asen_v2/compact", "asen_v2/random_start", "asen_pp/adapted"),
+    *("asen_pp/three_attributes", *CONTROLS, "rpf", "asen_pp/e_info_nce"),
+)
 ABLATED = tuple(row for row in ROWS if row not in (*FEATURES, *LATER))
 STUDIES = {
     "quick": (MAIN, (0,)),

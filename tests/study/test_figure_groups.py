@@ -12,7 +12,7 @@ from test_ablation_figures import FUSION, frame, legend, points, space
 from asen_study.figures.curves import fusion_sweep, setting_sweep, training_bands
 from asen_study.figures.scores import forest, group_of, lay_out, method_scores
 from asen_study.figures.spaces import all_spaces, attribute_spaces
-from asen_study.matrix import LABELS, ROWS
+from asen_study.matrix import CONTROLS, LABELS, ROWS
 from asen_study.tables import summarise
 
 ABLATIONS = Path(__file__).parents[2] / "results" / "ablations"
@@ -27,11 +27,12 @@ def ticks(axes) -> dict[str, float]:
 def test_groups_hold_every_row_of_the_matrix_once() -> None:
     groups = {row: group_of(row) for row in ROWS}
     assert {row for row, group in groups.items() if group == "Methods"} == {
-        *("triplet", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp")
+        *("triplet", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp", "asen_pp/adapted", "rpf")
     }
     assert {row for row, group in groups.items() if group == "Without a trained network"} == {
         *("features", "features/whitened", "features/linear")
     }
+    assert {groups[row] for row in CONTROLS} == {"Controls of the local branch"}
     assert groups["triplet/hard"] == "Triplet network, other losses"
     assert groups["asen_v2/compact"] == "ASEN_v2, other starts than ImageNet"
     assert groups["asen_pp/no_asa"] == groups["asen_pp/one_stage"] == "Parts left out or replaced"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from asen_study.report import finding, write
+from asen_study.report import finding, whether_it_pays, write
 
 KEPT = Path(__file__).parents[2] / "results" / "quick"
 
@@ -59,6 +61,50 @@ def test_it_names_the_method_ahead_and_how_sure_that_is(
     assert finding(tmp_path) == said
 
 
+def pairs(row: str, *gaps: tuple[str, float, float, float]) -> pd.DataFrame:
+    """Return pairs of a row and its controls; overall they differ by half as much."""
+    columns = PAIRS.strip().split(",")
+    lines = [(row, other, "macro", *numbers) for other, *numbers in gaps]
+    lines += [(a, b, "overall", *(x / 2 for x in numbers)) for a, b, _, *numbers in lines]
+    return pd.DataFrame(lines, columns=columns)
+
+
+V2, TWO, WHOLE = "asen_v2", "asen_v2/two_seeds", "asen_pp/whole_frame"
+
+
+def test_it_pays_if_it_is_above_all_three_with_certainty() -> None:
+    found = pairs("asen_pp", (V2, 4, 2, 6), (TWO, 3, 0.5, 5), (WHOLE, 5, 3, 7))
+    assert whether_it_pays(found) == (
+        "ASEN++ pays: in macro MAP it is above ASEN_v2 (+4.00 points, +2.00 to +6.00; overall "
+        "+2.00), ASEN_v2, two seeds fused (+3.00 points, +0.50 to +5.00; overall +1.50), ASEN++, "
+        "whole frame instead of region (+5.00 points, +3.00 to +7.00; overall +2.50)."
+    )
+    other = found.replace({"asen_pp": "asen_pp/adapted"})  # the other form has a control of its own
+    assert whether_it_pays(other).startswith("It cannot be said that ASEN++, adapted pays")
+    own = other.replace({WHOLE: "asen_pp/adapted_whole_frame"})
+    assert whether_it_pays(own).startswith("ASEN++, adapted pays: in macro MAP it is above")
+    both = whether_it_pays(pd.concat([found, own]))
+    assert both == f"{whether_it_pays(found)} {whether_it_pays(own)}"
+
+
+@pytest.mark.parametrize(
+    ("gaps", "says"),
+    [
+        # An interval that touches zero does not leave it out.
+        ([(V2, 4, 2, 6), (TWO, 3, 0, 5), (WHOLE, 5, 3, 7)], r"open .* to ASEN_v2, two seeds fused"),
+        ([(V2, 4, 2, 6), (TWO, 3, 1, 5), (WHOLE, -5, -7, -3)], r"below ASEN\+\+, whole frame"),
+        ([(V2, 4, 2, 6), (WHOLE, 5, 3, 7)], r"not measured is ASEN_v2, two seeds fused\.$"),
+        ([(V2, 4, float("nan"), float("nan")), (TWO, 3, 1, 5), (WHOLE, 5, 3, 7)], r"to ASEN_v2 \("),
+    ],
+)
+def test_otherwise_it_says_what_is_open(gaps: list, says: str) -> None:
+    found = pairs("asen_pp", *gaps)
+    for table in (found, found[::-1]):
+        said = whether_it_pays(table)
+        assert said.startswith("It cannot be said that ASEN++ pays: ") and re.search(says, said)
+    assert whether_it_pays(found[found["method_a"] != "asen_pp"]) == ""
+
+
 def test_the_report_opens_with_the_finding_and_the_table(tmp_path: Path) -> None:
     for name in ("map.csv", "map.md", "pairs.csv", "provenance.json"):
         shutil.copy(KEPT / name, tmp_path)
@@ -70,6 +116,8 @@ def test_the_report_opens_with_the_finding_and_the_table(tmp_path: Path) -> None
     assert titles == [f"Study {tmp_path.name}", "1. Data"]
     text = page.get_text()
     assert "2026-11-27, 2 cores, Linux" in text and finding(KEPT) in text
-    assert text.index(finding(KEPT)) < text.index("1. Data")
+    pays = whether_it_pays(pd.read_csv(KEPT / "pairs.csv"))
+    assert pays in text and "not measured is ASEN_v2, two seeds fused" in pays
+    assert text.index(finding(KEPT)) < text.index(pays) < text.index("1. Data")
     rows = page.find("table").find_all("tr")
     assert len(rows) == 8 and rows[-1].find_all("td")[0].get_text() == "ASEN++ fused"

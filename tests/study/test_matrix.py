@@ -7,6 +7,8 @@ import pytest
 
 from asen_study.matrix import (
     ABLATIONS,
+    CONTROLLED,
+    CONTROLS,
     FEATURES,
     LABELS,
     LABELS_NEEDED,
@@ -42,6 +44,8 @@ VARIED = {
     "csn/disjoint": {"method", "csn_masks"},
     "asen": {"method"},
     "asen_v2": {"method"},
+    "asen_v2/two_seeds": {"method", "networks"},
+    "asen_v2/same_rates": {"method", "single_branch_stages"},
     "asen_v2/compact": {
         *("method", "global_backbone", "global_size", "starting_weights"),
         *("pretrain_epochs", "pretrain_batch", "pretrain_learning_rate"),
@@ -52,6 +56,11 @@ VARIED = {
         *("frozen_stages", "backbone_rate_share", "train_batch_norms"),
     },
     "asen_pp": set(),
+    "asen_pp/adapted": {"roi_threshold", "alignment_loss_weight"},
+    "asen_pp/whole_frame": {"region"},
+    "asen_pp/adapted_whole_frame": {"roi_threshold", "alignment_loss_weight", "region"},
+    "rpf": {"method", "fusion_weight", "alignment", "alignment_loss_weight"},
+    "asen_pp/e_info_nce": {"alignment", "alignment_loss_weight"},
     "asen_pp/no_asa": {"spatial_attention"},
     "asen_pp/no_aca": {"channel_attention"},
     "asen_pp/no_attention": {"spatial_attention", "channel_attention"},
@@ -59,6 +68,7 @@ VARIED = {
     "asen_pp/one_stage": {"stages"},
     "asen_pp/separate_tables": {"attribute_tables"},
     "asen_pp/random_triplets": {"sampling", "triplets_per_step"},
+    "asen_pp/three_attributes": {"attributes_per_step", "steps_per_epoch"},
     "asen_pp/true_region": {"region"},
     "asen_pp/centre_crop": {"region"},
     **{f"asen_pp/threshold_{value}": {"roi_threshold"} for value in (0.05, 0.2, 0.4, 0.6)},
@@ -80,9 +90,9 @@ def test_a_row_differs_from_the_study_in_what_it_names_alone(row: str) -> None:
 
 @pytest.mark.parametrize("row", VARIED)
 def test_every_row_that_is_trained_sees_as_many_images(row: str) -> None:
-    # 80 steps of 3 attributes, 4 values and 6 images, for 6 + 4 epochs.
-    expected = 0 if row in ("features", "features/whitened") else 80 * 72 * 10
-    assert images_seen(settings(row, compact()).to_dict()) == expected
+    # 80 steps of 3 attributes, 4 values and 6 images, for 6 + 4 epochs, for each network.
+    networks = {"features": 0, "features/whitened": 0, "asen_v2/two_seeds": 2}.get(row, 1)
+    assert images_seen(settings(row, compact()).to_dict()) == networks * 80 * 72 * 10
 
 
 @pytest.mark.parametrize("row", VARIED)
@@ -101,7 +111,13 @@ def test_a_seed_is_a_fold_where_the_datasets_name_says_so() -> None:
 
 def test_the_studies_rows_are_of_the_matrix() -> None:
     assert set(PHOTOS) < set(ROWS) and set(FEATURES) | set(LABELS_NEEDED) < set(PHOTOS)
-    assert set(ABLATIONS) == set(ROWS) - {*FEATURES, "asen_pp/local_size_96"}
+    left_out = {name for name in ROWS if name.startswith("asen_pp/threshold_")}
+    left_out |= {"asen_pp/adapted", "asen_pp/local_size_64", "asen_pp/local_size_96"}
+    assert set(ABLATIONS) == set(ROWS) - {*FEATURES, *CONTROLS, *left_out}
+    controls = {"asen_v2", *CONTROLS}
+    for row in ("asen_pp", "asen_pp/adapted"):
+        assert {(row, other) for other in controls} < set(NEIGHBOURS)
+    assert controls < set(PHOTOS) and controls < set(CONTROLLED)
     for row in ("csn", "asen", "asen_v2", "asen_pp"):  # what training buys
         assert {(row, features) for features in FEATURES} < set(NEIGHBOURS)
 
@@ -172,6 +188,8 @@ SIZES = {
     + PROJECTION,
     # table, key and its batch norm, query, r, gates; no projection
     "asen_v2": BACKBONE + 8 * 512 + dense(1024, 512) + 2 * 512 + 2 * dense(512, 512) + GATES,
+    "asen_v2/two_seeds": 2
+    * (BACKBONE + 8 * 512 + dense(1024, 512) + 2 * 512 + 2 * dense(512, 512) + GATES),
     "asen_pp": 20_984_064,
     "asen_pp/separate_tables": 20_984_064 + 8 * 512,
     # both branches without key and query

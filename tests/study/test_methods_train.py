@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asen_study import experiment
+from asen_study import experiment, production
 from asen_study.matrix import settings
 from asen_study.runs import Places, Run
 from asen_tf.data.dataset import Dataset
@@ -21,7 +22,9 @@ ROWS = (
     *("triplet/contrastive", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp"),
     *("asen_pp/no_attention", "asen_pp/one_stage", "asen_pp/separate_tables"),
     *("asen_pp/true_region", "asen_pp/random_triplets"),
+    *("asen_pp/whole_frame", "asen_v2/same_rates", "asen_v2/two_seeds", "rpf"),
 )
+TWO_BRANCHES = ("asen_pp", "rpf")  # what the names of such rows begin with
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +47,8 @@ def runs(data: Path) -> dict[str, Run]:
 @pytest.mark.parametrize("row", ROWS)
 def test_losses_and_scores_are_finite(runs: dict[str, Run], row: str) -> None:
     history, scores = runs[row].table("history"), runs[row].table("map")
-    assert len(history) == 4  # epochs, of one stage or of two
-    branches = ("global", "local", "alignment") if row.startswith("asen_pp") else ("global",)
+    assert len(history) == 4 * runs[row].config.networks  # epochs, of one stage or of two
+    branches = ("global", "local", "alignment") if row.startswith(TWO_BRANCHES) else ("global",)
     for name in ("loss", *branches):
         # The first of two stages trains the global branch alone and knows no other loss.
         alone = (history["stage"] == "stage1") & (name in ("local", "alignment"))
@@ -53,7 +56,7 @@ def test_losses_and_scores_are_finite(runs: dict[str, Run], row: str) -> None:
         assert len(losses) >= 2 and np.isfinite(losses).all() and (losses > 0).all(), name
     assert history["val_map"].between(0, 100).all()
     assert scores["map"].between(0, 100).all() and scores["map"].nunique() > 3
-    embeddings = {"global", "local", "fused"} if row.startswith("asen_pp") else {"global"}
+    embeddings = {"global", "local", "fused"} if row.startswith(TWO_BRANCHES) else {"global"}
     assert set(scores["embedding"]) == {"-", *embeddings}
     answers = runs[row].table("triplets")
     assert set(answers["embedding"]) == embeddings and answers["accuracy"].between(0, 100).all()
@@ -68,10 +71,10 @@ def test_weights_moved_and_stayed_finite(runs: dict[str, Run], row: str) -> None
 
 def test_backbone_and_first_stage_are_made_once(runs: dict[str, Run], data: Path) -> None:
     study = data / "results" / "smoke"
-    assert len(list(study.glob("backbone-*"))) == 1
+    assert len(list(study.glob("backbone-seed0-*"))) == 1
     # One for ASEN++ and what differs in the second stage alone; one without attention; one for
-    # other triplets. One stage from the start has none.
-    assert len(list(study.glob("stage1-*"))) == 3
+    # other triplets; one for ASEN_v2 at its rates; one for RPF. One stage from the start has none.
+    assert len(list(study.glob("stage1-*"))) == 5
     first = [runs[row].table("history").iloc[:2] for row in ("asen_pp", "asen_pp/true_region")]
     pd.testing.assert_frame_equal(*first)
 
@@ -86,6 +89,75 @@ def test_true_regions_are_what_the_local_branch_saw(runs: dict[str, Run], data: 
     model = runs["asen_pp/true_region"].load_model()
     with pytest.raises(ValueError, match="only together with the boxes of its parts; got none"):
         model.embed(dataset.split("test").sources[:1], [0])
+
+
+def test_the_whole_frame_is_what_its_control_saw(runs: dict[str, Run]) -> None:
+    boxes = runs["asen_pp/whole_frame"].test_pairs().arrays["boxes"]
+    np.testing.assert_array_equal(boxes, np.tile([0, 0, 32, 32], (len(boxes), 1)))
+
+
+def precisions(run: Run, vectors: np.ndarray, dataset: Dataset) -> dict[str, list[float]]:
+    """Rank every query's candidates by dot products, one after the other."""
+    split = dataset.split("test").split
+    place = {tuple(pair): at for at, pair in enumerate(run.test_pairs().pairs.tolist())}
+    found: dict[str, list[float]] = {}
+    for image, attribute, value in split.queries[:, :3].tolist():
+        others = [c for c in split.candidates[:, :3].tolist() if c[1] == attribute]
+        scores = [
+            vectors[place[c[0], attribute]] @ vectors[place[image, attribute]] for c in others
+        ]
+        order = np.argsort(-np.array(scores), kind="stable")
+        right = np.array([others[at][2] == value for at in order])
+        shares = np.cumsum(right) / np.arange(1, len(right) + 1)
+        found.setdefault(split.attributes.names[attribute], []).append(shares[right].mean())
+    return found
+
+
+def test_two_seeds_rank_as_the_fusion_of_two_ordinary_runs(
+    runs: dict[str, Run], data: Path
+) -> None:
+    run, places = runs["asen_v2/two_seeds"], Places(data / "data", data / "results", "smoke")
+    count = len(list(places.study_dir.glob("asen_v2-*")))
+    other = experiment.run(runs["asen_v2"].config.override(seed=1), places)
+    assert len(list(places.study_dir.glob("asen_v2-*"))) == count  # the partner was there
+    parts = [part.test_pairs().arrays["global"] for part in (runs["asen_v2"], other)]
+    by_hand = np.hstack([part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts])
+    by_hand = by_hand.astype(np.float64) / np.sqrt(2.0)
+    dataset = Dataset(data / "data", "Garments", source_size=64, global_size=32)
+    expected = precisions(run, by_hand, dataset)
+    assert run.precisions()["global"].keys() == expected.keys()
+    for name, values in run.precisions()["global"].items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-6)
+    model, pairs = run.load_model(), run.test_pairs().pairs[:5]
+    images = dataset.split("test").sources[pairs[:, 0]]
+    np.testing.assert_allclose(model.embed(images, pairs[:, 1]), by_hand[:5], atol=1e-5)
+    assert len({r.path for r in (run, runs["asen_v2"], other)}) == 3
+    assert run.settings["networks"] == 2 and run.manifest["seed"] == 0
+    assert list(run.table("history")["stage"].unique()) == ["seed 0", "seed 1"]
+
+
+def test_the_second_stage_can_start_from_the_best_epoch_of_the_first(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def falling(split: object, batch: int):
+        epochs = itertools.count()
+        return lambda network: {"val_map": -float(next(epochs))}  # the first epoch is the best
+
+    monkeypatch.setattr(experiment, "validate", falling)
+    places = Places(data / "data", tmp_path, "best")
+    dataset = production.open_dataset(smoke(), places.data_dir, places.results_dir)
+    config = settings("rpf", smoke()).override(starting_weights="random", stage1_flips=True)
+    start = {}
+    for name, changes in {
+        "best": {"stage2_start": "best"},
+        "last": {},
+        "first": {"stage1_epochs": 1},
+    }.items():
+        stage = experiment._first_stage(config.override(**changes), dataset, places)
+        with np.load(stage.path / "global.npz") as stored:
+            start[name] = [stored[key] for key in stored.files]
+    same = {name: all(map(np.array_equal, start["best"], arrays)) for name, arrays in start.items()}
+    assert same == {"best": True, "last": False, "first": True}
 
 
 def test_learned_masks_move_and_fixed_ones_stay(runs: dict[str, Run]) -> None:

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from asen_study.figures.overlays import with_attention
+from asen_study.figures.style import with_attention
 
 GREY = np.full((70, 70, 3), 100, np.uint8)
 FLAT = np.full((2, 2), 0.25)
