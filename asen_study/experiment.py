@@ -22,6 +22,7 @@ from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import SPLITS, AnnotationError, read_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.evaluation.evaluate import evaluate, validate
+from asen_tf.files import replacing
 from asen_tf.models import SimilarityModel, build_model, load_starting_weights
 from asen_tf.models.build import METHODS, find_imagenet
 from asen_tf.training import BEST, Phase, StageResult, Team, phases, train
@@ -99,7 +100,9 @@ def run(config: ExperimentConfig, places: Places) -> Run:
             shutil.copytree(stage1.path / "tensorboard", logs / "stage1")
         pd.concat(history).to_csv(output / "history.csv", index=False)
         shutil.copytree(stage.directory / "tensorboard", logs / phase.name)
-        stage.network.save(output / "model.keras")
+        needed = sum(weight.nbytes for weight in stage.network.get_weights())
+        with replacing(output / "model.keras", needed=needed) as temporary:
+            stage.network.save(temporary)
         evaluate(stage.network, config, dataset, output)
 
     return produce(finished, config, dataset, train_last, write)

@@ -62,7 +62,10 @@ def save_index(folder: Path, items: Items, store: LazyVectors, notes: dict[str, 
         if backend.kind in OUTSIDE
     }
     attributes: dict[str, dict[str, Any]] = {}
-    with new_version(folder) as version:
+    inside = [backend for backend in store.backends.values() if backend.kind not in OUTSIDE]
+    width = np.dtype(store.dtype).itemsize
+    needed = sum(len(one) * (one.dimension * width + 8) for one in inside)  # with ids of 8 bytes
+    with new_version(folder, needed) as version:
         before = _owned_outside(folder)
         _write_items(items, version)
         with open(version / NOTES, "w", encoding="ascii", newline="\n") as stream:
