@@ -312,8 +312,8 @@ class RegionOfInterest(keras.layers.Layer):
             raise ValueError(f"rule must be threshold, mass or peak; got {rule!r}")
         self.map_size = map_size
         self.crop_size = crop_size
-        self.threshold, self.extent, self.rule, self.share = threshold, extent, rule, share
-        self.least = least
+        self.threshold, self.extent, self.rule = threshold, tuple(extent), rule
+        self.share, self.least = share, least
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the crops and their boxes."""
