@@ -50,8 +50,7 @@ def region_boxes(
     _, kept = kept_pixels(attention, map_size=map_size, **reading)
     top, bottom = _span(tf.reduce_any(kept, axis=2))
     left, right = _span(tf.reduce_any(kept, axis=1))
-    side = tf.maximum(bottom - top, right - left)
-    side = tf.maximum(side, math.ceil(least * map_size))
+    side = tf.maximum(tf.maximum(bottom - top, right - left), math.ceil(least * map_size))
     top = tf.clip_by_value(top + (bottom - top) // 2 - side // 2, 0, map_size - side)
     left = tf.clip_by_value(left + (right - left) // 2 - side // 2, 0, map_size - side)
     return tf.stack([top, left, top + side, left + side], axis=1)
@@ -132,8 +131,9 @@ def _peak_alone(cells: tf.Tensor, threshold: float) -> tf.Tensor:
 
     start = tf.reshape(peak, tf.shape(kept))
     start.set_shape(kept.shape)
-    grows = lambda found, before: tf.reduce_any(found != before)  # noqa: E731
-    found, _ = tf.while_loop(grows, grow, (start, tf.zeros_like(start)))
+    found, _ = tf.while_loop(
+        lambda found, before: tf.reduce_any(found != before), grow, (start, tf.zeros_like(start))
+    )
     return tf.where(found[..., 0] > 0.0, cells, tf.reduce_min(cells, axis=(1, 2), keepdims=True))
 
 
@@ -312,8 +312,8 @@ class RegionOfInterest(keras.layers.Layer):
             raise ValueError(f"rule must be threshold, mass or peak; got {rule!r}")
         self.map_size = map_size
         self.crop_size = crop_size
-        self.threshold, self.extent, self.rule, self.share = threshold, extent, rule, share
-        self.least = least
+        self.threshold, self.extent, self.rule = threshold, tuple(extent), rule
+        self.share, self.least = share, least
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the crops and their boxes."""

@@ -169,7 +169,7 @@ class AsenPlusPlus(SimilarityModel):
         outputs = {"global": whole["embedding"][:, 0]}
         if self.joint:
             boxes = self._boxes(whole["attention"][:, 0], inputs.get("box"))
-            if training and "draws" in inputs:
+            if training and "draws" in inputs and self.settings.region != "whole":
                 given = {"amount": self.settings.region_jitter, "map_size": self.global_size}
                 boxes = jittered(boxes, inputs["draws"], **given)
             crops, _ = self.region([whole["attention"][:, 0], inputs["source"], boxes])

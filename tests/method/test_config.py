@@ -25,6 +25,10 @@ def another(name: str) -> object:
         "feature_map": "linear",
         "attribute_tables": "separate",
         "region": "centre",
+        "region_rule": "mass",
+        "least_region": 0.5,
+        "region_jitter": 0.2,
+        "map_reading": "cells",
         "fit": "whole_edge",
         "stages": 1,
         "alignment": "e_info_nce",
@@ -76,6 +80,8 @@ def test_an_int_is_not_made_of_a_float() -> None:
             "feature_map",
             "attribute_tables",
             "region",
+            "region_rule",
+            "map_reading",
             "missing_images",
         ),
         *("starting_weights", "sampling", "mixed_precision", "strategy"),
@@ -91,6 +97,9 @@ def test_a_choice_refuses_what_is_not_on_the_list_and_shows_the_list(name: str) 
     ("name", "lawful", "unlawful"),
     [
         ("roi_threshold", [0.0, 0.99], [-0.01, 1.0]),
+        ("region_share", [0.01, 1.0], [0.0, 1.01]),
+        ("least_region", [0.0, 1.0], [-0.01, 1.01]),
+        ("region_jitter", [0.0, 0.9], [-0.01, 0.91]),
         ("fusion_weight", [0.0, 1.0], [-0.01, 1.01]),
         ("margin", [0.0, 2.0], [-0.01, 2.01, float("nan"), float("inf")]),
         ("values_per_attribute", [2, 1000], [1, 0, 1001]),
@@ -117,6 +126,12 @@ def test_a_range_includes_its_ends_and_nothing_beyond(
 def test_a_backbone_is_one_of_ours_or_of_keras(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name} must be one of .*compact.*keras:.*'resnet18'"):
         ExperimentConfig(**{name: "resnet18"})
+
+
+def test_where_the_cells_of_other_networks_see_is_not_known() -> None:
+    with pytest.raises(ConfigError, match="'keras:VGG16'; take map_reading='released'"):
+        ExperimentConfig(map_reading="cells", global_backbone="keras:VGG16")
+    assert ExperimentConfig(map_reading="released", global_backbone="keras:VGG16")
 
 
 def test_an_int_becomes_the_float_that_a_setting_wants() -> None:

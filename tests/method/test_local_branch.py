@@ -111,6 +111,14 @@ def test_training_moves_regions_as_it_is_told_and_embedding_does_not() -> None:
     compare(model(batch, training=False)["local"].numpy(), still[chosen])
 
 
+def test_the_whole_frame_is_not_moved() -> None:
+    model, seen = region_model("whole", region_jitter=0.5), []
+    cut = model.region.call
+    model.region.call = lambda inputs: seen.append(inputs[2].numpy().tolist()) or cut(inputs)
+    model({**training_batch(pictures(), [1, 2, 0]), "draws": -tf.ones((3, 3))}, training=True)
+    assert seen == [[[0, 0, VIEW, VIEW]] * 3]
+
+
 @pytest.mark.parametrize("region", ["centre", "true"])
 def test_training_sees_the_same_region(region: str) -> None:
     model, images = region_model(region), pictures()
