@@ -41,7 +41,7 @@ _SECOND_STAGE_FIELDS = (
     *("local_size", "roi_threshold", "region", "attribute_tables", "fusion_weight"),
     *("region_rule", "region_share", "least_region", "region_jitter", "map_reading"),
     *("local_loss_weight", "alignment_loss_weight", "stage2_epochs", "stage2_decay"),
-    *("alignment", "patch_layers"),
+    *("alignment", "patch_layers", "local_start"),
     *("stage2_local_learning_rate", "stage2_global_learning_rate", "stage2_decay_epochs"),
     "bootstrap_resamples",
 )
@@ -288,5 +288,7 @@ def _train(
         model = starting_model(config, dataset.attributes.names, backbone)
         if stage1 is not None:
             _load_first_stage(model, stage1)
+            if config.local_start == "global":
+                model.start_local_from_global()
     check = validate(dataset.split("valid"), batch=config.embed_batch)
     return train(model, config, dataset, phase, directory=directory, validate=check)

@@ -28,7 +28,7 @@ PAYS_ABOVE = {
     "asen_pp/adapted": ("asen_v2", "asen_v2/two_seeds", "asen_pp/adapted_whole_frame"),
 }
 # What is compared with certainty: the strong setting and five seeds, or the folds of photographs.
-CONTROLLED = (*MAIN, *CONTROLS, "asen_pp/adapted")
+CONTROLLED = (*MAIN, *CONTROLS, "asen_pp/adapted", "rpf")
 PHOTOS = (*FEATURES, "asen", *CONTROLLED)  # of the study on photographs
 LABELS_NEEDED = ("features/linear", "asen_v2")  # trained on fewer and fewer photographs there
 
@@ -42,7 +42,7 @@ _OPEN = (
 
 # Other starts than ImageNet, for the same method and as many images.
 STARTS = ("asen_v2", "asen_v2/compact", "asen_v2/random_start")
-_ADAPTED = {"roi_threshold": 0.3, "alignment_loss_weight": 0.02}  # chosen on validation
+_ADAPTED = {"local_start": "global", "alignment_loss_weight": 0.02}  # chosen on validation
 _WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
 _COMPACT = {
     "global_backbone": "compact",

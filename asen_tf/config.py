@@ -92,6 +92,7 @@ class ExperimentConfig:
     # --- Starting weights ----------------------------------------------------------------------
     starting_weights: str = "imagenet"  # "imagenet", "pretrain" (the step below) or "random"
     imagenet_dir: str = "weights"  # folder of torchvision's resnet50-*.pth and resnet34-*.pth
+    local_start: str = "own"  # of asen_pp's local branch; "global": the first stage's weights; ours
     pretrain_epochs: int = 0  # epochs of attribute-value classification; ours
     pretrain_batch: int = 64  # images per step; ours
     pretrain_learning_rate: float = 1e-3  # peak of the one-cycle schedule, Adam; ours
@@ -217,6 +218,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "networks": (1, 2),
     "stage2_start": ("last", "best"),
     "starting_weights": ("imagenet", "pretrain", "random"),
+    "local_start": ("own", "global"),
     "loss": ("triplet", *METRIC_LOSSES),
     "alignment": ("cosine", "e_info_nce"),
     "sampling": ("random_triplets", "batch_all", "listed_triplets"),
@@ -295,6 +297,16 @@ def check(values: Mapping[str, Any]) -> None:
         raise ConfigError(
             "preprocessing='release' reads the files themselves and crops their centre: it needs "
             f"fit='square' and packed=False; got {values['fit']!r} and {values['packed']}"
+        )
+    alike = values["global_backbone"] == values["local_backbone"]
+    if values["local_start"] == "global" and not (
+        alike and values["method"] == "asen_pp" and values["stages"] == 2
+    ):
+        raise ConfigError(
+            "local_start='global' gives the local branch the weights of the global one after its "
+            "own stage: it needs method='asen_pp', stages=2 and equal backbones; got "
+            f"{values['method']!r}, {values['stages']}, {values['global_backbone']!r} and "
+            f"{values['local_backbone']!r}"
         )
     if values["networks"] > 1 and values["method"] != "asen_v2":
         raise ConfigError(f"networks=2 needs method='asen_v2'; got method={values['method']!r}")

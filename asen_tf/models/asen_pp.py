@@ -237,6 +237,18 @@ class AsenPlusPlus(SimilarityModel):
             (self.settings.local_backbone, self.local_branch.get_layer("local_backbone")),
         ]
 
+    def start_local_from_global(self) -> None:
+        """Give the local branch the global one's weights, in all layers that have equal shapes.
+
+        After the first stage these know the attributes already. Spatial attention of another `d`
+        keeps its own start.
+        """
+        for layer in self.local_branch.layers:
+            if layer.weights:
+                other = self.global_branch.get_layer(layer.name.replace("local_", "global_", 1))
+                if [w.shape for w in layer.weights] == [w.shape for w in other.weights]:
+                    layer.set_weights(other.get_weights())
+
     def _boxes(self, attention: tf.Tensor, given: tf.Tensor | None) -> tf.Tensor:
         """Return the boxes that the local branch sees, `(P, 4)` int32."""
         kind = self.settings.region

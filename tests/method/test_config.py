@@ -189,6 +189,7 @@ def test_missing_names_of_a_dictionary_have_their_defaults() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_hash_depends_on_every_setting(name: str) -> None:
     needed = {"loss": {"sampling": "batch_all"}, "networks": {"method": "asen_v2"}}
+    needed["local_start"] = {"local_backbone": "resnet50"}
     base = ExperimentConfig(**needed.get(name, {}))
     assert base.override(**{name: another(name)}).hash != base.hash
 
@@ -196,6 +197,14 @@ def test_the_hash_depends_on_every_setting(name: str) -> None:
 def test_losses_over_groups_need_groups() -> None:
     with pytest.raises(ConfigError, match="needs sampling='batch_all'; got sampling='random_tri"):
         ExperimentConfig(loss="npairs")
+
+
+def test_a_local_start_needs_a_stage_of_the_global_branch_and_the_same_backbone() -> None:
+    with pytest.raises(ConfigError, match="equal backbones.*'resnet50' and 'resnet34'"):
+        ExperimentConfig(local_start="global")
+    for changes in ({"stages": 1}, {"method": "asen_v2"}):
+        with pytest.raises(ConfigError, match="stages=2"):
+            ExperimentConfig(local_start="global", local_backbone="resnet50", **changes)
 
 
 def test_two_networks_are_of_asen_v2() -> None:

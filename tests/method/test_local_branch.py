@@ -175,3 +175,17 @@ def test_the_middle_half_does_not_depend_on_the_attention_nor_on_the_attribute()
     model, images = region_model("centre"), pictures()
     boxes = model.embed_pairs(images, *np.transpose(PAIRS))["boxes"]
     np.testing.assert_array_equal(boxes, [[8, 8, 24, 24]] * len(PAIRS))
+
+
+def test_the_local_branch_can_start_from_the_global_one() -> None:
+    model = region_model(local_attention_dim=4)
+    own = model.local_branch.get_layer("local_spatial_attention").get_weights()
+    whole = [array.copy() for array in model.global_branch.get_weights()]
+    model.start_local_from_global()
+    for part in ("backbone", "channel_attention", "embedding"):
+        ours = model.local_branch.get_layer(f"local_{part}").get_weights()
+        theirs = model.global_branch.get_layer(f"global_{part}").get_weights()
+        assert len(ours) and all(map(np.array_equal, ours, theirs))
+    kept = model.local_branch.get_layer("local_spatial_attention").get_weights()
+    assert all(map(np.array_equal, kept, own)), "of another size: it keeps its own start"
+    assert all(map(np.array_equal, model.global_branch.get_weights(), whole))
