@@ -99,9 +99,7 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 # What ablations change, at the quick setting; with what each is compared with.
-ABLATIONS = tuple(
-    row for row in ROWS if row in MAIN or row not in (*FEATURES, *_OPEN, *CONTROLLED)
-)
+ABLATIONS = tuple(row for row in ROWS if row in MAIN or row not in (*FEATURES, *_OPEN, *CONTROLLED))
 
 LABELS = {
     "random": "Random",
