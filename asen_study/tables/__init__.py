@@ -12,7 +12,7 @@ from asen_study.tables.collecting import (
 )
 from asen_study.tables.costs import measure_costs, measure_untrained_costs, remeasure_costs
 from asen_study.tables.labels import labels_needed, tags
-from asen_study.tables.text import (
+from asen_study.tables.writing import (
     cells,
     in_words,
     published,
@@ -20,9 +20,10 @@ from asen_study.tables.text import (
     summarise,
     to_latex,
     to_markdown,
+    write,
     write_published,
+    write_table,
 )
-from asen_study.tables.writing import write, write_table
 
 __all__ = [
     "StudyTables",
