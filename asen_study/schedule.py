@@ -89,7 +89,7 @@ PROFILES = {
         _QUICK,
         rows=ABLATIONS,
         seeds=(0, 1, 2),
-        minutes={"data": 1.5, "train": 190, "starts": 0.3, "ablations": 3},
+        minutes={"data": 1.5, "train": 230, "starts": 0.3, "ablations": 3},
         after="ablations",
     ),
     "smoke": Profile(

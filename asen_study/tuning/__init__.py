@@ -1,11 +1,12 @@
 """Searching for better settings with KerasTuner; every trial is a run of the study."""
 
-from asen_study.tuning.figures import parallel_coordinates, setting_importance
 from asen_study.tuning.results import (
     FEWEST,
     best_trial,
     compare_on_test,
     importance,
+    parallel_coordinates,
+    setting_importance,
     trials_table,
     verdict,
     write_test,

@@ -22,6 +22,8 @@ def another(name: str) -> object:
         "method": "csn",
         "loss": "npairs",
         "csn_masks": "disjoint",
+        "preprocessing": "release",
+        "local_start": "global",
         "feature_map": "linear",
         "attribute_tables": "separate",
         "region": "centre",
