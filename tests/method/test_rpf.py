@@ -257,6 +257,8 @@ def test_a_step_of_stage_2_trains_every_weight(method: str, sampling: str) -> No
     with tf.GradientTape() as tape:
         losses = trainer.objective(batch, trainer(batch, training=True))
     assert set(losses) == {"loss", "global", "local", "alignment"}
+    again = trainer(batch, training=True)["local"] - trainer(batch, training=True)["local"]
+    assert (np.abs(again).max() > 1e-3) == (method == "rpf")  # dropout
     total = 1.0 * losses["global"] + 0.1 * losses["local"] + 0.04 * losses["alignment"]
     assert float(losses["loss"]) == pytest.approx(float(total), rel=1e-5)
     variables = network.trainable_variables
