@@ -82,8 +82,7 @@ class ExperimentConfig:
     region_rule: str = "threshold"  # which pixels of a map; paper. "mass", or "peak"; ours
     region_share: float = 0.7  # of a map's sum, that the pixels of region_rule "mass" hold; ours
     least_region: float = 0.0  # least side of an attended region, share of the frame's; ours
-    region_jitter: float = 0.0  # by which training moves and scales regions but "whole", share of
-    # a side; ours
+    region_jitter: float = 0.0  # of place and size in training, share of a side; ours
     map_reading: str = "released"  # where a map's cells lie; "cells": where they see; ours
     stages: int = 2  # of asen_pp's training; 1: both branches jointly from the start
     single_branch_stages: int = 1  # of all others' training; 2: at the rates of asen_pp's; ours

@@ -89,26 +89,25 @@ def kept_pixels(
     heat = tf.stop_gradient(tf.cast(attention, tf.float32))
     if rule == "peak":
         heat = _peak_alone(heat, threshold)
-    for _ in range(2):  # rows, then columns
-        cells = tf.cast(tf.shape(heat)[1], tf.float32)
+    for axis in (1, 2):
+        cells = tf.cast(tf.shape(heat)[axis], tf.float32)
         place = (tf.range(map_size, dtype=tf.float32) + 0.5) / map_size
         place = (place - extent[0]) / (extent[1] - extent[0]) * cells - 0.5
         place = tf.clip_by_value(place, 0.0, cells - 1.0)
         before = tf.cast(place, tf.int32)
-        low = tf.gather(heat, before, axis=1)
-        high = tf.gather(heat, tf.minimum(before + 1, tf.shape(heat)[1] - 1), axis=1)
-        heat = low + (high - low) * (place - tf.floor(place))[:, None]
-        heat = tf.linalg.matrix_transpose(heat)
+        low = tf.gather(heat, before, axis=axis)
+        high = tf.gather(heat, tf.minimum(before + 1, tf.shape(heat)[axis] - 1), axis=axis)
+        between = place - tf.floor(place)
+        heat = low + (high - low) * (between[:, None] if axis == 1 else between)
     level, flat = _levels(heat)
     if rule != "mass":
         return heat, (level > 255.0 * threshold) | flat
-    total = tf.reduce_sum(heat, axis=(1, 2), keepdims=True)
-    least = tf.zeros_like(total)
-    for step in (128.0, 64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0):
-        above = tf.where(level >= least + step, heat, 0.0)
-        enough = tf.reduce_sum(above, axis=(1, 2), keepdims=True) >= share * total
-        least += step * tf.cast(enough, tf.float32)
-    return heat, (level >= least) | flat
+    count = tf.shape(heat)[0]
+    places = tf.cast(level, tf.int32) + 256 * tf.range(count)[:, None, None]
+    sums = tf.math.unsorted_segment_sum(heat, places, 256 * count)  # of each map's levels
+    held = tf.cumsum(tf.reshape(sums, (-1, 256)), axis=1, reverse=True)
+    least = tf.reduce_sum(tf.cast(held >= share * held[:, :1], tf.float32), axis=1) - 1.0
+    return heat, (level >= least[:, None, None]) | flat
 
 
 def _levels(heat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
