@@ -204,10 +204,12 @@ def attention_maps(
             zoom.imshow(_zoomed(example, crop))
             zoom.set_title(example.value, fontweight="normal", loc="center", fontsize="small")
         cells[0].set_title(label(attribute), fontsize="small")
-    handles = [Rectangle((0, 0), 1, 1, **style) for style in (_TRUTH, _REGION)]
+    styles = {"region of interest, enlarged on the right": _REGION}
+    if any(example.truth is not None for row in examples.values() for example in row):
+        styles = {"true box of the part": _TRUTH} | styles
     figure.legend(
-        handles,
-        ["true box of the part", "region of interest, enlarged on the right"],
+        [Rectangle((0, 0), 1, 1, **style) for style in styles.values()],
+        list(styles),
         loc="outside lower center",
         ncols=2,
         facecolor="#808080",
