@@ -155,7 +155,7 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
             profile,
             preset=option("preset", profile.preset),
             changes={"dataset": study},
-            images={"dataset": study, "examples": False},
+            images={"dataset": study},
         )
         if option("raw", None):  # a table and images: they become split files first
             profile.images.update(raw=option("raw", None), table=option("table", None))

@@ -117,8 +117,8 @@ def attention_curves(history: pd.DataFrame) -> Figure:
         ),
     ):
         axes.plot(history["time"], 100 * history[column], "o-", color=COLOURS["global"], ms=3)
-        axes.set(title=title, ylabel=unit, ylim=(0, 102))
-        _mark_stages(axes, history)
+        axes.set(title=f"{title} (validation)", ylabel=unit, ylim=(0, 102))
+        _mark_stages(axes, history, height=0.02)  # the titles are too long for it beside them
     return figure
 
 
@@ -268,7 +268,7 @@ def _continuous(history: pd.DataFrame) -> pd.DataFrame:
     return history.assign(time=np.arange(1, len(history) + 1), best=history["best"].astype(bool))
 
 
-def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
+def _mark_stages(axes: Axes, history: pd.DataFrame, height: float = 1.0) -> None:
     """Draw a line between the stages and name them on either side of it."""
     axes.set_xlabel("epoch, counted over both stages")
     _whole_epochs(axes)
@@ -278,7 +278,7 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
         axes.axvline(time + 0.5, color=_GREY, linestyle=":", linewidth=1)
         axes.annotate(
             " | ".join(stages.iloc[at : at + 2]),
-            (time + 0.5, 1.0),
+            (time + 0.5, height),
             xycoords=("data", "axes fraction"),
             ha="center",
             va="bottom",
