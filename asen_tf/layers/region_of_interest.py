@@ -89,7 +89,7 @@ def kept_pixels(
     heat = tf.stop_gradient(tf.cast(attention, tf.float32))
     if rule == "peak":
         heat = _peak_alone(heat, threshold)
-    for axis in (1, 2):
+    for axis in (2, 1):  # the other way round copies single values
         cells = tf.cast(tf.shape(heat)[axis], tf.float32)
         place = (tf.range(map_size, dtype=tf.float32) + 0.5) / map_size
         place = (place - extent[0]) / (extent[1] - extent[0]) * cells - 0.5
