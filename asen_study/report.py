@@ -115,6 +115,8 @@ def write(executed: Sequence[Path], page: Path) -> None:
     for name, notebook in found.items():
         clean(notebook, streams=not name.startswith("03_"))
         _leave_out_pages(notebook)
+    for number, cell in enumerate(cell for one in found.values() for cell in one.cells):
+        cell["id"] = f"cell-{number}"  # notebooks count from 0, each on its own
     first = nbformat.v4.new_notebook(cells=[cell for cells in shown for cell in cells])
     # What comes first stays as it is; examples of the data, which come last, yield first.
     rest = _LIMIT - _FRAME - len(nbformat.writes(first))

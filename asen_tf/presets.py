@@ -131,6 +131,7 @@ def strong() -> ExperimentConfig:
         steps_per_epoch=40,
         stage2_epochs=4,
         stage2_decay=0.519,
+        stage2_global_learning_rate=3e-4,
     )
 
 

@@ -13,6 +13,7 @@ from asen_study.figures.curves import fusion_sweep, setting_sweep, training_band
 from asen_study.figures.gallery import AttentionExample, attention_side_by_side
 from asen_study.figures.scores import forest, method_scores
 from asen_study.figures.spaces import all_spaces, attribute_spaces, project
+from asen_study.figures.style import METHODS
 from asen_study.tables import summarise
 from asen_tf.data import AttributeTable, Split
 from asen_tf.evaluation.retrieval import PairEmbeddings
@@ -96,9 +97,12 @@ def test_methods_are_dots_in_the_tables_order_with_intervals(methods: list[str])
     table = frame("method embedding seed attribute map ci_low ci_high", *rows)
     figure = method_scores(summarise(table))
     for axes, best in zip(figure.axes, (40.0, 60.0), strict=True):
-        dots, _, (bars,) = axes.containers[0]
-        assert points(dots) == [(best - k, float(k)) for k in range(len(methods))]
+        drawn = [points(dots) for dots, _, _ in axes.containers]
+        assert drawn == [[(best - k, float(k))] for k in range(len(methods))]
+        _, _, (bars,) = axes.containers[0]
         assert bars.get_segments()[0][:, 0].tolist() == pytest.approx([best - 5.0, best + 10.0])
+        colours = [dots.get_color() for dots, _, _ in axes.containers]
+        assert colours == [METHODS[method] for method in methods]
         (dashed,) = [line for line in axes.lines if line.get_linestyle() == "--"]
         assert list(dashed.get_xdata()) == [20.0, 20.0]
         assert axes.yaxis_inverted()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 from pathlib import Path
@@ -121,3 +122,54 @@ def test_the_report_opens_with_the_finding_and_the_table(tmp_path: Path) -> None
     assert text.index(finding(KEPT)) < text.index(pays) < text.index("1. Data")
     rows = page.find("table").find_all("tr")
     assert len(rows) == 8 and rows[-1].find_all("td")[0].get_text() == "ASEN++ fused"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> BeautifulSoup:
+    """Return the report of the kept study, with notebooks of the data and of two trainings."""
+    folder = tmp_path_factory.mktemp("report")
+    for name in ("map.csv", "pairs.csv", "provenance.json", "localisation.csv"):
+        shutil.copy(KEPT / name, folder)
+    shutil.copytree(KEPT / "figures", folder / "figures")
+    paths = []
+    for name in ("01_prepare_data", "03_train-asen_pp-seed0", "03_train-csn-seed1"):
+        told = nbformat.v4.new_output("stream", name="stdout", text=f"epoch 3 of {name}")
+        cells = [nbformat.v4.new_markdown_cell(f"# {int(name[:2])}. Title")]
+        cells.append(nbformat.v4.new_code_cell("run()", outputs=[told]))
+        pixels = base64.b64encode((KEPT / "figures" / "attention.png").read_bytes()).decode()
+        shown = nbformat.v4.new_output("display_data", {"image/png": pixels})
+        cells += [nbformat.v4.new_code_cell("draw()", outputs=[shown]) for _ in range(2)]
+        paths.append(folder / f"{name}.ipynb")
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), paths[-1])
+    write(paths, folder / "report.html")
+    assert sum(path.stat().st_size for path in paths) > 8_000_000
+    assert 1_000_000 < (folder / "report.html").stat().st_size < 4_000_000
+    return BeautifulSoup((folder / "report.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def test_the_report_opens_with_the_finding_and_the_table(report: BeautifulSoup) -> None:
+    opening, text = report.find("header"), report.find("main").get_text()
+    assert "2026-11-27, 2 cores, Linux" in opening.get_text() and "drawn" in opening.get_text()
+    (paragraph,) = opening.select("p.findings")
+    assert paragraph.get_text().startswith(finding(KEPT))
+    assert "ASEN++ fused is best in pant length (96.2%)" in paragraph.get_text()
+    header, *rows = opening.find("table").find_all("tr")
+    assert [cell.get_text() for cell in header.find_all("th")][1:3] == ["overall", "macro"]
+    assert [row.find("th").get_text() for row in rows][-1] == "ASEN++ fused"
+    first = rows[-1].find("td")
+    assert first.get_text() == "62.0 (58.0 to 66.1)" and first.find("strong").get_text() == "62.0"
+    pictures = report.find("main").find_all("img")
+    assert ["MAP" in pictures[0]["alt"], "ttention" in pictures[1]["alt"]] == [True, True]
+    assert text.index("What the model looks at") < text.index("3. Title")
+
+
+def test_details_are_folded_the_data_come_last_and_logs_are_left_out(report: BeautifulSoup) -> None:
+    folded = report.find_all("details")
+    titles = [part.find("summary").get_text() for part in folded]
+    assert titles == ["3. Title: ASEN++, seed 0", "3. Title: CSN, seed 1", "1. Title"]
+    assert not any(part.has_attr("open") for part in folded)
+    links = [link["href"] for link in report.find("nav").find_all("a")]
+    assert links[0] == "#findings" and len(links) == 4
+    assert all(report.find(id=link[1:]) for link in links)
+    text = report.get_text()
+    assert "epoch 3 of 01" in text and "epoch 3 of 03" not in text
