@@ -106,24 +106,6 @@ def test_otherwise_it_says_what_is_open(gaps: list, says: str) -> None:
     assert whether_it_pays(found[found["method_a"] != "asen_pp"]) == ""
 
 
-def test_the_report_opens_with_the_finding_and_the_table(tmp_path: Path) -> None:
-    for name in ("map.csv", "map.md", "pairs.csv", "provenance.json"):
-        shutil.copy(KEPT / name, tmp_path)
-    cell = nbformat.v4.new_markdown_cell("# 1. Data")
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "one.ipynb")
-    write([tmp_path / "one.ipynb"], tmp_path / "report.html")
-    page = BeautifulSoup((tmp_path / "report.html").read_text(encoding="utf-8"), "html.parser")
-    titles = [title.get_text().strip("\N{PILCROW SIGN}") for title in page.find_all("h1")]
-    assert titles == [f"Study {tmp_path.name}", "1. Data"]
-    text = page.get_text()
-    assert "2026-11-27, 2 cores, Linux" in text and finding(KEPT) in text
-    pays = whether_it_pays(pd.read_csv(KEPT / "pairs.csv"))
-    assert pays in text and "not measured is ASEN_v2, two seeds fused" in pays
-    assert text.index(finding(KEPT)) < text.index(pays) < text.index("1. Data")
-    rows = page.find("table").find_all("tr")
-    assert len(rows) == 8 and rows[-1].find_all("td")[0].get_text() == "ASEN++ fused"
-
-
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> BeautifulSoup:
     """Return the report of the kept study, with notebooks of the data and of two trainings."""
