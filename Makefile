@@ -2,7 +2,7 @@
 
 PYTHON ?= python3.11
 PROFILE ?= quick
-# What the explorer shows.
+# What the explorer and the gallery show.
 STUDY ?= quick
 # Number of methods that are trained side by side; with a GPU, 1 is best.
 JOBS ?= 2
@@ -21,7 +21,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-torch study photos notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-large bench-map fuzz kills lint format lock clean clean-results clean-data
+.PHONY: help install install-torch study photos gallery notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-large bench-map fuzz kills lint format lock clean clean-results clean-data
 
 # Options are checked before anything is installed or started.
 PROFILES := $(shell sed -n 's/^def task_\(.*\)():.*/\1/p' dodo.py 2>/dev/null)
@@ -44,7 +44,9 @@ endif
 endif
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@sed -nE 's/^([a-z-]+):.*## /\1 /p' Makefile | awk '{ line = sprintf("  make %-16s", $$1); \
+		for (i = 2; i <= NF; i++) { if (length(line " " $$i) > 80) { print line; line = sprintf("%23s", "") } \
+		line = line " " $$i } print line }'
 
 install: $(VENV)/.installed-dev ## install everything into .venv, including the development tools
 
@@ -61,6 +63,9 @@ photos: $(VENV)/.installed ## run the study on photographs, about 3 hours [RAW=t
 	@test -z "$(RAW)" || test -d "$(RAW)/labels" || { \
 		echo "$(RAW) has no labels/: RAW must be the folder with images/ and labels/, as published."; exit 1; }
 	@$(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread photos jobs=$(JOBS) $(if $(RAW),raw="$(RAW)")
+
+gallery: $(VENV)/.installed ## copy executed notebooks of a study into results/gallery [STUDY=quick]
+	@$(RUN) -m asen_study.executed "results/runs/$(STUDY)"
 
 notebooks: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(RUN) -m jupyterlab notebooks
@@ -99,7 +104,7 @@ bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 
 	$(RUN) -m benchmarks.time_to_map
 	$(RUN) -m benchmarks.table
 
-fuzz: $(VENV)/.installed-dev ## try 10,000 bad files of every kind, write results/robustness/
+fuzz: $(VENV)/.installed-dev ## try 10,000 bad files of every kind, write results/benchmarks/
 	$(RUN) -m benchmarks.bad_files
 
 kills: $(VENV)/.installed-dev ## kill a small study 100 times, fill 20 disks, compare its tables (as root: disks)
@@ -140,8 +145,8 @@ clean-results: ## list your studies in results/runs/ with their sizes, and remov
 	printf 'Remove them? Type yes: '; read -r answer || answer=; \
 	if test "$$answer" = yes; then rm -rf results/runs && echo "Removed."; else echo "Nothing was removed."; fi
 
-clean-data: ## remove the data that the study made, data/Garments and data/smoke, and no other data
-	rm -rf data/Garments data/smoke
+clean-data: ## remove the data that the study made, data/Garments* and data/smoke, and no other data
+	rm -rf data/Garments data/GarmentsFirst data/smoke
 
 # A stamp is written when its step has succeeded, so a broken installation is tried again.
 $(VENV)/.made:

@@ -178,7 +178,7 @@ def _add_tag(commands: argparse._SubParsersAction) -> None:
 
 def _add_explore(commands: argparse._SubParsersAction) -> None:
     explore = commands.add_parser(
-        "explore", help="search a study's test images in the browser", add_help=False
+        "explore", help="search a study or an index in the browser", add_help=False
     )
     explore.set_defaults(run=_explore)  # it parses its own options
 
@@ -219,7 +219,9 @@ def _add_weights(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a .keras file or the folder of a study"
+    )
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
@@ -367,11 +369,16 @@ def _weights(options: argparse.Namespace) -> int:
             )
         attributes = read_meta(options.data, options.dataset).names
     config = preset("paper").override(method=options.method, dataset=options.dataset)
-    model = build_model(config, attributes)
+    model = build_model(config.override(preprocessing="release"), attributes)
     unused = load_authors_checkpoint(options.checkpoint, model)
     with replacing(options.out) as temporary:
         model.save(temporary)
     print(f"{options.out}: {options.method}, {', '.join(attributes)}")
+    if not model.joint:
+        print(
+            "This is a checkpoint of stage 1, which has no local branch: the model embeds by the "
+            "global branch alone."
+        )
     if unused:
         print(f"not used by the method ({len(unused)} arrays): {', '.join(unused)}")
     return USED

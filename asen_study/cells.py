@@ -36,12 +36,11 @@ class Countdown:
         with self._lock:
             self._spent.append(seconds)
             done = len(self._spent)
-            left = (self.total - done) * sum(self._spent) / done / self.jobs
-            print(
-                f"== {name}: {outcome} after {seconds / 60:.1f} min; {done} of {self.total} runs, "
-                f"about {left / 60:.0f} min left",
-                flush=True,
-            )
+            text = f"== {name}: {outcome} after {seconds / 60:.1f} min; {done} of {self.total} runs"
+            if done >= self.jobs:  # of those that began together, the first to end are the shortest
+                left = (self.total - done) * sum(self._spent) / done / self.jobs
+                text += f", about {left / 60:.0f} min left"
+            print(text, flush=True)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ import pandas as pd
 from asen_study.pretraining import pretrain_backbone
 from asen_study.production import key, open_dataset, produce
 from asen_study.runs import Places, Run, shared_place
-from asen_tf.config import ExperimentConfig
+from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import SPLITS, AnnotationError, read_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.evaluation.evaluate import evaluate, validate
+from asen_tf.files import replacing
 from asen_tf.models import SimilarityModel, build_model, load_starting_weights
 from asen_tf.models.build import METHODS, find_imagenet
 from asen_tf.training import BEST, Phase, StageResult, Team, phases, train
@@ -38,7 +39,9 @@ _PRETRAIN_FIELDS = (
 # Settings that do not concern the first stage; runs that differ in nothing else share it.
 _SECOND_STAGE_FIELDS = (
     *("local_size", "roi_threshold", "region", "attribute_tables", "fusion_weight"),
+    *("region_rule", "region_share", "least_region", "region_jitter", "map_reading"),
     *("local_loss_weight", "alignment_loss_weight", "stage2_epochs", "stage2_decay"),
+    *("alignment", "patch_layers", "local_start"),
     *("stage2_local_learning_rate", "stage2_global_learning_rate", "stage2_decay_epochs"),
     "bootstrap_resamples",
 )
@@ -66,7 +69,13 @@ def run(config: ExperimentConfig, places: Places) -> Run:
     Raises:
         asen_tf.data.AnnotationError, asen_tf.data.SamplingError: for data that cannot be
             trained on.
+        ConfigError: for preprocessing "release", which is for measuring what was trained elsewhere.
     """
+    if config.preprocessing != "ours":
+        raise ConfigError(
+            "training reads images in its own way, preprocessing='ours'; 'release' is for imported "
+            f"models (asen_study.measurement.measure); got {config.preprocessing!r}"
+        )
     if config.networks > 1:
         return _fused(config, places)
     dataset = open_dataset(config, places.data_dir, places.results_dir)
@@ -91,7 +100,9 @@ def run(config: ExperimentConfig, places: Places) -> Run:
             shutil.copytree(stage1.path / "tensorboard", logs / "stage1")
         pd.concat(history).to_csv(output / "history.csv", index=False)
         shutil.copytree(stage.directory / "tensorboard", logs / phase.name)
-        stage.network.save(output / "model.keras")
+        needed = sum(weight.nbytes for weight in stage.network.get_weights())
+        with replacing(output / "model.keras", needed=needed) as temporary:
+            stage.network.save(temporary)
         evaluate(stage.network, config, dataset, output)
 
     return produce(finished, config, dataset, train_last, write)
@@ -228,8 +239,8 @@ def _first_stage(config: ExperimentConfig, dataset: Dataset, places: Places) -> 
     its regions are measured, with the paper's values of those settings.
 
     Returns:
-        A run that holds `global.npz` (weights of the last epoch), `history.csv`, `tensorboard/`,
-        `config.json`, `manifest.json`.
+        A run that holds `global.npz` (weights of the last epoch, or of the best: `stage2_start`),
+        `history.csv`, `tensorboard/`, `config.json`, `manifest.json`.
     """
     published = ExperimentConfig().to_dict()
     shared = config.override(**{name: published[name] for name in _SECOND_STAGE_FIELDS})
@@ -242,6 +253,8 @@ def _first_stage(config: ExperimentConfig, dataset: Dataset, places: Places) -> 
         return _train(shared, dataset, phase, team, directory, backbone=backbone)
 
     def write(stage: StageResult, output: Path) -> None:
+        if config.stage2_start == "best":
+            stage.network.load_weights(stage.directory / BEST)
         layers = stage.network.global_layers
         weights = [weight for layer in layers for weight in layer.get_weights()]
         np.savez(output / "global.npz", *weights)
@@ -275,5 +288,7 @@ def _train(
         model = starting_model(config, dataset.attributes.names, backbone)
         if stage1 is not None:
             _load_first_stage(model, stage1)
+            if config.local_start == "global":
+                model.start_local_from_global()
     check = validate(dataset.split("valid"), batch=config.embed_batch)
     return train(model, config, dataset, phase, directory=directory, validate=check)

@@ -28,7 +28,7 @@ PAYS_ABOVE = {
     "asen_pp/adapted": ("asen_v2", "asen_v2/two_seeds", "asen_pp/adapted_whole_frame"),
 }
 # What is compared with certainty: the strong setting and five seeds, or the folds of photographs.
-CONTROLLED = (*MAIN, *CONTROLS, "asen_pp/adapted")
+CONTROLLED = (*MAIN, *CONTROLS, "asen_pp/adapted", "rpf")
 PHOTOS = (*FEATURES, "asen", *CONTROLLED)  # of the study on photographs
 LABELS_NEEDED = ("features/linear", "asen_v2")  # trained on fewer and fewer photographs there
 
@@ -42,7 +42,7 @@ _OPEN = (
 
 # Other starts than ImageNet, for the same method and as many images.
 STARTS = ("asen_v2", "asen_v2/compact", "asen_v2/random_start")
-_ADAPTED = {"roi_threshold": 0.3, "alignment_loss_weight": 0.02}  # chosen on validation
+_ADAPTED = {"local_start": "global", "alignment_loss_weight": 0.02}  # chosen on validation
 _WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
 _COMPACT = {
     "global_backbone": "compact",
@@ -52,6 +52,8 @@ _COMPACT = {
     "pretrain_batch": 32,
     "pretrain_learning_rate": 2.5e-3,
 }
+
+_CONTRASTED = {"alignment": "e_info_nce", "alignment_loss_weight": 0.04}  # as RPF is released
 
 ROWS: dict[str, dict[str, Any]] = {
     # What you have without training a network
@@ -81,17 +83,20 @@ ROWS: dict[str, dict[str, Any]] = {
     "asen_pp/adapted": _ADAPTED,
     "asen_pp/whole_frame": {"region": "whole"},
     "asen_pp/adapted_whole_frame": {**_ADAPTED, "region": "whole"},
+    # The successor on the same backbones, with its own loss weights and fusion
+    "rpf": {"method": "rpf", "fusion_weight": 0.3, **_CONTRASTED},
     # Parts of ASEN++ left out
     "asen_pp/no_asa": {"spatial_attention": False},
     "asen_pp/no_aca": {"channel_attention": False},
     "asen_pp/no_attention": {"spatial_attention": False, "channel_attention": False},
     "asen_pp/no_alignment": {"alignment_loss_weight": 0.0},
+    "asen_pp/e_info_nce": _CONTRASTED,
     "asen_pp/one_stage": {"stages": 1},
     "asen_pp/separate_tables": {"attribute_tables": "separate"},
     # Other triplets: as many images, each three of them one triplet, or of three attributes a step
     "asen_pp/random_triplets": {"sampling": "random_triplets"},
     "asen_pp/three_attributes": {"attributes_per_step": 3},
-    # What the local branch sees
+    # What the local branch sees; at the true part it is no upper bound, see `true_squares`
     "asen_pp/true_region": {"region": "true"},
     "asen_pp/centre_crop": {"region": "centre"},
     **{f"asen_pp/threshold_{value}": {"roi_threshold": value} for value in _THRESHOLDS},
@@ -124,15 +129,17 @@ LABELS = {
     "asen_pp/adapted": "ASEN++, adapted",
     "asen_pp/whole_frame": "ASEN++, whole frame instead of region",
     "asen_pp/adapted_whole_frame": "ASEN++, adapted, whole frame instead of region",
+    "rpf": "RPF, compact",
     "asen_pp/no_asa": "ASEN++ without ASA",
     "asen_pp/no_aca": "ASEN++ without ACA",
     "asen_pp/no_attention": "ASEN++ without ASA and ACA",
     "asen_pp/no_alignment": "ASEN++ without alignment",
+    "asen_pp/e_info_nce": "ASEN++, E-InfoNCE alignment",
     "asen_pp/one_stage": "ASEN++ in one stage",
     "asen_pp/separate_tables": "ASEN++, separate attribute tables",
     "asen_pp/random_triplets": "ASEN++, random triplets",
     "asen_pp/three_attributes": "ASEN++, three attributes a step",
-    "asen_pp/true_region": "ASEN++, true region (upper bound)",
+    "asen_pp/true_region": "ASEN++, region at the true part",
     "asen_pp/centre_crop": "ASEN++, centre crop (lower bound)",
     **{f"asen_pp/threshold_{value}": f"ASEN++, threshold {value}" for value in _THRESHOLDS},
     **{f"asen_pp/local_size_{side}": f"ASEN++, local input {side} px" for side in _LOCAL_SIZES},
@@ -153,6 +160,8 @@ NEIGHBOURS: tuple[tuple[str, str], ...] = (
     ("asen_pp", "asen_v2"),
     ("asen_pp", "asen_pp:global"),
     ("asen_pp", "asen_pp:local"),
+    ("rpf", "asen_v2"),
+    ("rpf", "asen_pp"),
     ("triplet", "features"),
     *((row, other) for row in ("csn", "asen", "asen_v2", "asen_pp") for other in FEATURES),
     *((row, row.split("/")[0]) for row in ROWS if row.startswith(("triplet/", "csn/", "asen_v2/"))),

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
+import pandas as pd
 import tensorflow as tf
 
 from asen_study.production import describe, key, once, open_dataset
@@ -66,6 +67,33 @@ def measure(model_file: str | Path, config: ExperimentConfig, places: Places) ->
     if not once(finished, make):
         print(f"{finished}: measured before, nothing to do", flush=True)
     return Run(finished)
+
+
+def measure_elsewhere(
+    runs: Iterable[tuple[Run, str]], dataset: str, places: Places
+) -> pd.DataFrame:
+    """Measure the models of finished runs on the test split of another dataset.
+
+    Args:
+        runs: each with its row of `asen_study.matrix`.
+        dataset: has the attributes of the runs' own, and a validation and a test split.
+        places: where the data are, and the study that keeps the numbers, in a folder of the
+            dataset's name.
+
+    Returns:
+        As `StudyTables.map`; empty if there is no such dataset.
+    """
+    if not (Path(places.data_dir) / dataset).is_dir():
+        return pd.DataFrame()
+    places = dataclasses.replace(places, study=f"{places.study}/{dataset}")
+    tables = []
+    for run, row in runs:
+        config = run.config.override(dataset=dataset)
+        table = pd.read_csv(measure(run.path / "model.keras", config, places).path / "map.csv")
+        ranked = table["method"] != "random"
+        table["method"] = table["method"].where(~ranked, row)
+        tables.append(table if not tables else table[ranked])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def settings_of(model: SimilarityModel, config: ExperimentConfig) -> ExperimentConfig:

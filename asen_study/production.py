@@ -44,6 +44,7 @@ def open_dataset(
         source_size=config.source_size,
         global_size=config.global_size,
         fit=config.fit,
+        preprocessing=config.preprocessing,
         missing=config.missing_images,
         cache=config.cache_images,
         cache_dir=None if results_dir is None else Path(results_dir) / ".cache",

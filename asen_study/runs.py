@@ -44,7 +44,7 @@ class Places:
 
 
 # Datasets of drawings: what a model learned from them says little about photographs.
-DRAWN = ("Garments",)
+DRAWN = ("Garments", "GarmentsFirst")
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,14 @@ metadata; importing TensorFlow to learn its version would take seconds.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.abc
 import importlib.metadata
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
 PYTHON = (3, 11)
 KERAS = "2.15"
 TENSORFLOW = "2.15"
-
-# absl::SetMinLogLevel, as the compiler of TensorFlow's own packages names it.
-_SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2023012514SetMinLogLevelENS0_18LogSeverityAtLeastE"
 
 REMEDY = (
     "Remedy: run `make install` in the project's folder and use .venv/bin/python, "
@@ -62,23 +56,6 @@ def check_versions(*, python: tuple[int, ...], keras: str | None, tensorflow: st
         raise ImportError(f"asen_tf needs {'; '.join(faults)}. {REMEDY}")
 
 
-def silence_graph_optimiser(libraries: str) -> None:
-    """Hide warnings that TensorFlow's C++ code logs by a second logger, which has no setting.
-
-    Grappler warns, in lines of a thousand characters, about every operation whose cost it cannot
-    estimate. Without its meta-optimizer there would be no warnings, and other digits. Errors are
-    still printed, and with a TF_CPP_MIN_LOG_LEVEL below 2 so is everything.
-
-    Args:
-        libraries: the folder of TensorFlow's libraries, which must have been loaded.
-    """
-    for library in Path(libraries).glob("libtensorflow_framework.*"):
-        # A TensorFlow that was built otherwise may not have the function: then the warnings stay.
-        set_level = getattr(ctypes.CDLL(str(library)), _SET_MIN_LOG_LEVEL, None)
-        if set_level and os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") >= "2":
-            set_level(2)
-
-
 # Where modules of version 0.1 are now, and what they were called in `asen_tf`; what a package held
 # is looked for in the new package. A star stands for the old name.
 _MOVED = """
@@ -93,7 +70,8 @@ asen_tf.backbones.checkpoints: checkpoints backbones.torchvision
 asen_tf.losses: metric_losses
 asen_tf.evaluation: ranking
 asen_study.experiment: experiment starts
-asen_study.figures: figures overlays
+asen_study.figures: figures
+asen_study.figures.style: overlays
 asen_study.runs: results studies
 asen_apps.rerank: reranking
 asen_apps.search: retrieval

@@ -53,6 +53,7 @@ class ExperimentConfig:
     source_size: int = 640  # px, side of the square that regions are cut from; ours (bounds memory)
     fit: str = "square"  # what that square shows: the image's centre; paper. "whole_edge", all of
     # it, the shorter side padded by repeating the edge; "whole_mean", by the mean colour; ours
+    preprocessing: str = "ours"  # or "release": imported models see the authors' very pixels; ours
     global_size: int = 224  # px, input side of the global branch; paper
     local_size: int = 112  # px, input side of the local branch; paper
     cache_images: bool = True  # decode once to uint8 on disk; False decodes at every use; ours
@@ -69,6 +70,7 @@ class ExperimentConfig:
     embedding_dim: int = 1024  # units of f(I, a), each branch; paper
     roi_threshold: float = 0.1  # share of the attention map's range that is kept; paper
     fusion_weight: float = 0.6  # b, weight of the global cosine in the fused embedding; paper
+    patch_layers: int = 1  # of method rpf: transformer layers on the local map; 0 after a ViT; ours
 
     # --- What relatives and ablations vary -----------------------------------------------------
     csn_masks: str = "learned"  # of method csn: "learned" or "disjoint"; Veit et al., CVPR 2017
@@ -76,7 +78,13 @@ class ExperimentConfig:
     spatial_attention: bool = True  # False: a plain mean over positions instead of ASA
     channel_attention: bool = True  # False: no ACA
     attribute_tables: str = "shared"  # by both branches; or "separate"
-    region: str = "attended"  # what the local branch sees; or "true" part, "centre", "whole" frame
+    region: str = "attended"  # what the local branch sees; or the "true" part, "centre", "whole"
+    region_rule: str = "threshold"  # which pixels of a map; paper. "mass", or "peak"; ours
+    region_share: float = 0.7  # of a map's sum, that the pixels of region_rule "mass" hold; ours
+    least_region: float = 0.0  # least side of an attended region, share of the frame's; ours
+    region_jitter: float = 0.0  # by which training moves and scales regions but "whole", share of
+    # a side; ours
+    map_reading: str = "released"  # where a map's cells lie; "cells": where they see; ours
     stages: int = 2  # of asen_pp's training; 1: both branches jointly from the start
     single_branch_stages: int = 1  # of all others' training; 2: at the rates of asen_pp's; ours
     networks: int = 1  # of asen_v2; 2: of this seed and the next, fused half and half; ours
@@ -84,6 +92,7 @@ class ExperimentConfig:
     # --- Starting weights ----------------------------------------------------------------------
     starting_weights: str = "imagenet"  # "imagenet", "pretrain" (the step below) or "random"
     imagenet_dir: str = "weights"  # folder of torchvision's resnet50-*.pth and resnet34-*.pth
+    local_start: str = "own"  # of asen_pp's local branch; "global": the first stage's weights; ours
     pretrain_epochs: int = 0  # epochs of attribute-value classification; ours
     pretrain_batch: int = 64  # images per step; ours
     pretrain_learning_rate: float = 1e-3  # peak of the one-cycle schedule, Adam; ours
@@ -100,6 +109,7 @@ class ExperimentConfig:
     global_loss_weight: float = 1.0  # paper
     local_loss_weight: float = 0.1  # paper
     alignment_loss_weight: float = 0.1  # paper
+    alignment: str = "cosine"  # paper; or "e_info_nce", of RPF (Dong et al., SIGIR 2023)
 
     # --- Sampling ------------------------------------------------------------------------------
     sampling: str = "random_triplets"  # paper; or "batch_all"; or "listed_triplets", of the data
@@ -114,6 +124,8 @@ class ExperimentConfig:
     stage1_learning_rate: float = 1e-4  # Adam; paper
     stage1_decay: float = 0.9  # factor applied every stage1_decay_epochs; paper
     stage1_decay_epochs: int = 3  # paper
+    stage1_flips: bool = False  # mirror half of its images, chosen at random; True in RPF
+    stage2_start: str = "last"  # epoch of stage 1 that stage 2 starts from; "best" in RPF
     stage2_epochs: int = 20  # both branches jointly; paper
     stage2_local_learning_rate: float = 1e-4  # local branch; paper
     stage2_global_learning_rate: float = 1e-5  # global branch and attribute table; paper
@@ -172,12 +184,14 @@ class ExperimentConfig:
 # === Rules ===
 
 # Methods that can be run. What a random ranking scores is known exactly and needs no run.
-METHODS = ("features", "triplet", "csn", "asen", "asen_v2", "asen_pp")
+METHODS = ("features", "triplet", "csn", "asen", "asen_v2", "asen_pp", "rpf")
+TWO_BRANCHES = ("asen_pp", "rpf")
 
 # Backbones that the package builds itself; "keras:<Name>" takes one of keras.applications.
 BACKBONES = (
     *("resnet50", "resnet34", "compact"),
     *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+    "vit_b16",
 )
 
 # How an image becomes a square; `asen_tf.data.fitting` does it.
@@ -192,15 +206,21 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "method": METHODS,
     "missing_images": ("error", "skip"),
     "fit": FITS,
+    "preprocessing": ("ours", "release"),
     "csn_masks": CSN_MASKS,
     "feature_map": FEATURE_MAPS,
     "attribute_tables": ("shared", "separate"),
     "region": ("attended", "true", "centre", "whole"),
+    "region_rule": ("threshold", "mass", "peak"),
+    "map_reading": ("released", "cells"),
     "stages": (1, 2),
     "single_branch_stages": (1, 2),
     "networks": (1, 2),
+    "stage2_start": ("last", "best"),
     "starting_weights": ("imagenet", "pretrain", "random"),
+    "local_start": ("own", "global"),
     "loss": ("triplet", *METRIC_LOSSES),
+    "alignment": ("cosine", "e_info_nce"),
     "sampling": ("random_triplets", "batch_all", "listed_triplets"),
     "mixed_precision": ("float32", "mixed_float16", "mixed_bfloat16"),
     "strategy": ("none", "mirrored", "multi_worker"),
@@ -214,7 +234,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "global_size": _PIXELS,
     "local_size": _PIXELS,
     "roi_threshold": (0.0, 0.99),
+    "region_share": (0.01, 1.0),
+    "least_region": (0.0, 1.0),
+    "region_jitter": (0.0, 0.9),
     "fusion_weight": (0.0, 1.0),
+    "patch_layers": (0, 24),
     "margin": (0.0, 2.0),
     "values_per_attribute": (2, 1_000),
     "images_per_value": (2, 1_000),
@@ -259,13 +283,43 @@ def check(values: Mapping[str, Any]) -> None:
                     f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
                     f"keras.applications>; got {value!r}"
                 )
+    if values["map_reading"] == "cells" and values["global_backbone"] not in BACKBONES:
+        raise ConfigError(
+            f"map_reading 'cells' is known for {', '.join(BACKBONES)}; got global_backbone="
+            f"{values['global_backbone']!r}; take map_reading='released'"
+        )
     if values["loss"] != "triplet" and values["sampling"] != "batch_all":
         raise ConfigError(
             f"loss {values['loss']!r} compares the images of whole groups and needs "
             f"sampling='batch_all'; got sampling={values['sampling']!r}"
         )
+    if values["preprocessing"] == "release" and (values["fit"] != "square" or values["packed"]):
+        raise ConfigError(
+            "preprocessing='release' reads the files themselves and crops their centre: it needs "
+            f"fit='square' and packed=False; got {values['fit']!r} and {values['packed']}"
+        )
+    alike = values["global_backbone"] == values["local_backbone"]
+    if values["local_start"] == "global" and not (
+        alike and values["method"] == "asen_pp" and values["stages"] == 2
+    ):
+        raise ConfigError(
+            "local_start='global' gives the local branch the weights of the global one after its "
+            "own stage: it needs method='asen_pp', stages=2 and equal backbones; got "
+            f"{values['method']!r}, {values['stages']}, {values['global_backbone']!r} and "
+            f"{values['local_backbone']!r}"
+        )
     if values["networks"] > 1 and values["method"] != "asen_v2":
         raise ConfigError(f"networks=2 needs method='asen_v2'; got method={values['method']!r}")
+    if values["alignment"] == "e_info_nce" and values["sampling"] == "listed_triplets":
+        raise ConfigError(
+            "alignment 'e_info_nce' compares all images of a step by their values, and listed "
+            "triplets have none; got sampling='listed_triplets'; take alignment='cosine'"
+        )
+    if values["stage1_flips"] and values["stages"] == 1 and values["method"] in TWO_BRANCHES:
+        raise ConfigError(
+            "stage1_flips mirrors what the global branch sees while it trains alone, so it needs "
+            "stages=2; got stages=1"
+        )
     if values["train_images"] and values["sampling"] == "listed_triplets":
         raise ConfigError(
             "train_images chooses among labelled images, and listed triplets have no labels; got "

@@ -45,12 +45,14 @@ class Attention:
         crop: `(S, S, 3)` uint8, the square that the model sees, at its source size, for drawing:
             the image's centre, or the whole image on padding, as the model's `settings.fit` says.
         frame: where `crop` lies in the upright image.
+        extent: where the map starts and ends on `crop`; see `asen_tf.backbones.map_extent`.
     """
 
     map: np.ndarray
     region: tuple[float, float, float, float]
     crop: np.ndarray
     frame: Frame
+    extent: tuple[float, float] = (0.0, 1.0)
 
 
 class Embedder:
@@ -177,25 +179,31 @@ class Embedder:
             ValueError: the model does not know the attribute, or has no attention.
         """
         path = image_file(path)
-        images = self._prepared(path)[None]
+        side, fit = self.model.source_size, self.model.settings.fit
         outputs = self.model.embed_pairs(
-            images, [0], [attribute_index(self.attribute_names, attribute)]
+            self._prepared(path)[None], [0], [attribute_index(self.attribute_names, attribute)]
         )
         if "attention" not in outputs:
             raise ValueError(f"a {type(self.model).__name__} has no attention; nothing to show")
-        frame = frame_of(upright_size(path), self.model.source_size, self.model.settings.fit)
+        frame = frame_of(upright_size(path), side, fit)
         top, left, bottom, right = (outputs["boxes"][0] / self.model.global_size).tolist()
         region = frame.pixels((left, top, right, bottom))
-        return Attention(outputs["attention"][0], region, images[0], frame)
+        crop = load_image(path, side, fit=fit)
+        return Attention(outputs["attention"][0], region, crop, frame, self.model.map_extent)
 
     def _prepared(self, path: ImageFile) -> np.ndarray:
-        """Return an image file as the model takes it, `(S, S, 3)` uint8."""
-        return load_image(image_file(path), self.model.source_size, fit=self.model.settings.fit)
+        """Return an image file as the model takes it: `(S, S, 3)` uint8, or whole."""
+        settings = self.model.settings
+        side = None if settings.preprocessing == "release" else self.model.source_size
+        return load_image(image_file(path), side, fit=settings.fit)
 
     def _images(
         self, paths: Sequence[ImageFile], skip: Callable[[ImageError], None] | None
     ) -> Iterator[tuple[list[int], np.ndarray]]:
-        """Yield places among the paths, and images `(B, S, S, 3)` of files that can be used."""
+        """Yield places among the paths, and images `(B, S, S, 3)` of files that can be used.
+
+        Whole images, which differ in size, come together with neighbours of the same size.
+        """
         places: list[int] = []
         images: list[np.ndarray] = []
         for place, image in enumerate(_decoded(paths, self._prepared)):
@@ -204,11 +212,11 @@ class Embedder:
                     raise image
                 skip(image)
                 continue
-            places.append(place)
-            images.append(image)
-            if len(places) == _BATCH:
+            if places and (len(places) == _BATCH or image.shape != images[0].shape):
                 yield places, np.stack(images)
                 places, images = [], []
+            places.append(place)
+            images.append(image)
         if places:
             yield places, np.stack(images)
 

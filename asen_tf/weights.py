@@ -59,7 +59,8 @@ _HEADS: Mapping[type, tuple[Mapping[str, str], str]] = {
     ConditionalSimilarityNetwork: (_CSN, f"{_HOME}embeddingnet."),
 }
 
-# ASEN++'s attribute table, which both branches list.
+# What a checkpoint of ASEN++'s stage 1 lacks, and the attribute table, which both branches list.
+_LOCAL = re.compile(r"choices\.local\.")
 _TABLES = tuple(f"choices.{part}.attrnet.attr_embedding.weight" for part in ("global", "local"))
 
 
@@ -68,6 +69,9 @@ def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> tuple[s
 
     Two releases are known: ASEN++ (2021), whose arrays are under "model", and ASEN, ASENet_V2 and
     ConditionalSimNet (2020), under "state_dict".
+
+    ASEN++'s stage 1 alone, a checkpoint without a local branch, makes the model a global one
+    (`joint` is False): its local branch stays as it was and is not used.
 
     Args:
         path: the authors' `.pth.tar` file, or one that their code wrote.
@@ -85,16 +89,22 @@ def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> tuple[s
     wanted = list(places(model))
     state = read_state(path, under=("model", "state_dict"))
     faults = []
-    if isinstance(model, AsenPlusPlus) and all(name in state for name in _TABLES):
+    stage1 = isinstance(model, AsenPlusPlus) and not any(map(_LOCAL.match, state))
+    if stage1:
+        wanted = [place for place in wanted if not _LOCAL.match(place.name)]
+    if type(model) is AsenPlusPlus and all(name in state for name in _TABLES):
         if not np.array_equal(state[_TABLES[0]], state.pop(_TABLES[1])):
             faults.append(f"{_TABLES[0]} and {_TABLES[1]} must be the same table")
     try:
-        return fill(wanted, state, unused=_beyond_the_method(model), faults=faults)
+        unused = fill(wanted, state, unused=_beyond_the_method(model), faults=faults)
     except CheckpointError as error:
         raise CheckpointError(
             f"{path}: the checkpoint does not fit this {type(model).__name__} with "
             f"{model.attribute_count} attributes:\n  {error}"
         ) from None
+    if stage1:
+        model.joint = False
+    return unused
 
 
 def places(model: SimilarityModel) -> Iterator[Place]:
@@ -103,7 +113,7 @@ def places(model: SimilarityModel) -> Iterator[Place]:
     Raises:
         TypeError: the authors released no checkpoint of the model's method.
     """
-    if isinstance(model, AsenPlusPlus):
+    if type(model) is AsenPlusPlus:
         for part, branch in (("global", model.global_branch), ("local", model.local_branch)):
             home = f"choices.{part}."
             yield from _branch(branch, part, _ASEN_PP, f"{home}attnnet.", f"{home}basenet.")
@@ -130,7 +140,7 @@ def _beyond_the_method(model: SimilarityModel) -> re.Pattern[str]:
     The authors' backbones are whole ResNets: a classifier (`fc`), and in earlier revisions a fourth
     stage (`layer4`), are built and saved with the others; no image passes through them.
     """
-    if isinstance(model, AsenPlusPlus):
+    if type(model) is AsenPlusPlus:
         backbone = r"choices\.(?:global|local)\.basenet\."
     else:
         backbone = re.escape(_HEADS[type(model)][1])

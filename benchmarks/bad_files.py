@@ -1,6 +1,6 @@
 """Thousands of bad files of every kind that the project reads: read rightly, or refused by name.
 
-    python -m benchmarks.bad_files [--examples 10000] [--out results/robustness]
+    python -m benchmarks.bad_files [--examples 10000] [--out results/benchmarks]
 
 Right files of each kind are cut, spliced and overwritten at random, and a few are made to do harm:
 images and labels that would fill the memory, archives in archives, pickles that would run code.
@@ -40,6 +40,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tqdm import tqdm
 
+from asen_study.provenance import commit
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import AnnotationError, AttributeTable, Split, read_split, write_meta, write_split
 from asen_tf.data.images import ImageError, load_image
@@ -534,20 +535,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 if every file was read rightly or refused."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bad_files", description=__doc__)
     parser.add_argument("--examples", type=int, default=10_000, help="of all kinds together")
-    parser.add_argument("--out", type=Path, default=Path("results/robustness"))
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
     options = parser.parse_args(arguments)
-    lines = ["kind,harmful,random,read,refused,slowest_cpu_seconds,memory_growth_mib"]
+    lines, tried = ["kind,harmful,random,read,refused,slowest_cpu_seconds,memory_growth_mib"], 0
     for make in tqdm(KINDS, desc="kinds of files"):
         with tempfile.TemporaryDirectory() as folder:
             kind, figures = try_kind(make, options.examples, Path(folder).resolve())
         found = figures.outcomes
-        tried = found.total() - len(kind.harmful)
+        tried += found.total()
+        changed = found.total() - len(kind.harmful)
         lines.append(
-            f"{kind.name},{len(kind.harmful)},{tried},{found['read']},{found['refused']},"
+            f"{kind.name},{len(kind.harmful)},{changed},{found['read']},{found['refused']},"
             f"{figures.slowest:.2f},{figures.grown / 2**20:.0f}"
         )
         tqdm.write(lines[-1])
-    write_text(options.out / "bad_files.csv", "\n".join(lines) + "\n")
+    head = [
+        f"# python -m benchmarks.bad_files --examples {options.examples}",
+        f"# commit {commit()}; files tried: {tried}; each was read rightly or refused by name",
+    ]
+    write_text(options.out / "bad_files.csv", "\n".join([*head, *lines]) + "\n")
     return 0
 
 

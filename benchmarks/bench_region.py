@@ -1,12 +1,10 @@
-"""The region of interest: one graph for a batch against loops over images with NumPy and PIL."""
+"""The region of interest: one graph for a batch against a loop over images with PIL."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from PIL import Image
 
@@ -14,8 +12,6 @@ from asen_tf.layers import RegionOfInterest
 
 BATCH, SOURCE, GLOBAL, LOCAL, MAP = 48, 640, 224, 112, 14  # the paper's sizes, 16 triplets
 THRESHOLD = 0.1
-
-Crop = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def box_of(heat: np.ndarray) -> np.ndarray:
@@ -26,35 +22,24 @@ def box_of(heat: np.ndarray) -> np.ndarray:
     top, left = rows.min(), columns.min()
     height, width = rows.max() + 1 - top, columns.max() + 1 - left
     side = max(height, width)
-    top = np.clip(top - (side - height) // 2, 0, GLOBAL - side)
-    left = np.clip(left - (side - width) // 2, 0, GLOBAL - side)
+    top = np.clip(top + height // 2 - side // 2, 0, GLOBAL - side)
+    left = np.clip(left + width // 2 - side // 2, 0, GLOBAL - side)
     return np.array([left, top, left + side, top + side])
 
 
 def cut_by_pil(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Let PIL cut and resize: smoother pixels than the layer's, in compiled code of its own."""
+    """Let PIL cut and resize by the same filter, in compiled code of its own."""
     resized = Image.fromarray(image).resize((LOCAL, LOCAL), Image.BILINEAR, box=tuple(box))
     return np.asarray(resized, np.float32)
 
 
-def cut_by_numpy(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Take the layer's samples, two by two of a crop pixel, and their mean."""
-    shares = np.repeat(np.arange(LOCAL), 2) + np.tile([0.25, 0.75], LOCAL)
-    y, x = (
-        np.clip(box[at] + shares * (box[2] - box[0]) / LOCAL - 0.5, 0, SOURCE - 1) for at in (1, 0)
-    )
-    high, left = (np.minimum(axis.astype(int), SOURCE - 2) for axis in (y, x))
-    down, right = (y - high)[:, None, None].astype("f4"), (x - left)[:, None].astype("f4")
-    pixels = image[high] * (1 - down) + image[high + 1] * down
-    pixels = pixels[:, left] * (1 - right) + pixels[:, left + 1] * right
-    return pixels.reshape(LOCAL, 2, LOCAL, 2, 3).mean(axis=(1, 3))
-
-
-def one_by_one(maps: np.ndarray, images: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
+def one_by_one(maps: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Do for each image what the layer does for the batch; return crops and boxes."""
     boxes = [box_of(heat) for heat in maps]
-    pairs = zip(images, boxes, strict=True)
-    return np.stack([crop(image, box * (SOURCE / GLOBAL)) for image, box in pairs]), np.stack(boxes)
+    crops = [
+        cut_by_pil(one, box * (SOURCE / GLOBAL)) for one, box in zip(images, boxes, strict=True)
+    ]
+    return np.stack(crops), np.stack(boxes)
 
 
 def some_input() -> tuple[np.ndarray, np.ndarray]:
@@ -67,24 +52,21 @@ def some_input() -> tuple[np.ndarray, np.ndarray]:
     return maps.astype(np.float32), images
 
 
-@pytest.mark.parametrize("name", ["NumPy, the same pixels", "PIL, smoother pixels"])
-def test_region_against_a_loop_over_images(paired: Any, notes: Any, name: str) -> None:
-    """Boxes and crops of 48 images: the same boxes, and with NumPy the same pixels."""
+def test_region_against_a_loop_over_images(paired: Any, notes: Any) -> None:
+    """Boxes and crops of 48 images: the same boxes, and the same pixels to a grey level."""
     maps, images = some_input()
-    crop = cut_by_numpy if name.startswith("NumPy") else cut_by_pil
     layer = RegionOfInterest(GLOBAL, LOCAL, THRESHOLD)
     compiled = tf.function(lambda a, b: layer([a, b]))
     tensors = tf.constant(maps), tf.constant(images)
     crops, boxes = (part.numpy() for part in compiled(*tensors))
-    theirs, same = one_by_one(maps, images, crop)
+    theirs, same = one_by_one(maps, images)
     np.testing.assert_array_equal(boxes[:, [1, 0, 3, 2]], same)
-    if crop is cut_by_numpy:
-        np.testing.assert_allclose(crops, theirs, atol=0.05)  # of 255
+    np.testing.assert_allclose(crops, theirs, atol=1.1)  # Pillow rounds twice
     ours, loop = paired(
-        lambda: compiled(*tensors)[0].numpy(), lambda: one_by_one(maps, images, crop), rounds=9
+        lambda: compiled(*tensors)[0].numpy(), lambda: one_by_one(maps, images), rounds=9
     )
     notes.add(
-        f"Region of interest of 48 images of 640 px, against a loop over images with {name}",
+        "Region of interest of 48 images of 640 px, against a loop over images with Pillow",
         ours=f"{1000 * ours:.1f} ms",
         against=f"loop {1000 * loop:.1f} ms",
         ratio=loop / ours,

@@ -1,6 +1,6 @@
 """SIGKILL at random moments, and full disks: the same command finishes, with the same tables.
 
-    python -m benchmarks.kills [--kills 100] [--full-disks 20] [--out results/robustness]
+    python -m benchmarks.kills [--kills 100] [--full-disks 20] [--out results/benchmarks]
 
 One command (`--command FOLDER`) draws a small dataset, packs it, pretrains a backbone, trains and
 evaluates ASEN++ with the preset `smoke`, collects the tables, saves a search index and searches it.
@@ -10,12 +10,14 @@ unbroken run, byte for byte; unfinished files that are left behind are counted. 
 seconds of the processor from the start of a random step, so that a busy machine does not matter.
 
 A full disk is a tmpfs of a random size in a namespace of its own (Linux, root): the command must
-end with the sentence about the disk, and finish once there is room. The log is `kills.csv`.
+end with the sentence about the disk, and finish once there is room. The log is `kills.csv`; it is
+written after each round, so that a run that is stopped has one, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import signal
@@ -24,19 +26,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from asen_study.provenance import commit
 from asen_tf.files import file_digest, write_json, write_text
 
 STEPS = ("data", "packing", "backbone", "stages", "evaluation", "tables", "index", "search")
 TABLES = ("*.csv", "*.md", "*.tex", "hits.json")
 SIZES = (8, 120)  # MiB, of disks that are too small for the command
 _TICKS = os.sysconf("SC_CLK_TCK")
-_IMAGES = 60
+_IMAGES = 120
 
 
 # === The command that is killed ===
@@ -181,16 +184,18 @@ def unfinished(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob(".tmp-*")]
 
 
-def kill(expected: dict[str, str], usual: dict[str, float], kills: int, seed: int) -> list[str]:
-    """Kill the command so many times, in rounds; return lines of the log.
+def kill(
+    expected: dict[str, str], usual: dict[str, float], kills: int, seed: int
+) -> Iterator[list[str]]:
+    """Kill the command so many times, in rounds; yield the lines of each round for the log.
 
     Raises:
         AssertionError: it does not finish, or its tables are others.
     """
-    rng, lines, done = np.random.default_rng(seed), [], 0
+    rng, done = np.random.default_rng(seed), 0
     while done < kills:
         with tempfile.TemporaryDirectory() as place:
-            folder, steps = Path(place), sorted(rng.integers(0, len(STEPS), 10))
+            folder, steps = Path(place), sorted(rng.integers(0, len(STEPS), 5))
             places = []
             for number in steps[: kills - done]:
                 step = STEPS[number]
@@ -204,18 +209,17 @@ def kill(expected: dict[str, str], usual: dict[str, float], kills: int, seed: in
             same = ended.code == 0 and results(folder) == expected
             assert same, f"after {places}: {ended.code}\n{ended.text[-3000:]}"
             how = f"finished with the same tables; {len(unfinished(folder))} unfinished files left"
-            lines += [f"kill,{step},{how}" for step in places]
             print(f"{done} kills: {', '.join(places)}: {how}", flush=True)
-    return lines
+            yield [f"kill,{step},{how}" for step in places]
 
 
-def fill_disks(expected: dict[str, str], disks: int, seed: int) -> list[str]:
-    """Run the command on disks that are too small, then give them room; return lines of the log.
+def fill_disks(expected: dict[str, str], disks: int, seed: int) -> Iterator[list[str]]:
+    """Run the command on disks that are too small, then give them room; yield lines for the log.
 
     Raises:
         AssertionError: it died without the sentence, or left something, or does not finish.
     """
-    rng, lines = np.random.default_rng([seed, 1]), []
+    rng = np.random.default_rng([seed, 1])
     for _ in range(disks):
         size = int(rng.integers(*SIZES) * 2**20 + rng.integers(2**20))
         with tempfile.TemporaryDirectory() as place:
@@ -233,9 +237,9 @@ def fill_disks(expected: dict[str, str], disks: int, seed: int) -> list[str]:
             finally:
                 subprocess.run(["umount", str(folder)], check=True)
         how = "told in one sentence, then finished" if told else "was large enough"
-        lines.append(f"full disk of {size} bytes,{ended.step},{how}")
-        print(lines[-1], flush=True)
-    return lines
+        line = f"full disk of {size} bytes,{ended.step},{how}"
+        print(line, flush=True)
+        yield [line]
 
 
 def _mount(folder: Path, options: str) -> None:
@@ -248,7 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--full-disks", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("results/robustness"))
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
+    parser.add_argument("--minutes", type=float, default=600.0, help="begin no round after these")
     parser.add_argument("--command", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.command is not None:
@@ -264,14 +269,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assert unbroken.code == 0, unbroken.text
         expected = results(Path(place))
     print(f"unbroken: {len(expected)} files to compare, seconds {unbroken.seconds}", flush=True)
-    lines = ["what,step,outcome"]
-    path = options.out / "kills.csv"
-    for work in (
-        lambda: fill_disks(expected, options.full_disks, options.seed),
-        lambda: kill(expected, unbroken.seconds, options.kills, options.seed),
-    ):
-        lines += work()
-        write_text(path, "\n".join(lines) + "\n")
+    lines, until = [], time.monotonic() + 60 * options.minutes
+    rounds = (
+        fill_disks(expected, options.full_disks, options.seed),
+        kill(expected, unbroken.seconds, options.kills, options.seed),
+    )
+    for found in itertools.chain(*rounds):
+        lines += found
+        disks = sum(line.startswith("full disk") for line in lines)
+        head = [
+            f"# python -m benchmarks.kills --kills {options.kills} --full-disks "
+            f"{options.full_disks} --seed {options.seed} --minutes {options.minutes:g}",
+            f"# commit {commit()}; kills made: {len(lines) - disks}; disks filled: {disks}",
+            f"# after every one the same command finished, and all {len(expected)} files that are "
+            "compared were those of the unbroken run",
+            "what,step,outcome",
+        ]
+        write_text(options.out / "kills.csv", "\n".join([*head, *lines]) + "\n")
+        if time.monotonic() > until:
+            break
     return 0
 
 

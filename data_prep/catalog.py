@@ -114,10 +114,7 @@ def prepare(
         ]
     kept = {name: [s for s in part if s.path not in left_out] for name, part in divided.items()}
     notes += _too_few(kept, scheme)
-    notes.append(
-        "train on it: .venv/bin/papermill notebooks/03_train.ipynb out.ipynb "
-        f"-p preset photos -p dataset {dataset} -p study {dataset.lower()}"
-    )
+    notes.append(f"`make study DATASET={dataset}` trains on it")
     return Report.from_paths(paths_of(kept), left_out, notes)
 
 
@@ -203,16 +200,24 @@ def _too_few(divided: Mapping[str, Sequence[Sample]], attributes: AttributeTable
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = {
-        "csv": {"type": Path, "required": True, "dest": "table", "help": "the catalogue"},
-        "dataset": {"required": True, "help": "the dataset's name"},
+        "csv": {
+            "type": Path,
+            "required": True,
+            "dest": "table",
+            "metavar": "FILE",
+            "help": "the table",
+        },
+        "dataset": {"required": True, "metavar": "NAME", "help": "the dataset's name"},
         "attributes": {
-            "help": "the columns to use, separated by commas; by default, all that look like "
-            "attributes"
+            "metavar": "NAMES",
+            "help": "the columns to use, separated by commas (default: all that look like "
+            "attributes)",
         },
         "max-values": {
             "type": int,
             "default": MOST_VALUES,
-            "help": "how many values an attribute may have",
+            "metavar": "COUNT",
+            "help": "how many values an attribute may have (default: %(default)s)",
         },
         "fold-rare": {
             "action": "store_true",

@@ -76,6 +76,23 @@ def check(data_dir: Path | str, dataset: str) -> dict[str, Any]:
     return report
 
 
+def in_words(report: dict[str, Any]) -> str:
+    """Say in a sentence how much there is to learn from, and what a blind guess would score.
+
+    Args:
+        report: of `check`.
+    """
+    splits = report["splits"]
+    sizes = ", ".join(f"{part['files'] or 0:,} images in {name}" for name, part in splits.items())
+    said = f"There are {sizes or 'no images'}"
+    labels = splits.get("train", {}).get("labels", 0)
+    said += f", and {labels:,} labels to learn from."
+    chance = splits.get("test", {}).get("random_map", {}).get("overall")
+    if chance is None:
+        return said
+    return f"{said} A random ranking of the test images has a MAP of {chance:.1f}%."
+
+
 def check_split(
     data_dir: Path | str, dataset: str, name: str
 ) -> tuple[Split | None, tuple[int, ...] | None, list[Problem]]:

@@ -8,6 +8,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from asen_tf.config import did_you_mean
@@ -79,11 +80,17 @@ def run_command(
         The exit code, as `ended` gives it.
     """
     parser = argparse.ArgumentParser(prog=f"python -m data_prep.{name}", description=description)
-    parser.add_argument("--raw", type=Path, required=True, help="the folder of the raw release")
-    parser.add_argument("--out", type=Path, required=True, help="the folder of all datasets")
-    parser.add_argument("--seed", type=int, default=0, help="of the random division")
+    add = partial(parser.add_argument, metavar="FOLDER", type=Path, required=True)
+    add("--raw", help="the raw release, or the catalogue's images")
+    add("--out", help="where the datasets are, often data")
     parser.add_argument(
-        "--broken", choices=BROKEN, default=broken, help="what to do about unusable images"
+        "--seed", type=int, default=0, help="of the random division (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--broken",
+        choices=BROKEN,
+        default=broken,
+        help="stop at unusable images, or leave them out (default: %(default)s)",
     )
     for option, details in (options or {}).items():
         parser.add_argument(f"--{option}", **details)

@@ -162,10 +162,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.contact_sheet", description=__doc__)
     parser.add_argument("data_dir", type=Path, help="folder that holds meta.json")
-    parser.add_argument("--dataset", default="Garments")
+    parser.add_argument("--dataset", default="Garments", help="its name (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the sheets")
-    parser.add_argument("--columns", type=int, default=8)
-    parser.add_argument("--cell", type=int, default=160, help="longer side of an example, px")
+    parser.add_argument(
+        "--columns", type=int, default=8, help="examples per value (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cell", type=int, default=160, help="longer side of an example, px (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     chosen = {"columns": options.columns, "cell": options.cell}
 

@@ -39,6 +39,7 @@ from asen_tf.files import file_digest, replacing, write_text
 from data_prep.command import ended
 
 _BLOCK = 128  # images that are decoded together
+_SAMPLE = 8  # images that tell how much room all of them need
 _BYTES_PER_PIXEL = 0.35  # of a typical JPEG; decides how many images share a shard
 
 
@@ -70,6 +71,8 @@ def pack(
     Raises:
         ValueError: a size or quality outside its range, or an unknown fit.
         asen_tf.data.AnnotationError, ImageError: the dataset cannot be read.
+        asen_tf.files.DiskFullError: there is no room for what is missing, as far as the first
+            images tell; nothing has been written then.
     """
     if source_size < 1 or not 1 <= quality <= 100 or not 0 < shard_mib < math.inf:
         raise ValueError(
@@ -80,6 +83,8 @@ def pack(
     root = Path(data_dir) / dataset
     folder = shard_folder(root, source_size, fit)
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".tmp-*"):  # of a call that was killed
+        left.unlink()
     settings = {
         "format": FORMAT,
         "source_size": source_size,
@@ -90,9 +95,10 @@ def pack(
     }
     if fit != "square":  # the only one that shards packed before it was a choice can have
         settings["fit"] = fit
-    splits = {}
-    for name in SPLITS:
-        split = read_split(data_dir, dataset, name)
+    splits: dict[str, list[dict[str, Any]]] = {}
+    read = {name: read_split(data_dir, dataset, name) for name in SPLITS}
+    total = _expected_bytes(list(read.values()), settings)
+    for name, split in read.items():
         per_shard = max(1, int(shard_mib * 2**20 / (_BYTES_PER_PIXEL * source_size**2)))
         count = max(1, -(-len(split.files) // per_shard))
         bounds = np.linspace(0, len(split.files), count + 1).astype(int).tolist()
@@ -101,14 +107,26 @@ def pack(
         with tqdm(total=len(split.files), desc=title, unit="image", mininterval=1.0) as bar:
             for at, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
                 path = folder / f"{name}-{at:05d}-of-{count:05d}.tfrecord"
-                shards.append(_shard(path, split, range(first, last), settings))
+                there = sum(one.stat().st_size for one in folder.glob("*.tfrecord"))
+                needed = max(0, total - there)
+                shards.append(_shard(path, split, range(first, last), settings, needed))
                 bar.update(last - first)
         splits[name] = shards
     write_text(folder / INDEX, json.dumps({**settings, "splits": splits}) + "\n")
     return folder / INDEX
 
 
-def _shard(path: Path, split: Split, images: range, settings: dict[str, Any]) -> dict[str, Any]:
+def _expected_bytes(splits: Sequence[Split], settings: Mapping[str, Any]) -> int:
+    """Return how many bytes all images will take, by those that the first ones take."""
+    first = range(min(_SAMPLE, len(splits[0].files)))
+    no_labels = dict.fromkeys(first, [])
+    sizes = [len(_record(splits[0], index, no_labels, settings)) for index in first]
+    return int(sum(sizes) / max(len(sizes), 1) * sum(len(split.files) for split in splits))
+
+
+def _shard(
+    path: Path, split: Split, images: range, settings: dict[str, Any], needed: int
+) -> dict[str, Any]:
     """Write one shard, unless an earlier call with the same settings has written it."""
     note = path.with_suffix(".json")
     if note.exists() and path.exists():
@@ -118,7 +136,7 @@ def _shard(path: Path, split: Split, images: range, settings: dict[str, Any]) ->
     labels = _labels(split, images)
     offsets, position = [], 0
     with (
-        replacing(path) as temporary,
+        replacing(path, needed=needed) as temporary,
         tf.io.TFRecordWriter(str(temporary)) as writer,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
@@ -174,10 +192,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_prep.pack", description=__doc__)
     parser.add_argument("data_dir", type=Path, help="the folder of meta.json and the datasets")
     parser.add_argument("--dataset", required=True, help="the dataset's name in meta.json")
-    parser.add_argument("--source-size", type=int, default=640, help="px, side of the images")
-    parser.add_argument("--fit", default="square", choices=FITS, help="how they become squares")
-    parser.add_argument("--quality", type=int, default=95, help="of the JPEG, 1 to 100")
-    parser.add_argument("--shard-mib", type=float, default=128, help="approximate size of a shard")
+    parser.add_argument(
+        "--source-size", type=int, default=640, help="side of the images, px (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--fit",
+        default="square",
+        choices=FITS,
+        help="how they become squares (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--quality", type=int, default=95, help="of the JPEG, 1 to 100 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--shard-mib",
+        type=float,
+        default=128,
+        help="about the size of a shard (default: %(default)s)",
+    )
     options = vars(parser.parse_args(arguments))
 
     def run() -> None:

@@ -1,7 +1,7 @@
 """Write the built-in dataset: rendered garments with FashionAI's attributes and values.
 
 A controlled test bed, not evidence about photographs. Run it with
-`python -m data_prep.synthetic --out data --images 6000 --size 320 --seed 0`.
+`python -m data_prep.synthetic --out data --images 6000 --test-images 6000 --size 320 --seed 0`.
 """
 
 from __future__ import annotations
@@ -11,27 +11,30 @@ import contextlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from asen_tf.data import AttributeTable, write_meta, write_regions, write_split
+from asen_tf.data import AttributeTable, parse_names, write_meta, write_regions, write_split
 from asen_tf.files import write_text
 from data_prep.command import ended
-from data_prep.garments.files import image_path, make_image
+from data_prep.garments.files import Made, image_path, make_image
 from data_prep.garments.values import ATTRIBUTES, VALUES
 from data_prep.releases import split_images, split_rows
 
-RENDERER_VERSION = 8  # raise it with every change that alters an image, a label or a box
+RENDERER_VERSION = 9  # raise it with every change that alters an image, a label or a box
 MARKER = "renderer.json"
 SECONDS_PER_IMAGE = 0.015  # on one core; for the announcement only
+FRESH_SEED = 10**6  # added to the seed for the images of a test split of their own
+FIRST = "First"  # added to a dataset's name: the test images that it had before
 PARTITION_KEY = 2**32 - 1  # spawn key of the partition's random stream: no image has this number
 
 
@@ -57,6 +60,7 @@ def _check_marker(root: Path, parameters: dict[str, int], overwrite: bool) -> bo
 
 
 def _clear(root: Path) -> None:
+    shutil.rmtree(f"{root}{FIRST}", ignore_errors=True)
     for pattern in ("images/*/*.jpg", "images/*/*.json", "images/*/.tmp-*", "*.txt", "*.csv"):
         for path in root.glob(pattern):
             path.unlink()
@@ -64,33 +68,53 @@ def _clear(root: Path) -> None:
         (root / name).unlink(missing_ok=True)
 
 
-def _write_splits(data_dir: Path, dataset: str, made: list, seed: int) -> None:
+def _write_splits(data_dir: Path, dataset: str, made: Sequence[Made], seed: int) -> None:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(PARTITION_KEY,)))
     for split, numbers in split_images(len(made), rng).items():
-        rows, regions = [], {}
-        for index, number in enumerate(numbers):
-            _, labels, boxes = made[number]
-            for attribute, name in enumerate(ATTRIBUTES):
-                if name in labels:
-                    rows.append((index, attribute, labels[name]))
-                if name in boxes:
-                    regions[index, attribute] = tuple(round(v, 2) for v in boxes[name])
-        table = np.array(rows, np.int64).reshape(-1, 3)
-        files = [image_path(int(number)) for number in numbers]
-        if split == "train":
-            write_split(data_dir, dataset, split, files=files, labels=table)
-        else:
-            queries, candidates = split_rows(table, rng)
-            write_split(
-                data_dir, dataset, split, files=files, queries=queries, candidates=candidates
-            )
-        write_regions(data_dir, dataset, split, regions)
+        _write_split(data_dir, dataset, split, [made[number] for number in numbers], rng)
+
+
+def _write_fresh_test(data_dir: Path, dataset: str, made: Sequence[Made], seed: int) -> None:
+    """Replace the test split; what it was goes into a dataset of its own, with validation."""
+    root, first = data_dir / dataset, data_dir / f"{dataset}{FIRST}"
+    for split in ("valid", "test"):
+        files = [path.name for end in ("txt", "csv") for path in root.glob(f"*_{split}.{end}")]
+        for name in (*files, *parse_names(root / f"filenames_{split}.txt")[0]):
+            (first / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, first / name)
+    _write_meta(data_dir, first.name)
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(PARTITION_KEY,)))
+    _write_split(data_dir, dataset, "test", made, rng)
+
+
+def _write_meta(data_dir: Path, dataset: str) -> None:
+    table = AttributeTable(ATTRIBUTES, tuple(len(values) for values in VALUES.values()))
+    write_meta(data_dir, dataset, table, {name: list(values) for name, values in VALUES.items()})
+
+
+def _write_split(
+    data_dir: Path, dataset: str, split: str, made: Sequence[Made], rng: np.random.Generator
+) -> None:
+    rows, regions = [], {}
+    for index, (_, labels, boxes) in enumerate(made):
+        for attribute, name in enumerate(ATTRIBUTES):
+            if name in labels:
+                rows.append((index, attribute, labels[name]))
+            if name in boxes:
+                regions[index, attribute] = tuple(round(v, 2) for v in boxes[name])
+    parts = {"labels": np.array(rows, np.int64).reshape(-1, 3)}
+    if split != "train":
+        parts = dict(zip(("queries", "candidates"), split_rows(parts["labels"], rng), strict=True))
+    files = [image_path(number) for number, *_ in made]
+    write_split(data_dir, dataset, split, files=files, **parts)
+    write_regions(data_dir, dataset, split, regions)
 
 
 def make_dataset(
     data_dir: Path | str,
     *,
     images: int = 6000,
+    test_images: int = 0,
     size: int = 320,
     seed: int = 0,
     workers: int | None = None,
@@ -99,12 +123,14 @@ def make_dataset(
 ) -> Path:
     """Render the dataset into `data_dir/dataset` and return that folder.
 
-    Image i depends only on `seed` and i, so the number of worker processes changes nothing. A
+    Image i depends only on its seed and i, so the number of worker processes changes nothing. A
     killed run resumes where it stopped; a finished dataset is left as it is.
 
     Args:
         data_dir: folder of all datasets; holds meta.json.
         images: number of images, split 8:1:1.
+        test_images: number of fresh images, drawn with another seed, that are the test split
+            instead. What it was goes into a second dataset, of the same name and "First".
         size: side of an image in pixels.
         seed: of everything random.
         workers: processes; all cores when None.
@@ -115,27 +141,32 @@ def make_dataset(
         ParameterMismatch: the folder holds a dataset made with other parameters.
         ValueError: fewer than 10 images, or a side below 32 pixels.
     """
-    if images < 10 or size < 32:
-        raise ValueError(f"need at least 10 images of 32 pixels; got {images} of {size}")
+    if images < 10 or size < 32 or test_images < 0:
+        got = f"{images} of {size}, and {test_images} for the test"
+        raise ValueError(f"need at least 10 images of 32 pixels; got {got}")
     data_dir, workers = Path(data_dir), workers or os.cpu_count() or 1
-    root = data_dir / dataset
-    parameters = {"images": images, "size": size, "seed": seed, "version": RENDERER_VERSION}
+    root, total = data_dir / dataset, images + test_images
+    parameters = {"images": images, "test_images": test_images, "size": size, "seed": seed}
+    parameters["version"] = RENDERER_VERSION
     if _check_marker(root, parameters, overwrite):
-        print(f"{root}: {images} images are there already, made with the same parameters")
+        print(f"{root}: {total} images are there already, made with the same parameters")
         return root
     begun = root / f"unfinished_{MARKER}"
     if not begun.exists() or json.loads(begun.read_text()) != parameters:
         _clear(root)
-    for number in range(0, images, 1000):
+    for left in root.glob("images/*/.tmp-*"):  # of a run that was killed
+        left.unlink()
+    for number in range(0, total, 1000):
         (root / image_path(number)).parent.mkdir(parents=True, exist_ok=True)
     write_text(begun, json.dumps(parameters) + "\n")
-    seconds = images * SECONDS_PER_IMAGE / workers
+    seconds = total * SECONDS_PER_IMAGE / workers
     print(
-        f"{root}: rendering {images} images of {size} x {size} px with {workers} processes, "
+        f"{root}: rendering {total} images of {size} x {size} px with {workers} processes, "
         f"then split files and regions; about {seconds:.0f} s"
     )
     started = time.perf_counter()
-    tasks = [(str(root), seed, number, size) for number in range(images)]
+    seeds = [seed] * images + [seed + FRESH_SEED] * test_images
+    tasks = [(str(root), each, number, size) for number, each in enumerate(seeds)]
     # Where worker processes cannot start, such as under `python -`, an executor raises; a
     # multiprocessing.Pool would restart them forever.
     spawn = multiprocessing.get_context("spawn")
@@ -143,14 +174,11 @@ def make_dataset(
     with ProcessPoolExecutor(workers, spawn, signal.signal, ignore) as pool:
         with _interrupts_ignored():  # so do processes that start now, before they run any code
             rendered = pool.map(make_image, tasks, chunksize=16)
-        made = list(tqdm(rendered, total=images, unit="image"))
-    write_meta(
-        data_dir,
-        dataset,
-        AttributeTable(ATTRIBUTES, tuple(len(v) for v in VALUES.values())),
-        {name: list(values) for name, values in VALUES.items()},
-    )
-    _write_splits(data_dir, dataset, made, seed)
+        made = list(tqdm(rendered, total=total, unit="image"))
+    _write_meta(data_dir, dataset)
+    _write_splits(data_dir, dataset, made[:images], seed)
+    if test_images:
+        _write_fresh_test(data_dir, dataset, made[images:], seed + FRESH_SEED)
     for note in root.glob("images/*/*.json"):
         note.unlink()
     begun.replace(root / MARKER)
@@ -174,15 +202,28 @@ def _interrupts_ignored() -> Iterator[None]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.synthetic", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("data"), help="folder of the datasets")
-    parser.add_argument("--images", type=int, default=6000)
-    parser.add_argument("--size", type=int, default=320, help="side of an image in pixels")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("data"),
+        help="folder of the datasets (default: %(default)s)",
+    )
+    parser.add_argument("--images", type=int, default=6000, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--test-images",
+        type=int,
+        default=6000,
+        help="fresh images for the test; 0: a tenth of the others (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--size", type=int, default=320, help="side of an image, px (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=None, help="processes (default: all cores)")
-    parser.add_argument("--dataset", default="Garments", help="name of the dataset")
+    parser.add_argument("--dataset", default="Garments", help="its name (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace another dataset")
     options = parser.parse_args(arguments)
-    names = ("images", "size", "seed", "workers", "dataset", "overwrite")
+    names = ("images", "test_images", "size", "seed", "workers", "dataset", "overwrite")
     chosen = {name: getattr(options, name) for name in names}
     return ended(lambda: print(make_dataset(options.out, **chosen)))
 

@@ -1,8 +1,8 @@
 """Zappos50k: from the triplet lists of Conditional Similarity Networks to split files.
 
 `python -m data_prep.zappos50k --raw RAW_DIR --out DATA_DIR [--broken skip]`, with filenames.json
-(plain text, one path per line), tripletlists/{class,closure,gender,heel}_tripletlist_{train,val,
-test}.txt, and the images, in RAW_DIR or in RAW_DIR/ut-zap50k-images.
+(plain text, one path per line), tripletlists/*_tripletlist_*.txt of class, closure, gender and heel
+(train, val and test), and the images, in RAW_DIR or in RAW_DIR/ut-zap50k-images.
 """
 
 from __future__ import annotations

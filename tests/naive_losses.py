@@ -87,6 +87,25 @@ def contrastive(e: np.ndarray, v: np.ndarray, margin: float) -> float:
     return float(np.mean(costs))
 
 
+def e_info_nce(
+    r: np.ndarray, p: np.ndarray, b: np.ndarray, attributes: np.ndarray, values: np.ndarray
+) -> float:
+    """Per image, log of all terms of the denominator over those of its own value."""
+    r, p, b, costs = unit(r), unit(p), unit(b), []
+    for i in range(len(r)):
+        positive = negative = hidden = 0.0
+        for j in range(len(r)):
+            term = math.exp(float(r[i] @ p[j]) / 0.07)
+            if attributes[j] == attributes[i] and values[j] == values[i]:
+                positive += term
+            else:
+                negative += term
+            if attributes[j] == attributes[i]:
+                hidden += math.exp(float(r[i] @ b[j]) / 0.07)
+        costs.append(math.log((positive + negative + 12.0 * hidden) / positive))
+    return float(np.mean(costs))
+
+
 NAIVE = {
     "semi_hard": semi_hard,
     "hard": hard,

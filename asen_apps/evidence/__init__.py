@@ -6,7 +6,13 @@ is neither a legal judgement nor proof of copying.
 """
 
 from asen_apps.evidence.catalogue import CatalogueFiles, Design, EvidenceError, first_design
-from asen_apps.evidence.examination import TOGETHER, Examination, check, examine
+from asen_apps.evidence.examination import (
+    TOGETHER,
+    Examination,
+    check,
+    examine,
+    in_words,
+)
 from asen_apps.evidence.page import as_html, write
 from asen_apps.evidence.sheet import Sheet, find_model, make
 from asen_apps.evidence.statistics import empirical_p
@@ -24,6 +30,7 @@ __all__ = [
     "examine",
     "find_model",
     "first_design",
+    "in_words",
     "make",
     "write",
 ]

@@ -23,6 +23,7 @@ from asen_apps.evidence.statistics import (
 )
 from asen_apps.search import AttributeIndex, SearchIndexError, check_attributes, check_weights
 from asen_apps.search.backend import Backend
+from asen_tf.data import label
 from asen_tf.embedder import Embedder
 from asen_tf.evaluation import ranked
 
@@ -314,3 +315,23 @@ class _Vectors:
         """Return whether all vectors are those of another attribute."""
         blocks = (slice(start, start + 1024) for start in range(0, len(self), 1024))
         return all(np.array_equal(self[block], other[block]) for block in blocks)
+
+
+def in_words(examination: Examination) -> list[str]:
+    """Say for each view which item is nearest to the design, and how unusual that is there.
+
+    Args:
+        examination: of `examine`.
+    """
+    said = []
+    for view in examination.views:
+        item = next((one for one in view.found if not one.same_file), None)
+        if item is None:
+            said.append(f"{label(view.name)}: no other item was found.")
+            continue
+        near = item.similarities[view.name]
+        said.append(
+            f"{label(view.name)}: {item.name} is nearest, with a similarity of {near.value:.3f}; "
+            f"{near.nearest.at_least} of {near.nearest.of} items have a neighbour as near."
+        )
+    return said

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from asen_apps.evidence.examination import View
-from asen_study.figures.overlays import with_attention
-from asen_study.figures.style import COLOURS, WIDTH, draw_names, themed
+from asen_study.figures.style import COLOURS, WIDTH, draw_names, themed, with_attention
 from asen_tf.data import label
 from asen_tf.data.fitting import fit_square, frame_of
 from asen_tf.data.images import load_upright
 from asen_tf.embedder import Attention, Embedder
+from asen_tf.evaluation.localisation import attention_peak
 
 BINS = 80
 HIDDEN = 0.02  # share of the random pairs, the least similar ones, left out of the histograms
@@ -116,7 +116,8 @@ def _overlaid(attention: Attention) -> Image.Image:
     crop = Image.fromarray(attention.crop).convert("L")
     grey = crop.convert("RGB").resize((_DETAIL, _DETAIL))
     region = attention.frame.shares(attention.region)
-    laid = with_attention(np.asarray(grey), attention.map, region, opacity=_OPACITY)
+    given = {"extent": attention.extent, "opacity": _OPACITY}
+    laid = with_attention(np.asarray(grey), attention.map, region, **given)
     return Image.fromarray(laid)
 
 
@@ -124,9 +125,7 @@ def _where(attention: Attention) -> str:
     """Say where the map is strongest, for readers who cannot see it."""
     if np.ptp(attention.map) == 0:
         return "the same everywhere"
-    row, column = np.unravel_index(attention.map.argmax(), attention.map.shape)
-    height, width = attention.map.shape
-    down, right = (row + 0.5) / height, (column + 0.5) / width
+    right, down = attention_peak(attention.map, attention.extent)
     return f"strongest {100 * down:.0f}% down and {100 * right:.0f}% to the right"
 
 

@@ -54,12 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "index", nargs="?", type=Path, metavar="INDEX", help="a folder that `asen index` wrote"
     )
-    parser.add_argument("--study", default="quick", help="folder of the study; default quick")
-    parser.add_argument("--results-dir", type=Path, default=Path("results/runs"), metavar="DIR")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
-    parser.add_argument("--count", type=int, default=12, help="images that a search returns")
     parser.add_argument(
-        "--port", type=int, default=PORT, help=f"default {PORT}, or the next one that is free"
+        "--study", default="quick", help="folder of the study (default: %(default)s)"
+    )
+    for option, default, what in (
+        ("--results-dir", "results/runs", "where the studies are (default: %(default)s)"),
+        ("--data-dir", "data", "where their data is (default: %(default)s)"),
+    ):
+        parser.add_argument(option, type=Path, default=Path(default), metavar="FOLDER", help=what)
+    parser.add_argument(
+        "--count", type=int, default=12, help="images that a search returns (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=PORT, help="default: %(default)s, or the next that is free"
     )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     options = parser.parse_args(arguments)

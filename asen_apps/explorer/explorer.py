@@ -22,7 +22,13 @@ from asen_apps.explorer.gallery import (
     decode_upload,
 )
 from asen_apps.explorer.indexes import Indexes, ProgressCallback, ReportingEmbedder
-from asen_apps.explorer.methods import Method, default_method, methods_of, split_by_dataset
+from asen_apps.explorer.methods import (
+    Method,
+    default_method,
+    method_of,
+    methods_of,
+    split_by_dataset,
+)
 from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_apps.search.frozen import open_embedder
 from asen_apps.search.items import matching, read_conditions
@@ -48,6 +54,7 @@ class QueryAttention:
         value: the names of the query's values; "" where they are not known.
         map: `(h, w)` float32; None for a method without attention.
         region: the square that the local branch sees or would see; None likewise.
+        extent: where the map starts and ends on the query; see `asen_tf.backbones.map_extent`.
     """
 
     attribute: str
@@ -55,6 +62,7 @@ class QueryAttention:
     value: str
     map: np.ndarray | None
     region: Box | None
+    extent: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -344,7 +352,7 @@ class CatalogueExplorer(Explorer):
         settings = run.settings if known else {"dataset": "", "seed": 0}
         fit = self._embedder.model.settings.fit
         run = Run(path.parent, {"config.json": {**settings, "fit": fit}})
-        self.methods = [Method(path.parent.name if known else path.stem, "", run)]
+        self.methods = [method_of(run) if known else Method(path.stem, "", run)]
         self.gallery = CatalogueGallery(self._catalogue)
 
     def embedder(self, method: Method) -> ReportingEmbedder:
@@ -444,5 +452,5 @@ def _attend(
             attention = outputs["attention"][row]
             top, left, bottom, right = (outputs["boxes"][row] / model.global_size).tolist()
             region = (left, top, right, bottom)
-        found.append(QueryAttention(name, share, value, attention, region))
+        found.append(QueryAttention(name, share, value, attention, region, model.map_extent))
     return tuple(found)

@@ -27,6 +27,7 @@ PICTURE_SIDE = 192  # px, of every picture in its file; the page scales it
 _QUALITY = 82  # of JPEG
 _KEPT = 2000  # pictures in memory, 10 kB each
 _NAME_SHOWN = 60  # characters
+_NOTHING = {"no", "none", "not visible", "invisible", "other", "false", "0"}  # tell little
 
 
 @dataclass(frozen=True)
@@ -170,15 +171,17 @@ class Gallery:
     def first_image(self, attributes: tuple[str, ...]) -> int:
         """Return a labelled image to begin with: the first with the most frequent values.
 
-        Images on which all the parts are known to be visible come before the others.
+        Images on which all the parts are known to be visible come before the others, and values
+        that say what is there before those that say that something is not.
         """
         labelled = self.labelled(attributes) or self.ids
         values = {i: tuple(self.value(i, name) for name in attributes) for i in labelled}
         often = Counter(values.values())
 
-        def merit(image: int) -> tuple[bool, int]:
+        def merit(image: int) -> tuple[bool, bool, int]:
             visible = all((image, name) in self._visible for name in attributes)
-            return visible, often[values[image]]
+            tells = not any(value.lower() in _NOTHING for value in values[image])
+            return visible, tells, often[values[image]]
 
         return max(labelled, key=merit)
 

@@ -62,8 +62,7 @@ def methods_of(place: Path) -> list[Method]:
     for run in finished_runs(place):
         usable = run.evaluated and (run.path / "model.keras").exists()
         if usable and run.settings.get("region") != "true":
-            row = _row(run)
-            methods.append(Method(LABELS.get(row, row), row, run))
+            methods.append(method_of(run))
             seeds[methods[-1].dataset].add(methods[-1].seed)
     made = {path.parts[-3] for path in place.parent.glob("*/*/metrics.json")}
     if not methods and (others := sorted(made - {place.name})):
@@ -84,6 +83,12 @@ def methods_of(place: Path) -> list[Method]:
             methods[at] = replace(one, label=f"{one.label} ({one.name})")
     order = {row: position for position, row in enumerate(ROWS)}
     return sorted(methods, key=lambda one: (order.get(one.row, len(order)), one.seed, one.name))
+
+
+def method_of(run: Run) -> Method:
+    """Return a run as a method, with the name that the tables give it."""
+    row = _row(run)
+    return Method(LABELS.get(row, row), row, run)
 
 
 def default_method(methods: Sequence[Method]) -> Method:

@@ -17,9 +17,10 @@ import numpy as np
 from asen_apps.explorer.explorer import Answer, Neighbour, QueryAttention
 from asen_apps.explorer.gallery import PICTURE_SIDE, capital, data_uri
 from asen_apps.search.service import share
-from asen_study.figures.overlays import with_attention
+from asen_study.figures.style import with_attention
 from asen_tf.data import label
 from asen_tf.data.fitting import Box
+from asen_tf.evaluation.localisation import attention_peak
 
 _PAGE = Path(__file__).parent / "page"
 TITLE = "Garment explorer"
@@ -132,9 +133,9 @@ def _attention(pixels: np.ndarray, one: QueryAttention) -> str:
     name = label(one.attribute)
     value = f": {escape(one.value)}" if one.value else ""
     side = min(len(pixels), PICTURE_SIDE)
-    alt = f"Attention map for {name}: {describe(one.region, one.map)}"
+    alt = f"Attention map for {name}: {describe(one.region, one.map, one.extent)}"
     left = _figure(
-        with_attention(pixels, one.map, one.region),
+        with_attention(pixels, one.map, one.region, extent=one.extent),
         alt,
         f"<strong>{escape(name)}</strong>{value}",
         side,
@@ -194,11 +195,11 @@ def _square(image: np.ndarray) -> np.ndarray:
     return image[:side, :side]
 
 
-def describe(region: Box, attention: np.ndarray) -> str:
+def describe(region: Box, attention: np.ndarray, extent: tuple[float, float] = (0.0, 1.0)) -> str:
     """Describe a region and the highest cell of a map, for screen readers."""
-    row, column = np.unravel_index(int(np.argmax(attention)), attention.shape)
-    vertical = _third((row + 0.5) / attention.shape[0], ("top", "middle", "bottom"))
-    horizontal = _third((column + 0.5) / attention.shape[1], ("left", "centre", "right"))
+    x, y = attention_peak(attention, extent)
+    vertical = _third(y, ("top", "middle", "bottom"))
+    horizontal = _third(x, ("left", "centre", "right"))
     share = 100 * (region[2] - region[0]) * (region[3] - region[1])
     return (
         f"brightest at the {vertical} {horizontal}; the region covers {share:.0f}% of the picture"
@@ -206,7 +207,7 @@ def describe(region: Box, attention: np.ndarray) -> str:
 
 
 def _third(share: float, names: tuple[str, str, str]) -> str:
-    return names[min(int(3 * share), 2)]
+    return names[min(max(int(3 * share), 0), 2)]
 
 
 # === Controls: attributes with weights, and a choice among the test images ===
@@ -350,7 +351,8 @@ class Thumbnails:
         if not readable:
             mark, words = "✗ ", ", cannot be read"
         named = self._named(image)
-        button.description = mark + (str(image) if named.startswith("test image") else named[:14])
+        short = str(image) if named.startswith("test image") else Path(named).stem[:12]
+        button.description = mark + short
         button.tooltip = f"{capital(named)}{words}"
         button.disabled = not readable
         (button.add_class if chosen else button.remove_class)("ax-chosen")

@@ -173,7 +173,7 @@ class Strip:
     """The first candidates of a list.
 
     Attributes:
-        images: `(n, g, g, 3)` uint8, best first.
+        images: `(n, S, S, 3)` uint8, source images, best first.
         values: n names of the images' values.
         right: n, whether an image shares a value with the query.
         places: n places in the initial list, from 1.
@@ -192,7 +192,7 @@ class Example:
     """A query with its list before and after.
 
     Attributes:
-        image: `(g, g, 3)` uint8, the query.
+        image: `(S, S, 3)` uint8, the query.
         value: the name of its value, or of its values.
         before: the initial list.
         after: the re-sorted list.
@@ -234,7 +234,7 @@ def examples(
     orders = [reorder(lists, top=top, weight=part) for part in (0.0, weight)]
     drawn = []
     for row in np.random.default_rng(seed).permutation(len(lists))[:count].tolist():
-        image = reranking.images.views[queries.images[row : row + 1]][0]
+        image = reranking.images.sources[queries.images[row : row + 1]][0]
         value = _value(reranking, attribute, queries.holds[row])
         both = [_strip(reranking, attribute, order, row, shown) for order in orders]
         drawn.append(Example(image, value, *both))
@@ -297,7 +297,7 @@ def _strip(reranking: Reranking, attribute: str, order: np.ndarray, row: int, sh
     first = [place for place in order[row].tolist() if lists.listed[row, place]][:shown]
     rows = lists.places[row, first]
     return Strip(
-        images=reranking.images.views[candidates.images[rows]],
+        images=reranking.images.sources[candidates.images[rows]],
         values=tuple(_value(reranking, attribute, holds) for holds in candidates.holds[rows]),
         right=tuple(lists.relevant[row, first].tolist()),
         places=tuple(place + 1 for place in first),

@@ -12,12 +12,14 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
 from asen_apps.search.backend import SearchIndexError
+from asen_apps.search.items import read_conditions
 from asen_apps.search.service import (
     PORT,
     Catalogue,
@@ -309,6 +311,8 @@ def _rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the hits as texts by column: several cosines, and the metadata, have their own."""
     hits, several = found["hits"], len(found["attributes"]) > 1
     fields = list(dict.fromkeys(name for hit in hits for name in hit["metadata"]))
+    asked = read_conditions(found["where"])
+    fields.sort(key=lambda name: name not in asked)  # those of the conditions first
     rows = []
     for hit in hits:
         row = {"rank": str(hit["rank"]), "score": f"{hit['score']:.4f}"}
@@ -339,7 +343,10 @@ def as_csv(found: Mapping[str, Any]) -> str:
 
 
 def as_table(found: Mapping[str, Any], width: int) -> str:
-    """Return the hits as aligned lines of at most `width` characters, and what they mean."""
+    """Return the hits as aligned lines of at most `width` characters, and what they mean.
+
+    Columns of metadata that do not fit are named below.
+    """
     rows = _rows(found)
     if not rows:
         return "no hits"
@@ -349,10 +356,15 @@ def as_table(found: Mapping[str, Any], width: int) -> str:
     cells = [list(rows[0]), *(list(row.values()) for row in rows)]
     cells = [[_short(" ".join(cell.split()), _WIDEST) for cell in row] for row in cells]
     sizes = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    ends = accumulate(size + 2 for size in sizes)
+    fit = max(sum(end - 2 <= width for end in ends), list(rows[0]).index("image") + 1)
     lines = [
-        "  ".join(c.ljust(n) for c, n in zip(row, sizes, strict=True)).rstrip() for row in cells
+        "  ".join(c.ljust(n) for c, n in zip(row[:fit], sizes, strict=False)).rstrip()
+        for row in cells
     ]
     note = [f"images in {common}"] if common else []
+    if hidden := ", ".join(list(rows[0])[fit:]):
+        note.append(f"without room: {hidden}; --csv shows all")
     return "\n".join([*(_short(line, width) for line in lines), *note, legend(found)])
 
 
@@ -413,8 +425,9 @@ def as_page(found: Mapping[str, Any], query: Path) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(query.name)}</title>'
         '<meta name="viewport" content="width=device-width">'
-        "<style>body{font:14px sans-serif;margin:1.5em}div{display:flex;flex-wrap:wrap;gap:1em}"
-        "figure{margin:0;width:200px;overflow-wrap:anywhere}img{max-width:100%}</style>"
+        "<style>body{font:14px sans-serif;margin:1.5em}figure{margin:0;overflow-wrap:anywhere}"
+        "div{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:1.2em 1em}"
+        f"body>figure{{margin:0 0 1.5em}}img{{max-width:min(100%,{_SIDE}px)}}</style>"
         f"<h1>Most similar images</h1><p>{escape(legend(found))}.</p>"
         f"{card(query, asked)}<div>{cards}</div></html>\n"
     )

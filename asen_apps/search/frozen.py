@@ -72,7 +72,8 @@ class FrozenModel:
         embedding_names: likewise.
         source_size: likewise, px.
         global_size: likewise, px.
-        settings: its `fit`.
+        map_extent: likewise.
+        settings: its `fit` and `preprocessing`.
         fingerprint: `model_fingerprint` of the model.
     """
 
@@ -87,7 +88,8 @@ class FrozenModel:
         self.attribute_names = tuple(about["attributes"])
         self.embedding_names = tuple(about["embeddings"])
         self.source_size, self.global_size = about["source_size"], about["global_size"]
-        self.settings = SimpleNamespace(fit=about["fit"])
+        self.map_extent = tuple(about["map_extent"])
+        self.settings = SimpleNamespace(**about["settings"])
         self.fingerprint, self._outputs = about["fingerprint"], about["outputs"]
         import tensorflow as tf
 
@@ -131,7 +133,8 @@ def _write(place: Path, model: Any) -> None:
         "embeddings": list(model.embedding_names),
         "source_size": model.source_size,
         "global_size": model.global_size,
-        "fit": model.settings.fit,
+        "map_extent": model.map_extent,
+        "settings": {name: getattr(model.settings, name) for name in ("fit", "preprocessing")},
         "fingerprint": model_fingerprint(model),
         "outputs": {name: one.name for name, one in zip(names, frozen.outputs, strict=True)},
         "sha256": hashlib.sha256(content).hexdigest(),

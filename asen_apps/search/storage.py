@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ITEMS = "items.json"
 MODEL, SOURCES, FILES = "model", "sources", "files"  # in the notes of `asen index`
 NOTES = "notes.json"  # an object, absent from older indexes
+# Settings that models had not at first, which keep their fingerprint with these values.
+_LATER = {"fit": "square", "preprocessing": "ours"}
 PAIRS = "pairs"  # in the notes: attribute -> cosines of random pairs, in steps of 1e-6
 
 
@@ -36,9 +38,9 @@ def model_fingerprint(model: SimilarityModel) -> str:
     if known := getattr(model, "fingerprint", None):  # of a frozen model
         return known
     config = model.get_config()
-    # Models saved before `fit` was a setting keep their fingerprint.
-    if config.get("fit") == "square":
-        del config["fit"]
+    for name, default in _LATER.items():
+        if config.get(name) == default:
+            del config[name]
     settings = json.dumps(config, sort_keys=True, default=str)
     digest = hashlib.sha256(f"{type(model).__name__}\n{settings}\n".encode())
     for weight in model.weights:
@@ -60,7 +62,10 @@ def save_index(folder: Path, items: Items, store: LazyVectors, notes: dict[str, 
         if backend.kind in OUTSIDE
     }
     attributes: dict[str, dict[str, Any]] = {}
-    with new_version(folder) as version:
+    inside = [backend for backend in store.backends.values() if backend.kind not in OUTSIDE]
+    width = np.dtype(store.dtype).itemsize
+    needed = sum(len(one) * (one.dimension * width + 8) for one in inside)  # with ids of 8 bytes
+    with new_version(folder, needed) as version:
         before = _owned_outside(folder)
         _write_items(items, version)
         with open(version / NOTES, "w", encoding="ascii", newline="\n") as stream:

@@ -48,20 +48,25 @@ _TYPES = {
 
 
 @contextmanager
-def new_version(folder: Path) -> Iterator[Path]:
+def new_version(folder: Path, needed: int = 0) -> Iterator[Path]:
     """Give an empty folder to fill, manifest included; it then becomes the version that counts.
 
     Everything is on disk before it counts. If the block raises, the old version stays.
 
+    Args:
+        folder: of the index.
+        needed: bytes that will be written at least.
+
     Raises:
         SearchIndexError: the folder holds something other than an index.
+        asen_tf.files.DiskFullError: there is no room, which is known before anything is written.
     """
     _check_ours(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / LOCK):
         try:
             version = folder / f"v{_last_number(folder) + 1:04d}"
-            with replacing(version) as temporary:
+            with replacing(version, needed=needed) as temporary:
                 temporary.mkdir()
                 yield temporary
                 for path in (*temporary.iterdir(), temporary):

@@ -1,4 +1,4 @@
-"""Figures: data in, a matplotlib `Figure` out; `keep` saves it and shows it."""
+"""Figures: data in, a matplotlib `Figure` out; `keep` saves it, `show` displays it, too."""
 
 from asen_study.figures.curves import (
     attention_curves,
@@ -13,16 +13,21 @@ from asen_study.figures.gallery import (
     Gallery,
     attention_maps,
     attention_side_by_side,
+    compared_attention,
+    first_run,
     retrieval_strips,
 )
 from asen_study.figures.method import (
     attention_by_attribute,
+    batch_pictures,
     overview,
     region_pictures,
     region_steps,
+    sampled_batch,
     triplet_step,
 )
 from asen_study.figures.scores import (
+    confusions,
     forest,
     localisation_scores,
     map_scores,
@@ -30,7 +35,7 @@ from asen_study.figures.scores import (
     value_counts,
 )
 from asen_study.figures.spaces import all_spaces, attribute_spaces
-from asen_study.figures.style import keep, picture
+from asen_study.figures.style import keep, picture, show
 
 __all__ = [
     "Gallery",
@@ -40,6 +45,10 @@ __all__ = [
     "attention_maps",
     "attention_side_by_side",
     "attribute_spaces",
+    "batch_pictures",
+    "compared_attention",
+    "confusions",
+    "first_run",
     "forest",
     "fusion_sweep",
     "keep",
@@ -54,7 +63,9 @@ __all__ = [
     "region_pictures",
     "region_steps",
     "retrieval_strips",
+    "sampled_batch",
     "setting_sweep",
+    "show",
     "training_bands",
     "triplet_step",
     "value_counts",

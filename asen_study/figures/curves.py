@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
+from asen_study.figures.style import COLOURS, METHODS, WIDTH, colours_of, name_of, themed
 from asen_tf.data import label
 
 _EMBEDDINGS = ("global", "local", "fused")
 _PREFIX = "val_accuracy_"
-# Colours for readers with any kind of colour vision; line styles tell the same lines apart.
-_COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999999")
+# Colours of what is no row of the matrix; line styles tell the same lines apart.
+_COLOURS = tuple(METHODS.values())
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)), (0, (1, 1)))
 _GREY = "#4D4D4D"
 _OUTSIDE = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
@@ -36,7 +36,10 @@ def pretraining_curves(history: pd.DataFrame) -> Figure:
     losses, accuracies = figure.subplots(1, 2, width_ratios=(1, 1.6))
     losses.plot(history["epoch"], history["loss"], color="black", marker="o", markersize=3)
     losses.set(
-        title="Loss (training)", xlabel="epoch", ylabel="cross-entropy, nats", ylim=(0, None)
+        title="Naming the values (training)",
+        xlabel="epoch",
+        ylabel="cross-entropy, nats",
+        ylim=(0, None),
     )
     names = [name for name in history if name.startswith(_PREFIX)]
     for position, name in enumerate(names):
@@ -50,7 +53,12 @@ def pretraining_curves(history: pd.DataFrame) -> Figure:
     accuracies.plot(
         history["epoch"], 100 * history["val_accuracy"], color="black", linewidth=2.5, label="all"
     )
-    accuracies.set(title="Accuracy (validation)", xlabel="epoch", ylabel="percent", ylim=(0, 100))
+    accuracies.set(
+        title="Values named correctly (validation)",
+        xlabel="epoch",
+        ylabel="images, percent",
+        ylim=(0, 100),
+    )
     accuracies.legend(**_OUTSIDE)
     _whole_epochs(losses, accuracies)
     return figure
@@ -71,7 +79,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
         if name in history:
             colour = COLOURS.get(name, "#CC79A7")
             losses.plot(history["time"], history[name], "o-", color=colour, ms=3, label=name)
-    losses.set(title="Losses (training)", ylabel="ranking: cosine units", ylim=(0, None))
+    losses.set(title="What is minimised (training)", ylabel="loss, cosine units", ylim=(0, None))
     score = "val_map" if "val_map" in history else "val_accuracy"
     for name in _EMBEDDINGS:
         column = f"{score}_{name}"
@@ -80,8 +88,8 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     last = history["stage"].iloc[-1]
     best = history[history["best"] & (history["stage"] == last)]
     maps.plot(best["time"], best[score], "*", color="black", ms=11, label="kept", linestyle="none")
-    title = "MAP (validation)" if score == "val_map" else "Triplets ranked correctly (validation)"
-    maps.set(title=title, ylabel="percent")
+    unit = "MAP" if score == "val_map" else "triplets ranked correctly"
+    maps.set(title="What it brings (validation)", ylabel=f"{unit}, percent")
     for axes in (losses, maps):
         _mark_stages(axes, history)
         if axes.lines:  # what is not trained has no loss
@@ -100,11 +108,16 @@ def attention_curves(history: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     sides, entropies = figure.subplots(1, 2)
     for axes, column, title, unit in (
-        (sides, "val_region_side", "Side of the region", "percent of the frame's side"),
-        (entropies, "val_entropy", "Entropy of the attention map", "percent of a flat map's"),
+        (sides, "val_region_side", "How large the region is", "side, percent of the frame's"),
+        (
+            entropies,
+            "val_entropy",
+            "How spread the attention is",
+            "entropy, percent of a flat map's",
+        ),
     ):
         axes.plot(history["time"], 100 * history[column], "o-", color=COLOURS["global"], ms=3)
-        axes.set(title=f"{title} (validation)", ylabel=unit, ylim=(0, 102))
+        axes.set(title=title, ylabel=unit, ylim=(0, 102))
         _mark_stages(axes, history)
     return figure
 
@@ -124,20 +137,23 @@ def training_bands(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = figure.subplots()
     thousands = table.assign(images=table["images"] / 1000.0)
+    colours = colours_of(table["method"]) if "method" in table else {}
     for place, name in enumerate(names.unique()):
+        part = thousands[names == name]
+        row = part["method"].iloc[0] if colours else ""
         _band(
             axes,
-            thousands[names == name],
+            part,
             "images",
             "val_map",
-            colour=_COLOURS[place % len(_COLOURS)],
+            colour=colours.get(row, _COLOURS[place % len(_COLOURS)]),
             style=_STYLES[place % len(_STYLES)],
             name=name,
         )
     axes.set(
-        title="MAP during training (validation)",
+        title="How fast each method learns",
         xlabel="images seen, thousands",
-        ylabel="percent",
+        ylabel="MAP on the validation split, percent",
         xlim=(0, None),
     )
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8))
@@ -156,17 +172,15 @@ def fusion_sweep(table: pd.DataFrame, *, chosen: float = 0.6) -> Figure:
     """
     figure = Figure(figsize=(0.75 * WIDTH, 3.4), layout="constrained")
     axes = figure.subplots()
-    methods = list(table["method"].unique())
-    for place, method in enumerate(methods):
-        colour = COLOURS["fused"] if len(methods) == 1 else _COLOURS[place % len(_COLOURS)]
+    for place, (method, colour) in enumerate(colours_of(table["method"]).items()):
         rows = table[table["method"] == method]
         style = _STYLES[place % len(_STYLES)]
         _band(axes, rows, "weight", "map", colour=colour, style=style, name=name_of(method))
     _mark(axes, chosen, f"the study's weight, {chosen:g}")
     axes.set(
-        title="MAP of the fused embedding (validation)",
+        title="What fusing the two branches brings",
         xlabel="weight of the global branch; 0 is the local one alone",
-        ylabel="percent",
+        ylabel="MAP on the validation split, percent",
     )
     axes.legend(**_OUTSIDE, **_meaning("band", table))
     return figure
@@ -203,7 +217,8 @@ def setting_sweep(table: pd.DataFrame, *, setting: str, chosen: float) -> Figure
     axes.autoscale_view()
     values = sorted(table["value"].unique())
     axes.set_xticks(values, [f"{value:g}" for value in values])
-    axes.set(title="MAP over all queries (test)", xlabel=setting, ylabel="percent")
+    title = f"What the {setting.split(',')[0]} does to each embedding"
+    axes.set(title=title, xlabel=setting, ylabel="MAP over all test queries, percent")
     axes.legend(**_OUTSIDE, **_meaning("bars", table))
     return figure
 
@@ -220,25 +235,26 @@ def label_curves(table: pd.DataFrame, *, attribute: str = "macro") -> Figure:
     rows = table[table["attribute"] == attribute]
     figure = Figure(figsize=(0.75 * WIDTH, 3.6), layout="constrained")
     axes = figure.subplots()
+    colours = colours_of(rows["method"])
     for place, (method, part) in enumerate(rows.groupby("method", sort=False)):
-        style = {"colour": _COLOURS[place], "style": _STYLES[place], "name": name_of(method)}
+        style = {"style": _STYLES[place], "name": name_of(method)}
         if (part["train_images"] == 0).all():
-            axes.axhline(
-                part["map"].mean(), color=_COLOURS[place], ls=_STYLES[place], label=name_of(method)
-            )
+            line = {"color": colours[method], "ls": style["style"], "label": style["name"]}
+            axes.axhline(part["map"].mean(), **line)
             continue
         # All images are not equally many in each fold.
         size = part.groupby("seed")["train_images"].rank(method="dense").astype(int)
         sizes = part.groupby(size)["train_images"].transform("mean").round()
-        _band(axes, part.assign(train_images=sizes), "train_images", "map", **style)
+        drawn = part.assign(train_images=sizes)
+        _band(axes, drawn, "train_images", "map", colour=colours[method], **style)
     ticks = sorted(rows.loc[rows["train_images"] > 0, "train_images"].unique())
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set(
-        title=f"MAP by the number of labelled images (test), {label(attribute)}",
-        xlabel="labelled training images",
-        ylabel="percent",
+        title=f"What more labels bring, {label(attribute)}",
+        xlabel="labelled training images, logarithmic",
+        ylabel="MAP on the test split, percent",
     )
     axes.legend(**_OUTSIDE, **_meaning("bands", rows))
     return figure

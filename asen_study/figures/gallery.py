@@ -17,9 +17,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
+from asen_study.figures.style import COLOURS, WIDTH, enlarged, name_of, themed
 from asen_study.production import open_dataset
-from asen_study.runs import Run
+from asen_study.runs import Run, Selection
+from asen_tf.backbones import map_extent
 from asen_tf.data import label, read_value_names
 from asen_tf.data.fitting import Box
 from asen_tf.evaluation import average_precision, normalise, ranked
@@ -48,6 +49,7 @@ class AttentionExample:
         attention: `(h, w)` float, the global branch's map.
         region: the square that the local branch sees.
         truth: the true box of the part, or None if it is not known.
+        extent: where the map starts and ends on the image; see `asen_tf.backbones.map_extent`.
     """
 
     image: np.ndarray
@@ -55,6 +57,7 @@ class AttentionExample:
     attention: np.ndarray
     region: Box
     truth: Box | None
+    extent: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class RetrievalExample:
     """A query and its highest-ranked candidates.
 
     Attributes:
-        images: `(1 + k, g, g, 3)` uint8, the query first, then by rank.
+        images: `(1 + k, S, S, 3)` uint8, source images, the query first, then by rank.
         values: `1 + k` names of the images' values.
         precision: the query's average precision over the full ranking, a fraction.
     """
@@ -84,6 +87,7 @@ class Gallery:
             split.
         split: the test split's labels.
         names: names of the values by attribute, where they are known.
+        pairs: the model's outputs for the test images.
     """
 
     def __init__(self, run: Run, data_dir: str | Path) -> None:
@@ -91,7 +95,7 @@ class Gallery:
         dataset = open_dataset(self.config, data_dir, run.results_dir)
         self._images = dataset.split("test")
         self.split = self._images.split
-        self._pairs = run.test_pairs()
+        self.pairs = run.test_pairs()
         self._truths = dataset.true_boxes("test") or {}
         self.names = read_value_names(data_dir, dataset.name) or {}
         asking = self.split.queries if self.split.triplets is None else self.split.labels
@@ -100,9 +104,15 @@ class Gallery:
         self.attributes = tuple(name for index, name in enumerate(names) if index in asked)
 
     @property
-    def has_attention(self) -> bool:
-        """Whether the run's method has attention maps."""
-        return "attention" in self._pairs.arrays
+    def embedding(self) -> str:
+        """The embedding that is retrieved with."""
+        return "fused" if "fused" in self.pairs.arrays else "global"
+
+    def attentions(self, *, count: int = 3) -> dict[str, list[AttentionExample]]:
+        """Return examples of every attribute; none at all of methods without attention maps."""
+        if "attention" not in self.pairs.arrays:
+            return {}
+        return {name: self.attention(name, count=count) for name in self.attributes}
 
     def attention(self, attribute: str, *, count: int = 3, seed: int = 0) -> list[AttentionExample]:
         """Return random images of an attribute; if true boxes are known, only images with one.
@@ -113,9 +123,11 @@ class Gallery:
         rows = self._rows(self.split.labels, attribute)
         boxed = np.array([tuple(pair) in self._truths for pair in rows[:, :2].tolist()], bool)
         rows = self._sample(rows[boxed] if boxed.any() else rows, count, seed)
-        found = self._pairs.rows(rows)
+        found = self.pairs.rows(rows)
         sources = self._images.sources[rows[:, 0]]
-        boxes = self._pairs.arrays["boxes"][found] / self.config.global_size
+        config = self.config
+        boxes = self.pairs.arrays["boxes"][found] / config.global_size
+        extent = map_extent(config.global_backbone, config.global_size, config.map_reading)
         return [
             AttentionExample(
                 image=image,
@@ -123,9 +135,10 @@ class Gallery:
                 attention=attention,
                 region=(left, top, right, bottom),
                 truth=self._truths.get((int(row[0]), int(row[1]))),
+                extent=extent,
             )
             for image, row, attention, (top, left, bottom, right) in zip(
-                sources, rows, self._pairs.arrays["attention"][found], boxes.tolist(), strict=True
+                sources, rows, self.pairs.arrays["attention"][found], boxes.tolist(), strict=True
             )
         ]
 
@@ -143,19 +156,18 @@ class Gallery:
         They are ranked by the embedding of that name; by default the fused one, or else the global
         one. Listed triplets have no queries, so there are no examples of them.
         """
-        if embedding is None:
-            embedding = "fused" if "fused" in self._pairs.arrays else "global"
+        embedding = embedding or self.embedding
         candidates = self._rows(self.split.candidates, attribute)
-        vectors = normalise(self._pairs.arrays[embedding])
-        among = vectors[self._pairs.rows(candidates)]
+        vectors = normalise(self.pairs.arrays[embedding])
+        among = vectors[self.pairs.rows(candidates)]
         examples = []
         for query in self._sample(self._rows(self.split.queries, attribute), count, seed):
-            scores = among @ vectors[self._pairs.rows(query[None])[0]]
+            scores = among @ vectors[self.pairs.rows(query[None])[0]]
             found = candidates[ranked(scores)]
             shown = np.concatenate([query[None], found[:top]])
             examples.append(
                 RetrievalExample(
-                    images=self._images.views[shown[:, 0]],
+                    images=self._images.sources[shown[:, 0]],
                     values=tuple(self._value(attribute, value) for value in shown[:, 2]),
                     precision=float(average_precision(found[:, 2] == query[2])),
                 )
@@ -176,24 +188,50 @@ class Gallery:
         return names[int(value)] if names else f"value {value}"
 
 
+def first_run(selection: Selection, row: str) -> tuple[Run, str]:
+    """Return the run of a row with the lowest seed, or, if there is none, one of the last row."""
+    chosen = row if row in selection.rows else selection.rows[-1]
+    return selection.runs[selection.rows.index(chosen)], chosen
+
+
+def compared_attention(
+    selection: Selection, rows: Sequence[str], data_dir: str | Path
+) -> dict[str, dict[str, AttentionExample]]:
+    """Return what several methods attend to in the same image of each attribute.
+
+    Args:
+        selection: the finished runs; of each row that with the lowest seed counts.
+        rows: of the matrix; those without a run, or without attention maps, are left out.
+        data_dir: the directory of meta.json and the datasets.
+    """
+    found = {}
+    for row in rows:
+        if row in selection.rows:
+            seen = Gallery(first_run(selection, row)[0], data_dir).attentions(count=1)
+            found[row] = {name: examples[0] for name, examples in seen.items()}
+    return {row: seen for row, seen in found.items() if seen}
+
+
 # === Their pictures ===
 
 
 @themed
-def attention_maps(
-    examples: Mapping[str, Sequence[AttentionExample]], *, crop: int = 112
-) -> Figure:
+def attention_maps(examples: Mapping[str, Sequence[AttentionExample]]) -> Figure:
     """Draw attention maps with true boxes and regions, each next to its enlarged region.
 
     Args:
         examples: by attribute, the same number for each: a row per attribute.
-        crop: px, side of the enlarged region: the local branch's input size.
     """
     columns = max(len(row) for row in examples.values())
     side = WIDTH / (2 * columns)
-    figure = Figure(figsize=(WIDTH, len(examples) * (side + 0.22) + 0.5), layout="constrained")
+    figure = Figure(figsize=(WIDTH, len(examples) * (side + 0.38) + 0.8), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.0, hspace=0.0)
     panels = figure.subplots(len(examples), 2 * columns, squeeze=False)
+    figure.suptitle(
+        "Where the model looks for each attribute, and what its local branch then sees",
+        fontweight="bold",
+        fontsize="medium",
+    )
     for (attribute, row), cells in zip(examples.items(), panels, strict=True):
         for axes in cells:
             axes.set_axis_off()
@@ -201,13 +239,16 @@ def attention_maps(
             _attention(axes, example)
             _box(axes, example.truth, len(example.image), _TRUTH)
             _box(axes, example.region, len(example.image), _REGION)
-            zoom.imshow(_zoomed(example, crop))
-            zoom.set_title(example.value, fontweight="normal", loc="center", fontsize="small")
-        cells[0].set_title(label(attribute), fontsize="small")
-    handles = [Rectangle((0, 0), 1, 1, **style) for style in (_TRUTH, _REGION)]
+            zoom.imshow(_zoomed(example))
+            style = {"fontweight": "normal", "loc": "center", "fontsize": "small"}
+            zoom.set_title(_lines(example.value, side), **style)
+        cells[0].set_title(_lines(label(attribute), side), fontsize="small")
+    boxes = {"region of interest, enlarged on the right": _REGION}
+    if any(example.truth is not None for row in examples.values() for example in row):
+        boxes = {"true box of the part": _TRUTH, **boxes}
     figure.legend(
-        handles,
-        ["true box of the part", "region of interest, enlarged on the right"],
+        [Rectangle((0, 0), 1, 1, **style) for style in boxes.values()],
+        list(boxes),
         loc="outside lower center",
         ncols=2,
         facecolor="#808080",
@@ -243,7 +284,8 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
         first = next(example for example in by_method if example is not None)
         truths |= first.truth is not None
         cells[0].imshow(first.image)
-        cells[0].set_ylabel(f"{label(attribute)}:\n{first.value}", fontsize="small")
+        words = f"{_lines(label(attribute), side)}:\n{_lines(first.value, side)}"
+        cells[0].set_ylabel(words, fontsize="small")
         _box(cells[0], first.truth, len(first.image), _TRUTH)
         for axes, example in zip(cells[1:], by_method, strict=True):
             if example is None:
@@ -261,8 +303,7 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     for axes, name in zip(panels[0], ("image", *seen), strict=True):
-        words = textwrap.fill(name_of(name), round(_LETTERS * side))
-        axes.set_title(words, fontsize="small", loc="center")
+        axes.set_title(_lines(name_of(name), side), fontsize="small", loc="center")
     scale = figure.colorbar(
         ScalarMappable(cmap=_HEAT["cmap"]),
         ax=panels,
@@ -293,7 +334,10 @@ def retrieval_strips(examples: Sequence[RetrievalExample], attribute: str) -> Fi
     """
     columns = max(len(example.images) for example in examples)
     side = WIDTH / columns
-    figure = Figure(figsize=(WIDTH, len(examples) * (side + 0.25) + 0.35), layout="constrained")
+    values = [value for example in examples for value in example.values]
+    lines = max(_lines(value, side).count("\n") for value in values) + 2
+    height = len(examples) * (side + 0.14 * lines) + 0.45
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
     panels = figure.subplots(len(examples), columns, squeeze=False)
     for example, cells in zip(examples, panels, strict=True):
@@ -304,22 +348,29 @@ def retrieval_strips(examples: Sequence[RetrievalExample], attribute: str) -> Fi
             axes.imshow(image)
             axes.set(xticks=[], yticks=[])
             if rank == 0:
-                title = f"{value}\nquery, AP {100 * example.precision:.0f} %"
-                axes.set_title(title, fontsize="small", loc="center")
+                title = f"query, AP {100 * example.precision:.0f} %\n{_lines(value, side)}"
+                axes.set_title(title, fontsize="x-small", loc="center")
                 _frame(axes, "black")
                 continue
             verdict = "right" if value == example.values[0] else "wrong"
             mark = {"right": "\N{CHECK MARK}", "wrong": "\N{BALLOT X}"}[verdict]
             axes.set_title(
-                f"{rank} {mark}\n{value}",
+                f"{rank} {mark}\n{_lines(value, side)}",
                 fontsize="x-small",
                 fontweight="normal",
                 loc="center",
                 color=COLOURS[verdict],
             )
             _frame(axes, COLOURS[verdict], "-" if verdict == "right" else "--")
-    figure.suptitle(f"Retrieval by {label(attribute)}", fontweight="bold", fontsize="medium")
+    best = columns - 1
+    title = f"The {best} images nearest to each query in {label(attribute)}, of the test split"
+    figure.suptitle(title, fontweight="bold", fontsize="medium")
     return figure
+
+
+def _lines(words: str, inches: float) -> str:
+    """Break words into lines that fit above a picture of that width."""
+    return textwrap.fill(words, max(round(_LETTERS * inches), 8))
 
 
 def _attention(axes: Axes, example: AttentionExample) -> None:
@@ -327,12 +378,13 @@ def _attention(axes: Axes, example: AttentionExample) -> None:
     size = len(example.image)
     grey = np.asarray(Image.fromarray(example.image).convert("L"))
     axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
-    axes.imshow(example.attention, **_HEAT, extent=(0, size, size, 0), interpolation="bilinear")
+    axes.imshow(enlarged(example.attention, size, example.extent), **_HEAT)
 
 
 def _peak(axes: Axes, example: AttentionExample) -> None:
     if np.ptp(example.attention) > 0:  # a flat map has no peak
-        x, y = (len(example.image) * share for share in attention_peak(example.attention))
+        peak = attention_peak(example.attention, example.extent)
+        x, y = (len(example.image) * share for share in peak)
         axes.plot(x, y, linestyle="none", **_PEAK)
 
 
@@ -342,10 +394,11 @@ def _box(axes: Axes, box: Box | None, size: int, style: Mapping[str, Any]) -> No
         axes.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
 
 
-def _zoomed(example: AttentionExample, crop: int) -> np.ndarray:
-    """Return the region as the local branch's input shows it: cut from the source image."""
-    box = tuple(edge * len(example.image) for edge in example.region)
-    return np.asarray(Image.fromarray(example.image).resize((crop, crop), Image.BILINEAR, box=box))
+def _zoomed(example: AttentionExample) -> np.ndarray:
+    """Return the region, cut from the source image and enlarged to its size."""
+    image = Image.fromarray(example.image)
+    box = tuple(edge * image.width for edge in example.region)
+    return np.asarray(image.resize(image.size, Image.Resampling.BICUBIC, box=box))
 
 
 def _frame(axes: Axes, colour: str, style: str = "-") -> None:

@@ -1,7 +1,8 @@
-"""The method in pictures, step by step: maps, the region, a triplet, the nearest garments."""
+"""The method in pictures: what is sampled, maps, the region, a triplet, the nearest garments."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,106 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 
-from asen_study.figures.overlays import with_attention
-from asen_study.figures.style import COLOURS, WIDTH, themed
-from asen_tf.data import label
+from asen_study.figures.style import COLOURS, WIDTH, themed, with_attention
+from asen_study.production import open_dataset
+from asen_study.runs import Places
+from asen_tf.config import ExperimentConfig
+from asen_tf.data import label, read_value_names
 from asen_tf.layers import RegionOfInterest
+from asen_tf.training.similarity import epoch_planner
 
 _TITLE = {"fontsize": "small", "fontweight": "normal", "loc": "center"}
+
+
+@dataclass(frozen=True)
+class SampledImage:
+    """An image of a training batch.
+
+    Attributes:
+        image: `(S, S, 3)` uint8, the source image.
+        attribute: name of the attribute that it is embedded for.
+        value: name of its value; empty for listed triplets.
+        role: "anchor", "positive" or "negative".
+    """
+
+    image: np.ndarray
+    attribute: str
+    value: str
+    role: str
+
+
+def sampled_batch(
+    config: ExperimentConfig, places: Places, *, groups: int = 4, most: int = 6
+) -> list[list[SampledImage]]:
+    """Return images of the first batch that a configuration trains on, a list per group.
+
+    A group of random or listed triplets is one triplet; one of batch-all holds several images of
+    several values of one attribute, each of them the anchor of some triplets: here its first image
+    is, and positives and negatives are those that the sampler gives it.
+
+    Args:
+        config: the settings; networks that are not trained have no batch.
+        places: where the data are, and the study.
+        groups: how many of the batch's groups, or all if there are fewer.
+        most: images of a group, at least 3.
+    """
+    if config.method == "features":
+        return []
+    dataset = open_dataset(config, places.data_dir, places.results_dir)
+    train = dataset.split("train")
+    plan = epoch_planner(config, train.split)(0)
+    words = read_value_names(places.data_dir, dataset.name) or {}
+    found = []
+    for images, attributes, values in zip(
+        plan.images[0][:groups], plan.attributes[0], plan.values[0], strict=False
+    ):
+        name = dataset.attributes.names[attributes[0]]
+        held = [words[name][value] if name in words else f"value {value}" for value in values]
+        held = [""] * len(values) if train.split.triplets is not None else held
+        same = np.flatnonzero(values == values[0])
+        _, firsts = np.unique(values, return_index=True)  # of each other value
+        others = [place for place in np.sort(firsts) if values[place] != values[0]]
+        near = same[1 : max(most - len(others), 2)]
+        roles = {
+            0: "anchor",
+            **dict.fromkeys(near, "positive"),
+            **dict.fromkeys(others, "negative"),
+        }
+        pixels = train.sources[images[list(roles)[:most]]]
+        found.append(
+            [
+                SampledImage(image, name, held[place], role)
+                for image, (place, role) in zip(pixels, roles.items(), strict=False)
+            ]
+        )
+    return found
+
+
+@themed
+def batch_pictures(groups: Sequence[Sequence[SampledImage]]) -> Figure:
+    """Draw images of a training batch: a row per group, each with its role and value.
+
+    Args:
+        groups: of `sampled_batch`.
+    """
+    columns = max(map(len, groups))
+    side = min(WIDTH / columns, 1.6)
+    size = (max(columns * side, 0.6 * WIDTH), len(groups) * (side + 0.5) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.0, hspace=0.0)
+    panels = figure.subplots(len(groups), columns, squeeze=False)
+    colours = {"anchor": "black", "positive": COLOURS["right"], "negative": COLOURS["wrong"]}
+    for group, cells in zip(groups, panels, strict=True):
+        for axes in cells:
+            axes.set_axis_off()
+        for axes, one in zip(cells, group, strict=False):
+            axes.imshow(one.image)
+            first = f"anchor in {label(one.attribute)}" if one.role == "anchor" else one.role
+            words = f"{textwrap.fill(first, 17)}\n{textwrap.fill(one.value, 17)}".strip()
+            axes.set_title(words, color=colours[one.role], **_TITLE)
+    title = "What one training step compares: an anchor, images of its value, and of others"
+    figure.suptitle(title, fontweight="bold", fontsize="medium")
+    return figure
 
 
 @dataclass(frozen=True)
@@ -26,7 +121,7 @@ class RegionSteps:
     Attributes:
         enlarged: `(g, g)` float32, the map in the frame of the global input.
         stretched: `(g, g)` float32, the same from 0 to 1.
-        kept: `(g, g)` bool, the pixels above the threshold.
+        kept: `(g, g)` bool, the pixels that the layer's rule keeps.
         box: top, left, bottom, right in pixels of the frame, as the layer gives them.
         crop: `(c, c, 3)` uint8, as the layer cuts it out of the source image.
     """
@@ -39,32 +134,36 @@ class RegionSteps:
 
 
 def region_steps(attention: np.ndarray, image: np.ndarray, layer: RegionOfInterest) -> RegionSteps:
-    """Return the steps from a map to the region; the last two are those of the layer itself.
+    """Return the steps from a map to the region, which are those of the layer itself.
 
     Args:
         attention: `(h, w)` float, one map.
         image: `(S, S, 3)` uint8, its source image.
         layer: of a model, `model.region`.
     """
-    frame = (layer.map_size, layer.map_size)
-    heat = tf.constant(attention, tf.float32)[..., None]
-    enlarged = tf.image.resize(heat, frame, method="bilinear")[..., 0].numpy()
+    maps = tf.constant(attention, tf.float32)[None]
+    enlarged, kept = (found[0].numpy() for found in layer.kept(maps))
     span = float(np.ptp(enlarged))
     stretched = (enlarged - enlarged.min()) / span if span else np.zeros_like(enlarged)
-    kept = (np.floor(255.0 * stretched) > 255.0 * layer.threshold) | (span == 0)
-    crops, boxes = layer([tf.constant(attention, tf.float32)[None], tf.constant(image)[None]])
+    crops, boxes = layer([maps, tf.constant(image)[None]])
     crop = np.clip(np.rint(crops[0].numpy()), 0, 255).astype(np.uint8)
     top, left, bottom, right = boxes[0].numpy().tolist()
     return RegionSteps(enlarged, stretched, kept, (top, left, bottom, right), crop)
 
 
 @themed
-def attention_by_attribute(image: np.ndarray, maps: Mapping[str, np.ndarray]) -> Figure:
+def attention_by_attribute(
+    image: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    *,
+    extent: tuple[float, float] = (0.0, 1.0),
+) -> Figure:
     """Draw an image, and its attention map for each attribute: cells as the layer gives them.
 
     Args:
         image: `(S, S, 3)` uint8.
         maps: `(h, w)` by attribute.
+        extent: where they start and end on the image: the model's `map_extent`.
     """
     figure, panels = _panels(1 + 2 * len(maps))
     _show(panels[0], image, "the image")
@@ -74,7 +173,7 @@ def attention_by_attribute(image: np.ndarray, maps: Mapping[str, np.ndarray]) ->
         height, width = attention.shape
         cells[0].imshow(attention, cmap="inferno")
         cells[0].set_title(f"{label(name)}:\n{height} x {width} cells", **_TITLE)
-        _show(cells[1], with_attention(image, attention, None), "over the image")
+        _show(cells[1], with_attention(image, attention, None, extent=extent), "over the image")
     return figure
 
 
@@ -146,6 +245,8 @@ def overview(
     image: np.ndarray,
     seen: Mapping[str, tuple[np.ndarray, tuple[float, float, float, float]]],
     nearest: Mapping[str, np.ndarray],
+    *,
+    extent: tuple[float, float] = (0.0, 1.0),
 ) -> Figure:
     """Draw a garment, what a model attends to in it for each attribute, and the nearest others.
 
@@ -153,6 +254,7 @@ def overview(
         image: `(S, S, 3)` uint8.
         seen: by attribute, the map `(h, w)` and the region: left, top, right, bottom in pixels.
         nearest: by attribute, `(k, S, S, 3)` uint8, the most similar garments, best first.
+        extent: where the maps start and end on the image: the model's `map_extent`.
     """
     most = max(len(found) for found in nearest.values())
     columns = 2 + most
@@ -167,7 +269,8 @@ def overview(
     for row, (name, (attention, region)) in enumerate(seen.items()):
         looked = figure.add_subplot(grid[row, 1])
         shares = tuple(edge / len(image) for edge in region)
-        _show(looked, with_attention(image, attention, shares), f"asked for its {label(name)}")
+        laid = with_attention(image, attention, shares, extent=extent)
+        _show(looked, laid, f"asked for its {label(name)}")
         for rank, found in enumerate(nearest[name]):
             words = f"nearest in {label(name)}" if rank == 0 else f"number {rank + 1}"
             _show(figure.add_subplot(grid[row, 2 + rank]), found, words)

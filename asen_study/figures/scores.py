@@ -10,10 +10,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from asen_study.figures.style import COLOURS, WIDTH, name_of, themed
+from asen_study.figures.style import COLOURS, METHODS, WIDTH, colours_of, name_of, themed
 from asen_study.matrix import CONTROLS
-from asen_tf.data import label
+from asen_tf.data import Split, label
+from asen_tf.evaluation.ranking import normalise
+from asen_tf.evaluation.retrieval import PairEmbeddings
 
 _METHODS = "Methods"
 # Groups of the matrix's rows, top to bottom, with the beginnings of their names: of several that
@@ -79,7 +82,8 @@ def value_counts(report: Mapping[str, Any], *, split: str = "train") -> Figure:
         yticklabels=[label(name) for name in counts],
         cbar_kws={"label": "percent of the attribute's labels"},
     )
-    axes.set(title=f"Labels per value ({split})", xlabel="value, by index")
+    title = f"How many images have each value ({split} split)"
+    axes.set(title=title, xlabel="value, by index")
     axes.tick_params(axis="y", rotation=0)
     return figure
 
@@ -106,8 +110,59 @@ def map_scores(summary: pd.DataFrame) -> Figure:
         linestyle="--",
         label="random (exact)",
     )
-    axes.set(title="MAP on the test split", xlabel="", ylabel="percent", ylim=(0, 100))
+    title = "How well each attribute is retrieved (test split), with 95% intervals"
+    if (ranked["seeds"] > 1).any():
+        title = "How well each attribute is retrieved (test split), over seeds"
+    axes.set(title=title, xlabel="", ylabel="MAP, percent", ylim=(0, 100))
     _finish(axes, ranked["attribute"].unique())
+    return figure
+
+
+@themed
+def confusions(
+    embedded: PairEmbeddings,
+    split: Split,
+    names: Mapping[str, Sequence[str]] | None,
+    *,
+    attribute: str,
+    embedding: str,
+    first: int = 5,
+) -> Figure:
+    """Draw which values the first candidates of each query have, a row per value of the query.
+
+    Args:
+        embedded: embeddings of the split's labelled pairs.
+        split: queries and candidates.
+        names: names of the values by attribute, where they are known.
+        attribute: its name.
+        embedding: which embedding ranks.
+        first: how many candidates of each query count; all if there are fewer.
+    """
+    index = split.attributes.names.index(attribute)
+    size = split.attributes.sizes[index]
+    parts = (rows[rows[:, 1] == index] for rows in (split.queries, split.candidates))
+    (asked, query), (held, candidate) = (
+        (rows[:, 2], normalise(embedded.arrays[embedding][embedded.rows(rows)])) for rows in parts
+    )
+    found = held[np.argsort(-(query @ candidate.T), axis=1, kind="stable")[:, :first]]
+    counts = np.zeros((size, size))
+    np.add.at(counts, (asked[:, None], found), 1.0)
+    shares = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    words = list((names or {}).get(attribute, range(size)))
+    wide, tall = min(0.55 * size + 3.0, 2 * WIDTH), min(0.45 * size + 1.6, 2 * WIDTH)
+    figure = Figure(figsize=(wide, tall), layout="constrained")
+    axes = figure.subplots()
+    shown = {
+        "cmap": "Blues",
+        "vmin": 0,
+        "vmax": 100,
+        "annot": size <= 25,
+        "fmt": ".0f",
+        "cbar": False,
+    }
+    sns.heatmap(shares, ax=axes, xticklabels=words, yticklabels=words, **shown)
+    axes.set(title=f"{label(attribute)}: values of the first {first} candidates, percent")
+    axes.set(xlabel="candidate", ylabel="query")
     return figure
 
 
@@ -125,12 +180,11 @@ def localisation_scores(table: pd.DataFrame) -> Figure:
     for axes, column, title in zip(
         figure.subplots(1, 2),
         ("pointing", "iou"),
-        ("Attention maximum inside the part's box", "Overlap (IoU) of region and box"),
+        ("Attention peaks inside the part", "The region overlaps the part (IoU)"),
         strict=True,
     ):
-        names = means["method"].map(name_of)
-        bars = means.assign(series=names)
-        _draw_bars(axes, bars, palette=_palette(bars.assign(embedding="global")), value=column)
+        bars = means.assign(series=means["method"].map(name_of), embedding="")
+        _draw_bars(axes, bars, palette=_palette(bars), value=column)
         centre = means.groupby("attribute", sort=False)[f"centre_{column}"].mean()
         places = np.arange(len(centre))
         axes.hlines(
@@ -161,11 +215,16 @@ def _draw_bars(axes: Axes, table: pd.DataFrame, *, palette: dict[str, Any], valu
 
 
 def _palette(table: pd.DataFrame) -> dict[str, Any]:
-    """Colour each series: an embedding's own colour with one method, else one per series."""
+    """Colour each series: by its embedding where there is one method, else by its method."""
     series = table.drop_duplicates("series")
-    if series["method"].nunique() == 1:
-        return {row.series: COLOURS[row.embedding] for row in series.itertuples()}
-    return dict(zip(series["series"], sns.color_palette("colorblind"), strict=False))
+    # The last embedding of a method is the one that is retrieved with: it has the method's colour.
+    rows = (series["method"] + ":" + series["embedding"])[::-1]
+    colours = colours_of(rows)
+    alone = series["method"].nunique() == 1 and len(series) > 1
+    return {
+        row.series: COLOURS[row.embedding] if alone else colours[f"{row.method}:{row.embedding}"]
+        for row in series.itertuples()
+    }
 
 
 def _finish(axes: Axes, attributes: Sequence[str]) -> None:
@@ -199,19 +258,16 @@ def method_scores(summary: pd.DataFrame) -> Figure:
     for axes, attribute in zip(panels, _SCORES, strict=True):
         rows = ranked[ranked["attribute"] == attribute]
         at = _places(rows, dict(zip(order, places, strict=True)))
-        for embedding in rows["embedding"].unique():
-            chosen = (rows["embedding"] == embedding).to_numpy()
-            part = rows[chosen]
+        for (method, embedding), part in rows.groupby(["method", "embedding"], sort=False):
             axes.errorbar(
                 part["map"],
-                at[chosen],
+                at[(rows["method"] == method) & (rows["embedding"] == embedding)],
                 xerr=np.abs([part["map"] - part["low"], part["high"] - part["map"]]),
                 fmt=_MARKERS.get(embedding, "D"),
-                color=COLOURS.get(embedding, "black"),
+                color=METHODS.get(method.split("/")[0], "black"),
                 markersize=5,
                 elinewidth=1.3,
                 capsize=2,
-                label=embedding,
             )
         main = rows[(rows["method"] == _MAIN[0]) & (rows["embedding"] == _MAIN[1])]
         for value in main["map"] if headings else ():
@@ -219,14 +275,18 @@ def method_scores(summary: pd.DataFrame) -> Figure:
             axes.axvline(value, color=colour, ls=":", lw=1.3, zorder=1, label="ASEN++ fused")
         for chance in random.loc[random["attribute"] == attribute, "map"]:
             axes.axvline(chance, color=COLOURS["random"], ls="--", lw=1.2, label="random")
-        axes.set_title(f"MAP (test), {label(attribute)}", fontsize="x-large")
-        axes.set_xlabel("percent", fontsize="large")
+        what = {"overall": "over all queries", "macro": "mean of attributes"}[attribute]
+        axes.set_title(f"How well each retrieves, {what}", fontsize="x-large")
+        axes.set_xlabel("MAP on the test split, percent", fontsize="large")
         axes.tick_params(labelsize="large")
         name_rows(axes, places, [name_of(name) for name in order], headings)
+    marks = {
+        name: Line2D([], [], color="black", marker=_MARKERS.get(name, "D"), linestyle="none")
+        for name in ranked["embedding"].unique()
+    }
     handles, words = panels[0].get_legend_handles_labels()
-    kinds = ("random", "ASEN++ fused")
-    known = sorted(zip(words, handles, strict=True), key=lambda pair: pair[0] in kinds)
-    legend = figure.legend([handle for _, handle in known], [word for word, _ in known], **_BELOW)
+    known = marks | dict(zip(words, handles, strict=True))
+    legend = figure.legend(list(known.values()), list(known), **_BELOW)
     legend.set_title(f"bars: {_bars_meaning(ranked)}", {"size": "large"})
     return figure
 
@@ -285,7 +345,9 @@ def forest(table: pd.DataFrame, *, attribute: str = "overall") -> Figure:
     name_rows(axes, places, [f"{first} minus {second}" for first, second in pairs], headings)
     if not len(rows):
         axes.text(0.5, 0.5, "no pairs to compare", ha="center", transform=axes.transAxes)
-    axes.set_title(f"Differences of MAP (test), {label(attribute)}", fontsize="x-large")
+    axes.set_title(
+        f"Which differences are sure (MAP, test split, {label(attribute)})", fontsize="x-large"
+    )
     axes.set_xlabel(_UNIT, fontsize="large")
     axes.tick_params(labelsize="large")
     figure.legend(loc="outside lower right", ncols=2, fontsize="large")

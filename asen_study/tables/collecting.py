@@ -83,6 +83,16 @@ def collect(place: Path | str, config: ExperimentConfig) -> StudyTables:
     )
 
 
+def table_of(run: Run, name: str) -> pd.DataFrame:
+    """Return a table of a run, such as "map" or "history"; an empty one if it has none."""
+    return run.table(name) if run.has(name) else pd.DataFrame()
+
+
+def of_methods(table: pd.DataFrame, *rows: str) -> pd.DataFrame:
+    """Return what a study's table says of some rows of the matrix; nothing if it is empty."""
+    return table[table["method"].isin(rows)] if len(table) else table
+
+
 def _with_chance(selection: Selection, name: str) -> pd.DataFrame:
     """Return a table of MAP of all runs, first the rows of a random ranking, once per dataset."""
     held = [(run, row) for run, row in zip(selection.runs, selection.rows, strict=True)]
@@ -180,8 +190,10 @@ def triplet_table(triplets: pd.DataFrame) -> pd.DataFrame:
         triplets: `triplets.csv`.
 
     Returns:
-        Percent as text, `77.1` with one seed, `77.1 ± 0.4` with several.
+        Percent as text, `77.1` with one seed, `77.1 ± 0.4` with several; empty for an empty table.
     """
+    if triplets.empty:
+        return triplets
     keys = ["method", "embedding"]
     grouped = triplets.groupby([*keys, "attribute"], sort=False)["accuracy"]
     found = pd.DataFrame({"mean": grouped.mean(), "spread": grouped.std(ddof=1)}).reset_index()
@@ -203,8 +215,11 @@ def localisation_table(localisation: pd.DataFrame) -> pd.DataFrame:
         localisation: `localisation.csv`.
 
     Returns:
-        `pointing, iou, centre_pointing, centre_iou` in percent, indexed by method.
+        `pointing, iou, centre_pointing, centre_iou` in percent, indexed by method; empty for an
+        empty table.
     """
+    if localisation.empty:
+        return localisation
     overall = localisation[localisation["attribute"] == "overall"]
     numbers = overall.drop(columns=["attribute", "seed"])
     return numbers.groupby("method", sort=False).mean()

@@ -22,7 +22,9 @@ from asen_study.production import open_dataset
 from asen_study.runs import Run, Selection
 from asen_study.tables.collecting import StudyTables, TableError
 from asen_study.tables.writing import as_csv, tables_to_read
+from asen_tf.backbones import freeze
 from asen_tf.config import ExperimentConfig
+from asen_tf.data import label, read_meta
 from asen_tf.files import write_json, write_text
 from asen_tf.models import SimilarityModel, build_model
 
@@ -95,6 +97,33 @@ def count_parameters(model: SimilarityModel, *, joint: bool) -> int:
     """Return the number of trainable parameters of all branches, or of the global one alone."""
     layers = model.global_layers + (model.local_layers if joint else [])
     return sum(int(np.prod(w.shape)) for layer in layers for w in layer.trainable_weights)
+
+
+def model_parts(config: ExperimentConfig, data_dir: Path | str) -> pd.DataFrame:
+    """Count the parameters of a configuration's model, part by part, before it is trained.
+
+    Args:
+        config: the settings.
+        data_dir: the directory of meta.json, which names the attributes.
+
+    Returns:
+        `parameters, trained`, indexed by part: numbers of its weights, statistics of batch norms
+        included, and of those that training changes; the last row is the sum.
+    """
+    model = build_model(config, read_meta(data_dir, config.dataset).names)
+    for name, backbone in model.backbones:
+        norms = not config.train_batch_norms
+        freeze(name, backbone, stages=config.frozen_stages, batch_norms=norms)
+    rows: dict[str, tuple[int, int]] = {}
+    for top in model.global_layers + model.local_layers:
+        branch = isinstance(top, keras.Model) and not top.name.endswith("backbone")
+        for layer in top.layers if branch else [top]:
+            if layer.weights:
+                trained = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
+                rows[label(layer.name)] = (layer.count_params(), trained)
+    table = pd.DataFrame.from_dict(rows, "index", columns=["parameters", "trained"])
+    table.loc["together"] = table.sum()
+    return table
 
 
 def milliseconds_per_image(

@@ -5,6 +5,7 @@ from asen_tf.backbones.build import (
     build_backbone,
     cut_after,
     freeze,
+    map_extent,
     normalisation_mode,
     semantic_channels,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "build_backbone",
     "cut_after",
     "freeze",
+    "map_extent",
     "normalisation_mode",
     "semantic_channels",
 ]

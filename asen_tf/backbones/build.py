@@ -22,6 +22,7 @@ from asen_tf.backbones.efficientnet import (
     stage_of,
 )
 from asen_tf.backbones.residual import build_compact, build_resnet
+from asen_tf.backbones.vision_transformer import build_vision_transformer, load_google
 
 _STRIDE = 16  # where networks of keras.applications are cut, as the paper's ResNets are
 _FRAME = 224  # px, input at which their layers' strides are looked up
@@ -48,6 +49,7 @@ _BUILDERS: dict[str, Callable[[tf.Tensor, str], tf.Tensor]] = {
     "resnet34": functools.partial(build_resnet, "resnet34"),
     "compact": build_compact,
     **{name: functools.partial(build_efficientnet_lite, name) for name in VARIANTS},
+    "vit_b16": build_vision_transformer,
 }
 _TORCHVISION = ("resnet50", "resnet34")  # in torchvision's layout, so that its files fit
 _NOT_CUT_OUT = re.compile(r"(layer4\.|fc\.).*")  # what torchvision's files hold beyond stage 3
@@ -64,13 +66,15 @@ def build_backbone(
 
     Args:
         name: "resnet50" or "resnet34" (torchvision's layout, cut after stage 3, stride 16),
-            "efficientnet_lite0" to "efficientnet_lite2" (stride 16, 432 or 472 channels), "compact"
-            (0.5 M weights, stride 8), or "keras:<Name>" for a network of `keras.applications`,
-            cut at the last layer of stride 16 that no later connection bypasses (a layer inside a
-            residual block would lack what the shortcut carries).
+            "efficientnet_lite0" to "efficientnet_lite2" (stride 16, 432 or 472 channels), "vit_b16"
+            (a vision transformer, stride 16, rounded down), "compact" (0.5 M weights, stride 8), or
+            "keras:<Name>" for a network of `keras.applications`, cut at the last layer of stride 16
+            that no later connection bypasses (a layer inside a residual block would lack what the
+            shortcut carries).
         weights: None for random weights, "imagenet" for those that `keras.applications` downloads
             or has in its cache ("keras:") or that a package carries (EfficientNet-Lite), or a
-            file: torchvision's `.pth` for its ResNets, else a `.weights.h5` of `save_weights`.
+            file: torchvision's `.pth` for its ResNets, Google's `.npz` for the ViT, else
+            a `.weights.h5` of `save_weights`.
         prefix: goes before the layers' names, so that two backbones fit into one model.
 
     Returns:
@@ -98,12 +102,17 @@ def build_backbone(
                 raise BackboneError(str(error)) from error
         elif weights == "imagenet":
             raise BackboneError(
-                f"Keras cannot download ImageNet weights of {name!r}; pass the path of a .pth or "
-                f".weights.h5 file, use a keras:<Name> backbone, or {_train(name)}"
+                f"Keras cannot download ImageNet weights of {name!r}; pass the path of a .pth, "
+                f".npz or .weights.h5 file, use a keras:<Name> backbone, or {_train(name)}"
             )
     if weights not in (None, "imagenet"):
         if Path(weights).suffix == ".pth" and name in _TORCHVISION:
             _load_torchvision(model, Path(weights), prefix)
+        elif Path(weights).suffix == ".npz" and name == "vit_b16":
+            try:
+                load_google(model, Path(weights), prefix=prefix)
+            except CheckpointError as error:
+                raise BackboneError(str(error)) from error
         else:
             _load(model, Path(weights))
     return model
@@ -111,11 +120,39 @@ def build_backbone(
 
 def normalisation_mode(name: str) -> str:
     """Return the `asen_tf.layers.ImageNormalisation` mode that a backbone expects."""
+    if name == "vit_b16":
+        return "signed"
     if not name.startswith("keras:"):
         return "centred" if name in VARIANTS else "imagenet"
     application = name.removeprefix("keras:")
     starts = (mode for start, mode in _NORMALISATION.items() if application.startswith(start))
     return next(starts, "signed")
+
+
+def map_extent(name: str, size: int, reading: str = "cells") -> tuple[float, float]:
+    """Return where a backbone's map starts and ends on its image, in shares of the image's side.
+
+    Cells lie evenly between the two. As "released" they fill the image, 0 to 1. Where "cells" see,
+    cell `i` of stride `s` is centred at pixel `s i` if convolutions pad both sides equally, and at
+    `s i + s - 1` with TensorFlow's padding of even sizes (EfficientNet-Lite, at stride 16).
+
+    Args:
+        name: one of `asen_tf.config.BACKBONES`; any name if the reading is "released".
+        size: px, side of the image.
+        reading: "released" or "cells".
+
+    Example:
+        ResNet-50 at 224 px: cell 0 spans -8 to 8 px around pixel 0, whose centre is at 0.5 px, so
+        that the map starts at -7.5 / 224 and ends at 216.5 / 224.
+    """
+    if reading == "released":
+        return 0.0, 1.0
+    centre, side, stride = 0, size, 1
+    while stride < (8 if name == "compact" else _STRIDE):
+        centre += stride * (name in VARIANTS and side % 2 == 0)
+        side, stride = -(-side // 2), 2 * stride
+    start = centre + 0.5 - stride / 2
+    return start / size, (start + side * stride) / size
 
 
 def semantic_channels(name: str, channels: int) -> int:
@@ -137,7 +174,7 @@ def freeze(name: str, backbone: keras.Model, *, stages: int, batch_norms: bool) 
         name: a name that `build_backbone` knows, and `backbone`, what it built.
         backbone: the model; its layers' `trainable` is set.
         stages: 0 freezes nothing; n freezes the stem and the first n stages: torchvision's
-            `layer1` to `layer3`, EfficientNet-Lite's 7.
+            `layer1` to `layer3`, EfficientNet-Lite's 7, the layers of the ViT.
         batch_norms: freeze the batch norms of all stages.
 
     Raises:

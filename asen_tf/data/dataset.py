@@ -44,6 +44,8 @@ class Dataset:
         source_size: px, side of the source images.
         global_size: px, side of the global views.
         fit: how an image becomes a square, as for `asen_tf.data.load_image`.
+        preprocessing: "ours"; or "release": sources are the whole upright images, read one by one
+            from their files at every use, of which models make the release's pixels.
         missing: "error" or "skip", for image files that are not on the disk.
         cache: decode every image once, into `<dataset folder>/.cache`.
         cache_dir: where the cache goes instead if that folder may only be read; None decodes at
@@ -70,6 +72,7 @@ class Dataset:
         source_size: int,
         global_size: int,
         fit: str = "square",
+        preprocessing: str = "ours",
         missing: str = "error",
         cache: bool = True,
         cache_dir: Path | None = None,
@@ -81,6 +84,8 @@ class Dataset:
         self.data_dir, self.name = Path(data_dir), name
         self.source_size, self.global_size, self.fit = source_size, global_size, fit
         self.missing, self.true_regions = missing, true_regions
+        self.whole = preprocessing == "release"
+        cache = cache and not self.whole
         self.cache = cache_folder(self.data_dir / name, cache_dir) if cache else None
         if cache and self.cache is None:
             warnings.warn(
@@ -127,6 +132,9 @@ class Dataset:
             absent = frozenset(split.missing)
             sources = FileImages(paths, self.source_size, fit=self.fit, absent=absent)
         squares = self._squares(split) if self.true_regions else None
+        if self.whole:  # the views are for pictures alone
+            views = FileImages(paths, self.global_size, absent=absent)
+            return SplitImages(split, FileImages(paths, None, absent=absent), views, squares)
         if self.cache is None:
             return SplitImages(split, sources, GlobalViews(sources, self.global_size), squares)
         stem = f"{self.fingerprint[:16]}-{name}-{self.source_size}"
@@ -136,24 +144,25 @@ class Dataset:
             self.cache / f"{stem}.npy",
             description=f"decoding {name} images at {self.source_size} px",
         )
-        views = CachedImages(
-            GlobalViews(sources, self.global_size),
-            self.cache / f"{stem}-{self.global_size}.npy",
-            description=f"shrinking {name} images to {self.global_size} px",
-        )
+        views: ImageSource = GlobalViews(sources, self.global_size)
+        if name != "test":  # whose images a model is given whole, once
+            file = self.cache / f"{stem}-{self.global_size}.npy"
+            title = f"shrinking {name} images to {self.global_size} px"
+            views = CachedImages(views, file, description=title)
         return SplitImages(split, sources, views, squares)
 
     def _squares(self, split: Split) -> np.ndarray:
-        boxes = self._boxes(split)
-        if not boxes:
+        train = read_split(self.data_dir, self.name, "train", missing="ignore")
+        boxes, reference = self._boxes(split), self._boxes(train)
+        if not (boxes and reference):
             raise AnnotationError(
-                "region 'true' needs the true boxes of the parts",
-                path=split.root / regions_filename(split.name),
-                got="no such file" if boxes is None else "no box",
+                "region 'true' needs the true boxes of the parts, in training, too",
+                path=split.root / regions_filename("train" if boxes else split.name),
+                got="no such file" if None in (boxes, reference) else "no box",
                 remedy="use region 'attended', or a dataset that has boxes",
             )
-        images, attributes = len(split.files), len(self.attributes)
-        return true_squares(boxes, images=images, attributes=attributes, size=self.global_size)
+        shape, size = (len(split.files), len(self.attributes)), self.global_size
+        return true_squares(boxes, split.labels, reference=reference, shape=shape, size=size)
 
     def _boxes(self, split: Split) -> dict[tuple[int, int], Box] | None:
         regions = read_regions(self.data_dir, self.name, split.name)

@@ -43,20 +43,21 @@ class ImageError(ValueError):
 # === The loader ===
 
 
-def load_image(path: str | Path, side: int, *, fit: str = "square") -> np.ndarray:
+def load_image(path: str | Path, side: int | None, *, fit: str = "square") -> np.ndarray:
     """Decode an image file into the square that the models work on.
 
     By default that is the centre square of the upright image, resized to `side` with antialiasing.
-    Cropping to it first is the release's "short side to 224, then centre crop" in the other order.
+    The release's "short side to 224, then centre crop" is that in the other order; its very pixels
+    are made of the whole image (`asen_tf.layers.released_view`).
 
     Args:
         path: the file; see `load_upright` for what is handled.
-        side: pixels.
+        side: pixels; None for the whole upright image as it is.
         fit: "square", or "whole_edge" or "whole_mean" for the whole image on padding; see
             `asen_tf.data.fitting`. A model's own is `model.settings.fit`.
 
     Returns:
-        `(side, side, 3)` uint8, RGB.
+        `(side, side, 3)` uint8, RGB; or `(height, width, 3)`.
 
     Raises:
         ImageError: the file is missing, empty, truncated or not an image.
@@ -65,7 +66,7 @@ def load_image(path: str | Path, side: int, *, fit: str = "square") -> np.ndarra
     check_fit(fit)
     image = load_upright(path)
     try:
-        return fit_square(image, side, fit)
+        return np.asarray(image) if side is None else fit_square(image, side, fit)
     except Exception as error:  # an image without pixels, or too large for the memory
         raise _unreadable(path, error) from error
 
@@ -152,8 +153,8 @@ class FileImages:
 
     Args:
         paths: image files.
-        side: px, side of the source square.
-        fit: as for `load_image`.
+        side: as for `load_image`; with None, only images of one size can be read together.
+        fit: likewise.
         absent: indices of files that are known to be missing; no label refers to them, and they
             are black if asked for.
     """
@@ -161,7 +162,7 @@ class FileImages:
     def __init__(
         self,
         paths: Sequence[Path],
-        side: int,
+        side: int | None,
         *,
         fit: str = "square",
         absent: frozenset[int] = frozenset(),
@@ -175,15 +176,11 @@ class FileImages:
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         """Return `(n, side, side, 3)` uint8; raises `asen_tf.data.ImageError` for a bad file."""
-        images = np.zeros((len(indices), self.side, self.side, 3), np.uint8)
-        for position, image in enumerate(self._threads.map(self._load, indices)):
-            if image is not None:
-                images[position] = image
-        return images
+        return np.stack(list(self._threads.map(self._load, indices)))
 
-    def _load(self, index: int) -> np.ndarray | None:
+    def _load(self, index: int) -> np.ndarray:
         if index in self.absent:
-            return None
+            return np.zeros((self.side, self.side, 3), np.uint8)
         return load_image(self.paths[index], self.side, fit=self.fit)
 
 

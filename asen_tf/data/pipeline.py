@@ -11,6 +11,8 @@ import tensorflow as tf
 from asen_tf.data.images import ImageSource
 from asen_tf.data.sampling import Plan
 
+_MOVES = 1  # tells the random numbers of flips and jitter from those of sampling
+
 
 def training_steps(
     plan_epoch: Callable[[int], Plan],
@@ -20,6 +22,8 @@ def training_steps(
     first_epoch: int,
     epochs: int,
     squares: np.ndarray | None = None,
+    flips_seed: int | None = None,
+    jitter: int | None = None,
     parts: Sequence[int] = (0,),
     of: int = 1,
 ) -> tf.data.Dataset:
@@ -37,6 +41,9 @@ def training_steps(
         epochs: the epoch to stop before.
         squares: `(n, A, 4)` int32, what the local branch sees of each image and attribute; None
             where attention decides.
+        flips_seed: mirror half of the views, chosen at random by this seed and the epoch; None
+            mirrors none. Sources and squares stay as they are.
+        jitter: seeds draws by which regions are scaled and moved; None for none.
         parts: which parts of a step's groups to stream, one element each: those of the replicas
             that this worker feeds, in their order.
         of: how many equal parts a step's groups are divided into; 1 leaves steps whole.
@@ -45,7 +52,8 @@ def training_steps(
         A dataset with one element per part and step, in plan order: `view` `(G, M, g, g, 3)` uint8
         (with features `(G, M, ...)` float32),
         `source` `(G, M, S, S, 3)` uint8 unless `sources` is None, `attribute` and `value`
-        `(G, M)` int32, and with squares `box` `(G, M, 4)` int32; `G` groups of the part.
+        `(G, M)` int32, with squares `box` `(G, M, 4)` int32, and with a seed of jitter `draws`
+        `(G, M, 3)` float32, uniform in [-1, 1]; `G` groups of the part.
 
     Raises:
         ValueError: the groups cannot be divided into that many parts.
@@ -55,26 +63,40 @@ def training_steps(
     if groups % of:
         raise ValueError(f"a step's groups are divided equally; got {groups} groups, {of} parts")
     size = groups // of
+    seed = flips_seed if jitter is None else jitter
 
     def steps():
         for epoch in range(first_epoch, epochs):
             plan = first if epoch == first_epoch else plan_epoch(epoch)
-            for step in zip(plan.images, plan.attributes, plan.values, strict=True):
+            arrays = [plan.images, plan.attributes, plan.values]
+            if seed is not None:
+                rng = np.random.default_rng([seed, epoch, _MOVES])
+                arrays.append(rng.uniform(-1.0, 1.0, (*plan.images.shape, 4)).astype(np.float32))
+            for step in zip(*arrays, strict=True):
                 for part in parts:
                     yield tuple(array[part * size : (part + 1) * size] for array in step)
 
-    def load(images: tf.Tensor, attributes: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
+    def load(
+        images: tf.Tensor, attributes: tf.Tensor, values: tf.Tensor, *draws: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         batch = {"view": _pixels(views, images)}
+        if flips_seed is not None:
+            mirrored = tf.reverse(batch["view"], axis=[-2])
+            batch["view"] = tf.where(draws[0][..., 3:, None, None] < 0.0, mirrored, batch["view"])
         if sources is not None:
             batch["source"] = _pixels(sources, images)
         if squares is not None:
             batch["box"] = tf.gather_nd(squares, tf.stack([images, attributes], axis=-1))
+        if jitter is not None:
+            batch["draws"] = draws[0][..., :3]
         return {**batch, "attribute": attributes, "value": values}
 
     signature = tuple(
         tf.TensorSpec((size, *array.shape[2:]), tf.int32)
         for array in (first.images, first.attributes, first.values)
     )
+    if seed is not None:
+        signature += (tf.TensorSpec((*signature[0].shape, 4), tf.float32),)
     dataset = tf.data.Dataset.from_generator(steps, output_signature=signature)
     dataset = dataset.map(load, num_parallel_calls=2, deterministic=True)
     options = tf.data.Options()

@@ -26,6 +26,7 @@ from asen_tf.data.records import (
 )
 from asen_tf.files import write_text
 
+_JITTER = 0.15  # share of the side
 HEADER = ("index", "attribute", "left", "top", "right", "bottom")
 
 
@@ -120,32 +121,53 @@ def boxes_in_square(
 
 
 def true_squares(
-    boxes: Mapping[tuple[int, int], Box], *, images: int, attributes: int, size: int
+    boxes: Mapping[tuple[int, int], Box],
+    labels: np.ndarray,
+    *,
+    reference: Mapping[tuple[int, int], Box],
+    shape: tuple[int, int],
+    size: int,
 ) -> np.ndarray:
-    """Return the square around the true part of every (image, attribute), for the local branch.
+    """Return a square at the true part of every (image, attribute), whose side tells no value.
 
-    As a region of interest, a box grows to a square of its longer side about its centre, which is
-    then shifted inside the frame. Where no box is known the square is the whole frame.
+    Parts of some values are larger than others, and invisible ones have no box: uncorrected, the
+    scale of a crop would tell the value. So a part without a box takes one that is drawn from
+    `reference`; then the sides of each value's squares are replaced, rank by rank, by quantiles of
+    all sides in `reference`, so that every value has the same sides; and side and centre are
+    moved at random by up to `_JITTER` of the side. Squares are shifted inside the frame. The
+    same arguments give the same squares.
 
     Args:
         boxes: by (image, attribute), as shares of the frame's side; see `boxes_in_square`.
-        images: `n`.
-        attributes: `A`.
+        labels: `(n, 3)` image, attribute and value index.
+        reference: as `boxes`, of the training split. Without one of an attribute, its squares are
+            the whole frame.
+        shape: `(n, A)`, the numbers of images and attributes.
         size: px, side of the frame.
 
     Returns:
         `(n, A, 4)` int32: top, left, bottom, right in pixels of the frame; half-open.
     """
-    squares = np.zeros((images, attributes, 4), np.int32)
-    squares[..., 2:] = size
-    for key, box in boxes.items():
-        left, top, right, bottom = (edge * size for edge in box)
-        left, top = math.floor(left), math.floor(top)
-        right, bottom = math.ceil(right), math.ceil(bottom)
-        side = max(right - left, bottom - top)
-        top = min(max(top - (side - (bottom - top)) // 2, 0), size - side)
-        left = min(max(left - (side - (right - left)) // 2, 0), size - side)
-        squares[key] = top, left, top + side, left + side
+    squares = np.full((*shape, 4), (0, 0, size, size), np.int32)
+    rng = np.random.default_rng(0)
+    for attribute in range(shape[1]):
+        pool = np.array([box for (_, held), box in reference.items() if held == attribute])
+        if not len(pool):
+            continue
+        drawn = pool[rng.integers(len(pool), size=shape[0])]
+        own = np.array([boxes.get((image, attribute), box) for image, box in enumerate(drawn)])
+        sides, all_sides = ((part[:, 2:] - part[:, :2]).max(axis=1) for part in (own, pool))
+        known = labels[labels[:, 1] == attribute]
+        for value in np.unique(known[:, 2]):
+            holds = np.unique(known[known[:, 2] == value, 0])
+            ranks = (np.argsort(np.argsort(sides[holds])) + 0.5) / len(holds)
+            sides[holds] = np.quantile(all_sides, ranks)
+        moves = rng.uniform(-_JITTER, _JITTER, (3, shape[0])).T
+        sides = sides[:, None] * (1.0 + moves[:, :1])
+        centres = (own[:, 1::-1] + own[:, :1:-1]) / 2.0 + moves[:, 1:] * sides  # y, x
+        side = np.clip(np.rint(sides * size), 1, size)
+        start = np.clip(np.rint(centres * size - side / 2.0), 0, size - side)
+        squares[:, attribute] = np.concatenate([start, start + side], axis=1)
     return squares
 
 

@@ -106,6 +106,7 @@ def evaluate(
             map_size=model.global_size,
             regions=truths,
             attributes=dataset.attributes.names,
+            extent=model.map_extent,
             **named,
         )
         pd.DataFrame(table).to_csv(output / "localisation.csv", index=False)

@@ -10,17 +10,22 @@ import numpy as np
 from asen_tf.data.fitting import Box
 
 
-def attention_peak(attention: np.ndarray) -> tuple[float, float]:
+def attention_peak(
+    attention: np.ndarray, extent: tuple[float, float] = (0.0, 1.0)
+) -> tuple[float, float]:
     """Return the centre of the map's highest cell as `(x, y)` shares of the frame.
 
     Args:
         attention: `(h, w)`. Of equal cells, the first in reading order counts.
+        extent: where the map starts and ends on the frame; see `asen_tf.backbones.map_extent`.
 
     Example:
         The lower right cell of a 2 x 2 map has its centre at (0.75, 0.75).
     """
     row, column = np.unravel_index(int(np.argmax(attention)), attention.shape)
-    return (column + 0.5) / attention.shape[1], (row + 0.5) / attention.shape[0]
+    start, width = extent[0], extent[1] - extent[0]
+    height, across = attention.shape
+    return start + width * (column + 0.5) / across, start + width * (row + 0.5) / height
 
 
 def contains(box: Box, point: tuple[float, float]) -> bool:
@@ -52,6 +57,7 @@ def localisation_rows(
     attributes: tuple[str, ...],
     method: str,
     seed: int,
+    extent: tuple[float, float] = (0.0, 1.0),
 ) -> list[dict[str, Any]]:
     """Measure attention maps and regions of interest against the true boxes of the parts.
 
@@ -71,6 +77,7 @@ def localisation_rows(
         attributes: names, in index order.
         method: the method's name.
         seed: the run's seed.
+        extent: of the maps, as for `attention_peak`.
 
     Returns:
         One row per attribute with a true box, then `overall` over all pairs:
@@ -86,7 +93,7 @@ def localisation_rows(
         centred = (0.5 - half, 0.5 - half, 0.5 + half, 0.5 + half)
         scores.setdefault(int(attribute), []).append(
             (
-                contains(truth, attention_peak(heat)),
+                contains(truth, attention_peak(heat, extent)),
                 intersection_over_union(truth, (left, top, right, bottom)),
                 contains(truth, (0.5, 0.5)),
                 intersection_over_union(truth, centred),

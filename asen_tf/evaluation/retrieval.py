@@ -79,6 +79,8 @@ def embed_labelled_pairs(
     indices, starts = np.unique(pairs[:, 0], return_index=True)
     bounds = np.append(starts, len(pairs))
     parts: list[dict[str, np.ndarray]] = []
+    if model.settings.preprocessing == "release":
+        batch = 1  # whole images differ in size
     steps = range(0, len(indices), batch)
     title = f"embedding the {images.split.name} split"
     for first in tqdm(steps, desc=title, unit="batch", disable=not progress, mininterval=1.0):

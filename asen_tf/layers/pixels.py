@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
@@ -74,5 +75,70 @@ def global_view(images: tf.Tensor, size: int) -> tf.Tensor:
     Returns:
         `(B, size, size, 3)` uint8.
     """
-    resized = tf.image.resize(images, (size, size), method="bilinear", antialias=True)
+    return _resized(images, (size, size))
+
+
+def released_view(images: tf.Tensor, size: int) -> tf.Tensor:
+    """Return the global input as the release makes it, to one grey level.
+
+    The shorter side is resized to `size` (the longer one truncated to whole pixels), then the
+    centre is cropped, its offset rounded half to even. `global_view` crops first: up to 0.8 px off.
+
+    Args:
+        images: `(B, H, W, 3)` uint8, whole upright images.
+        size: side of the view in pixels.
+
+    Returns:
+        `(B, size, size, 3)` uint8.
+
+    Example:
+        100 x 251 px at size 50: resized to 50 x 125 px, of which the columns 38 to 87 are seen.
+    """
+    shape = tf.shape(images)[1:3]
+    resized = size * shape // tf.reduce_min(shape)
+    top, left = tf.unstack(tf.cast(tf.round((resized - size) / 2), tf.int32))
+    return _resized(images, resized)[:, top : top + size, left : left + size]
+
+
+def released_crops(
+    images: tf.Tensor, rows: tf.Tensor, boxes: tf.Tensor, *, map_size: int, crop_size: int
+) -> tf.Tensor:
+    """Cut regions out of whole images as the release does, to one grey level.
+
+    The box of the centre square is truncated to whole pixels of the image (start and side each; at
+    least one pixel), cut, and resized with a filter as wide as it is shrunk.
+
+    Args:
+        images: `(B, H, W, 3)` uint8, whole upright images.
+        rows: `(P,)` int32, the image of each region.
+        boxes: `(P, 4)` int32 squares: top, left, bottom, right in pixels of a `map_size` frame.
+        map_size: px, side of the frame of `boxes`.
+        crop_size: px, side of the crops.
+
+    Returns:
+        `(P, crop_size, crop_size, 3)` uint8.
+
+    Example:
+        Of 90 x 151 px, the box (1, 2, 3, 4) of a frame of 8 px: its side of 22.5 px becomes 22, its
+        start (11.25, 22.5) becomes (11, 22), and 30 more to the right, where the square begins.
+    """
+    shape = tf.shape(images)[1:3]
+    short = tf.reduce_min(shape)
+    given = tf.concat([boxes[:, :2], boxes[:, 2:3] - boxes[:, :1]], axis=1)  # top, left, side
+    # Divided here: TensorFlow's graph optimiser would multiply by the reciprocal, which is rounded.
+    shares = tf.gather(np.arange(map_size + 1) / map_size, given)
+    pixels = tf.cast(shares * tf.cast(short, tf.float64), tf.int32)
+    starts, sides = pixels[:, :2] + (shape - short) // 2, tf.maximum(pixels[:, 2], 1)
+
+    def cut(region: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        row, (top, left), side = region[0], tf.unstack(region[1]), region[2]
+        part = images[row, top : top + side, left : left + side]
+        return _resized(part, (crop_size, crop_size))
+
+    crop = tf.TensorSpec((crop_size, crop_size, 3), tf.uint8)
+    return tf.map_fn(cut, (rows, starts, sides), fn_output_signature=crop)
+
+
+def _resized(images: tf.Tensor, shape: tuple[int, int] | tf.Tensor) -> tf.Tensor:
+    resized = tf.image.resize(images, shape, method="bilinear", antialias=True)
     return tf.cast(tf.round(tf.clip_by_value(resized, 0.0, 255.0)), tf.uint8)

@@ -1,11 +1,12 @@
 """The region of interest: from an attention map to a square crop of the source image.
 
-The layer `RegionOfInterest` is two functions: `region_boxes` finds the square around where a map
-attends, `crop_regions` cuts it out of the source image.
+The layer `RegionOfInterest` is three functions: `kept_pixels` reads where a map attends,
+`region_boxes` finds the square around it, `crop_regions` cuts it out of the source image.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,57 +14,151 @@ import keras
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-from asen_tf.compatibility import silence_graph_optimiser
 
-# It cannot tell what crop_and_resize costs, and says so at length.
-silence_graph_optimiser(tf.sysconfig.get_lib())
-
-
-def region_boxes(attention: tf.Tensor, *, map_size: int, threshold: float) -> tf.Tensor:
+def region_boxes(
+    attention: tf.Tensor, *, map_size: int, least: float = 0.0, **reading: Any
+) -> tf.Tensor:
     """Return the square around where an attention map attends.
 
-    The map is resized bilinearly to the global input's frame, stretched to 0..1, quantised to
-    0..255, and cut: pixels above `255 * threshold` are kept. The bounding box of all kept pixels
-    grows to a square of its longer side about its centre (odd differences go to the lower right),
-    which is then shifted inside the frame. A flat map attends everywhere: the whole frame.
+    The bounding box of all kept pixels (see `kept_pixels`) grows to a square of its longer side,
+    which starts at `first + length // 2 - side // 2` on each axis and is then shifted inside the
+    frame.
 
     Args:
         attention: `(B, h, w)` float.
         map_size: px, side of the frame.
-        threshold: in [0, 1).
+        least: the square's least side, as a share of the frame's.
+        **reading: passed to `kept_pixels`, the threshold at least.
 
     Returns:
         `(B, 4)` int32: top, left, bottom, right; half-open. No gradient flows through.
 
     Example:
-        A 4 x 4 map in its own frame, zero except for two cells side by side: the box is one pixel
-        high and two wide, so it grows by one pixel, downwards from the first row. On the last row
-        it would leave the frame, and is shifted up.
+        A 4 x 4 map in its own frame, zero except for two cells side by side in its second row: the
+        box is one pixel high and two wide, so it grows by one pixel, upwards. On the first row it
+        would leave the frame, and is shifted down.
 
+        >>> region_boxes([[[0] * 4, [0, 9, 9, 0], [0] * 4, [0] * 4]], map_size=4, threshold=0.1)
+        [[0, 1, 2, 3]]
         >>> region_boxes([[[0, 9, 9, 0]] + [[0] * 4] * 3], map_size=4, threshold=0.1)
         [[0, 1, 2, 3]]
-        >>> region_boxes([[[0] * 4] * 3 + [[0, 9, 9, 0]]], map_size=4, threshold=0.1)
-        [[2, 1, 4, 3]]
 
     References:
         Dong et al., IEEE TIP 2021 (arXiv 2104.02429), region of interest, as released (which
         divides by zero on a flat map).
     """
-    heat = tf.cast(attention, tf.float32)[..., None]
-    heat = tf.image.resize(heat, (map_size, map_size), method="bilinear")[..., 0]
+    _, kept = kept_pixels(attention, map_size=map_size, **reading)
+    top, bottom = _span(tf.reduce_any(kept, axis=2))
+    left, right = _span(tf.reduce_any(kept, axis=1))
+    side = tf.maximum(tf.maximum(bottom - top, right - left), math.ceil(least * map_size))
+    top = tf.clip_by_value(top + (bottom - top) // 2 - side // 2, 0, map_size - side)
+    left = tf.clip_by_value(left + (right - left) // 2 - side // 2, 0, map_size - side)
+    return tf.stack([top, left, top + side, left + side], axis=1)
+
+
+def kept_pixels(
+    attention: tf.Tensor,
+    *,
+    map_size: int,
+    threshold: float,
+    extent: tuple[float, float] = (0.0, 1.0),
+    rule: str = "threshold",
+    share: float = 0.7,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Read attention maps in a frame of pixels, and mark where they attend.
+
+    A map is read bilinearly at every pixel, stretched to 0..1 and quantised to 0..255. Three rules
+    say what is kept. "threshold": levels above `255 * threshold`. "mass": the fewest levels from
+    the highest down whose pixels hold `share` of the sum over all pixels. "peak": as "threshold",
+    after lowering all cells to the lowest one but the highest cell and those that are connected
+    with it, side by side, by cells above the threshold. A flat map attends everywhere.
+
+    Args:
+        attention: `(B, h, w)` float.
+        map_size: px, side of the frame.
+        threshold: in [0, 1).
+        extent: where the map starts and ends on each axis of the frame, in shares of its side;
+            before its first cell's centre and after its last one's, a map goes on as it is there.
+        rule: "threshold", "mass" or "peak".
+        share: in (0, 1]; of rule "mass".
+
+    Returns:
+        The maps as they are read, `(B, map_size, map_size)` float32, and flags of the same shape.
+        No gradient flows through.
+    """
+    heat = tf.stop_gradient(tf.cast(attention, tf.float32))
+    if rule == "peak":
+        heat = _peak_alone(heat, threshold)
+    for _ in range(2):  # rows, then columns
+        cells = tf.cast(tf.shape(heat)[1], tf.float32)
+        place = (tf.range(map_size, dtype=tf.float32) + 0.5) / map_size
+        place = (place - extent[0]) / (extent[1] - extent[0]) * cells - 0.5
+        place = tf.clip_by_value(place, 0.0, cells - 1.0)
+        before = tf.cast(place, tf.int32)
+        low = tf.gather(heat, before, axis=1)
+        high = tf.gather(heat, tf.minimum(before + 1, tf.shape(heat)[1] - 1), axis=1)
+        heat = low + (high - low) * (place - tf.floor(place))[:, None]
+        heat = tf.linalg.matrix_transpose(heat)
+    level, flat = _levels(heat)
+    if rule != "mass":
+        return heat, (level > 255.0 * threshold) | flat
+    total = tf.reduce_sum(heat, axis=(1, 2), keepdims=True)
+    least = tf.zeros_like(total)
+    for step in (128.0, 64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0):
+        above = tf.where(level >= least + step, heat, 0.0)
+        enough = tf.reduce_sum(above, axis=(1, 2), keepdims=True) >= share * total
+        least += step * tf.cast(enough, tf.float32)
+    return heat, (level >= least) | flat
+
+
+def _levels(heat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return maps as levels 0..255 from their lowest to their highest, and which are flat."""
     low = tf.reduce_min(heat, axis=(1, 2), keepdims=True)
     high = tf.reduce_max(heat, axis=(1, 2), keepdims=True)
-    level = tf.floor(255.0 * tf.math.divide_no_nan(heat - low, high - low))
-    kept = (level > 255.0 * threshold) | (high <= low)
-    top, bottom = _extent(tf.reduce_any(kept, axis=2))
-    left, right = _extent(tf.reduce_any(kept, axis=1))
-    side = tf.maximum(bottom - top, right - left)
-    top = tf.clip_by_value(top - (side - (bottom - top)) // 2, 0, map_size - side)
-    left = tf.clip_by_value(left - (side - (right - left)) // 2, 0, map_size - side)
-    return tf.stop_gradient(tf.stack([top, left, top + side, left + side], axis=1))
+    return tf.floor(255.0 * tf.math.divide_no_nan(heat - low, high - low)), high <= low
 
 
-def _extent(kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _peak_alone(cells: tf.Tensor, threshold: float) -> tf.Tensor:
+    """Lower every cell that is not connected with the highest one by cells above the threshold."""
+    shape = tf.shape(cells)
+    kept = tf.cast(_levels(cells)[0] > 255.0 * threshold, tf.float32)[..., None]
+    flat = tf.reshape(cells, (shape[0], -1))
+    peak = tf.one_hot(tf.argmax(flat, axis=1), shape[1] * shape[2])
+
+    def grow(found: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        high, wide = (tf.nn.max_pool2d(found, size, 1, "SAME") for size in ((3, 1), (1, 3)))
+        return kept * tf.maximum(high, wide), found
+
+    start = tf.reshape(peak, tf.shape(kept))
+    start.set_shape(kept.shape)
+    found, _ = tf.while_loop(
+        lambda found, before: tf.reduce_any(found != before), grow, (start, tf.zeros_like(start))
+    )
+    return tf.where(found[..., 0] > 0.0, cells, tf.reduce_min(cells, axis=(1, 2), keepdims=True))
+
+
+def jittered(boxes: tf.Tensor, draws: tf.Tensor, *, amount: float, map_size: int) -> tf.Tensor:
+    """Scale and move squares at random; they stay inside the frame.
+
+    Args:
+        boxes: `(B, 4)` int32 squares: top, left, bottom, right in pixels of a `map_size` frame.
+        draws: `(B, 3)` in [-1, 1]: how far to scale, and to move down and to the right.
+        amount: in [0, 1): a side is scaled by `1 + amount * draw`, then rounded, and the centre
+            moves by `amount * draw` old sides.
+        map_size: px.
+
+    Returns:
+        `(B, 4)` int32.
+    """
+    edges = tf.cast(boxes, tf.float32)
+    old = edges[:, 2:3] - edges[:, :1]
+    side = tf.clip_by_value(tf.round(old * (1.0 + amount * draws[:, :1])), 1.0, float(map_size))
+    start = tf.round(edges[:, :2] + old * (0.5 + amount * draws[:, 1:]) - side / 2)
+    start = tf.clip_by_value(start, 0.0, map_size - side)
+    return tf.cast(tf.concat([start, start + side], axis=1), tf.int32)
+
+
+def _span(kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """First kept index and one past the last, of `(B, n)` flags with at least one set."""
     flags = tf.cast(kept, tf.int32)
     first = tf.argmax(flags, axis=1, output_type=tf.int32)
@@ -71,20 +166,16 @@ def _extent(kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return first, tf.shape(flags)[1] - last
 
 
-# Where the two samples of a crop pixel lie along an axis, as shares of the pixel.
-_SAMPLES = (0.25, 0.75)
-
-
 def crop_regions(
     images: tf.Tensor, boxes: tf.Tensor, *, map_size: int, crop_size: int
 ) -> tf.Tensor:
-    """Cut square regions out of source images and resize them.
+    """Cut square regions out of source images and resize them with a filter against aliasing.
 
-    Every crop pixel is the mean of 2 x 2 bilinear samples, so that a region larger than the crop
-    is not aliased. Along each axis, with the region's start and side in source pixels, crop pixel
-    `i` takes the samples `start + (i + q) * side / crop_size - 0.5`, q = 1/4 and 3/4 (pixel centres
-    are at half integers). Beyond its edge the image continues as its edge pixels. No gradient flows
-    through.
+    Along each axis, with `step` source pixels per crop pixel, crop pixel `i` is a weighted mean of
+    the source pixels around `start + (i + 0.5) * step` (pixel centres are at half integers). The
+    weights fall linearly to zero over `max(step, 1)` source pixels on either side and sum to 1;
+    pixels beyond the image's edge have none. That is Pillow's bilinear `resize` with a `box`. No
+    gradient flows through.
 
     Args:
         images: `(B, S, S, 3)` uint8 or float, of any size.
@@ -96,26 +187,27 @@ def crop_regions(
         `(B, crop_size, crop_size, 3)` float32.
 
     Example:
-        A row of source pixels 0, 10, 20, 30, cut as a whole to two pixels: the first one samples
-        the row at 0 and 1 and is (0 + 10) / 2 = 5; the second is 25.
+        A row of source pixels 0, 10, 20, 30, cut as a whole to two pixels: the first one lies
+        between 0 and 10 and weighs 0, 10 and 20 by 3/7, 3/7 and 1/7, which gives 7.1.
 
         >>> crops = crop_regions(images, boxes, map_size=224, crop_size=112)
     """
-    # XLA has no kernel for crop_and_resize, and the matrices take five times as long without XLA.
-    compiled = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-    crop = crop_by_matrices if compiled else crop_by_sampling
+    images, boxes = tf.stop_gradient(images), tf.stop_gradient(boxes)
     edges = tf.cast(boxes, tf.float32) * (tf.cast(tf.shape(images)[1], tf.float32) / map_size)
     step = (edges[:, 2:] - edges[:, :2]) / crop_size
-    return tf.stop_gradient(crop(images, edges[:, :2], step, crop_size))
+    # The sampling op has no kernel for XLA or GPUs; on a CPU, matrices take three times as long.
+    compiled = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    matrices = compiled or tf.config.list_physical_devices("GPU")
+    crop = crop_by_matrices if matrices else crop_by_sampling
+    return crop(images, edges[:, :2], step, crop_size)
 
 
 def crop_by_sampling(
     images: tf.Tensor, start: tf.Tensor, step: tf.Tensor, crop_size: int
 ) -> tf.Tensor:
-    """Crop by TensorFlow's sampling op, once for each of the four samples of a pixel.
+    """Crop by TensorFlow's filtering op, image by image: it takes one place and scale per call.
 
-    Adding up four small grids costs half as much as pooling one grid of twice the size. The op
-    reads 8-bit images as they are; casting whole sources would cost more than everything else here.
+    The op reads 8-bit images as they are, and of them only what the crops need.
 
     Args:
         images: `(B, S, S, 3)`.
@@ -126,19 +218,20 @@ def crop_by_sampling(
     Returns:
         `(B, crop_size, crop_size, 3)` float32.
     """
-    # The op fills with a constant outside the image; samples lie at most half a pixel outside.
-    images = tf.concat([images[:, :1], images, images[:, -1:]], axis=1)
-    images = tf.concat([images[:, :, :1], images, images[:, :, -1:]], axis=2)
-    last_index = tf.cast(tf.shape(images)[1] - 1, tf.float32)
-    rows = tf.range(tf.shape(images)[0])
-    total = tf.constant(0.0)
-    for row_share in _SAMPLES:
-        for column_share in _SAMPLES:
-            first = start + step * (row_share, column_share) + 0.5  # - 0.5 + the border's pixel
-            last = first + step * (crop_size - 1.0)
-            spans = tf.concat([first, last], axis=1) / last_index  # the op's unit
-            total += tf.image.crop_and_resize(images, spans, rows, (crop_size, crop_size))
-    return total / len(_SAMPLES) ** 2
+
+    def crop(one: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        image, first, pixels = one
+        return tf.raw_ops.ScaleAndTranslate(
+            images=image[None],
+            size=(crop_size, crop_size),
+            scale=1.0 / pixels,
+            translation=-first / pixels,
+            kernel_type="triangle",
+            antialias=True,
+        )[0]
+
+    kind = tf.TensorSpec((crop_size, crop_size, 3), tf.float32)
+    return tf.map_fn(crop, (images, start, step), fn_output_signature=kind)
 
 
 def crop_by_matrices(
@@ -146,19 +239,15 @@ def crop_by_matrices(
 ) -> tf.Tensor:
     """Crop by one matrix per image and axis: a row holds the weights of a crop pixel's sources.
 
-    Made of basic operations only, for XLA; arguments and result are those of `crop_by_sampling`.
+    Made of basic operations only; arguments and result are those of `crop_by_sampling`.
     """
-    size = tf.shape(images)[1]
-    index = tf.cast(tf.range(size), tf.float32)
-    matrices = tf.constant(0.0)
-    for share in _SAMPLES:
-        position = (
-            start[..., None] + (tf.range(crop_size, dtype=tf.float32) + share) * (step[..., None])
-        )
-        position = tf.clip_by_value(position - 0.5, 0.0, index[-1])
-        matrices += tf.nn.relu(1.0 - tf.abs(position[..., None] - index)) / len(_SAMPLES)
+    index = tf.range(tf.cast(tf.shape(images)[1], tf.float32)) + 0.5
+    centre = start[..., None] + (tf.range(crop_size, dtype=tf.float32) + 0.5) * step[..., None]
+    width = tf.maximum(step, 1.0)[..., None, None]
+    weights = tf.nn.relu(1.0 - tf.abs(centre[..., None] - index) / width)
+    weights /= tf.reduce_sum(weights, axis=-1, keepdims=True)
     pixels = tf.cast(images, tf.float32)
-    return tf.einsum("biy,byxc,bjx->bijc", matrices[:, 0], pixels, matrices[:, 1])
+    return tf.einsum("biy,byxc,bjx->bijc", weights[:, 0], pixels, weights[:, 1])
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
@@ -172,6 +261,10 @@ class RegionOfInterest(keras.layers.Layer):
         map_size: px, side of the global input, the frame in which boxes are computed.
         crop_size: px, side of the local input.
         threshold: share of the map's range above which a pixel is kept; 0.1 in the release.
+        extent: likewise passed to `kept_pixels`, as are `rule` and `share`.
+        rule: see `extent`.
+        share: see `extent`.
+        least: the squares' least side, as a share of the frame's.
         **kwargs: passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -185,7 +278,7 @@ class RegionOfInterest(keras.layers.Layer):
         `(B, 4)` int32: top, left, bottom, right in the `map_size` frame.
 
     Raises:
-        ValueError: for a size below 1 or a threshold outside [0, 1).
+        ValueError: for a size below 1, a threshold outside [0, 1) or an unknown rule.
 
     Example:
         >>> crops, boxes = RegionOfInterest(224, 112)([attention, images])
@@ -198,7 +291,16 @@ class RegionOfInterest(keras.layers.Layer):
     """
 
     def __init__(
-        self, map_size: int, crop_size: int, threshold: float = 0.1, **kwargs: Any
+        self,
+        map_size: int,
+        crop_size: int,
+        threshold: float = 0.1,
+        *,
+        extent: tuple[float, float] = (0.0, 1.0),
+        rule: str = "threshold",
+        share: float = 0.7,
+        least: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**{"autocast": False, **kwargs})
         if map_size < 1 or crop_size < 1 or not 0.0 <= threshold < 1.0:
@@ -206,9 +308,12 @@ class RegionOfInterest(keras.layers.Layer):
                 "map_size and crop_size must be positive and threshold in [0, 1); got "
                 f"map_size={map_size!r}, crop_size={crop_size!r}, threshold={threshold!r}"
             )
+        if rule not in ("threshold", "mass", "peak"):
+            raise ValueError(f"rule must be threshold, mass or peak; got {rule!r}")
         self.map_size = map_size
         self.crop_size = crop_size
-        self.threshold = threshold
+        self.threshold, self.extent, self.rule = threshold, tuple(extent), rule
+        self.share, self.least = share, least
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the crops and their boxes."""
@@ -217,13 +322,24 @@ class RegionOfInterest(keras.layers.Layer):
         crops = crop_regions(images, boxes, map_size=self.map_size, crop_size=self.crop_size)
         return crops, boxes
 
-    def boxes(self, attention: tf.Tensor, *, centred: bool = False) -> tf.Tensor:
-        """Return the boxes around where the maps attend, or the middle half of the frame."""
-        if not centred:
-            return region_boxes(attention, map_size=self.map_size, threshold=self.threshold)
-        first = self.map_size // 4
-        middle = tf.constant([[first, first, self.map_size - first, self.map_size - first]])
-        return tf.repeat(middle, tf.shape(attention)[0], axis=0)
+    def boxes(self, attention: tf.Tensor, kind: str = "attended") -> tf.Tensor:
+        """Return the boxes around where the maps attend, or of the "whole" frame or its "centre".
+
+        The centre is the middle half of each side.
+        """
+        if kind == "attended":
+            given = {"map_size": self.map_size, "least": self.least}
+            return region_boxes(attention, **given, **self._reading())
+        first = self.map_size // 4 if kind == "centre" else 0
+        same = tf.constant([[first, first, self.map_size - first, self.map_size - first]])
+        return tf.repeat(same, tf.shape(attention)[0], axis=0)
+
+    def kept(self, attention: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what `kept_pixels` says of the maps."""
+        return kept_pixels(attention, map_size=self.map_size, **self._reading())
+
+    def _reading(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("threshold", "extent", "rule", "share")}
 
     def compute_output_shape(self, input_shape: Any) -> tuple[tuple, tuple]:
         """Return the shapes of the crops and of the boxes."""
@@ -236,5 +352,6 @@ class RegionOfInterest(keras.layers.Layer):
             **super().get_config(),
             "map_size": self.map_size,
             "crop_size": self.crop_size,
-            "threshold": self.threshold,
+            "least": self.least,
+            **self._reading(),
         }

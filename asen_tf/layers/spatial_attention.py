@@ -1,11 +1,14 @@
 """Attribute-aware spatial attention (ASA): where to look for an attribute.
 
-Three layers with one contract. Each pools a feature map by weights that add up to 1 over its
-positions; they differ in where the weights come from:
+Layers with one contract. Each pools a feature map by weights that add up to 1 over its positions;
+they differ in where the weights come from:
 
 - `AttributeSpatialAttention`: scaled dot products, of ASEN++ and the second form of ASEN;
 - `ProductSpatialAttention`: a convolution over a product, of ASEN as first published;
+- `AttributeCrossAttention`: multi-head attention, of RPF;
 - `AverageAttention`: the same weight everywhere, for the ablation without ASA.
+
+`BackgroundAttention` pools by what one of their maps leaves out.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import keras
 import tensorflow as tf
 
 from asen_tf.layers.channel_attention import build_part
+
+EPSILON = 1e-6  # of the layer normalisations of RPF and its transformer
 
 
 def attend(scores: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -211,7 +216,107 @@ class AverageAttention(SpatialAttention):
         return attended, tf.fill((shape[0], count, shape[1], shape[2]), share)
 
 
+@keras.saving.register_keras_serializable(package="asen_tf")
+class BackgroundAttention(keras.layers.Layer):
+    r"""Pools a feature map by what attention leaves out: the more a place is attended, the less.
+
+    With feature map :math:`x` and attention map :math:`\alpha`:
+
+    .. math::
+        \hat v = \sum_{ij} \frac{1 - \alpha_{ij}}{\sum_{kl} (1 - \alpha_{kl})} x_{ij}
+
+    Call arguments:
+        features: float tensor `(B, H, W, C)`.
+        maps: float32 tensor `(B, A, H, W)`, attention maps.
+
+    Returns:
+        Float tensor `(B, A, C)`; zero if the map has a single position, which has no background.
+
+    References:
+        Dong et al., SIGIR 2023 (arXiv 2305.10260), background of the attribute.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"autocast": False, **kwargs})  # the maps stay float32
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """Return the features of the background."""
+        features, maps = inputs
+        left = 1.0 - maps
+        shares = tf.math.divide_no_nan(left, tf.reduce_sum(left, axis=(2, 3), keepdims=True))
+        return tf.einsum("bahw,bhwc->bac", tf.cast(shares, features.dtype), features)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """Return the shape of the pooled features."""
+        features, maps = input_shape
+        return (*maps[:2], features[-1])
+
+
+@keras.saving.register_keras_serializable(package="asen_tf")
+class AttributeCrossAttention(SpatialAttention):
+    r"""Pools a feature map by multi-head attention that an attribute asks, without a residual.
+
+    With feature map :math:`x`, attribute embedding :math:`e_a`, and a learned vector for each of
+    the two kinds of tokens, :math:`t_q` and :math:`t_x`:
+
+    .. math::
+        q = \mathrm{LN}(W e_a + b + t_q), \quad z_{ij} = \mathrm{LN}(x_{ij} + t_x), \quad
+        y = \mathrm{MultiHead}(q, z, z)
+
+    One layer normalisation serves both; :math:`y` has the output projection of multi-head
+    attention, and nothing is added to it. Call arguments and results are those of
+    `SpatialAttention`; the maps are the mean over the heads.
+
+    Args:
+        heads: of the attention, each of `C // heads` units.
+        **kwargs: passed to `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `heads` is not positive, or there are more of them than channels.
+
+    References:
+        Dong et al., SIGIR 2023 (arXiv 2305.10260), patch-aware branch, as released.
+    """
+
+    def __init__(self, heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads = _positive(heads)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights for `(features, attributes)` shapes."""
+        features, attributes = input_shape
+        channels = features[-1]
+        if self.heads > channels:
+            raise ValueError(f"heads must be at most {channels}, the channels; got {self.heads}")
+        policy = self.dtype_policy  # the layer's own, which need not be the global one
+        self.query = keras.layers.Dense(channels, name="query", dtype=policy)
+        self.norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm", dtype=policy)
+        self.attention = keras.layers.MultiHeadAttention(
+            self.heads, channels // self.heads, name="attention", dtype=policy
+        )
+        build_part(self.query, attributes)
+        build_part(self.norm, (None, None, channels))
+        start = keras.initializers.RandomNormal(stddev=0.02)
+        self.types = self.add_weight(name="types", shape=(2, channels), initializer=start)
+        super().build(input_shape)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the attended features and the attention maps."""
+        features, attributes = inputs
+        shape = tf.shape(features)
+        cells = tf.reshape(features, (shape[0], shape[1] * shape[2], features.shape[-1]))
+        types = tf.cast(self.types, cells.dtype)
+        query, cells = self.norm(self.query(attributes) + types[0]), self.norm(cells + types[1])
+        attended, scores = self.attention(query, cells, return_attention_scores=True)
+        maps = tf.reduce_mean(tf.cast(scores, tf.float32), axis=1)
+        return attended, tf.reshape(maps, (shape[0], -1, shape[1], shape[2]))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "heads": self.heads}
+
+
 def _positive(units: int) -> int:
     if units < 1:
-        raise ValueError(f"units must be a positive number of dimensions; got {units!r}")
+        raise ValueError(f"units and heads must be positive numbers; got {units!r}")
     return units

@@ -9,6 +9,7 @@ from asen_tf.models.relatives import (
     FrozenFeatures,
     TripletNetwork,
 )
+from asen_tf.models.rpf import RegionToPatch
 from asen_tf.models.saved import ModelFileError, load_saved
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FrozenFeatures",
     "ModelFileError",
     "PairInputs",
+    "RegionToPatch",
     "SimilarityModel",
     "TripletNetwork",
     "build_branch",

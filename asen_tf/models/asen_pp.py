@@ -18,7 +18,10 @@ from asen_tf.layers import (
     AttributeChannelAttention,
     AttributeSpatialAttention,
     AverageAttention,
+    BackgroundAttention,
     RegionOfInterest,
+    jittered,
+    released_crops,
     start_as_released,
 )
 from asen_tf.models.base import PairInputs, SimilarityModel, image_features
@@ -43,6 +46,8 @@ def build_branch(part: str, settings: AsenPlusPlus.Settings) -> keras.Model:
         A functional model. Inputs: `image`, `(B, H, W, 3)` in 0..255 (any size), and `attribute`,
         `(B, A, E)` attribute embeddings: `A` attributes share one pass of the backbone. Outputs: a
         dictionary of `embedding`, `(B, A, D)` (not normalised), and `attention`, `(B, A, h, w)`.
+        With alignment "e_info_nce", the global branch adds `background`, `(B, A, D)`: what the
+        attention leaves out (`BackgroundAttention`), through the same gates and linear layer.
 
     References:
         Dong et al., IEEE TIP 2021 (arXiv 2104.02429), global and local branch.
@@ -69,12 +74,16 @@ def build_branch(part: str, settings: AsenPlusPlus.Settings) -> keras.Model:
     # === Functional model ===
     attribute = keras.Input((None, settings.attribute_dim), name="attribute")
     attended, attention = spatial([features, attribute])
-    gated = channel([attended, attribute]) if settings.channel_attention else attended
-    return keras.Model(
-        {"image": image, "attribute": attribute},
-        {"embedding": project(gated), "attention": attention},
-        name=f"{part}_branch",
-    )
+
+    def embed(pooled: tf.Tensor) -> tf.Tensor:
+        return project(channel([pooled, attribute]) if settings.channel_attention else pooled)
+
+    outputs = {"embedding": embed(attended), "attention": attention}
+    if part == "global" and settings.alignment == "e_info_nce":
+        outputs["background"] = embed(
+            BackgroundAttention(name=f"{part}_background")([features, attention])
+        )
+    return keras.Model({"image": image, "attribute": attribute}, outputs, name=f"{part}_branch")
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
@@ -87,11 +96,12 @@ class AsenPlusPlus(SimilarityModel):
 
     Call arguments:
         inputs: dictionary of `view` `(B, g, g, 3)` uint8, or what `resume_after` computes of it;
-            when joint, `source` `(B, S, S, 3)` uint8; `attribute` `(B,)` int32, and with region
-            "true" `box` `(B, 4)` int32.
+            when joint, `source` `(B, S, S, 3)` uint8; `attribute` `(B,)` int32, with region
+            "true" `box` `(B, 4)` int32, and with jitter `draws` `(B, 3)`; see `jittered`.
 
     Returns:
-        Dictionary of `global` and, when joint, `local` embeddings, each `(B, D)`.
+        Dictionary of `global` and, when joint, `local` embeddings, each `(B, D)`, and `background`
+        if the global branch gives it.
 
     References:
         Dong et al., "Fine-Grained Fashion Similarity Prediction by Attribute-Specific Embedding
@@ -114,24 +124,40 @@ class AsenPlusPlus(SimilarityModel):
         fusion_weight: float = 0.6  # `b`, weight of the global cosine in the fused embedding
         spatial_attention: bool = True  # False: the plain mean over positions
         channel_attention: bool = True  # False: no gates
+        alignment: str = "cosine"  # of the branches; "e_info_nce" needs the background, too
         attribute_tables: str = "shared"  # one table for both branches; or "separate", one for each
         # What the local branch sees: "attended"; "centre", the middle half of the frame; "whole",
         # all of it; or "true", boxes that come with the images.
         region: str = "attended"
+        region_rule: str = "threshold"  # see `asen_tf.layers.region_of_interest.kept_pixels`
+        region_share: float = 0.7  # of a map's sum, for the rule "mass"
+        least_region: float = 0.0  # least side of an attended region, share of the frame's
+        region_jitter: float = 0.0  # by which training moves and scales regions, share of a side
 
     def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
         super().__init__(attributes, **arguments)
         settings = self.settings
         self.attribute_table = self.new_table("attribute_table", settings.attribute_dim)
         self.region = RegionOfInterest(
-            settings.global_size, settings.local_size, settings.roi_threshold, name="region"
+            settings.global_size,
+            settings.local_size,
+            settings.roi_threshold,
+            extent=self.map_extent,
+            rule=settings.region_rule,
+            share=settings.region_share,
+            least=settings.least_region,
+            name="region",
         )
-        self.global_branch = build_branch("global", settings)
-        self.local_branch = build_branch("local", settings)
+        self.global_branch = self.new_branch("global")
+        self.local_branch = self.new_branch("local")
         self.local_table = self.attribute_table
         if settings.attribute_tables == "separate":
             self.local_table = self.new_table("local_table", settings.attribute_dim)
         self.built = True
+
+    def new_branch(self, part: str) -> keras.Model:
+        """Build the "global" or the "local" branch; see `build_branch`."""
+        return build_branch(part, self.settings)
 
     def call(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
@@ -143,10 +169,15 @@ class AsenPlusPlus(SimilarityModel):
         outputs = {"global": whole["embedding"][:, 0]}
         if self.joint:
             boxes = self._boxes(whole["attention"][:, 0], inputs.get("box"))
+            if training and "draws" in inputs and self.settings.region != "whole":
+                given = {"amount": self.settings.region_jitter, "map_size": self.global_size}
+                boxes = jittered(boxes, inputs["draws"], **given)
             crops, _ = self.region([whole["attention"][:, 0], inputs["source"], boxes])
             attribute = self.local_table(inputs["attribute"])[:, None, :]
             zoomed = self.local_branch({"image": crops, "attribute": attribute}, training=training)
             outputs["local"] = zoomed["embedding"][:, 0]
+            if "background" in whole:
+                outputs["background"] = whole["background"][:, 0]
         return outputs
 
     def pair_outputs(self, pairs: PairInputs) -> dict[str, tf.Tensor]:
@@ -159,8 +190,12 @@ class AsenPlusPlus(SimilarityModel):
         outputs = {"attention": attention, "boxes": boxes}
         outputs["global"] = tf.cast(tf.gather_nd(whole["embedding"], pairs.places), tf.float32)
         if self.joint:
-            sources = tf.gather(pairs.source, pairs.rows)
-            crops, _ = self.region([attention, sources, boxes])
+            if self.settings.preprocessing == "release":
+                sizes = {"map_size": self.global_size, "crop_size": self.settings.local_size}
+                crops = released_crops(pairs.source, pairs.rows, boxes, **sizes)
+            else:
+                sources = tf.gather(pairs.source, pairs.rows)
+                crops, _ = self.region([attention, sources, boxes])
             attribute = self.local_table(pairs.attributes)[:, None, :]
             zoomed = self.local_branch({"image": crops, "attribute": attribute}, training=False)
             outputs["local"] = tf.cast(zoomed["embedding"][:, 0], tf.float32)
@@ -202,12 +237,22 @@ class AsenPlusPlus(SimilarityModel):
             (self.settings.local_backbone, self.local_branch.get_layer("local_backbone")),
         ]
 
+    def start_local_from_global(self) -> None:
+        """Give the local branch the global one's weights, in all layers that have equal shapes.
+
+        After the first stage these know the attributes already. Spatial attention of another `d`
+        keeps its own start.
+        """
+        for layer in self.local_branch.layers:
+            if layer.weights:
+                other = self.global_branch.get_layer(layer.name.replace("local_", "global_", 1))
+                if [w.shape for w in layer.weights] == [w.shape for w in other.weights]:
+                    layer.set_weights(other.get_weights())
+
     def _boxes(self, attention: tf.Tensor, given: tf.Tensor | None) -> tf.Tensor:
         """Return the boxes that the local branch sees, `(P, 4)` int32."""
-        kind, side = self.settings.region, self.settings.global_size
-        if kind == "whole":
-            return tf.repeat([[0, 0, side, side]], tf.shape(attention)[0], axis=0)
-        return given if kind == "true" else self.region.boxes(attention, centred=kind == "centre")
+        kind = self.settings.region
+        return given if kind == "true" else self.region.boxes(attention, kind)
 
 
 def fuse(global_embeddings: tf.Tensor, local_embeddings: tf.Tensor, weight: float) -> tf.Tensor:

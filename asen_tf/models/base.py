@@ -16,9 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from asen_tf.backbones import build_backbone, cut_after, normalisation_mode
+from asen_tf.backbones import build_backbone, cut_after, map_extent, normalisation_mode
 from asen_tf.config import did_you_mean
-from asen_tf.layers import ImageNormalisation, global_view, region_boxes
+from asen_tf.layers import ImageNormalisation, global_view, region_boxes, released_view
 
 
 class PairInputs(NamedTuple):
@@ -26,7 +26,8 @@ class PairInputs(NamedTuple):
 
     Attributes:
         view: `(B, g, g, 3)` uint8, the images at the global input size.
-        source: `(B, S, S, 3)` uint8, the images at source size.
+        source: `(B, S, S, 3)` uint8, the images at source size; with preprocessing "release"
+            `(B, H, W, 3)`, whole.
         rows: `(P,)` int32, the image of each pair, as a row of the batch.
         attributes: `(P,)` int32, the attribute of each pair.
         boxes: `(P, 4)` int32, for models that are given their regions; ignored by others.
@@ -55,11 +56,13 @@ class SimilarityModel(keras.Model):
     Attributes:
         attribute_names: names of the attributes, in index order.
         settings: the model's `Settings`.
-        joint: whether all branches run; False during a first stage that trains one branch alone.
+        joint: whether all branches run; False during a first stage that trains one branch alone,
+            and for a model that has no other stage.
 
     Args:
         attributes: names of the attributes, in index order; they travel in the saved model.
-        **arguments: fields of `Settings`, by name; the others are passed to `keras.Model`.
+        **arguments: fields of `Settings`, by name, and `joint`; the others are passed to
+            `keras.Model`.
 
     Raises:
         ValueError: if there is no attribute, or a name occurs twice.
@@ -78,20 +81,23 @@ class SimilarityModel(keras.Model):
         global_size: int = 224  # px, side of the global input
         source_size: int = 640  # px, side of the source images that it was trained on
         fit: str = "square"  # how its images become squares; see `asen_tf.data.fitting`
+        preprocessing: str = "ours"  # "release": whole images become the authors' very pixels
         global_backbone: str = "resnet50"  # a name that `build_backbone` knows
+        map_reading: str = "released"  # where cells lie; see `asen_tf.backbones.map_extent`
 
     settings: Settings
 
     def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
         names = {field.name for field in dataclasses.fields(self.Settings)} & set(arguments)
         settings = {name: arguments.pop(name) for name in names}
+        joint = arguments.pop("joint", True)
         super().__init__(**arguments)
         if not attributes or len(set(attributes)) != len(attributes):
             raise ValueError(f"attributes must be distinct names, at least one; got {attributes!r}")
         self.settings = self.Settings(**settings)
         # A plain list would be wrapped by Keras' tracking; the config wants JSON's types.
         self.attribute_names = tuple(attributes)
-        self.joint = True
+        self.joint = joint
 
     @property
     def joint(self) -> bool:
@@ -118,6 +124,12 @@ class SimilarityModel(keras.Model):
     def source_size(self) -> int:
         """Side of the source images in pixels."""
         return self.settings.source_size
+
+    @property
+    def map_extent(self) -> tuple[float, float]:
+        """Where an attention map starts and ends on the image, in shares of its side."""
+        settings = self.settings
+        return map_extent(settings.global_backbone, settings.global_size, settings.map_reading)
 
     @property
     def embedding_names(self) -> tuple[str, ...]:
@@ -172,7 +184,8 @@ class SimilarityModel(keras.Model):
         """Embed chosen (image, attribute) pairs of one batch of source images.
 
         Args:
-            images: `(B, S, S, 3)` uint8, square RGB images.
+            images: `(B, S, S, 3)` uint8, square RGB images; with preprocessing "release" whole
+                upright ones, `(B, H, W, 3)`.
             rows: `(P,)` integers in `[0, B)`.
             attributes: `(P,)` integers in `[0, A)`.
             boxes: `(P, 4)` integers: top, left, bottom, right in pixels of the global input; only
@@ -186,7 +199,8 @@ class SimilarityModel(keras.Model):
         Raises:
             ValueError: for images or attributes of another shape or range.
         """
-        _check_pairs(images, attributes, self.attribute_names)
+        whole = self.settings.preprocessing == "release"
+        _check_pairs(images, attributes, self.attribute_names, whole)
         if boxes is None:
             if self.needs_boxes:
                 raise ValueError(
@@ -249,7 +263,9 @@ class SimilarityModel(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"attributes": list(self.attribute_names), **dataclasses.asdict(self.settings)}
+        stage = {} if self.joint else {"joint": False}
+        names = list(self.attribute_names)
+        return {"attributes": names, **dataclasses.asdict(self.settings), **stage}
 
     def resume_after(self, stages: int) -> keras.Model:
         """Let `call` take as `view` what the frozen stages of the backbone give, computed before.
@@ -292,11 +308,12 @@ class SimilarityModel(keras.Model):
 
     def _trace_pairs(self, wanted: tuple[str, ...] | None) -> Callable[..., dict[str, tf.Tensor]]:
         """Return a compiled `pair_outputs` that leaves out what is not wanted."""
+        shrink = released_view if self.settings.preprocessing == "release" else global_view
 
         def run(
             images: tf.Tensor, rows: tf.Tensor, attributes: tf.Tensor, boxes: tf.Tensor
         ) -> dict[str, tf.Tensor]:
-            view = global_view(images, self.global_size)
+            view = shrink(images, self.global_size)
             outputs = self.pair_outputs(PairInputs(view, images, rows, attributes, boxes))
             return outputs if wanted is None else {name: outputs[name] for name in wanted}
 
@@ -356,6 +373,7 @@ class SingleBranch(SimilarityModel):
                 outputs["attention"],
                 map_size=self.global_size,
                 threshold=self.settings.roi_threshold,
+                extent=self.map_extent,
             )
         return outputs
 
@@ -395,13 +413,16 @@ def image_features(backbone: str, *, prefix: str) -> tuple[tf.Tensor, tf.Tensor]
     return image, network(normalisation(image))
 
 
-def _check_pairs(images: np.ndarray, attributes: np.ndarray, names: Sequence[str]) -> None:
-    """Raise ValueError unless images are `(B, S, S, 3)` uint8 and attributes in `[0, A)`."""
+def _check_pairs(
+    images: np.ndarray, attributes: np.ndarray, names: Sequence[str], whole: bool
+) -> None:
+    """Raise ValueError unless images are RGB, square if not whole, and attributes in `[0, A)`."""
     images, attributes = np.asarray(images), np.asarray(attributes)
-    if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+    height, width, colours = images.shape[1:] if images.ndim == 4 else (0, 0, 0)
+    if colours != 3 or not (whole or height == width):
         raise ValueError(
-            "images must be square RGB, shape (batch, side, side, 3); got shape "
-            f"{images.shape}; asen_tf.data.load_image makes such an array from a file"
+            f"images must be {'' if whole else 'square '}RGB, shape (batch, height, width, 3); got "
+            f"shape {images.shape}; asen_tf.data.load_image makes such an array from a file"
         )
     if images.dtype != np.uint8:
         raise ValueError(f"images must be 8-bit pixels, dtype uint8; got {images.dtype}")

@@ -17,9 +17,17 @@ from asen_tf.models.relatives import (
     FrozenFeatures,
     TripletNetwork,
 )
+from asen_tf.models.rpf import RegionToPatch
 
-# The files that the authors of ASEN++ start from.
-_TORCHVISION = {"resnet50": "resnet50-19c8e357.pth", "resnet34": "resnet34-333f7ec4.pth"}
+# The files that the authors of ASEN++ and RPF start from, and whence: by name of the backbone, what
+# their names look like, one of them, and its address.
+_TORCHVISION = "https://download.pytorch.org/models/"
+_GOOGLE = "https://storage.googleapis.com/vit_models/imagenet21k/"
+_PUBLISHED = {
+    "resnet50": ("resnet50-*.pth", "torchvision's resnet50-19c8e357.pth", _TORCHVISION),
+    "resnet34": ("resnet34-*.pth", "torchvision's resnet34-333f7ec4.pth", _TORCHVISION),
+    "vit_b16": ("ViT-B_16*.npz", "Google's ViT-B_16.npz", _GOOGLE),
+}
 
 METHODS: dict[str, type[SimilarityModel]] = {
     "features": FrozenFeatures,
@@ -28,6 +36,7 @@ METHODS: dict[str, type[SimilarityModel]] = {
     "asen": Asen,
     "asen_v2": AsenV2,
     "asen_pp": AsenPlusPlus,
+    "rpf": RegionToPatch,
 }
 
 
@@ -56,8 +65,8 @@ def load_starting_weights(
     Args:
         model: freshly built.
         config: `starting_weights`: "random" changes nothing; "imagenet" takes, for "keras:"
-            networks, the weights of `keras.applications`, and for torchvision's ResNets its file
-            in `imagenet_dir`; "pretrain" takes the file `pretrained`.
+            networks, the weights of `keras.applications`, and for torchvision's ResNets and
+            Google's ViT their files in `imagenet_dir`; "pretrain" takes the file `pretrained`.
         pretrained: backbone weights of the pretraining step.
 
     Raises:
@@ -73,20 +82,21 @@ def load_starting_weights(
 
 
 def find_imagenet(name: str, folder: Path) -> Path | str:
-    """Return torchvision's file for its ResNets, "imagenet" for what comes otherwise.
+    """Return the file of torchvision's ResNets or Google's ViT, "imagenet" for other backbones.
 
     Raises:
         BackboneError, CheckpointError: there is no such file.
     """
     if name in VARIANTS:
         imagenet_file(name)  # comes with a package, which may not be installed
-    if name not in _TORCHVISION:
+    if name not in _PUBLISHED:
         return "imagenet"
-    found = sorted(folder.glob(f"{name}-*.pth"))
+    pattern, published, address = _PUBLISHED[name]
+    found = sorted(folder.glob(pattern))
     if not found:
         raise BackboneError(
-            f"{folder}: no file {name}-*.pth with ImageNet weights of {name!r}; put torchvision's "
-            f"{_TORCHVISION[name]} there (https://download.pytorch.org/models/), name its folder: "
+            f"{folder}: no file {pattern} with ImageNet weights of {name!r}; put {published} "
+            f"there ({address}), name its folder: "
             "imagenet_dir, use a keras:<Name> backbone, or train a start: "
             f"starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
         )

@@ -28,7 +28,7 @@ from contextlib import AbstractContextManager
 import keras
 import tensorflow as tf
 
-from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.config import TWO_BRANCHES, ConfigError, ExperimentConfig
 from asen_tf.data.sampling import Plan
 from asen_tf.models import SimilarityModel
 
@@ -299,6 +299,11 @@ def check_division(config: ExperimentConfig, groups: int, replicas: int) -> None
         raise ConfigError(
             f"xla must be False with several replicas: XLA cannot compile what they exchange "
             f"within a step; got xla=True and {replicas} replicas"
+        )
+    if config.alignment == "e_info_nce" and config.method in TWO_BRANCHES:
+        raise ConfigError(
+            "alignment must be cosine with several replicas: e_info_nce compares all images of a "
+            f"step, and a replica sees its own alone; got e_info_nce and {replicas} replicas"
         )
     if config.mixed_precision == "mixed_bfloat16":
         raise ConfigError(

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from asen_tf.backbones import freeze
-from asen_tf.config import ExperimentConfig
+from asen_tf.config import TWO_BRANCHES, ExperimentConfig
 from asen_tf.data import Split
 from asen_tf.data.dataset import Dataset, SplitImages
 from asen_tf.data.images import ImageSource
@@ -50,6 +50,7 @@ class Phase:
         local_rate: learning rate of the local layers, if they are trained.
         decay: factor of the learning rates every `decay_epochs`.
         decay_epochs: see `decay`.
+        flips: whether half of the images, chosen at random, are mirrored.
 
     References:
         Dong et al., IEEE TIP 2021 (arXiv 2104.02429), two-stage training.
@@ -64,13 +65,14 @@ class Phase:
     local_rate: float
     decay: float
     decay_epochs: int
+    flips: bool = False
 
 
 def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
     """Return the stages that train a configuration's method.
 
-    ASEN++ has two: the global branch alone, then both branches, the global one more slowly.
-    Methods of one branch, and ASEN++ with `stages=1`, have a single one as long as both together,
+    ASEN++ and RPF have two: the global branch alone, then both, the global one more slowly.
+    Methods of one branch, and these with `stages=1`, have a single one as long as both together,
     with the first one's rates, which fall to the same share of their start: at the end, every
     method has seen the same images, and none is cut off at a high rate. A method of one branch
     with `single_branch_stages=2` has those of ASEN++, with the same rates of its global branch.
@@ -82,9 +84,10 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
         "local_rate": config.stage2_local_learning_rate,
         "decay": config.stage1_decay,
         "decay_epochs": config.stage1_decay_epochs,
+        "flips": config.stage1_flips,
     }
     single = {**first, "epochs": everything, "decay": _stretched(config, everything)}
-    both = config.method == "asen_pp"
+    both = config.method in TWO_BRANCHES
     title = "both branches" if both else config.method
     if (config.stages if both else config.single_branch_stages) == 1:
         return (Phase("training", f"training {title}", both, **single),)
@@ -214,8 +217,12 @@ def train(
             if model.settings.feature_map == "whitened":
                 model.whiten(views.array[np.unique(images.split.labels[:, 0])])
             return measured_once(model, directory=directory, validate=validate)
-    elif config.frozen_stages and config.cache_images and not isinstance(team, ReplicaTeam):
-        # Several replicas would each hold all features.
+    elif (
+        config.frozen_stages
+        and config.cache_images
+        and not phase.flips  # features of a mirrored image are others
+        and not isinstance(team, ReplicaTeam)  # several would each hold all features
+    ):
         frozen = tf.function(model.resume_after(config.frozen_stages))
         views = _computed_once(frozen, images, batch=config.embed_batch)
     plan = epoch_planner(config, images.split)
@@ -233,7 +240,9 @@ def train(
         views=views,
         sources=images.sources if phase.joint else None,
         squares=images.squares if phase.joint else None,
+        jitter=config.seed if phase.joint and config.region_jitter else None,
         epochs=phase.epochs,
+        flips_seed=config.seed if phase.flips else None,
     )
     return run_stage(
         trainer,

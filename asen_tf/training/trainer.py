@@ -10,7 +10,13 @@ import keras
 import tensorflow as tf
 
 from asen_tf.config import ExperimentConfig
-from asen_tf.losses import alignment_loss, batch_all_terms, metric_loss, triplet_ranking_loss
+from asen_tf.losses import (
+    alignment_loss,
+    batch_all_terms,
+    e_info_nce,
+    metric_loss,
+    triplet_ranking_loss,
+)
 from asen_tf.training.cluster import equal_share
 
 Tensors = Mapping[str, tf.Tensor]
@@ -65,7 +71,12 @@ class SimilarityObjective:
         losses = {name: self._ranking(batch, outputs[name]) for name in self.embeddings}
         weights = {"global": config.global_loss_weight, "local": config.local_loss_weight}
         if self.aligned:
-            losses["alignment"] = alignment_loss(outputs["global"], outputs["local"])
+            both = outputs["global"], outputs["local"]
+            losses["alignment"] = (
+                alignment_loss(*both)
+                if config.alignment == "cosine"
+                else e_info_nce(*both, outputs["background"], batch["attribute"], batch["value"])
+            )
             weights["alignment"] = config.alignment_loss_weight
         weighted = tf.add_n([weights[name] * loss for name, loss in losses.items()])
         return {"loss": weighted, **losses}

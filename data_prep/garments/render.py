@@ -1,4 +1,7 @@
-"""One image: sample outfit and scene, draw them, and find the true box of every labelled part."""
+"""One image: sample outfit and scene, draw them, and find the true box of every labelled part.
+
+The box of a length is around its end, the hem or a cuff: that is where the value is.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,12 @@ from data_prep.garments.cloth import Brush
 from data_prep.garments.necklines import draw_neckline, make_neckline, plain_neckline
 from data_prep.garments.outfit import Outfit, sample_outfit
 from data_prep.garments.scene import Scene, sample_scene
-from data_prep.garments.sleeves import draw_sleeves, sleeved_sides
+from data_prep.garments.sleeves import around_cuffs, draw_sleeves
 from data_prep.garments.values import FLOOR, NECK_ATTRIBUTES, WAIST
 
 Box = tuple[float, float, float, float]
 PAD = {name: 0.05 for name in NECK_ATTRIBUTES}  # u around a detail
+HEM = 0.3  # u above and below a hem, where the length is
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,6 @@ def draw_clothes(brush: Brush, outfit: Outfit, scene: Scene) -> dict[str, list[s
     dress = outfit.kind == "dress"
     limp = outfit.support in ("form", "hanger")
     sleeved = outfit.sleeve_end > 0
-    sides = sleeved_sides(outfit, scene)
 
     if not limp:
         for side in (-1, 1):
@@ -100,9 +103,8 @@ def draw_clothes(brush: Brush, outfit: Outfit, scene: Scene) -> dict[str, list[s
         for side in (-1, 1):
             body.draw_arm(brush, scene, side, fore=True)
     if labelled:
-        parts["sleeve_length"] = draw_sleeves(brush, outfit, scene, scene.upper)
-        if not sleeved and len(sides) == 1:
-            parts["sleeve_length"] = [parts["sleeve_length"][(sides[0] + 1) // 2]]
+        draw_sleeves(brush, outfit, scene, scene.upper)
+        parts["sleeve_length"] = around_cuffs(outfit, scene)
     if neck_value == 0:
         return parts
     if neck_attribute == "collar_design":
@@ -147,11 +149,15 @@ def render(seed: int, index: int, size: int = 320) -> Rendering:
             matrix.mapXY(float(x), y).x() for x in occluders.panel_edges(scene) for y in (0, 4)
         ]
         limit = (max(0.0, min(inner)), 0.0, min(float(size), max(inner)), float(size))
-    if outfit.coat_hem > 0:  # only what the coat leaves uncovered shows
-        for name in ("skirt_length", "pant_length"):
-            parts[name] = [_below(path, scene, outfit.coat_hem) for path in parts.get(name, [])]
+    hems = {"skirt_length": outfit.skirt_hem, "pant_length": outfit.trouser_hem}
+    hems["coat_length"] = outfit.coat_hem
     boxes = {}
     for name, value in outfit.labels.items():
+        if value > 0 and name in hems:
+            y = scene.warp(0.0, hems[name])[1]
+            parts[name] = [_around_hem(path, y) for path in parts[name]]
+        elif value > 0 and name == "sleeve_length":  # a raised arm may end outside the frame
+            parts[name] = [max(parts[name], key=lambda path: _shown(matrix, path, limit))]
         box = _box(matrix, parts[name], PAD.get(name, 0.0), limit) if value > 0 else None
         if box is not None:
             boxes[name] = box
@@ -159,9 +165,18 @@ def render(seed: int, index: int, size: int = 320) -> Rendering:
     return Rendering(recorded, dict(outfit.labels), boxes, scene.camera.quality)
 
 
-def _below(path: skia.Path, scene: Scene, hem: float) -> skia.Path:
-    """Return the part of a path's bounds below a coat's hem."""
-    box, y = path.computeTightBounds(), scene.warp(0.0, hem)[1]
-    clipped = skia.Path()
-    clipped.addRect(skia.Rect.MakeLTRB(box.left(), max(box.top(), y), box.right(), box.bottom()))
-    return clipped
+def _shown(matrix: skia.Matrix, path: skia.Path, limit: Box) -> bool:
+    """Return whether the middle of a path lies inside the frame."""
+    bounds = path.computeTightBounds()
+    middle = matrix.mapXY(bounds.centerX(), bounds.centerY())
+    return skia.Rect.MakeLTRB(*limit).contains(middle.x(), middle.y())
+
+
+def _around_hem(path: skia.Path, y: float) -> skia.Path:
+    """Return a rectangle as wide as a garment is just above its hem at `y`, and half below it."""
+    box, band = path.computeTightBounds(), skia.Path()
+    band.addRect(skia.Rect.MakeLTRB(box.left(), y - HEM, box.right(), y))
+    cut = skia.Op(path, band, skia.PathOp.kIntersect_PathOp).computeTightBounds()
+    around = skia.Path()
+    around.addRect(skia.Rect.MakeLTRB(cut.left(), y - HEM, cut.right(), y + HEM))
+    return around

@@ -9,11 +9,12 @@ from data_prep.garments.cloth import Brush, creases, edge_colour
 from data_prep.garments.fabric import Fabric
 from data_prep.garments.limb import interpolate, linspace, resample, tube
 from data_prep.garments.outfit import OFF_SHOULDER, ONE_SHOULDER, Outfit
-from data_prep.garments.pen import outline
 from data_prep.garments.scene import Scene
 
 WIDTHS = (0.0, 0.3, 0.6, 1.0, 1.4), (0.19, 0.17, 0.155, 0.13, 0.14)  # u at shares of the arm
 CAP_END = 0.2  # sleeves that end before this share of the arm are caps
+FINGERTIPS = 1.18  # as a share of the arm
+CUFF = 0.2  # share of the arm before and after a sleeve's end, where its length is
 
 
 def one_shoulder_side(scene: Scene) -> int:
@@ -58,11 +59,23 @@ def _sleeve(brush: Brush, outfit: Outfit, scene: Scene, side: int, fabric: Fabri
 
 
 def draw_sleeves(brush: Brush, outfit: Outfit, scene: Scene, fabric: Fabric) -> list[skia.Path]:
-    """Draw both sleeves; return their outlines, or the bare shoulders when there are none."""
+    """Draw the sleeves and return their outlines; none if the garment has none."""
     if outfit.sleeve_end == 0.0:
-        corners = [(0.98, 0.02), (0.98, 0.9), (0.52, 0.9)]
-        return [
-            outline(scene.warp, (side * 0.52, 0.02), [(side * x, y) for x, y in corners])
-            for side in (-1, 1)
-        ]
+        return []
     return [_sleeve(brush, outfit, scene, side, fabric) for side in sleeved_sides(outfit, scene)]
+
+
+def around_cuffs(outfit: Outfit, scene: Scene) -> list[skia.Path]:
+    """Return the outlines of the arms around where their sleeves end, or of the shoulders.
+
+    The one without a bag comes first, or else the one without a scarf over it. A sleeve that hides
+    the hand may end outside the frame; its end counts as at the fingertips.
+    """
+    side = -scene.prop_side if "bag" in scene.extras else scene.prop_side
+    end = min(outfit.sleeve_end, FINGERTIPS)
+    start, stop = (max((end + share) * ARM, 0.0) for share in (-CUFF, CUFF))
+    return [
+        tube(resample(arm_line(scene, each), start, stop, 5), [CUFF * ARM] * 5)
+        for each in (side, -side)
+        if each in sleeved_sides(outfit, scene)
+    ]

@@ -42,6 +42,8 @@ def test_the_benchmark_of_a_large_catalogue_measures_each_store() -> None:
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "|" in line][2:]
     table = {row[0]: row for row in rows}
     assert set(table) == {"exact float16", "hnsw float16", "hnsw float32"}
+    assert [row[1] for row in rows] == ["200", "2,000"] * 3
     assert float(table["exact float16"][7]) > 0.9 < float(table["hnsw float32"][7])
     assert all(float(row[5].replace(",", "")) > 0 < float(row[6].replace(",", "")) for row in rows)
     assert done.stdout.count("10,000,000 items, in proportion") == 3 and "Simulated" in done.stdout
+    assert done.stdout.count("from 200 to 2,000 items: build time ~ items^") == 3

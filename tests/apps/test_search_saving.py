@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from known_vectors import KnownEmbedder, paths, random_vectors
 from saved_indexes import COUNT, EMBEDDER, built, same
 
 from asen_apps.search import AttributeIndex, SearchIndexError
+from asen_tf.files import DiskFullError
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,23 @@ def test_a_save_that_fails_leaves_the_old_index(tmp_path: Path) -> None:
             index.save(tmp_path)
         assert same(AttributeIndex.load(tmp_path, EMBEDDER), index)
         assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "CURRENT", "v0001"]
+
+
+def test_room_is_compared_before_an_index_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = built()
+    index.save(tmp_path / "whole")
+    size = sum(path.stat().st_size for path in (tmp_path / "whole").rglob("*.faiss"))
+    usage = shutil.disk_usage(tmp_path)._replace(free=size // 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DiskFullError, match="no room for v0001: .*") as raised:
+        index.save(tmp_path / "index")
+    numbers = re.search(r"([\d,]+) needed, ([\d,]+) bytes free", str(raised.value)).groups()
+    needed, free = (int(number.replace(",", "")) for number in numbers)
+    assert free == size // 2 and size // 2 < needed < 1.5 * size
+    assert str(tmp_path / "index") in str(raised.value)
+    assert not list((tmp_path / "index").glob("[!.]*"))
 
 
 def test_a_last_byte_that_found_no_room_is_noticed(tmp_path: Path) -> None:

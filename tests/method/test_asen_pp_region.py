@@ -19,7 +19,8 @@ def model() -> AsenPlusPlus:
 
 def test_each_attribute_has_the_region_of_its_own_map(model: AsenPlusPlus) -> None:
     outputs = model.embed_pairs(pictures()[2:], [0, 0, 0], [0, 1, 2])
-    expected = region_boxes(outputs["attention"], map_size=VIEW, threshold=THRESHOLD)
+    given = {"map_size": VIEW, "threshold": THRESHOLD, "extent": model.map_extent}
+    expected = region_boxes(outputs["attention"], **given)
     np.testing.assert_array_equal(outputs["boxes"], expected)
     assert len({tuple(box) for box in outputs["boxes"].tolist()}) == 3
     np.testing.assert_allclose(outputs["attention"].sum(axis=(1, 2)), 1.0, atol=1e-5)

@@ -6,8 +6,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from asen_tf.backbones import BackboneError, build_backbone, normalisation_mode
+from asen_tf.backbones import BackboneError, build_backbone, map_extent, normalisation_mode
 
 
 @cache
@@ -143,6 +144,44 @@ def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
     text.write_text("no weights")
     with pytest.raises(BackboneError, match="text.weights.h5: not weights of the backbone"):
         build_backbone("compact", weights=text)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "cell"),
+    [
+        *(("resnet34", 128, 4), ("compact", 64, 4), ("resnet34", 72, 2)),
+        *(("efficientnet_lite0", 128, 3), ("efficientnet_lite0", 72, 2)),
+    ],
+)
+def test_cells_lie_where_the_network_sees(name: str, size: int, cell: int) -> None:
+    """The centre of mass of a cell's gradient, with kernels that weigh all they cover equally."""
+    model = build_backbone(name)
+    for weight in model.weights:
+        if weight.shape.rank == 4:
+            weight.assign(tf.ones_like(weight) / np.prod(weight.shape[:3]))
+        elif "place_gate" in weight.name:
+            weight.assign(tf.zeros_like(weight))
+    noise = np.random.default_rng(0).uniform(0.9, 1.0, (16, size, size, 3))  # for max-pooling
+    images = tf.constant(noise, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        features = model(images, training=False)
+        # The map of EfficientNet-Lite joins a coarser one of the last stage.
+        seen = features[..., :112] if name.startswith("eff") else features
+        centre = tf.reduce_sum(seen[:, cell, cell])
+    weights = np.abs(tape.gradient(centre, images)).sum(axis=(0, 3))
+    found = [(weights.sum(axis=axis) * np.arange(size)).sum() / weights.sum() for axis in (0, 1)]
+    start, end = map_extent(name, size)
+    cells = features.shape[1]
+    expected = size * (start + (end - start) * (cell + 0.5) / cells) - 0.5
+    assert found == pytest.approx([expected] * 2, abs=1.5)
+
+
+def test_extents_by_hand() -> None:
+    assert map_extent("resnet50", 224) == (-7.5 / 224, 216.5 / 224)
+    assert map_extent("efficientnet_lite0", 224) == (7.5 / 224, 231.5 / 224)  # 15 - 7.5, to 231.5
+    assert map_extent("resnet50", 100) == (-7.5 / 100, 104.5 / 100)  # 7 cells
+    assert map_extent("keras:VGG16", 224, "released") == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "", "keras:resnet50", "keras:NoNet"])

@@ -25,8 +25,14 @@ def another(name: str) -> object:
         "feature_map": "linear",
         "attribute_tables": "separate",
         "region": "centre",
+        "region_rule": "mass",
+        "least_region": 0.5,
+        "region_jitter": 0.2,
+        "map_reading": "cells",
         "fit": "whole_edge",
         "stages": 1,
+        "alignment": "e_info_nce",
+        "stage2_start": "best",
         "missing_images": "skip",
         "starting_weights": "random",
         "sampling": "batch_all",
@@ -74,6 +80,8 @@ def test_an_int_is_not_made_of_a_float() -> None:
             "feature_map",
             "attribute_tables",
             "region",
+            "region_rule",
+            "map_reading",
             "missing_images",
         ),
         *("starting_weights", "sampling", "mixed_precision", "strategy"),
@@ -89,6 +97,9 @@ def test_a_choice_refuses_what_is_not_on_the_list_and_shows_the_list(name: str) 
     ("name", "lawful", "unlawful"),
     [
         ("roi_threshold", [0.0, 0.99], [-0.01, 1.0]),
+        ("region_share", [0.01, 1.0], [0.0, 1.01]),
+        ("least_region", [0.0, 1.0], [-0.01, 1.01]),
+        ("region_jitter", [0.0, 0.9], [-0.01, 0.91]),
         ("fusion_weight", [0.0, 1.0], [-0.01, 1.01]),
         ("margin", [0.0, 2.0], [-0.01, 2.01, float("nan"), float("inf")]),
         ("values_per_attribute", [2, 1000], [1, 0, 1001]),
@@ -115,6 +126,12 @@ def test_a_range_includes_its_ends_and_nothing_beyond(
 def test_a_backbone_is_one_of_ours_or_of_keras(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name} must be one of .*compact.*keras:.*'resnet18'"):
         ExperimentConfig(**{name: "resnet18"})
+
+
+def test_where_the_cells_of_other_networks_see_is_not_known() -> None:
+    with pytest.raises(ConfigError, match="'keras:VGG16'; take map_reading='released'"):
+        ExperimentConfig(map_reading="cells", global_backbone="keras:VGG16")
+    assert ExperimentConfig(map_reading="released", global_backbone="keras:VGG16")
 
 
 def test_an_int_becomes_the_float_that_a_setting_wants() -> None:
@@ -172,6 +189,7 @@ def test_missing_names_of_a_dictionary_have_their_defaults() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_hash_depends_on_every_setting(name: str) -> None:
     needed = {"loss": {"sampling": "batch_all"}, "networks": {"method": "asen_v2"}}
+    needed["local_start"] = {"local_backbone": "resnet50"}
     base = ExperimentConfig(**needed.get(name, {}))
     assert base.override(**{name: another(name)}).hash != base.hash
 
@@ -179,6 +197,14 @@ def test_the_hash_depends_on_every_setting(name: str) -> None:
 def test_losses_over_groups_need_groups() -> None:
     with pytest.raises(ConfigError, match="needs sampling='batch_all'; got sampling='random_tri"):
         ExperimentConfig(loss="npairs")
+
+
+def test_a_local_start_needs_a_stage_of_the_global_branch_and_the_same_backbone() -> None:
+    with pytest.raises(ConfigError, match="equal backbones.*'resnet50' and 'resnet34'"):
+        ExperimentConfig(local_start="global")
+    for changes in ({"stages": 1}, {"method": "asen_v2"}):
+        with pytest.raises(ConfigError, match="stages=2"):
+            ExperimentConfig(local_start="global", local_backbone="resnet50", **changes)
 
 
 def test_two_networks_are_of_asen_v2() -> None:

@@ -53,6 +53,35 @@ def all_steps(views) -> partial:
     return partial(training_steps, lambda epoch: PLAN, views=views, sources=None, epochs=EPOCHS)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_views_are_mirrored_by_seed_and_epoch_alone(parts: int) -> None:
+    views = pictures(36, 4)
+
+    def flips(seed: int, first_epoch: int = 0) -> np.ndarray:
+        streams = [
+            all_steps(Memory(views))(first_epoch=first_epoch, parts=[p], of=parts, flips_seed=seed)
+            for p in range(parts)
+        ]
+        found = []
+        for number, step in enumerate(zip(*[s.as_numpy_iterator() for s in streams], strict=True)):
+            together = np.concatenate([part["view"] for part in step])
+            straight = views[PLAN.images[number % STEPS]]
+            mirrored = (together == straight[:, :, :, ::-1]).all(axis=(2, 3, 4))
+            assert (mirrored ^ (together == straight).all(axis=(2, 3, 4))).all()
+            found.append(mirrored)
+        return np.array(found)
+
+    first = flips(5)
+    assert 0.3 < first.mean() < 0.7 and (first[:STEPS] != first[STEPS:]).any()
+    assert (flips(6) != first).any()
+    np.testing.assert_array_equal(flips(5, first_epoch=1), first[STEPS:])
+    whole = all_steps(Memory(views))(first_epoch=0, flips_seed=5).as_numpy_iterator()
+    for step, mirrored, number in zip(whole, first, range(2 * STEPS), strict=True):
+        straight = views[PLAN.images[number % STEPS]]
+        expected = np.where(mirrored[..., None, None, None], straight[:, :, :, ::-1], straight)
+        np.testing.assert_array_equal(step["view"], expected)
+
+
 def of_worker(views, worker: int, *, workers: int = 2, replicas: int = 2) -> list[dict]:
     steps = ReplicaTeam(OneWorker(worker, workers, replicas)).divided(all_steps(views))
     return list(steps(first_epoch=0).as_numpy_iterator())

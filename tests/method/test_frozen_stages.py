@@ -47,7 +47,7 @@ def test_both_parts_of_a_cut_backbone_are_the_whole(name: str, stages: int, chan
     np.testing.assert_array_equal(after(features), backbone(images))
 
 
-@pytest.mark.parametrize("method", ["triplet", "asen_pp"])
+@pytest.mark.parametrize("method", ["triplet", "asen_pp", "rpf"])
 def test_training_from_features_is_training_from_pixels(
     method: str, garments: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,11 +10,14 @@ from layer_contract import run_layer_contract
 
 from asen_tf.layers import (
     AttributeChannelAttention,
+    AttributeCrossAttention,
     AttributeSpatialAttention,
+    BackgroundAttention,
     ImageNormalisation,
     PositionGate,
     RegionOfInterest,
 )
+from asen_tf.models.rpf import ResumableDropout
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -42,12 +45,24 @@ CASES: list[tuple[type, dict[str, Any], list[np.ndarray], list[tuple[int, ...]],
     ),
     (
         RegionOfInterest,
-        {"map_size": 12, "crop_size": 8, "threshold": 0.3},
+        {
+            **{"map_size": 12, "crop_size": 8, "threshold": 0.3},
+            **{"rule": "mass", "share": 0.5, "least": 0.2},
+        },
         [normal(2, 3, 4), pixels(2, 20, 20, 3)],
         [(2, 8, 8, 3), (2, 4)],
         0,
     ),
     (PositionGate, {"frequencies": 2}, [normal(2, 5, 3, 4)], [(2, 5, 3, 4)], 2),
+    (
+        AttributeCrossAttention,
+        {"heads": 2},
+        [normal(2, 3, 4, 6), normal(2, 7, 8)],
+        [(2, 7, 6), (2, 7, 3, 4)],
+        13,
+    ),
+    (BackgroundAttention, {}, [normal(2, 3, 4, 6), normal(2, 7, 3, 4)], [(2, 7, 6)], 0),
+    (ResumableDropout, {"rate": 0.25}, [normal(2, 5, 3)], [(2, 5, 3)], 0),
     (ImageNormalisation, {"mode": "caffe"}, [pixels(2, 5, 6, 3)], [(2, 5, 6, 3)], 0),
 ]
 

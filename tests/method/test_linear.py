@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_start() -> None:
     np.testing.assert_array_equal(start(), start())
 
 
-@pytest.mark.parametrize("method", ["asen_pp", "asen", "asen_v2", "csn", "triplet"])
+@pytest.mark.parametrize("method", ["rpf", "asen_pp", "asen", "asen_v2", "csn", "triplet"])
 def test_every_head_of_every_method_starts_so(method: str) -> None:
     config = smoke().override(method=method, starting_weights="random", attribute_dim=400)
     model = build_model(config, ("a", "b"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -59,19 +60,22 @@ def naive(
 
 
 def attended_box(number: int, attention: np.ndarray) -> Box | None:
-    return naive_box(attention, VIEW, THRESHOLD)
+    # Cells of 8 px, the first around pixel 0.
+    return naive_box(attention, VIEW, THRESHOLD, ((0.5 - 4) / VIEW, (0.5 - 4) / VIEW + 1))
 
 
 REGIONS = {
     "attended": attended_box,
     "centre": lambda number, attention: MIDDLE,
+    "whole": lambda number, attention: (0, 0, VIEW, VIEW),
     "true": lambda number, attention: TRUE[number],
 }
 
 
 @pytest.mark.parametrize(
     ("region", "tables"),
-    [("attended", "shared"), ("attended", "separate"), ("centre", "shared"), ("true", "shared")],
+    [("attended", "shared"), ("attended", "separate"), ("centre", "shared"), ("true", "shared")]
+    + [("whole", "shared")],
 )
 def test_local_and_fused_embeddings_are_what_the_formulas_say(region: str, tables: str) -> None:
     model, images = region_model(region, attribute_tables=tables), pictures()
@@ -87,6 +91,32 @@ def test_local_and_fused_embeddings_are_what_the_formulas_say(region: str, table
         assert len(set(boxes)) > 3  # maps that differ
     if given is None:
         compare(model.embed_all(images).reshape(len(PAIRS), -1), fused)
+
+
+def test_training_moves_regions_as_it_is_told_and_embedding_does_not() -> None:
+    images, draws = pictures(), tf.constant([[-1.0, 0.5, -0.5], [0.3, 1.0, 1.0], [0.0, -1.0, 0.0]])
+    model = region_model("centre", region_jitter=0.25)
+    batch = {**training_batch(images, [1, 2, 0]), "draws": draws}
+    # Of squares of 16 px at 8..24: 12 px at 12, 8; 17 px at 12, 12 (11.5 and 12.5 are even at 12);
+    boxes = [(12, 8, 24, 20), (12, 12, 29, 29), (4, 8, 20, 24)]
+    chosen = [1, 5, 6]
+    zoomed, _, _ = naive(
+        model, images, lambda number, _: boxes[chosen.index(number)] if number in chosen else MIDDLE
+    )
+    still, _, _ = naive(model, images, REGIONS["centre"])
+    for layer in model.local_branch.submodules:  # as in inference, so that only regions differ
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    compare(model(batch, training=True)["local"].numpy(), zoomed[chosen])
+    compare(model(batch, training=False)["local"].numpy(), still[chosen])
+
+
+def test_the_whole_frame_is_not_moved() -> None:
+    model, seen = region_model("whole", region_jitter=0.5), []
+    cut = model.region.call
+    model.region.call = lambda inputs: seen.append(inputs[2].numpy().tolist()) or cut(inputs)
+    model({**training_batch(pictures(), [1, 2, 0]), "draws": -tf.ones((3, 3))}, training=True)
+    assert seen == [[[0, 0, VIEW, VIEW]] * 3]
 
 
 @pytest.mark.parametrize("region", ["centre", "true"])
@@ -145,3 +175,17 @@ def test_the_middle_half_does_not_depend_on_the_attention_nor_on_the_attribute()
     model, images = region_model("centre"), pictures()
     boxes = model.embed_pairs(images, *np.transpose(PAIRS))["boxes"]
     np.testing.assert_array_equal(boxes, [[8, 8, 24, 24]] * len(PAIRS))
+
+
+def test_the_local_branch_can_start_from_the_global_one() -> None:
+    model = region_model(local_attention_dim=4)
+    own = model.local_branch.get_layer("local_spatial_attention").get_weights()
+    whole = [array.copy() for array in model.global_branch.get_weights()]
+    model.start_local_from_global()
+    for part in ("backbone", "channel_attention", "embedding"):
+        ours = model.local_branch.get_layer(f"local_{part}").get_weights()
+        theirs = model.global_branch.get_layer(f"global_{part}").get_weights()
+        assert len(ours) and all(map(np.array_equal, ours, theirs))
+    kept = model.local_branch.get_layer("local_spatial_attention").get_weights()
+    assert all(map(np.array_equal, kept, own)), "of another size: it keeps its own start"
+    assert all(map(np.array_equal, model.global_branch.get_weights(), whole))

@@ -164,6 +164,8 @@ def test_peak_is_the_centre_of_the_highest_cell(cell, peak) -> None:
     heat = np.zeros((4, 2))
     heat[cell] = 0.3
     assert attention_peak(heat) == peak
+    shifted = attention_peak(heat, (-0.125, 0.625))  # three quarters of it, an eighth before
+    assert shifted == pytest.approx(tuple(0.75 * share - 0.125 for share in peak))
 
 
 def test_box_holds_its_upper_left_edge_and_not_its_lower_right() -> None:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 
+import naive_losses
 import numpy as np
 import pytest
 import tensorflow as tf
 from naive_losses import batch_all_loss
 
-from asen_tf.losses import alignment_loss, cosine_similarity, triplet_ranking_loss
+from asen_tf.losses import (
+    alignment_loss,
+    cosine_similarity,
+    e_info_nce,
+    triplet_ranking_loss,
+)
 
 
 def _cosine(left: np.ndarray, right: np.ndarray) -> float:
@@ -174,3 +180,52 @@ def test_alignment_gradient_flows_into_both_branches() -> None:
     left, right = tape.gradient(loss, both)
     np.testing.assert_allclose(left, [[[0.0, -2.4]]], atol=1e-5)
     np.testing.assert_allclose(right, [[[-3.0 + 1.08, 1.44]]], atol=1e-5)
+
+
+# === E-InfoNCE ===
+
+# Three groups of four images: the first two of one attribute, so that images of another group are
+# positives, too; a value has one number in several attributes and is not the same there.
+ATTRIBUTES = np.repeat([[2], [2], [0]], 4, axis=1)
+VALUES = np.array([[1, 1, 3, 4], [1, 3, 3, 5], [1, 1, 1, 0]])
+
+
+def three(seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(3, 4, 5)).astype(np.float32) for _ in range(3)]
+
+
+def contrasted(global_, local, background) -> float:
+    return float(e_info_nce(global_, local, background, tf.constant(ATTRIBUTES), VALUES))
+
+
+def test_e_info_nce_equals_the_loop_over_all_images_of_a_step() -> None:
+    embeddings = three()
+    flat = [vectors.reshape(12, 5).astype(np.float64) for vectors in embeddings]
+    expected = naive_losses.e_info_nce(*flat, ATTRIBUTES.ravel(), VALUES.ravel())
+    assert contrasted(*embeddings) == pytest.approx(expected, rel=1e-5)
+    # Lengths do not matter, and groups only gather the images.
+    assert contrasted(*[7.0 * vectors for vectors in embeddings]) == pytest.approx(expected, 1e-5)
+
+
+def test_e_info_nce_has_one_direction() -> None:
+    global_, local, background = three()
+    assert contrasted(global_, local, background) != pytest.approx(
+        contrasted(local, global_, background), rel=1e-3
+    )
+
+
+def test_e_info_nce_of_one_image_is_log_13() -> None:
+    one = tf.constant([[[0.6, 0.8]]])
+    loss = e_info_nce(one, one, one, tf.constant([[0]]), tf.constant([[0]]))
+    assert loss.dtype == tf.float32 and float(loss) == pytest.approx(math.log(13.0), rel=1e-6)
+
+
+def test_e_info_nce_moves_all_three_and_survives_zero_and_opposed_vectors() -> None:
+    variables = [tf.Variable(vectors) for vectors in three()]
+    variables[0][0, 0].assign(tf.zeros(5))
+    variables[1][0, 1].assign(-variables[0][0, 1])  # exp(-1 / 0.07) is small and not 0
+    with tf.GradientTape() as tape:
+        loss = e_info_nce(*variables, tf.constant(ATTRIBUTES), tf.constant(VALUES))
+    for gradient in tape.gradient(loss, variables):
+        assert np.isfinite(gradient).all() and np.abs(gradient).max() > 1e-3

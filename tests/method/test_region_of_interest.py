@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from naive_regions import Box, naive_box
 
-from asen_tf.layers import RegionOfInterest, region_boxes
+from asen_tf.layers import RegionOfInterest, jittered, region_boxes
 
 
 def box_of(attention: np.ndarray, map_size: int, threshold: float = 0.1) -> Box:
@@ -38,6 +40,90 @@ def test_boxes_follow_the_steps_redone_naively(
     assert box_of(attention, map_size, threshold) == expected
 
 
+# Where maps of other readings lie on the frame: of equal padding, of TensorFlow's, a part of it.
+EXTENTS = ((0.0, 1.0), (-0.15, 0.85), (0.1, 1.1), (0.25, 0.75))
+
+
+@given(
+    attention=arrays.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 6), st.integers(1, 6)),
+        elements=st.sampled_from([0.0, 0.03125, 0.125, 0.375, 0.8125, 1.0]),
+    ),
+    map_size=st.integers(1, 20),
+    extent=st.sampled_from(EXTENTS),
+    rule=st.sampled_from(["threshold", "mass", "peak"]),
+    share=st.sampled_from([0.01, 0.4, 0.7, 1.0]),
+    least=st.sampled_from([0.0, 0.3, 1.0]),
+)
+@settings(max_examples=120, deadline=None)
+def test_boxes_of_other_rules_and_readings_follow_naive_ones(
+    attention: np.ndarray, map_size: int, **others: Any
+) -> None:
+    expected = naive_box(attention, map_size, 0.3, **others)
+    assume(expected is not None)
+    found = region_boxes(attention[None], map_size=map_size, threshold=0.3, **others)
+    assert tuple(found[0].numpy()) == expected
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ({}, (1, 1, 5, 5)),
+        ({"rule": "peak"}, (0, 1, 2, 3)),  # cells that touch at a corner are not connected
+        ({"rule": "mass", "share": 0.3}, (1, 1, 2, 2)),  # 8 of 25
+        ({"rule": "mass", "share": 0.5}, (1, 1, 5, 5)),  # 8 + 7
+        ({"rule": "mass", "share": 0.3, "least": 0.5}, (0, 0, 3, 3)),
+    ],
+)
+def test_rules_by_example(others: dict[str, Any], expected: Box) -> None:
+    attention = np.zeros((5, 5), np.float32)
+    attention[[1, 1, 2, 4], [1, 2, 3, 4]] = 8, 5, 5, 7
+    found = region_boxes(attention[None], map_size=5, threshold=0.3, **others)
+    assert tuple(found[0].numpy()) == expected
+
+
+@pytest.mark.parametrize("rule", ["threshold", "mass", "peak"])
+@pytest.mark.parametrize("attention", [np.full((3, 4), 1 / 12), np.zeros((2, 2)), np.ones((1, 1))])
+def test_flat_maps_give_the_whole_frame_by_every_rule(rule: str, attention: np.ndarray) -> None:
+    for extent in EXTENTS:
+        boxes = region_boxes(attention[None], map_size=9, threshold=0.1, rule=rule, extent=extent)
+        assert boxes.numpy().tolist() == [[0, 0, 9, 9]]
+
+
+def test_all_rules_compile_with_xla() -> None:
+    maps = np.random.default_rng(4).random((3, 5, 6)).astype(np.float32) ** 6
+    for rule in ("threshold", "mass", "peak"):
+        given = {"map_size": 24, "threshold": 0.3, "rule": rule, "extent": (-0.1, 0.9)}
+        compiled = tf.function(
+            lambda maps, given=given: region_boxes(maps, **given), jit_compile=True
+        )
+        np.testing.assert_array_equal(compiled(maps), region_boxes(maps, **given))
+
+
+@given(
+    start=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    side=st.integers(1, 20),
+    draws=arrays.arrays(np.float32, 3, elements=st.floats(-1, 1, width=16)),
+    amount=st.sampled_from([0.0, 0.2, 0.5]),
+)
+@settings(max_examples=60, deadline=None)
+def test_jittered_boxes_follow_the_formula_and_stay_inside(
+    start: tuple[int, int], side: int, draws: np.ndarray, amount: float
+) -> None:
+    top, left = (min(edge, 20 - side) for edge in start)
+    box = np.array([[top, left, top + side, left + side]], np.int32)
+    found = jittered(box, draws[None], amount=amount, map_size=20).numpy()[0]
+    new = min(max(round(side * (1 + amount * float(draws[0]))), 1), 20)
+    assert found[2] - found[0] == found[3] - found[1] == pytest.approx(new, abs=1)
+    for edge, old, draw in zip(found[:2], (top, left), draws[1:], strict=True):
+        wanted = old + side / 2 + amount * side * float(draw) - (found[2] - found[0]) / 2
+        assert abs(edge - min(max(wanted, 0), 20 - (found[2] - found[0]))) <= 0.5 + 1e-4
+    assert found.min() >= 0 and found.max() <= 20
+    if amount == 0.0:
+        assert found.tolist() == box[0].tolist()
+
+
 @pytest.mark.parametrize(
     ("picture", "expected"),
     [
@@ -47,8 +133,8 @@ def test_boxes_follow_the_steps_redone_naively(
         ((".....", ".....", ".....", ".....", "....#"), (4, 4, 5, 5)),
         ((".....", ".....", "..#..", ".....", "....."), (2, 2, 3, 3)),
         ((".....", ".....", ".###.", ".....", "....."), (1, 1, 4, 4)),  # grows on both sides
-        ((".....", ".....", ".##..", ".....", "....."), (2, 1, 4, 3)),  # odd: downwards
-        ((".....", "..#..", "..#..", ".....", "....."), (1, 2, 3, 4)),  # odd: to the right
+        ((".....", ".....", ".##..", ".....", "....."), (1, 1, 3, 3)),  # odd: upwards
+        ((".....", "..#..", "..#..", ".....", "....."), (1, 1, 3, 3)),  # odd: to the left
         ((".###.", ".....", ".....", ".....", "....."), (0, 1, 3, 4)),  # shifted at each edge
         ((".....", ".....", ".....", ".....", ".###."), (2, 1, 5, 4)),
         ((".....", "#....", "#....", "#....", "....."), (1, 0, 4, 3)),
@@ -60,6 +146,14 @@ def test_boxes_follow_the_steps_redone_naively(
 )
 def test_hand_drawn_maps(picture: tuple[str, ...], expected: Box) -> None:
     assert box_of(drawn(*picture), 5) == expected
+
+
+def test_an_odd_side_beside_an_even_one_starts_where_the_release_starts() -> None:
+    middle = drawn("....", ".##.", "....", "....")
+    assert box_of(9 * middle, 4) == (0, 1, 2, 3)
+    attention = np.zeros((14, 14), np.float32)
+    attention[4, 9], attention[7, 0] = 1.0, 0.33
+    assert box_of(attention, 224) == (11, 0, 177, 166)
 
 
 def test_one_cell_of_a_coarse_map_gives_its_tent() -> None:
@@ -113,8 +207,9 @@ def test_the_layer_joins_boxes_and_crops_under_mixed_precision() -> None:
     layer = RegionOfInterest(map_size=4, crop_size=2, dtype="mixed_bfloat16")
     crops, boxes = layer([tf.cast(attention, tf.bfloat16), image])
     assert boxes.numpy().tolist() == [[1, 1, 2, 2]] and boxes.dtype == tf.int32
-    # The box is source pixels 4..8; each crop pixel is the mean of 2 x 2 of them.
-    expected = image[0, 4:8, 4:8].astype(np.float32).reshape(2, 2, 2, 2, 3).mean(axis=(1, 3))
+    # The box is source pixels 4..8; the weights of a crop pixel reach one pixel beyond its own two.
+    weights = np.array([[1, 3, 3, 1, 0, 0], [0, 0, 1, 3, 3, 1]]) / 8
+    expected = np.einsum("iy,yxc,jx->ijc", weights, image[0, 3:9, 3:9] * 1.0, weights)
     assert crops.dtype == tf.float32
     np.testing.assert_allclose(crops[0], expected, atol=1e-3)
 

@@ -227,6 +227,23 @@ def test_a_batch_holds_the_planned_images_with_their_labels(sampling: str) -> No
         np.testing.assert_array_equal(batch["value"], planned.values[step])
 
 
+def test_draws_of_jitter_are_a_pure_function_too_however_a_step_is_divided() -> None:
+    def draws(first: int, jitter: int, **parts) -> np.ndarray:
+        planner = epoch_planner(smoke(), SPLIT)
+        given = {"views": Memory(VIEWS), "sources": None, "first_epoch": first, "epochs": 3}
+        found = training_steps(planner, **given, jitter=jitter, **parts).as_numpy_iterator()
+        return np.array([batch["draws"] for batch in found])
+
+    whole = draws(0, 5)
+    assert whole.shape == (9, *steps()[0]["value"].shape, 3) and whole.dtype == np.float32
+    assert whole.min() < -0.8 and whole.max() > 0.8 and np.abs(whole).max() <= 1.0
+    np.testing.assert_array_equal(draws(1, 5), whole[3:])  # as if never interrupted
+    assert np.abs(draws(0, 6) - whole).max() > 0.1 and np.abs(whole[:3] - whole[3:6]).max() > 0.1
+    halves = draws(0, 5, parts=(0, 1), of=2).reshape(whole.shape)
+    np.testing.assert_array_equal(halves, whole)
+    assert "draws" not in steps()[0]
+
+
 def test_epochs_are_a_pure_function_of_seed_and_epoch() -> None:
     whole = steps()
     for name in ("view", "source", "attribute", "value"):

@@ -20,14 +20,21 @@ COMMANDS = sorted(set(re.findall(r"python -m (data_prep\.\w+)((?: [^`\n#|]+)?)",
 
 @pytest.mark.parametrize(("module", "arguments"), COMMANDS)
 def test_every_command_is_one_with_these_options(
-    module: str, arguments: str, capsys: pytest.CaptureFixture[str]
+    module: str, arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as left:
         importlib.import_module(module).main(["--help"])
     assert left.value.code == 0
     known = capsys.readouterr().out
     for option in re.findall(r"--[a-z-]+", arguments):
         assert f"{option} " in known, f"{module} has no {option}"
+    lines = known.splitlines()
+    assert max(map(len, lines)) <= 80
+    explained = lines[lines.index("options:") + 1 :]
+    for line, after in zip(explained, [*explained[1:], ""], strict=True):
+        if line.startswith("  -"):  # its help is beside it, or below where there is no room
+            assert re.search(r"\S {2,}\S", line) or after.startswith(" " * 20), line
 
 
 def test_every_dataset_has_a_row_and_a_preset() -> None:

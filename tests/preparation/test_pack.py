@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from asen_study.runs import Places
 from asen_tf.data import read_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.images import ImageError
+from asen_tf.files import DiskFullError
 from asen_tf.presets import smoke
 from data_prep import pack as command
 from data_prep.pack import pack
@@ -99,13 +101,34 @@ def test_after_a_kill_only_the_missing_shards_are_made(folder: Path) -> None:
     first, second, *_ = shards(folder)
     (place / "shards.json").unlink()
     second.unlink()
-    second.with_suffix(".tmp").write_bytes(b"half of a shard")
+    (place / f".tmp-0a1b2c3d-{second.name}").write_bytes(b"half of a shard")
     third = shards(folder)[-1]
     third.write_bytes(third.read_bytes()[:-10])  # cut by a full disk
     kept = first.stat().st_mtime_ns
     pack(folder, "Garments", source_size=SIZE, shard_mib=0.05)
     assert {path.name: path.read_bytes() for path in shards(folder)} == before
     assert first.stat().st_mtime_ns == kept and third.stat().st_mtime_ns != kept
+    assert not list(place.glob(".tmp-*"))
+
+
+def test_room_is_compared_before_anything_is_packed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = folder / "Garments" / f"shards-{SIZE}"
+    size = sum(path.stat().st_size for path in shards(folder))
+    free = shutil.disk_usage(folder)._replace(free=size // 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    pack(folder, "Garments", source_size=SIZE, shard_mib=0.05)  # all is there: nothing is needed
+    for path in place.iterdir():
+        path.unlink()
+    with pytest.raises(DiskFullError) as raised:
+        pack(folder, "Garments", source_size=SIZE, shard_mib=0.05)
+    found = re.fullmatch(
+        rf"{place}: no room for .*: ([\d,]+) needed, ([\d,]+) bytes free; .*", str(raised.value)
+    )
+    needed, told = (int(number.replace(",", "")) for number in found.groups())
+    assert told == size // 2 and 0.8 * size < needed < 1.2 * size
+    assert not list(place.iterdir())
 
 
 def test_a_damaged_shard_is_named(folder: Path) -> None:

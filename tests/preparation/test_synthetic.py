@@ -84,6 +84,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_bytes(made, tmp_path):
     result = render(3, 1, SIZE)
     note = json.dumps({"labels": result.labels, "boxes": result.boxes})
     kept.with_suffix(".json").write_text(note)  # a finished image is taken as it is noted
+    kept.with_name(".tmp-0a1b2c3d-000099.jpg").write_bytes(b"half an image")
     written = kept.stat().st_mtime_ns
     make_dataset(tmp_path, images=IMAGES, size=SIZE, seed=3, workers=2)
     assert kept.stat().st_mtime_ns == written
@@ -112,6 +113,31 @@ def test_regions_lie_in_the_frame_and_leave_out_what_is_invisible(made):
         boxes = np.array(list(regions.values()))
         assert boxes.min() >= 0 and boxes.max() <= SIZE
         assert (boxes[:, 2:] - boxes[:, :2] > 1).all()
+
+
+def test_fresh_test_split_leaves_training_and_validation_as_they_are(made, tmp_path):
+    """Byte for byte, the test split of before included, which moves into a dataset of its own."""
+    chosen = {"images": IMAGES, "test_images": 30, "size": SIZE, "seed": 3, "workers": 2}
+    make_dataset(tmp_path, **chosen)
+    before, after, first = (
+        digest(folder)
+        for folder in (made / "Garments", tmp_path / "Garments", tmp_path / "GarmentsFirst")
+    )
+    fresh = {f"images/000/{number:06d}.jpg" for number in range(IMAGES, IMAGES + 30)}
+    replaced = {name for name in before if "_test." in name} | {"renderer.json"}
+    assert set(after) == set(before) | fresh
+    assert {name for name in before if before[name] != after[name]} == replaced
+    assert all(before[name] == content for name, content in first.items())
+    kept = read_split(tmp_path, "GarmentsFirst", "test")
+    assert kept.files == read_split(made, "Garments", "test").files
+    np.testing.assert_array_equal(kept.queries, read_split(made, "Garments", "test").queries)
+    assert set(read_split(tmp_path, "Garments", "test").files) == fresh
+    read_split(tmp_path, "GarmentsFirst", "valid")
+    assert not {after[name] for name in fresh} & set(before.values())  # other images, too
+    make_dataset(tmp_path, **{**chosen, "test_images": 0}, overwrite=True)
+    assert digest(tmp_path) == digest(made) | {
+        "meta.json": digest(tmp_path)["meta.json"]  # which still lists the second dataset
+    }
 
 
 def test_image_split_is_8_1_1_and_a_partition():

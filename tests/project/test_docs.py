@@ -31,6 +31,8 @@ RUN_BY = {
     "make explore": "tests/apps/test_explorer_server.py::"
     "test_the_command_says_what_it_shows_and_what_not",
     "make explore INDEX": "tests/browser/test_catalogue_in_chromium.py::test_",
+    "make gallery": "tests/study/test_gallery.py::"
+    "test_a_finished_study_gives_small_clean_notebooks",
     "make tune": "tests/study/test_tuning_notebook.py::"
     "test_it_ends_with_tables_figures_and_a_verdict",
     "make help": "tests/project/test_project.py::test_make_says_what_it_can_do",

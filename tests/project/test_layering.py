@@ -31,8 +31,9 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("runs",),
         ("pretraining", "production"),
         ("experiment", "measurement"),
-        ("figures", "notebook", "pipeline", "report", "tables"),
-        ("cells", "tuning"),
+        ("figures", "notebook", "pipeline", "tables"),
+        ("cells", "executed", "tuning"),
+        ("report",),
         ("schedule",),
     ),
     "asen_apps": (

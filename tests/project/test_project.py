@@ -30,7 +30,8 @@ EXTRAS = [  # torch and playwright are installed by themselves, where they are w
     if name not in ("torch", "browser")
 ]
 TARGETS = [
-    *"help install study photos notebooks explore tune test test-slow install-torch".split(),
+    *"help install study photos gallery notebooks explore tune test test-slow".split(),
+    "install-torch",
     *"test-distributed test-browser bench bench-large bench-map fuzz kills test-torch".split(),
     *"lint format lock clean clean-results clean-data".split(),
 ]
@@ -137,7 +138,9 @@ def run_make(
 
 
 def test_make_says_what_it_can_do() -> None:
-    assert [line.split()[1] for line in run_make().stdout.splitlines()] == TARGETS
+    lines = run_make().stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("  make ")] == TARGETS
+    assert max(map(len, lines)) <= 80 and lines[0].endswith("list these commands")
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None and sorted(phony[1].split()) == sorted(TARGETS)
 
@@ -262,10 +265,27 @@ def test_the_image_is_built_from_the_lock() -> None:
     assert {".git", ".venv", "data", "results/runs"} <= set(ignored)
 
 
-def test_ci_runs_lint_and_the_tests() -> None:
-    script = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert script[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in script
-    assert script[-3:] == ["make lint", "make test", "make test-torch"]
+@pytest.mark.parametrize(
+    ("fails", "code", "last"),
+    [
+        ("nothing", 0, "make test-browser"),
+        (".venv/.installed-browser", 0, "The tests in a browser are left out: this machine "),
+        ("test-slow", 2, "make test-slow"),
+        ("test-browser", 2, "make test-browser"),
+    ],
+)
+def test_ci_runs_lint_and_all_tests(fails: str, code: int, last: str, tmp_path: Path) -> None:
+    made = tmp_path / "make"
+    made.write_text(f'#!/bin/sh\necho "make $1"\nif test "$1" = {fails}; then exit 2; fi\n')
+    made.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [ROOT / ".ci" / "run"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert done.returncode == code and lines[-1].startswith(last)
+    if fails == "nothing":
+        tests = {f"make {name}" for name in TARGETS if name.startswith("test")}
+        assert tests <= set(lines) and lines[0] == "make lint"
 
 
 @pytest.mark.parametrize("extra", ["torch", "browser"])

@@ -87,5 +87,6 @@ def test_the_countdown_says_when_the_last_run_ends(capsys: pytest.CaptureFixture
     countdown = Countdown(total=6, jobs=2)
     countdown.report("a", "finished", 60.0)
     countdown.report("b", "finished", 180.0)  # 2 min on average, four left, two side by side
-    last = capsys.readouterr().out.splitlines()[-1]
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == "== a: finished after 1.0 min; 1 of 6 runs"  # the shorter of two says little
     assert last == "== b: finished after 3.0 min; 2 of 6 runs, about 4 min left"

@@ -17,10 +17,10 @@ PAIR_COLUMNS = "method_a,method_b,attribute,difference,ci_low,ci_high".split(","
 PLACE_COLUMNS = "method,seed,attribute,pointing,iou,centre_pointing,centre_iou".split(",")
 ALL = [*ATTRIBUTES, "overall", "macro"]
 # The local branch saw 64 px, so that 96 was a variation and 64 was none; other starts than the
-# study's own came later.
+# study's own, the controls, and RPF with its loss, came later.
 LATER = (
     *("asen_pp/local_size_64", "asen_v2/compact", "asen_v2/random_start", "asen_pp/adapted"),
-    *("asen_pp/three_attributes", *CONTROLS),
+    *("asen_pp/three_attributes", *CONTROLS, "rpf", "asen_pp/e_info_nce"),
 )
 ABLATED = tuple(row for row in ROWS if row not in (*FEATURES, *LATER))
 STUDIES = {

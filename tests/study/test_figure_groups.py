@@ -27,7 +27,7 @@ def ticks(axes) -> dict[str, float]:
 def test_groups_hold_every_row_of_the_matrix_once() -> None:
     groups = {row: group_of(row) for row in ROWS}
     assert {row for row, group in groups.items() if group == "Methods"} == {
-        *("triplet", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp", "asen_pp/adapted")
+        *("triplet", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp", "asen_pp/adapted", "rpf")
     }
     assert {row for row, group in groups.items() if group == "Without a trained network"} == {
         *("features", "features/whitened", "features/linear")

@@ -14,6 +14,8 @@ from PIL import Image
 
 from asen_study import figures
 from asen_study.tables import summarise
+from asen_tf.data import AttributeTable, Split
+from asen_tf.evaluation.retrieval import PairEmbeddings
 
 MAP = pd.DataFrame(
     [
@@ -99,3 +101,22 @@ def test_a_large_picture_is_kept_in_few_colours_that_look_the_same(tmp_path: Pat
         assert kept.size == original.size
         seen = [np.asarray(x.convert("RGB").reduce(8), float) for x in (kept, original)]
     assert len(full.getvalue()) > 2**20 and np.abs(seen[0] - seen[1]).mean() < 3
+
+
+def test_confusions_count_the_values_of_the_first_candidates() -> None:
+    """The query of value 0 finds values 0 and 1 of three candidates, that of value 1 only 1."""
+    queries = np.array([(0, 0, 0), (1, 0, 1)])
+    candidates = np.array([(2, 0, 0), (3, 0, 1), (4, 0, 1), (5, 1, 0)])
+    rows = np.concatenate([queries, candidates])
+    table = AttributeTable(("sleeve", "neck"), (3, 2))
+    names = tuple(f"{image}.png" for image in range(6))
+    split = Split(Path(), "Tiny", "test", table, names, rows, queries, candidates, ())
+    angles = np.radians([0, 90, 10, 50, 80, 0])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    embedded = PairEmbeddings(rows[:, :2], {"fused": vectors * [[3.0]]})
+    words = {"sleeve": ("None", "Short", "Long")}
+    asked = {"attribute": "sleeve", "embedding": "fused", "first": 2}
+    axes = figures.confusions(embedded, split, words, **asked).axes[0]
+    shares = axes.collections[0].get_array().reshape(3, 3)
+    np.testing.assert_allclose(shares, [[50, 50, 0], [0, 100, 0], [0, 0, 0]])
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["None", "Short", "Long"]

@@ -74,6 +74,7 @@ def test_the_table_is_what_ranking_its_embeddings_gives(folder: Path, embedding:
     asked = read_split(folder / "data", "Garments", "test").queries[:, 1].tolist()
     attribute = max(asked, key=asked.count)
     name = read_meta(folder / "data", "Garments").names[attribute]
+    assert (measured(folder) / "figures" / "confusions.png").stat().st_size > 5_000
     row = table[(table["embedding"] == embedding) & (table["attribute"] == name)]
     assert row["queries"].item() == asked.count(attribute) > 1
     expected = naive_map(folder, embedding, attribute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asen_study import experiment
+from asen_study import experiment, production
 from asen_study.matrix import settings
 from asen_study.runs import Places, Run
 from asen_tf.data.dataset import Dataset
@@ -21,8 +22,9 @@ ROWS = (
     *("triplet/contrastive", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp"),
     *("asen_pp/no_attention", "asen_pp/one_stage", "asen_pp/separate_tables"),
     *("asen_pp/true_region", "asen_pp/random_triplets"),
-    *("asen_pp/whole_frame", "asen_v2/same_rates", "asen_v2/two_seeds"),
+    *("asen_pp/whole_frame", "asen_v2/same_rates", "asen_v2/two_seeds", "rpf"),
 )
+TWO_BRANCHES = ("asen_pp", "rpf")  # what the names of such rows begin with
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def runs(data: Path) -> dict[str, Run]:
 def test_losses_and_scores_are_finite(runs: dict[str, Run], row: str) -> None:
     history, scores = runs[row].table("history"), runs[row].table("map")
     assert len(history) == 4 * runs[row].config.networks  # epochs, of one stage or of two
-    branches = ("global", "local", "alignment") if row.startswith("asen_pp") else ("global",)
+    branches = ("global", "local", "alignment") if row.startswith(TWO_BRANCHES) else ("global",)
     for name in ("loss", *branches):
         # The first of two stages trains the global branch alone and knows no other loss.
         alone = (history["stage"] == "stage1") & (name in ("local", "alignment"))
@@ -54,7 +56,7 @@ def test_losses_and_scores_are_finite(runs: dict[str, Run], row: str) -> None:
         assert len(losses) >= 2 and np.isfinite(losses).all() and (losses > 0).all(), name
     assert history["val_map"].between(0, 100).all()
     assert scores["map"].between(0, 100).all() and scores["map"].nunique() > 3
-    embeddings = {"global", "local", "fused"} if row.startswith("asen_pp") else {"global"}
+    embeddings = {"global", "local", "fused"} if row.startswith(TWO_BRANCHES) else {"global"}
     assert set(scores["embedding"]) == {"-", *embeddings}
     answers = runs[row].table("triplets")
     assert set(answers["embedding"]) == embeddings and answers["accuracy"].between(0, 100).all()
@@ -71,8 +73,8 @@ def test_backbone_and_first_stage_are_made_once(runs: dict[str, Run], data: Path
     study = data / "results" / "smoke"
     assert len(list(study.glob("backbone-seed0-*"))) == 1
     # One for ASEN++ and what differs in the second stage alone; one without attention; one for
-    # other triplets; one for ASEN_v2 at its rates. One stage from the start has none.
-    assert len(list(study.glob("stage1-*"))) == 4
+    # other triplets; one for ASEN_v2 at its rates; one for RPF. One stage from the start has none.
+    assert len(list(study.glob("stage1-*"))) == 5
     first = [runs[row].table("history").iloc[:2] for row in ("asen_pp", "asen_pp/true_region")]
     pd.testing.assert_frame_equal(*first)
 
@@ -132,6 +134,30 @@ def test_two_seeds_rank_as_the_fusion_of_two_ordinary_runs(
     assert len({r.path for r in (run, runs["asen_v2"], other)}) == 3
     assert run.settings["networks"] == 2 and run.manifest["seed"] == 0
     assert list(run.table("history")["stage"].unique()) == ["seed 0", "seed 1"]
+
+
+def test_the_second_stage_can_start_from_the_best_epoch_of_the_first(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def falling(split: object, batch: int):
+        epochs = itertools.count()
+        return lambda network: {"val_map": -float(next(epochs))}  # the first epoch is the best
+
+    monkeypatch.setattr(experiment, "validate", falling)
+    places = Places(data / "data", tmp_path, "best")
+    dataset = production.open_dataset(smoke(), places.data_dir, places.results_dir)
+    config = settings("rpf", smoke()).override(starting_weights="random", stage1_flips=True)
+    start = {}
+    for name, changes in {
+        "best": {"stage2_start": "best"},
+        "last": {},
+        "first": {"stage1_epochs": 1},
+    }.items():
+        stage = experiment._first_stage(config.override(**changes), dataset, places)
+        with np.load(stage.path / "global.npz") as stored:
+            start[name] = [stored[key] for key in stored.files]
+    same = {name: all(map(np.array_equal, start["best"], arrays)) for name, arrays in start.items()}
+    assert same == {"best": True, "last": False, "first": True}
 
 
 def test_learned_masks_move_and_fixed_ones_stay(runs: dict[str, Run]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 import pytest
+from naive_regions import naive_map
 
-from asen_study.figures.overlays import with_attention
+from asen_study.figures.style import enlarged, with_attention
 
 GREY = np.full((70, 70, 3), 100, np.uint8)
 FLAT = np.full((2, 2), 0.25)
@@ -64,3 +65,12 @@ def test_the_picture_given_stays_as_it_is() -> None:
     before = GREY.copy()
     with_attention(GREY, CORNER, (0.0, 0.0, 0.5, 0.5))
     assert np.array_equal(GREY, before)
+
+
+@pytest.mark.parametrize("extent", [(0.0, 1.0), (-0.2, 0.8), (0.1, 1.1), (0.3, 0.6)])
+def test_a_map_is_drawn_where_its_cells_lie(extent: tuple[float, float]) -> None:
+    heat = np.random.default_rng(0).random((3, 4)).astype(np.float32)
+    found = enlarged(heat, 20, extent)
+    np.testing.assert_allclose(found, naive_map(heat, 20, extent), atol=1e-3)
+    drawn = with_attention(GREY, CORNER, None, extent=extent)
+    assert np.array_equal(drawn, with_attention(GREY, CORNER, None)) == (extent == (0.0, 1.0))

@@ -140,6 +140,11 @@ def test_the_notebook_of_ablations_reads_whatever_rows_there_are(
     asked = {"preset": "smoke", **places, "study": "smoke"}
     run_here(ROOT / "notebooks/06_ablations.ipynb", asked)
     assert "Rows without a finished run: Triplet network, semi-hard" in capsys.readouterr().out
+    first = pd.read_csv(folder / "results" / "smoke" / "map_first_test.csv")
+    own = pd.read_csv(folder / "results" / "smoke" / "map.csv")
+    assert ",".join(first.columns) == MAP_COLUMNS and (first["method"] == "random").sum() > 2
+    assert set(first["method"]) == set(own["method"])
+    assert not first["map"].equals(own["map"])  # other images
     figures = folder / "results" / "smoke" / "figures"
     drawn = ("methods", "differences", "fusion_weight", "training_bands", "attention_methods")
     for name in (*drawn, "spaces", "all_spaces"):

@@ -9,7 +9,7 @@ import pytest
 
 from asen_study.runs import Run, Selection
 from asen_study.tables import localisation_table, triplet_table
-from asen_study.tables.writing import cells, source_note, summarise, to_latex, to_markdown
+from asen_study.tables.text import cells, source_note, summarise, to_latex, to_markdown
 from asen_tf.presets import quick
 
 COLUMNS = ["method", "embedding", "seed", "attribute", "map", "ci_low", "ci_high", "queries"]
