@@ -82,7 +82,7 @@ data_prep.pack: data.packing
 data_prep.problems: data.problems
 asen_tf.data.images: data.sources
 asen_tf.evaluation.localisation: evaluation.attention
-asen_tf.evaluation.evaluate: evaluation.report
+asen_tf.evaluation.evaluate: evaluation.report evaluation.triplets
 asen_tf.evaluation.retrieval: evaluation.fusion evaluation.several_values evaluation.embedding
 asen_tf.layers.pixels: layers.global_view layers.image_normalisation
 asen_tf.layers.spatial_attention: layers.average_attention layers.product_attention

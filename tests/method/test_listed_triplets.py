@@ -23,8 +23,8 @@ from asen_tf.data import (
 )
 from asen_tf.data.parsing import parse_triplets
 from asen_tf.data.sampling import SamplingError, listed_triplets
+from asen_tf.evaluation.evaluate import triplet_accuracy, triplet_rows
 from asen_tf.evaluation.retrieval import PairEmbeddings
-from asen_tf.evaluation.triplets import triplet_accuracy, triplet_rows
 from asen_tf.presets import smoke
 from asen_tf.training.similarity import epoch_planner
 from data_prep.check import check

@@ -9,9 +9,9 @@ import pytest
 
 from asen_tf.data import AttributeTable, Split
 from asen_tf.evaluation import average_precision
+from asen_tf.evaluation.evaluate import held_out_triplets, triplet_rows
 from asen_tf.evaluation.intervals import wilson_interval
 from asen_tf.evaluation.retrieval import PairEmbeddings, fusion_sweep, validation_map
-from asen_tf.evaluation.triplets import held_out_triplets, triplet_rows
 from asen_tf.models import fuse
 
 TABLE = AttributeTable(("length", "neck", "lone"), (3, 3, 2))
