@@ -224,7 +224,10 @@ def attention_maps(examples: Mapping[str, Sequence[AttentionExample]]) -> Figure
     """
     columns = max(len(row) for row in examples.values())
     side = WIDTH / (2 * columns)
-    figure = Figure(figsize=(WIDTH, len(examples) * (side + 0.38) + 0.8), layout="constrained")
+    values = [example.value for row in examples.values() for example in row]
+    lines = max(_lines(words, side).count("\n") for words in (*values, *map(label, examples))) + 1
+    height = len(examples) * (side + 0.06 + 0.15 * lines) + 0.75
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.0, hspace=0.0)
     panels = figure.subplots(len(examples), 2 * columns, squeeze=False)
     figure.suptitle(

@@ -35,11 +35,11 @@ _GROUPS = {
 _GAP = 0.4  # rows, above a heading
 
 _MARKERS = {"global": "s", "local": "^", "fused": "o"}
-_SCORES = ("overall", "macro")
+_SCORES = {"overall": "over all queries", "macro": "mean of the attributes"}
 _BELOW = {"loc": "outside lower center", "ncols": 5, "fontsize": "large"}
 _APART = 0.26  # rows, between the embeddings of one row
 _MAIN = ("asen_pp", "fused")  # what the variations are compared with
-_CLEAR, _OPEN = COLOURS["global"], "#767676"
+_CLEAR, _OPEN = "black", "#767676"
 _CAP = 0.17  # rows, half the height
 _UNIT = "percentage points, with 95% interval;\nright of zero, the method named first is better"
 
@@ -177,10 +177,12 @@ def localisation_scores(table: pd.DataFrame) -> Figure:
     keys = ["method", "attribute"]
     means = table.drop(columns="seed").groupby(keys, sort=False, as_index=False).mean()
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-    for axes, column, title in zip(
-        figure.subplots(1, 2),
+    panels = figure.subplots(1, 2)
+    for axes, column, title, unit in zip(
+        panels,
         ("pointing", "iou"),
-        ("Attention peaks inside the part", "The region overlaps the part (IoU)"),
+        ("Attention peaks inside the part", "The region overlaps the part"),
+        ("images, percent", "intersection over union, percent"),
         strict=True,
     ):
         bars = means.assign(series=means["method"].map(name_of), embedding="")
@@ -195,8 +197,9 @@ def localisation_scores(table: pd.DataFrame) -> Figure:
             linestyle="--",
             label="frame's centre",
         )
-        axes.set(title=title, xlabel="", ylabel="percent", ylim=(0, 100))
+        axes.set(title=title, xlabel="", ylabel=unit, ylim=(0, 100))
         _finish(axes, centre.index)
+    panels[0].get_legend().remove()  # one is enough
     return figure
 
 
@@ -275,8 +278,7 @@ def method_scores(summary: pd.DataFrame) -> Figure:
             axes.axvline(value, color=colour, ls=":", lw=1.3, zorder=1, label="ASEN++ fused")
         for chance in random.loc[random["attribute"] == attribute, "map"]:
             axes.axvline(chance, color=COLOURS["random"], ls="--", lw=1.2, label="random")
-        what = {"overall": "over all queries", "macro": "mean of attributes"}[attribute]
-        axes.set_title(f"How well each retrieves, {what}", fontsize="x-large")
+        axes.set_title(_SCORES[attribute], fontsize="large", fontweight="normal")
         axes.set_xlabel("MAP on the test split, percent", fontsize="large")
         axes.tick_params(labelsize="large")
         name_rows(axes, places, [name_of(name) for name in order], headings)
@@ -286,6 +288,7 @@ def method_scores(summary: pd.DataFrame) -> Figure:
     }
     handles, words = panels[0].get_legend_handles_labels()
     known = marks | dict(zip(words, handles, strict=True))
+    figure.suptitle("How well each row retrieves", fontsize="x-large", fontweight="bold")
     legend = figure.legend(list(known.values()), list(known), **_BELOW)
     legend.set_title(f"bars: {_bars_meaning(ranked)}", {"size": "large"})
     return figure

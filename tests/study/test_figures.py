@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from PIL import Image
+from skimage.color import rgb2lab
 
 from asen_study import figures
+from asen_study.figures.style import METHODS, colours_of
+from asen_study.matrix import ROWS
 from asen_study.tables import summarise
 from asen_tf.data import AttributeTable, Split
 from asen_tf.evaluation.retrieval import PairEmbeddings
@@ -51,7 +55,7 @@ def test_a_bar_per_embedding_and_attribute_and_chance_as_a_line() -> None:
 def test_localisation_has_a_panel_for_pointing_and_one_for_overlap() -> None:
     pointing, overlap = figures.localisation_scores(PLACES).axes
     assert (heights(pointing), heights(overlap)) == ([70.0], [20.0])
-    legend = [text.get_text() for text in pointing.get_legend().get_texts()]
+    legend = [text.get_text() for text in overlap.get_legend().get_texts()]
     assert legend == ["ASEN++", "frame's centre"]
 
 
@@ -120,3 +124,64 @@ def test_confusions_count_the_values_of_the_first_candidates() -> None:
     shares = axes.collections[0].get_array().reshape(3, 3)
     np.testing.assert_allclose(shares, [[50, 50, 0], [0, 100, 0], [0, 0, 0]])
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["None", "Short", "Long"]
+
+
+# === One colour per method ===
+
+# Machado, Oliveira and Fernandes 2009, severity 1: what a reader without one kind of cone sees.
+VISION = {
+    "all": np.eye(3),
+    "no red": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
+    "no green": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
+    "no blue": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
+}
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_methods_have_colours_that_every_reader_can_tell_apart(vision: str) -> None:
+    rgb = np.array([to_rgb(colour) for colour in METHODS.values()])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(VISION[vision]).T, 0, 1)
+    seen = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+    places = rgb2lab(seen)
+    apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    assert apart[np.triu_indices(len(places), 1)].min() > 8  # 2.3 is just noticeable
+    assert {row.split("/")[0] for row in ROWS} <= set(METHODS)
+
+
+def test_a_method_has_the_same_colour_in_every_figure_and_variations_have_shades_of_it() -> None:
+    rows = ("asen_pp", "asen_v2")
+    curve = pd.DataFrame(
+        [(row, 0, images, 50.0) for row in rows for images in (1, 2)],
+        columns=["method", "seed", "images", "val_map"],
+    )
+    lines = figures.training_bands(curve).axes[0].lines
+    assert [line.get_color() for line in lines] == [METHODS[row] for row in rows]
+    needed = curve.rename(columns={"images": "train_images", "val_map": "map"})
+    lines = figures.label_curves(needed.assign(attribute="macro")).axes[0].lines
+    assert [line.get_color() for line in lines] == [METHODS[row] for row in rows]
+    scores = pd.concat([MAP, MAP[MAP["method"] != "random"].assign(method="csn")])
+    scores = scores[scores["embedding"] != "global"]
+    (axes,) = figures.map_scores(summarise(scores)).axes
+    drawn = [to_hex(bars[0].get_facecolor()).upper() for bars in axes.containers[:2]]
+    wanted = [to_rgb(METHODS[row]) for row in ("asen_pp", "csn")]
+    # seaborn takes some of the colour's strength away
+    assert [
+        np.abs(np.subtract(to_rgb(a), b)).max() < 0.12 for a, b in zip(drawn, wanted, strict=True)
+    ]
+    shades = colours_of(["csn/disjoint", "csn", "asen_pp:fused", "asen_pp:local", "unknown"])
+    assert shades["csn/disjoint"] == METHODS["csn"].lower() != shades["csn"]
+    assert shades["asen_pp:fused"] == METHODS["asen_pp"].lower() and shades["unknown"] == "#000000"
+    assert len(set(shades.values())) == 5
+
+
+def test_what_is_empty_is_not_drawn_and_the_reason_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = pd.DataFrame()
+    why = {"otherwise": "no true boxes"}
+    figures.show(figures.localisation_scores, nothing, tmp_path, "places", "alt", **why)
+    figures.show(figures.attention_curves, MAP, tmp_path, "curves", "alt", needs="val_entropy")
+    assert capsys.readouterr().out == "no true boxes\n" and not list(tmp_path.iterdir())
+    figures.show(figures.localisation_scores, PLACES, tmp_path, "places", "alt", **why)
+    assert (tmp_path / "places.png").exists()

@@ -124,7 +124,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> BeautifulSoup:
         paths.append(folder / f"{name}.ipynb")
         nbformat.write(nbformat.v4.new_notebook(cells=cells), paths[-1])
     write(paths, folder / "report.html")
-    assert sum(path.stat().st_size for path in paths) > 8_000_000
+    assert sum(path.stat().st_size for path in paths) > 6_000_000
     assert 1_000_000 < (folder / "report.html").stat().st_size < 4_000_000
     return BeautifulSoup((folder / "report.html").read_text(encoding="utf-8"), "html.parser")
 
