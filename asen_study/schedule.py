@@ -22,7 +22,9 @@ from asen_study.matrix import ABLATIONS, CONTROLLED, FEATURES, LABELS_NEEDED, MA
 from asen_study.pipeline import Attempt, Step, Study, failures
 from asen_study.runs import Places
 from asen_study.tables.labels import FEWER
-from asen_tf.config import did_you_mean
+from asen_tf.config import ConfigError, did_you_mean
+from asen_tf.data import AnnotationError, read_meta
+from asen_tf.presets import preset
 
 Task = dict[str, Any]  # as doit takes it
 
@@ -148,17 +150,26 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
     """
     profile, study = PROFILES[name], name
     if name == OWN:
-        study = option("dataset", "")
+        study, table = option("dataset", ""), option("table", None)
         if not study:
             return
+        if table and not Path(table).is_file():
+            raise InvalidDodoFile(f"table: there is no file {table}")
+        chosen = option("preset", profile.preset)
+        try:
+            preset(chosen)
+            if not option("raw", None):  # then its split files must be there
+                read_meta(option("data_dir", profile.data_dir), study)
+        except (ConfigError, AnnotationError) as error:
+            raise InvalidDodoFile(str(error)) from None
         profile = replace(
             profile,
-            preset=option("preset", profile.preset),
+            preset=chosen,
             changes={"dataset": study},
             images={"dataset": study},
         )
         if option("raw", None):  # a table and images: they become split files first
-            profile.images.update(raw=option("raw", None), table=option("table", None))
+            profile.images.update(raw=option("raw", None), table=table)
     places = Places(
         option("data_dir", profile.data_dir), option("results_dir", "results/runs"), study
     )

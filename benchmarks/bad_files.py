@@ -377,6 +377,7 @@ def checkpoints(folder: Path) -> Kind:
         "10 GB by steps of 0": dumped(tensor((50_000, 50_000), (0, 0))),
         "storage of another size": dumped(tensor((2, 3), (3, 1)))[:-4],
         "a zip in a zip": _zip_of_zips(),
+        "a table of 16 GB": b"\x80\x02K\0r\0\0\0\x40.",
     }
     return Kind("checkpoints", 4, [path], read, (CheckpointError,), harmful)
 
@@ -549,11 +550,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{figures.slowest:.2f},{figures.grown / 2**20:.0f}"
         )
         tqdm.write(lines[-1])
-    head = [
-        f"# python -m benchmarks.bad_files --examples {options.examples}",
-        f"# commit {commit()}; files tried: {tried}; each was read rightly or refused by name",
-    ]
-    write_text(options.out / "bad_files.csv", "\n".join([*head, *lines]) + "\n")
+        head = [
+            f"# python -m benchmarks.bad_files --examples {options.examples}",
+            f"# commit {commit()}; {tried} files of {len(lines) - 1} of {len(KINDS)} kinds tried; "
+            "each was read rightly or refused by name",
+        ]
+        write_text(options.out / "bad_files.csv", "\n".join([*head, *lines]) + "\n")
     return 0
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import collections
 import math
 import pickle
+import pickletools
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -281,12 +283,20 @@ class _ArraysOnly(pickle.Unpickler):
     def persistent_load(self, identity: Any) -> _Storage:
         tag, kind, key, _, count, view = identity
         if tag != "storage" or kind not in _STORAGES or view is not None:
-            raise _RefusedError(f"the file refers to {str(identity)[:80]}, which is not a storage")
+            raise _RefusedError(
+                f"the file refers to {reprlib.repr(identity)}, which is not a storage"
+            )
         return _Storage(kind, key, count)
 
 
 def _read_legacy(stream: BinaryIO, size: int) -> dict[str, np.ndarray]:
     def unpickled() -> Any:  # each pickle ends where the next one begins
+        start = stream.tell()
+        for operation, argument, _ in pickletools.genops(stream):
+            # Python makes a table as long as the largest number of an object that is kept.
+            if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > size:
+                raise ValueError(f"it keeps object {argument} of a file of {size} bytes")
+        stream.seek(start)
         return _ArraysOnly(stream).load()
 
     if unpickled() != _MAGIC or unpickled() != _PROTOCOL:
@@ -296,7 +306,7 @@ def _read_legacy(stream: BinaryIO, size: int) -> dict[str, np.ndarray]:
         raise ValueError("its numbers are big-endian")
     strange = [name for name, value in tensors.items() if not isinstance(value, _Tensor)]
     if strange or not tensors:
-        raise ValueError(f"it must hold tensors by name; got {strange[:5] or 'none'}")
+        raise ValueError(f"it must hold tensors by name; got {reprlib.repr(strange)}")
     kinds = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     numbers = {}
     for key in keys:

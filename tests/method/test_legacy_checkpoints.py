@@ -172,3 +172,10 @@ def test_damaged_bytes_are_read_or_refused_by_our_own_error(
     except CheckpointError:
         return
     assert all(isinstance(array, np.ndarray) for array in found.values())
+
+
+def test_a_table_of_objects_is_no_longer_than_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(b"\x80\x02K\0r\0\0\0\x40.")  # keeps a 0 as object 2^30: a table of 16 GB
+    with pytest.raises(CheckpointError, match=r"it keeps object 1073741824 of a file of 10 bytes"):
+        read_legacy_state(path)

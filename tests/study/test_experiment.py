@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from experiment_process import DATASET, MOMENTS, STAGES, Killed, finish, left_behind, run
 
+from asen_study import experiment
+from asen_study.runs import Places
+from asen_tf import presets
+from asen_tf.training import Phase
 from data_prep.synthetic import make_dataset
 
 METRICS = (
@@ -121,6 +125,35 @@ def test_finished_run_is_not_run_again(folder: Path, unbroken: list[Path]) -> No
     assert code == 0 and "finished before, nothing to do" in output
     assert (study / unbroken[0].name / "map.csv").read_text() == "as it was\n"
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
+
+
+class Trained(Exception):
+    """Something is about to be trained."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"), [({"roi_threshold": 0.3}, "stage2"), ({"seed": 1}, "backbone")]
+)
+def test_another_study_trains_no_start_a_second_time(
+    folder: Path,
+    unbroken: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, float],
+    first: str,
+) -> None:
+    def train(model: object, config: object, dataset: object, phase: Phase, **options: object):
+        raise Trained(phase.name)
+
+    def pretrain(*arguments: object, **options: object):
+        raise Trained("backbone")
+
+    monkeypatch.setattr(experiment, "train", train)
+    monkeypatch.setattr(experiment, "pretrain_backbone", pretrain)
+    another = Places(folder / "data", folder / "first", f"another-{first}")
+    with pytest.raises(Trained, match=first):
+        experiment.run(presets.smoke().override(**changes), another)
+    assert not list(another.study_dir.glob("backbone-*"))  # taken from where they are
+    assert not list(another.study_dir.glob("stage1-*"))
 
 
 def test_nothing_unfinished_stays_beside_a_finished_run(unbroken: list[Path]) -> None:

@@ -1,0 +1,57 @@
+"""Options of the pipeline: a wrong one is refused at once, with what there is to choose from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doit.exceptions import InvalidDodoFile
+
+from asen_study.schedule import tasks
+from asen_tf.data import AttributeTable, write_meta
+
+
+@pytest.mark.parametrize(
+    ("profile", "options", "says"),
+    [
+        ("smoke", {"rows": "asen_pp,csm"}, "rows: no row 'csm'; did you mean 'csn'"),
+        ("smoke", {"seeds": "0,one"}, "seeds: whole numbers from 0; got 'one'"),
+        ("smoke", {"seeds": "-1"}, "seeds: whole numbers from 0; got '-1'"),
+        ("smoke", {"jobs": "two"}, "jobs: whole numbers from 1; got 'two'"),
+        ("smoke", {"jobs": "0"}, "jobs: whole numbers from 1; got '0'"),
+        ("photos_smoke", {"raw": "nowhere"}, "raw: there is no folder nowhere"),
+        ("own", {"dataset": "Shop", "raw": "nowhere"}, "raw: there is no folder nowhere"),
+        (
+            "own",
+            {"dataset": "Shop", "raw": ".", "table": "no.csv"},
+            "table: there is no file no.csv",
+        ),
+        ("own", {"dataset": "Shpo"}, "got 'Shpo'; did you mean 'Shop'"),
+        ("own", {"dataset": "Shop", "preset": "foto"}, "preset must be one of paper, .*got 'foto'"),
+        ("own", {"dataset": "Shop", "data_dir": "none"}, "none.*data_prep/README.md says"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_made(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    profile: str,
+    options: dict[str, str],
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_meta(tmp_path / "data", "Shop", AttributeTable(("colour",), (2,)))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InvalidDodoFile, match=says):
+        list(tasks(profile, lambda name, default: options.get(name, default)))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_right_options_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_meta(tmp_path / "data", "Shop", AttributeTable(("colour",), (2,)))
+    options: dict[str, Any] = {"dataset": "Shop", "rows": "csn", "seeds": "3", "jobs": "1"}
+    names = [task["name"] for task in tasks("own", lambda name, other: options.get(name, other))]
+    assert "data" in names and any("csn" in name for name in names)
+    assert not any("asen_pp" in name for name in names)
+    assert list(tasks("own", lambda name, other: other)) == []  # no dataset was named
