@@ -92,9 +92,10 @@ test-distributed: $(VENV)/.installed-dev ## run the tests in which several proce
 test-browser: $(VENV)/.installed-browser ## run the tests of the explorer in a real browser
 	$(RUN) -m pytest -m browser
 
-bench: $(VENV)/.installed-dev ## measure speed, write results/benchmarks/ (8 minutes)
+bench: $(VENV)/.installed-dev ## measure speed, write results/benchmarks/ (10 minutes)
 	$(RUN) -m pytest benchmarks -o python_files='bench_*.py' -s
 	$(RUN) benchmarks/search_index.py --out results/benchmarks/search.md
+	$(RUN) -m benchmarks.first_answer --out results/benchmarks/first_answer.md
 	$(RUN) -m benchmarks.table
 
 bench-large: $(VENV)/.installed-dev ## measure a catalogue of a million simulated images (an hour, 10 GB)

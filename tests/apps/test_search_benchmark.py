@@ -47,3 +47,14 @@ def test_the_benchmark_of_a_large_catalogue_measures_each_store() -> None:
     assert all(float(row[5].replace(",", "")) > 0 < float(row[6].replace(",", "")) for row in rows)
     assert done.stdout.count("10,000,000 items, in proportion") == 3 and "Simulated" in done.stdout
     assert done.stdout.count("from 200 to 2,000 items: build time ~ items^") == 3
+
+
+@pytest.mark.slow
+def test_a_kept_graph_and_a_server_make_a_search_cheaper() -> None:
+    words = "--images 3 --repeats 1".split()
+    command = [sys.executable, "-m", "benchmarks.first_answer", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "|" in line][2:]
+    first, later, served = (float(row[2].strip("| ")) for row in rows[:3])
+    assert 0.1 < served < later < first, done.stdout  # seconds of processor time
+    assert all(0 < float(row[1]) for row in rows)

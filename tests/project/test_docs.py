@@ -58,6 +58,8 @@ RUN_BY = {
     ".venv/bin/asen embed": "tests/method/test_embedder.py::"
     "test_the_command_line_writes_vectors_and_tells_of_bad_files",
     ".venv/bin/asen weights": "tests/method/test_weights.py::test_asen_pp_gives_pytorchs_numbers",
+    ".venv/bin/python -m benchmarks.first_answer": "tests/apps/test_search_benchmark.py::"
+    "test_a_kept_graph_and_a_server_make_a_search_cheaper",
     ".venv/bin/python -m pytest": "not run: it is what runs the tests",
     ".venv/bin/python -m data_prep.catalog": "tests/preparation/test_catalog.py::test_",
     ".venv/bin/python -m data_prep.check": "tests/preparation/test_check.py::"
