@@ -66,7 +66,7 @@ def build_vision_transformer(
     tokens = _Positions(grid, name=f"{prefix}positions")(patches)
     for layer in range(1, layers + 1):
         tokens = transformer_layer(tokens, f"{prefix}layer{layer}_", heads=heads)
-    return ToMap(name=f"{prefix}layer{layers}_map")([tokens[:, 1:], patches])
+    return ToMap(name=f"{prefix}layer{layers}_map")([tokens, patches])
 
 
 def transformer_layer(tokens: tf.Tensor, prefix: str, *, heads: int) -> tf.Tensor:
@@ -161,9 +161,11 @@ class _Positions(keras.layers.Layer):
 
 
 class ToMap(keras.layers.Layer):
-    """Turns tokens, `(B, h * w, C)`, into a map of the shape of another one, `(B, h, w, C)`."""
+    """Turns the last `h * w` of tokens `(B, N, C)` into a map, `(B, h, w, C)`, like another one."""
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         """Return the map."""
         tokens, like = inputs
-        return tf.ensure_shape(tf.reshape(tokens, tf.shape(like)), like.shape)
+        shape = tf.shape(like)
+        cells = tokens[:, tf.shape(tokens)[1] - shape[1] * shape[2] :]  # without a class token
+        return tf.ensure_shape(tf.reshape(cells, shape), like.shape)
