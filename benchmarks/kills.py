@@ -37,7 +37,7 @@ from asen_tf.files import file_digest, write_json, write_text
 
 STEPS = ("data", "packing", "backbone", "stages", "evaluation", "tables", "index", "search")
 TABLES = ("*.csv", "*.md", "*.tex", "hits.json")
-SIZES = (8, 120)  # MiB, of disks that are too small for the command
+SIZES = (0.1, 0.9)  # of disks, as shares of what an unbroken run leaves
 _TICKS = os.sysconf("SC_CLK_TCK")
 _IMAGES = 120
 
@@ -213,7 +213,7 @@ def kill(
             yield [f"kill,{step},{how}" for step in places]
 
 
-def fill_disks(expected: dict[str, str], disks: int, seed: int) -> Iterator[list[str]]:
+def fill_disks(expected: dict[str, str], usual: int, disks: int, seed: int) -> Iterator[list[str]]:
     """Run the command on disks that are too small, then give them room; yield lines for the log.
 
     Raises:
@@ -221,7 +221,7 @@ def fill_disks(expected: dict[str, str], disks: int, seed: int) -> Iterator[list
     """
     rng = np.random.default_rng([seed, 1])
     for _ in range(disks):
-        size = int(rng.integers(*SIZES) * 2**20 + rng.integers(2**20))
+        size = int(rng.uniform(*SIZES) * usual)
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             _mount(folder, f"size={size}")
@@ -268,10 +268,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unbroken = run(Path(place))
         assert unbroken.code == 0, unbroken.text
         expected = results(Path(place))
+        left = sum(path.stat().st_size for path in Path(place).rglob("*") if path.is_file())
     print(f"unbroken: {len(expected)} files to compare, seconds {unbroken.seconds}", flush=True)
     lines, until = [], time.monotonic() + 60 * options.minutes
     rounds = (
-        fill_disks(expected, options.full_disks, options.seed),
+        fill_disks(expected, left, options.full_disks, options.seed),
         kill(expected, unbroken.seconds, options.kills, options.seed),
     )
     for found in itertools.chain(*rounds):

@@ -25,7 +25,11 @@ ITEMS = "items.json"
 MODEL, SOURCES, FILES = "model", "sources", "files"  # in the notes of `asen index`
 NOTES = "notes.json"  # an object, absent from older indexes
 # Settings that models had not at first, which keep their fingerprint with these values.
-_LATER = {"fit": "square", "preprocessing": "ours"}
+_LATER = {
+    **{"fit": "square", "preprocessing": "ours", "map_reading": "released", "networks": 1},
+    **{"alignment": "cosine", "region_rule": "threshold", "region_share": 0.7},
+    **{"least_region": 0.0, "region_jitter": 0.0},
+}
 PAIRS = "pairs"  # in the notes: attribute -> cosines of random pairs, in steps of 1e-6
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -17,7 +19,9 @@ from known_vectors import KnownEmbedder, paths, random_vectors
 from saved_indexes import COUNT, EMBEDDER, built, same
 
 from asen_apps.search import AttributeIndex, SearchIndexError
+from asen_apps.search.storage import model_fingerprint
 from asen_tf.files import DiskFullError
+from asen_tf.models import AsenPlusPlus
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +203,31 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(SearchIndexError, match="is a file; save to a folder"):
         built().save(tmp_path / "thesis.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+# Settings of ASEN++ when indexes were first saved; a model that has these alone at work must keep
+# its fingerprint, or indexes of it could not be opened any more.
+FIRST = (
+    *("attributes", "global_size", "source_size", "global_backbone", "local_backbone"),
+    *("local_size", "attribute_dim", "global_attention_dim", "local_attention_dim"),
+    *("channel_attribute_dim", "channel_reduction", "embedding_dim", "roi_threshold"),
+    *("fusion_weight", "spatial_attention", "channel_attention", "attribute_tables", "region"),
+)
+
+
+def test_a_new_setting_changes_no_fingerprint_of_a_model_without_it() -> None:
+    class Weightless(AsenPlusPlus):
+        """Settings alone decide."""
+
+        def __init__(self, **settings: object) -> None:
+            self.settings, self.attribute_names = self.Settings(**settings), ("a", "b")
+            self._joint = True
+
+        weights = ()
+
+    config = Weightless().get_config()
+    text = json.dumps({name: config[name] for name in FIRST}, sort_keys=True)
+    expected = hashlib.sha256(f"Weightless\n{text}\n".encode()).hexdigest()
+    assert model_fingerprint(Weightless()) == expected
+    for name, value in (("preprocessing", "release"), ("region_share", 0.5), ("local_size", 96)):
+        assert model_fingerprint(Weightless(**{name: value})) != expected
