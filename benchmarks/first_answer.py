@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def measure(folder: Path, images: int, repeats: int) -> list[tuple[str, float, f
     return rows
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print a Markdown table, and write it to a file if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -134,7 +134,7 @@ def main() -> None:
         "--repeats", type=int, default=5, help="the quickest counts (default: %(default)s)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="Markdown file to write besides")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.images < 1 or options.repeats < 1:
         parser.error("at least 1 image and 1 repeat are needed")
     with tempfile.TemporaryDirectory() as folder:

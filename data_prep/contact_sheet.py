@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,15 @@ def _font(text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont | None:
         ):
             return ImageFont.truetype(font.fname, _TEXT)
     return None
+
+
+def _wrapped(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Break a title into lines that fit beside the examples, none of them cut."""
+    for letters in range(len(title), 0, -1):
+        lines = textwrap.wrap(title, letters)
+        if all(font.getlength(line) <= LABEL_WIDTH - 10 for line in lines):
+            return "\n".join(lines)
+    return title
 
 
 @functools.cache
@@ -145,8 +155,9 @@ def contact_sheets(
                 if (font := _font(title)) is None:
                     print(f"{name}: no font here has the letters of {title}: value {value}")
                     title, font = f"value {value}", _font("")
-                text = f"{title}\n({len(found)})".replace(" Semi-High", "\nSemi-High")
-                draw.text((6, row * step + cell // 2 - 16), text, fill="black", font=font)
+                text = f"{_wrapped(title, font)}\n({len(found)})"
+                top = row * step + cell // 2 - 8 * (1 + text.count("\n"))
+                draw.text((6, max(top, row * step)), text, fill="black", font=font)
                 for column, k in enumerate(rng.permutation(len(found))[:columns]):
                     outlined = column >= columns - OUTLINED
                     picture = _thumbnail(found[k], cell, outlined=outlined)

@@ -270,6 +270,7 @@ def _continuous(history: pd.DataFrame) -> pd.DataFrame:
 
 def _mark_stages(axes: Axes, history: pd.DataFrame, height: float = 1.0) -> None:
     """Draw a line between the stages and name them on either side of it."""
+    axes.set_title(axes.get_title("left"), pad=16)  # above the names of the stages
     axes.set_xlabel("epoch, counted over both stages")
     _whole_epochs(axes)
     stages = history["stage"].str.replace("stage", "stage ")

@@ -110,7 +110,8 @@ def batch_pictures(groups: Sequence[Sequence[SampledImage]]) -> Figure:
             words = f"{textwrap.fill(first, 17)}\n{textwrap.fill(one.value, 17)}".strip()
             axes.set_title(words, color=colours[one.role], **_TITLE)
     title = "What one training step compares: an anchor, images of its value, and of others"
-    figure.suptitle(title, fontweight="bold", fontsize="medium")
+    lines = textwrap.fill(title, round(9 * size[0]))
+    figure.suptitle(lines, fontweight="bold", fontsize="medium")
     return figure
 
 

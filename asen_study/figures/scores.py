@@ -205,9 +205,8 @@ def localisation_scores(table: pd.DataFrame) -> Figure:
 
 def _draw_bars(axes: Axes, table: pd.DataFrame, *, palette: dict[str, Any], value: str) -> None:
     """Draw grouped bars; with columns `low` and `high`, their intervals."""
-    sns.barplot(
-        table, x="attribute", y=value, hue="series", palette=palette, ax=axes, errorbar=None
-    )
+    whole = {"errorbar": None, "saturation": 1.0}  # seaborn would pale the colours
+    sns.barplot(table, x="attribute", y=value, hue="series", palette=palette, ax=axes, **whole)
     if "low" not in table:
         return
     for bars, series in zip(list(axes.containers), palette, strict=True):

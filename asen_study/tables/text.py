@@ -62,7 +62,7 @@ def cells(summary: pd.DataFrame, costs: pd.DataFrame | None = None) -> pd.DataFr
         return summary
 
     def text(row: Any) -> str:
-        if row.method == "random":
+        if row.method == "random" or pd.isna(row.low):  # a single query has no interval
             return f"{row.map:.1f}"
         if row.seeds > 1:
             return f"{row.map:.1f} ± {row.high - row.map:.1f}"

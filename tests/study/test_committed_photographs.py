@@ -9,6 +9,7 @@ import pytest
 from kept_results import ROOT, kept, table
 
 from asen_study.matrix import CONTROLS, PHOTOS
+from asen_tf.config import ExperimentConfig
 from asen_tf.presets import photos
 
 FOLDS = {0, 1, 2, 3}
@@ -39,7 +40,7 @@ def test_every_row_has_every_fold_and_sums_follow_from_the_attributes() -> None:
 def test_the_settings_are_those_of_the_preset() -> None:
     origin = json.loads(kept("photos/provenance.json"))
     expected = photos().override(dataset="ClothingAttributes-{seed}").to_dict()
-    later = {"networks": 1, "single_branch_stages": 1}  # there were no others
+    later = ExperimentConfig().to_dict()  # settings that came later: what there was before them
     assert {**later, **origin["settings"]} == expected
     assert {(run["row"], run["seed"]) for run in origin["runs"]} == {
         (row, fold) for row in ROWS for fold in FOLDS

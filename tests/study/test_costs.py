@@ -27,7 +27,7 @@ def lines(text: str) -> list[list[str]]:
 
 
 def test_models_of_configs_have_the_parameters_of_the_trained_ones() -> None:
-    committed = pd.read_csv(RESULTS / "ablations" / "costs.csv").set_index(KEYS)["parameters"]
+    committed = pd.read_csv(RESULTS / "compact" / "costs.csv").set_index(KEYS)["parameters"]
     for row in ("csn/disjoint", "asen_v2", "asen_pp/separate_tables"):
         model = build_model(settings(row, compact()), list(ATTRIBUTES))
         assert count_parameters(model, joint=False) == committed[row, "global"], row
@@ -51,7 +51,7 @@ def test_each_embedding_is_measured_and_the_global_one_alone() -> None:
     assert set(costs["images_seen"]) == {4 * 3 * 8}  # epochs, steps, images a step
 
 
-@pytest.mark.parametrize("study", ["quick", "ablations"])
+@pytest.mark.parametrize("study", ["quick", "compact"])
 def test_tables_read_back_are_written_as_they_were(study: str) -> None:
     place = RESULTS / study
     origin, selection, scores = read_back(place)

@@ -15,7 +15,7 @@ from asen_study.figures.spaces import all_spaces, attribute_spaces
 from asen_study.matrix import CONTROLS, LABELS, ROWS
 from asen_study.tables import summarise
 
-ABLATIONS = Path(__file__).parents[2] / "results" / "ablations"
+ABLATIONS = Path(__file__).parents[2] / "results" / "compact"
 DEVIATION = "±1 standard deviation"
 
 
