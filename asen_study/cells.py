@@ -77,7 +77,8 @@ class Cell:
         study = self.study.for_fold(self.seed)
         chosen = {"method": self.row, "seed": self.seed, "threads": self.threads}
         fewer = {"train_images": self.images} if self.images else {}
-        parameters = {**study.parameters, **chosen, **fewer}
+        shown = {"examples": False} if self.study.folds else {}  # no picture of a photograph
+        parameters = {**study.parameters, **chosen, **fewer, **shown}
         return Step(study, "03_train", parameters, "run", f"-{self.name}")
 
     @property
