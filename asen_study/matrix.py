@@ -42,7 +42,15 @@ _OPEN = (
 
 # Other starts than ImageNet, for the same method and as many images.
 STARTS = ("asen_v2", "asen_v2/compact", "asen_v2/random_start")
-_ADAPTED = {"local_start": "global", "alignment_loss_weight": 0.02}  # chosen on validation
+# Chosen on validation. The local branch starts from the global one's first stage, alignment weighs
+# less, and the global branch's rate falls once over both stages, as that of a single branch does.
+_ADAPTED = {
+    "local_start": "global",
+    "alignment_loss_weight": 0.02,
+    "stage1_decay": 0.83,
+    "stage2_global_learning_rate": 3.3e-4,
+    "stage2_decay": 0.83,
+}
 _WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
 _COMPACT = {
     "global_backbone": "compact",

@@ -30,6 +30,10 @@ EIGHT = [f"attribute {i}" for i in range(8)]
 STUDY = quick().override(local_size=80)  # px; so that every row of another size differs
 
 # The settings that each row may change, written down a second time.
+ADAPTED = {
+    *("local_start", "alignment_loss_weight"),
+    *("stage1_decay", "stage2_global_learning_rate", "stage2_decay"),
+}
 VARIED = {
     "features": {"method"},
     "features/whitened": {"method", "feature_map"},
@@ -56,9 +60,9 @@ VARIED = {
         *("frozen_stages", "backbone_rate_share", "train_batch_norms"),
     },
     "asen_pp": set(),
-    "asen_pp/adapted": {"local_start", "alignment_loss_weight"},
+    "asen_pp/adapted": ADAPTED,
     "asen_pp/whole_frame": {"region"},
-    "asen_pp/adapted_whole_frame": {"local_start", "alignment_loss_weight", "region"},
+    "asen_pp/adapted_whole_frame": {*ADAPTED, "region"},
     "rpf": {"method", "fusion_weight", "alignment", "alignment_loss_weight"},
     "asen_pp/e_info_nce": {"alignment", "alignment_loss_weight"},
     "asen_pp/no_asa": {"spatial_attention"},
