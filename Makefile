@@ -55,7 +55,7 @@ study: $(VENV)/.installed ## run a study, print its table [PROFILE=quick, ablati
 	@$(PIPELINE)
 
 # Nothing that shows a photograph goes where git keeps results.
-photos: $(VENV)/.installed ## run the study on photographs, about 3 hours [RAW=the published dataset; JOBS=2]
+photos: $(VENV)/.installed ## run the study on photographs, about 6 hours [RAW=the published dataset; JOBS=2]
 	@test -n "$(RAW)" || test -d data/ClothingAttributes-4 || { \
 		echo "Say where the published Clothing Attribute Dataset is (the folder with images/ and labels/):"; \
 		echo "make photos RAW=FOLDER (data_prep/README.md names its source)"; exit 1; }
