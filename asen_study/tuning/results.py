@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -74,16 +73,13 @@ def best_trial(search: Search) -> Trial:
     return max(counted, key=lambda trial: round(trial.score, 4))
 
 
-def write_trials(search: Search) -> list[Path]:
+def write_trials(search: Search) -> None:
     """Write what a search found into the study's directory.
 
     `trials.csv`; the preset file `best.json`, whose path `asen_tf.presets.preset`, and so
     `-p preset`, takes; and `provenance.json`, with all settings of the preset that the trials
     started from. Another search of the study replaces them; to restore these, run this search
     again, which trains nothing.
-
-    Returns:
-        The files written.
 
     Raises:
         SearchError: no trial has been trained to its end.
@@ -101,11 +97,10 @@ def write_trials(search: Search) -> list[Path]:
     facts = asdict(search) | {"fields": list(settings.fields), "state": search.state_dir.name}
     del facts["places"]
     origin = {"search": facts, "settings": settings.config.to_dict(), **provenance.describe()}
-    paths = [search.place / name for name in ("trials.csv", BEST, "provenance.json")]
-    write_text(paths[0], table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write_json(paths[1], content)
-    write_json(paths[2], origin)
-    return paths
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(search.places.study_dir / "trials.csv", text)
+    write_json(search.places.study_dir / BEST, content)
+    write_json(search.places.study_dir / "provenance.json", origin)
 
 
 # === Importance ===
@@ -166,8 +161,8 @@ def compare_on_test(default: Sequence[Run], best: Sequence[Run]) -> pd.DataFrame
     Returns:
         `attribute, default, best, difference, ci_low, ci_high, seeds`: MAP on test in percent, of
         the embedding that is retrieved with, means over seeds; best minus default with its 95%
-        interval, see `asen_study.comparison.paired_differences`. Attributes first, then `overall`, the mean over all queries, and `macro`, the
-        mean of the attributes.
+        interval, see `asen_study.comparison.paired_differences`. Attributes first, then `overall`,
+        the mean over all queries, and `macro`, the mean of the attributes.
 
     Raises:
         ValueError: the two sides have different seeds or different queries.
@@ -274,10 +269,9 @@ def setting_importance(table: pd.DataFrame, *, trials: int) -> Figure:
     explained = float(table["explained"].iloc[0])
     figure = Figure(figsize=(0.75 * WIDTH, 0.6 + 0.32 * len(table)), layout="constrained")
     axes = figure.subplots()
-    places = np.arange(len(table))[::-1]
-    style = {"color": COLOURS["global"], "height": 0.6, "capsize": 3}
-    axes.barh(places, table["importance"], xerr=table["deviation"], **style)
-    axes.set_yticks(places, [label(name) for name in table["setting"]])
+    style = {"xerr": table["deviation"], "color": COLOURS["global"], "height": 0.6, "capsize": 3}
+    axes.barh(table["setting"].map(label), table["importance"], **style)
+    axes.invert_yaxis()  # the first at the top
     worth = f"explains {explained:.0%} of trials unseen" if explained > 0 else "predicts nothing"
     axes.set_title(f"What a forest of {trials} trials relies on (it {worth})")
     axes.set_xlabel("growth of its error when the setting is shuffled, points of MAP")

@@ -40,6 +40,7 @@ from asen_tf.presets import preset
 
 CHIEF = "chief"
 BEST = "best.json"  # the preset file that a search writes
+STATE = "oracle-and-trials.json"  # what the oracle knows
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 _SPAWN = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
 
@@ -81,7 +82,7 @@ class Search:
             raise ConfigError(f"algorithm must be one of {known}; got {self.algorithm!r}")
         if self.trials < 1:
             raise ConfigError(f"a search needs trials of 1 or more; got {self.trials}")
-        if Path(self.preset).resolve() == (self.place / BEST).resolve():
+        if Path(self.preset).resolve() == (self.places.study_dir / BEST).resolve():
             raise ConfigError(
                 f"preset must not be a file that the search itself writes; got {self.preset}: "
                 "start from a copy of it, or give the search another study, such as "
@@ -93,11 +94,6 @@ class Search:
         """From a trial's values to the settings of its run; the preset as it is when first read."""
         return RunSettings(preset(self.preset), self.fields)
 
-    @property
-    def place(self) -> Path:
-        """The study's directory."""
-        return self.places.study_dir
-
     @cached_property
     def state_dir(self) -> Path:
         """Where the search's state is: one folder per preset, space, algorithm, data and code.
@@ -108,12 +104,7 @@ class Search:
         facts = {"settings": config.to_dict(), "fields": self.settings.fields}
         facts |= {"algorithm": self.algorithm, "seed": self.seed}
         identity = key(facts, open_dataset(config, places.data_dir, places.results_dir))
-        return self.place / "search" / f"{self.algorithm}-{identity}"
-
-    @property
-    def state_file(self) -> Path:
-        """The state of the oracle, with all trials."""
-        return self.state_dir / "oracle-and-trials.json"
+        return self.places.study_dir / "search" / f"{self.algorithm}-{identity}"
 
     def make_oracle(self) -> DurableOracle:
         """Return a new oracle of this search, which knows nothing of its state on disk."""
@@ -124,7 +115,7 @@ class Search:
             "hyperband": {"max_epochs": self.settings.epochs, "factor": 3},
         }[self.algorithm]
         made = ORACLES[self.algorithm](seed=self.seed + 1, **options)  # 0 would be none at all
-        made.state_file = self.state_file
+        made.state_file = self.state_dir / STATE
         return made
 
     def make_tuner(self, made: DurableOracle, name: str, jobs: int = 1) -> RunTuner:
@@ -154,7 +145,9 @@ class Search:
         run = experiment.run(self.settings.settings(values), self.places)
         history = run.table("history")
         score = round(float(history[OBJECTIVE][history["best"]].iloc[-1]), 4)
-        events = self.place / "tensorboard" / self.state_dir.name / f"trial-{int(trial_id)}"
+        events = (
+            self.places.study_dir / "tensorboard" / self.state_dir.name / f"trial-{int(trial_id)}"
+        )
         shutil.rmtree(events, ignore_errors=True)  # an older one, perhaps half of one
         with tf.summary.create_file_writer(str(events)).as_default():
             api.hparams(values, trial_id=trial_id)
@@ -164,11 +157,17 @@ class Search:
 
     def ended_trials(self) -> list[Trial]:
         """Return the trials that have ended, by number, as the state on disk has them."""
-        trials = [Trial.from_state(state) for state in self._state()["trials"]]
+        if not (self.state_dir / STATE).exists():
+            return []
+        content = json.loads((self.state_dir / STATE).read_text(encoding="utf-8"))
+        trials = [Trial.from_state(state) for state in content["trials"]]
         return [trial for trial in trials if trial.status in _ENDED]
 
-    def check(self) -> None:
+    def check(self, *, stopped: bool) -> None:
         """Say which trials have failed, and why, if there are any.
+
+        Args:
+            stopped: whether the last trials have all failed, see `DurableOracle`.
 
         Raises:
             SearchError: all have, or so many in a row that the search has stopped.
@@ -178,16 +177,12 @@ class Search:
         if failed:
             reasons = [f"  trial {number(trial)}: {_reason(trial)}" for trial in failed]
             message = "\n".join([f"{len(failed)} of {len(ended)} trials failed:", *reasons])
-            message += f"\nRun the search again to try them once more. See {self.place / 'logs'}"
+            logs = self.places.study_dir / "logs"
+            message += f"\nRun the search again to try them once more. See {logs}"
             short = self.algorithm == "hyperband" or len(ended) < self.trials
-            if len(failed) == len(ended) or (self._state()["stopped"] and short):
+            if len(failed) == len(ended) or (stopped and short):
                 raise SearchError(f"{message}\nThe search has stopped: fix the cause first")
             print(message, flush=True)
-
-    def _state(self) -> dict[str, Any]:
-        if not self.state_file.exists():
-            return {"trials": []}
-        return json.loads(self.state_file.read_text(encoding="utf-8"))
 
 
 def _reason(trial: Trial) -> str:
@@ -221,10 +216,12 @@ def run_search(search: Search, *, jobs: int = 1) -> None:
             list(pool.map(RunTuner.search, tuners))
         finally:
             made.leaving = True  # after Ctrl-C no trial begins any more
-    search.check()
+    search.check(stopped=made.stopped)
 
 
-def run_seeds(search: Search, seeds: Sequence[int], *, jobs: int = 1) -> list[list[Run]]:
+def run_seeds(
+    search: Search, seeds: Sequence[int], *, jobs: int = 1
+) -> tuple[list[Run], list[Run]]:
     """Run the preset and the best settings with several seeds each, or find their finished runs.
 
     If the best settings are the preset's own, they share their runs.
@@ -237,16 +234,15 @@ def run_seeds(search: Search, seeds: Sequence[int], *, jobs: int = 1) -> list[li
     Returns:
         The runs of the preset, and those of the best settings, by seed.
     """
-    configs = (search.settings.config, preset(str(search.place / BEST)))
-    sides = [[config.override(seed=seed) for seed in seeds] for config in configs]
-    wanted, runs = list(dict.fromkeys([*sides[0], *sides[1]])), {}
+    configs = (search.settings.config, preset(str(search.places.study_dir / BEST)))
+    wanted = [config.override(seed=seed) for config in configs for seed in seeds]
     train = functools.partial(_apart, search, "test", jobs, experiment.run)
+    runs: list[Run] = []
     with ThreadPoolExecutor(jobs) as pool:
-        found = pool.map(train, wanted, repeat(search.places))
-        for config, run in zip(wanted, found, strict=True):
-            runs[config] = run
+        for run in pool.map(train, wanted, repeat(search.places)):
+            runs.append(run)
             print(f"{run.path}: {len(runs)} of {len(wanted)} runs finished", flush=True)
-    return [[runs[config] for config in side] for side in sides]
+    return runs[: len(seeds)], runs[len(seeds) :]
 
 
 def _apart(
@@ -258,7 +254,7 @@ def _apart(
         SearchError: the function raised an error.
         RuntimeError: the process died.
     """
-    log = search.place / "logs" / f"{name}.log"
+    log = search.places.study_dir / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     threads = max((os.cpu_count() or 1) // jobs, 1)
     try:
@@ -275,10 +271,11 @@ def _logged(log: Path, threads: int, function: Callable[..., Any], *arguments: A
         SearchError: the function raised an error; not all errors can be sent.
     """
     with log.open("a", encoding="utf-8") as output:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(output.fileno(), stream.fileno())
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
     sys.stdout.reconfigure(line_buffering=True)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     try:
@@ -286,11 +283,6 @@ def _logged(log: Path, threads: int, function: Callable[..., Any], *arguments: A
     except Exception as error:
         traceback.print_exc()
         raise SearchError(f"{type(error).__name__}: {error} ({log})") from None
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 # === On several machines ===
@@ -337,7 +329,7 @@ def take_part(search: Search, *, name: str, address: str, patience: float = PATI
         made.patience = patience
         threading.Thread(target=_watch, args=(made,), daemon=True).start()
         tuner.search()
-    search.check()
+    search.check(stopped=made.stopped)
     print("The search has ended; notebooks/10_tune writes its tables.", flush=True)
 
 

@@ -30,14 +30,9 @@ _SIZES += ("global_attention_dim", "local_attention_dim")
 
 FIELDS = (*_MULTIPLES, *_RANGES, *_SIZES, "sampling")
 LOGARITHMIC = (*_MULTIPLES, *_SIZES)
-ALL = ("all",)
 # What a search asks about unless told otherwise: few, since a dozen trials cannot search more, and
 # those whose effect shows in a short training. Sizes need a longer one.
 DEFAULT_FIELDS = ("stage1_learning_rate", "local_loss_weight", "alignment_loss_weight", *_RANGES)
-
-# Hyperband's own entries among the values of a trial.
-_OWN_ENTRIES = "tuner/"
-_BUDGET = "tuner/epochs"
 
 
 class RunSettings(keras_tuner.HyperModel):
@@ -59,7 +54,7 @@ class RunSettings(keras_tuner.HyperModel):
         super().__init__()
         self.config = config
         self.epochs = config.stage1_epochs + config.stage2_epochs
-        chosen = FIELDS if tuple(fields) == ALL else tuple(fields) or DEFAULT_FIELDS
+        chosen = FIELDS if tuple(fields) == ("all",) else tuple(fields) or DEFAULT_FIELDS
         self.fields = tuple(name for name in FIELDS if name in chosen)
         for name in chosen:
             if name not in FIELDS:
@@ -112,14 +107,14 @@ class RunSettings(keras_tuner.HyperModel):
         changes = {
             name: float(f"{value:.3g}") if isinstance(value, float) else value
             for name, value in values.items()
-            if not name.startswith(_OWN_ENTRIES)
+            if not name.startswith("tuner/")
         }
         config = self.config
         per_attribute = config.values_per_attribute * config.images_per_value
         if changes.get("sampling") == "random_triplets" != config.sampling:
             changes["triplets_per_step"] = max(config.attributes_per_step * per_attribute // 3, 1)
-        if _BUDGET in values:
-            budget = int(values[_BUDGET])
+        if "tuner/epochs" in values:
+            budget = int(values["tuner/epochs"])
             second = max(round(budget * config.stage2_epochs / self.epochs), 1)
             changes |= {"stage1_epochs": max(budget - second, 1), "stage2_epochs": second}
         return config.override(**changes)

@@ -98,9 +98,8 @@ class DurableOracle(keras_tuner.Oracle):
         disk is full, this only says so; the next save may succeed.
         """
         trials = [trial.get_state() for trial in self.trials.values()]
-        state = {"oracle": self.get_state(), "trials": trials, "stopped": self.stopped}
         try:
-            write_json(self.state_file, state)
+            write_json(self.state_file, {"oracle": self.get_state(), "trials": trials})
         except OSError as error:
             print(f"The state of the search cannot be saved: {error}", flush=True)
 
