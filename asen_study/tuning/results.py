@@ -98,9 +98,9 @@ def write_trials(search: Search) -> None:
     del facts["places"]
     origin = {"search": facts, "settings": settings.config.to_dict(), **provenance.describe()}
     text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_text(search.places.study_dir / "trials.csv", text)
-    write_json(search.places.study_dir / BEST, content)
-    write_json(search.places.study_dir / "provenance.json", origin)
+    write_text(search.place / "trials.csv", text)
+    write_json(search.place / BEST, content)
+    write_json(search.place / "provenance.json", origin)
 
 
 # === Importance ===

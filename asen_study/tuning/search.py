@@ -82,7 +82,7 @@ class Search:
             raise ConfigError(f"algorithm must be one of {known}; got {self.algorithm!r}")
         if self.trials < 1:
             raise ConfigError(f"a search needs trials of 1 or more; got {self.trials}")
-        if Path(self.preset).resolve() == (self.places.study_dir / BEST).resolve():
+        if Path(self.preset).resolve() == (self.place / BEST).resolve():
             raise ConfigError(
                 f"preset must not be a file that the search itself writes; got {self.preset}: "
                 "start from a copy of it, or give the search another study, such as "
@@ -94,6 +94,11 @@ class Search:
         """From a trial's values to the settings of its run; the preset as it is when first read."""
         return RunSettings(preset(self.preset), self.fields)
 
+    @property
+    def place(self) -> Path:
+        """The study's directory."""
+        return self.places.study_dir
+
     @cached_property
     def state_dir(self) -> Path:
         """Where the search's state is: one folder per preset, space, algorithm, data and code.
@@ -104,7 +109,7 @@ class Search:
         facts = {"settings": config.to_dict(), "fields": self.settings.fields}
         facts |= {"algorithm": self.algorithm, "seed": self.seed}
         identity = key(facts, open_dataset(config, places.data_dir, places.results_dir))
-        return self.places.study_dir / "search" / f"{self.algorithm}-{identity}"
+        return self.place / "search" / f"{self.algorithm}-{identity}"
 
     def make_oracle(self) -> DurableOracle:
         """Return a new oracle of this search, which knows nothing of its state on disk."""
@@ -145,11 +150,9 @@ class Search:
         run = experiment.run(self.settings.settings(values), self.places)
         history = run.table("history")
         score = round(float(history[OBJECTIVE][history["best"]].iloc[-1]), 4)
-        events = (
-            self.places.study_dir / "tensorboard" / self.state_dir.name / f"trial-{int(trial_id)}"
-        )
+        events = str(self.place / f"tensorboard/{self.state_dir.name}/trial-{int(trial_id)}")
         shutil.rmtree(events, ignore_errors=True)  # an older one, perhaps half of one
-        with tf.summary.create_file_writer(str(events)).as_default():
+        with tf.summary.create_file_writer(events).as_default():
             api.hparams(values, trial_id=trial_id)
             tf.summary.scalar(OBJECTIVE, score, step=len(history))
             tf.summary.flush()
@@ -177,8 +180,7 @@ class Search:
         if failed:
             reasons = [f"  trial {number(trial)}: {_reason(trial)}" for trial in failed]
             message = "\n".join([f"{len(failed)} of {len(ended)} trials failed:", *reasons])
-            logs = self.places.study_dir / "logs"
-            message += f"\nRun the search again to try them once more. See {logs}"
+            message += f"\nRun the search again to try them once more. See {self.place / 'logs'}"
             short = self.algorithm == "hyperband" or len(ended) < self.trials
             if len(failed) == len(ended) or (stopped and short):
                 raise SearchError(f"{message}\nThe search has stopped: fix the cause first")
@@ -234,7 +236,7 @@ def run_seeds(
     Returns:
         The runs of the preset, and those of the best settings, by seed.
     """
-    configs = (search.settings.config, preset(str(search.places.study_dir / BEST)))
+    configs = (search.settings.config, preset(str(search.place / BEST)))
     wanted = [config.override(seed=seed) for config in configs for seed in seeds]
     train = functools.partial(_apart, search, "test", jobs, experiment.run)
     runs: list[Run] = []
@@ -254,7 +256,7 @@ def _apart(
         SearchError: the function raised an error.
         RuntimeError: the process died.
     """
-    log = search.places.study_dir / "logs" / f"{name}.log"
+    log = search.place / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     threads = max((os.cpu_count() or 1) // jobs, 1)
     try:

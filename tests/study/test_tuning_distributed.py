@@ -41,10 +41,7 @@ def test_one_of_two_workers_is_killed_and_the_search_still_finishes(folder: Path
     processes = {name: start(search, logs[name], *part[name], "--chief", address) for name in logs}
     try:
         # In the middle of a trial: its last stage has begun.
-        begun, own = (
-            "stage 2 (both branches), epoch 1:",
-            search.places.study_dir / "logs" / "one.log",
-        )
+        begun, own = "stage 2 (both branches), epoch 1:", search.place / "logs" / "one.log"
         wait_until(lambda: own.exists() and begun in own.read_text(), processes["one"], logs["one"])
         kill(processes["one"])
         ended = time.monotonic() + 600
@@ -62,7 +59,7 @@ def test_one_of_two_workers_is_killed_and_the_search_still_finishes(folder: Path
     assert list(table["trial"]) == [1, 2, 3, 4] and set(table["status"]) == {"COMPLETED"}
     assert table["config_hash"].nunique() == TRIALS
     # Every trial is one run, the taken-over one among them: it went on where the dead one was.
-    runs = [run for run in finished_runs(search.places.study_dir) if run.evaluated]
+    runs = [run for run in finished_runs(search.place) if run.evaluated]
     assert {run.manifest["config_hash"] for run in runs} == set(table["config_hash"])
     assert len(runs) == TRIALS
     lost = [line for line in said["one"].splitlines() if line.startswith("Trial")][-1]
@@ -79,15 +76,13 @@ def test_a_chief_that_is_killed_goes_on_where_it_was(folder: Path) -> None:
     processes["one"] = start(search, logs["one"], *worker)
     try:
         wait_until(lambda: len(search.ended_trials()) == 1, processes["one"], logs["one"])
-        own = search.places.study_dir / "logs" / "one.log"
+        own = search.place / "logs" / "one.log"
         wait_until(
             lambda: own.read_text().count("stage 2 (both branches), epoch 1:") == 2,
             processes["one"],
             logs["one"],
         )
-        before = {
-            run.path.name: changed(run.path) for run in finished_runs(search.places.study_dir)
-        }
+        before = {run.path.name: changed(run.path) for run in finished_runs(search.place)}
         kill(processes["chief"])
         processes["chief"] = start(search, logs["chief"], *chief)
         assert [processes[name].wait(600) for name in ("one", "chief")] == [0, 0]
@@ -98,10 +93,8 @@ def test_a_chief_that_is_killed_goes_on_where_it_was(folder: Path) -> None:
     table = trials_table(search)
     assert list(table["trial"]) == [1, 2, 3] and set(table["status"]) == {"COMPLETED"}
     assert table["config_hash"].is_unique
-    assert {name: changed(search.places.study_dir / name) for name in before} == before
-    assert (
-        sum(run.evaluated for run in finished_runs(search.places.study_dir)) == 3
-    )  # each is one run
+    assert {name: changed(search.place / name) for name in before} == before
+    assert sum(run.evaluated for run in finished_runs(search.place)) == 3  # each is one run
 
 
 @contextmanager
@@ -124,7 +117,7 @@ def trials_of(search: subprocess.Popen) -> list[psutil.Process]:
 def test_when_the_process_of_a_trial_dies_the_trial_goes_on_in_another(folder: Path) -> None:
     search, log = searching(folder, "supervised", 3), folder / "supervised.log"
     with shared_by_two(search, log) as process:
-        said = search.places.study_dir / "logs" / "job1.log"
+        said = search.place / "logs" / "job1.log"
         begun = "stage 2 (both branches), epoch 1:"
         wait_until(lambda: said.exists() and begun in said.read_text(), process, log)
         for trial in trials_of(process):
@@ -133,7 +126,7 @@ def test_when_the_process_of_a_trial_dies_the_trial_goes_on_in_another(folder: P
     assert "failed 1 times. 2 retries left" in log.read_text()
     table = trials_table(search)
     assert list(table["trial"]) == [1, 2, 3] and set(table["status"]) == {"COMPLETED"}
-    runs = [run for run in finished_runs(search.places.study_dir) if run.evaluated]
+    runs = [run for run in finished_runs(search.place) if run.evaluated]
     assert len(runs) == 3 and 1 <= sum(run.manifest["resumed"] for run in runs) <= 2
 
 
@@ -148,12 +141,12 @@ def test_when_the_search_dies_its_trials_end_and_it_goes_on_if_it_is_run_again(
         kill(process)  # the others end by themselves
         psutil.wait_procs(trials, timeout=60)
         assert not any(trial.is_running() for trial in trials)
-    before = {run.path.name: changed(run.path) for run in finished_runs(search.places.study_dir)}
+    before = {run.path.name: changed(run.path) for run in finished_runs(search.place)}
     with shared_by_two(search, log) as process:
         assert process.wait(timeout=600) == 0, log.read_text()[-3000:]
     table = trials_table(search)
     assert list(table["trial"]) == [1, 2, 3] and set(table["status"]) == {"COMPLETED"}
-    assert {name: changed(search.places.study_dir / name) for name in before} == before
+    assert {name: changed(search.place / name) for name in before} == before
 
 
 def test_a_shared_search_whose_trials_all_fail_ends_with_the_reason(folder: Path) -> None:
@@ -161,8 +154,8 @@ def test_a_shared_search_whose_trials_all_fail_ends_with_the_reason(folder: Path
     preset = folder / "start.json"
     preset.write_text('{"preset": "smoke", "overrides": {"starting_weights": "random"}}')
     search = dataclasses.replace(search, preset=str(preset))
-    (search.places.study_dir).mkdir(parents=True)
-    (search.places.study_dir / ".work").write_text("a file where a folder has to be")
+    (search.place).mkdir(parents=True)
+    (search.place / ".work").write_text("a file where a folder has to be")
     with shared_by_two(search, log) as process:
         assert process.wait(timeout=300) == 2, log.read_text()[-3000:]
     said = log.read_text()

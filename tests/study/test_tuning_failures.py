@@ -130,7 +130,7 @@ def test_a_search_that_has_stopped_says_why_and_where_more_is(tmp_path: Path) ->
     assert said[0] == "3 of 4 trials failed:"
     assert said[1] == "  trial 2: OSError: No space left on device (a.log)"
     assert said[3] == "  trial 4: see its worker's log"
-    assert "try them once more" in said[4] and str(search.places.study_dir / "logs") in said[4]
+    assert "try them once more" in said[4] and str(search.place / "logs") in said[4]
     assert said[5] == "The search has stopped: fix the cause first"
 
 
@@ -170,7 +170,7 @@ def test_a_search_whose_runs_cannot_be_kept_stops_and_goes_on_after_the_repair(
     places = Places(tmp_path / "data", tmp_path / "results", "tuning")
     fields = ("roi_threshold", "fusion_weight")
     search = Search(preset=str(preset), trials=9, fields=fields, places=places)
-    work = search.places.study_dir / ".work"  # of unfinished runs
+    work = search.place / ".work"  # of unfinished runs
     work.parent.mkdir(parents=True)
     work.write_text("a file where a folder has to be")
     with pytest.raises(SearchError, match=r"3 of 3 trials failed:\n  trial 1: .*Error.*\.work"):

@@ -100,7 +100,7 @@ def test_training_takes_settings_that_are_not_the_presets(
     # The second is the best.
     search = played(tmp_path, 40.0, 41.0, fields=tuple(FIELDS), places=own)
     write_trials(search)
-    best = search.places.study_dir / "best.json"
+    best = search.place / "best.json"
     changed = json.loads(best.read_text())["overrides"]
     assert set(changed) == set(FIELDS)
     parameters = {"preset": str(best), "seed": SEEDS[0], "study": "tuning", **places}

@@ -39,11 +39,11 @@ def break_and_go_on(search: Search, log: Path) -> dict[str, int]:
     """Kill a search in its second trial; give the times of what was finished; go on."""
     process = start(search, log)
     wait_until(lambda: len(search.ended_trials()) == 1, process, log)
-    own = search.places.study_dir / "logs" / "job1.log"
+    own = search.place / "logs" / "job1.log"
     seen = len(own.read_text())
     wait_until(lambda: "stage 2 (both branches), epoch 1:" in own.read_text()[seen:], process, log)
     kill(process)
-    before = {run.path.name: changed(run.path) for run in finished_runs(search.places.study_dir)}
+    before = {run.path.name: changed(run.path) for run in finished_runs(search.place)}
     finish(search, log)
     return before
 
@@ -66,32 +66,28 @@ def searches(folder: Path) -> tuple[Search, Search, dict[str, int]]:
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_the_killed_search_has_the_same_tables(searches, name: str) -> None:
     whole, broken, _ = searches
-    assert (broken.places.study_dir / name).read_bytes() == (
-        whole.places.study_dir / name
-    ).read_bytes()
+    assert (broken.place / name).read_bytes() == (whole.place / name).read_bytes()
 
 
 def test_what_was_finished_before_the_kill_is_not_repeated(searches) -> None:
     _, broken, before = searches
     assert sorted(name.split("-")[0] for name in before) == ["asen_pp", "backbone", "stage1"]
-    assert {name: changed(broken.places.study_dir / name) for name in before} == before
-    resumed = [
-        run.manifest["resumed"] for run in finished_runs(broken.places.study_dir) if run.evaluated
-    ]
+    assert {name: changed(broken.place / name) for name in before} == before
+    resumed = [run.manifest["resumed"] for run in finished_runs(broken.place) if run.evaluated]
     assert sorted(resumed) == [False] * (TRIALS - 1) + [True]
 
 
 def test_one_backbone_serves_all_trials(searches) -> None:
     for search in searches[:2]:
-        names = [run.path.name.split("-")[0] for run in finished_runs(search.places.study_dir)]
+        names = [run.path.name.split("-")[0] for run in finished_runs(search.place)]
         assert sorted(names) == ["asen_pp"] * TRIALS + ["backbone", "stage1"]
 
 
 def test_the_number_of_a_trial_is_that_of_its_run(searches) -> None:
     whole = searches[0]
-    table = pd.read_csv(whole.places.study_dir / "trials.csv")
+    table = pd.read_csv(whole.place / "trials.csv")
     assert list(table["trial"]) == [1, 2, 3] and set(table["status"]) == {"COMPLETED"}
-    found = [run for run in finished_runs(whole.places.study_dir) if run.evaluated]
+    found = [run for run in finished_runs(whole.place) if run.evaluated]
     runs = {run.manifest["config_hash"]: Run(run.path) for run in found}
     for row in table.itertuples():
         run = runs[row.config_hash]
@@ -106,20 +102,18 @@ def test_the_number_of_a_trial_is_that_of_its_run(searches) -> None:
 
 def test_the_best_is_a_preset_that_training_takes(searches) -> None:
     whole = searches[0]
-    table = pd.read_csv(whole.places.study_dir / "trials.csv")
-    best = preset(str(whole.places.study_dir / "best.json"))
+    table = pd.read_csv(whole.place / "trials.csv")
+    best = preset(str(whole.place / "best.json"))
     assert best.hash == table["config_hash"][table["val_map"].idxmax()]
-    content = json.loads((whole.places.study_dir / "best.json").read_text())
+    content = json.loads((whole.place / "best.json").read_text())
     assert content["preset"] == "smoke" and set(content["overrides"]) <= set(FIELDS)
 
 
 def test_tensorboard_shows_values_and_scores(searches) -> None:
     whole = searches[0]
-    table = pd.read_csv(whole.places.study_dir / "trials.csv").set_index("trial")
+    table = pd.read_csv(whole.place / "trials.csv").set_index("trial")
     for number in table.index:
-        folder = (
-            whole.places.study_dir / "tensorboard" / whole.state_dir.name / f"trial-{number - 1}"
-        )
+        folder = whole.place / "tensorboard" / whole.state_dir.name / f"trial-{number - 1}"
         (file,) = folder.glob("events*")
         values, scores = {}, {}
         for event in tf.compat.v1.train.summary_iterator(str(file)):

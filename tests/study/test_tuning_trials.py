@@ -34,9 +34,9 @@ def test_of_equals_the_earliest_is_the_best(tmp_path: Path) -> None:
 def test_where_nothing_is_better_the_best_is_the_preset(tmp_path: Path) -> None:
     search = played(tmp_path, 42.0, 40.0, 41.0)
     write_trials(search)
-    content = json.loads((search.places.study_dir / "best.json").read_text())
+    content = json.loads((search.place / "best.json").read_text())
     assert content["overrides"] == {} and content["note"].startswith("trial 1 of 3, random search")
-    assert preset(str(search.places.study_dir / "best.json")) == smoke()
+    assert preset(str(search.place / "best.json")) == smoke()
 
 
 def test_a_search_from_a_preset_file_ends_in_one_over_the_same_preset(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_search_from_a_preset_file_ends_in_one_over_the_same_preset(tmp_path: 
     start.write_text(json.dumps({"preset": "smoke", "overrides": {"roi_threshold": 0.3}}))
     search = played(tmp_path, 40.0, 41.0, preset=str(start))
     write_trials(search)
-    best = preset(str(search.places.study_dir / "best.json"))
+    best = preset(str(search.place / "best.json"))
     assert best.hash == trials_table(search)["config_hash"][1]
     assert best.roi_threshold == 0.3 and best.margin != smoke().margin
 
@@ -59,7 +59,7 @@ def test_of_hyperband_only_trials_of_full_length_can_be_the_best(tmp_path: Path)
     promoted = table.iloc[[0, 1, 5, 6]][list(FIELDS)].to_numpy().tolist()
     assert promoted[:2] == promoted[2:]
     write_trials(search)
-    assert preset(str(search.places.study_dir / "best.json")).hash == table["config_hash"][6]
+    assert preset(str(search.place / "best.json")).hash == table["config_hash"][6]
 
 
 def test_without_a_completed_trial_there_is_no_best(tmp_path: Path) -> None:
@@ -76,15 +76,15 @@ def test_the_default_is_kept_as_it_was_when_the_search_began(tmp_path: Path) -> 
     search = played(tmp_path, 40.0, 41.0, preset=str(start))
     start.write_text(json.dumps({"preset": "smoke", "overrides": {"margin": 0.44}}))
     write_trials(search)
-    default, best = search.settings.config, preset(str(search.places.study_dir / "best.json"))
+    default, best = search.settings.config, preset(str(search.place / "best.json"))
     assert default == smoke().override(margin=0.33)
-    origin = json.loads((search.places.study_dir / "provenance.json").read_text())
+    origin = json.loads((search.place / "provenance.json").read_text())
     assert origin["settings"] == default.to_dict()
     assert [default.hash, best.hash] == list(trials_table(search)["config_hash"])
 
 
 def test_what_a_search_writes_is_not_what_it_starts_from(tmp_path: Path) -> None:
-    place = played(tmp_path, 40.0).places.study_dir
+    place = played(tmp_path, 40.0).place
     place.mkdir()
     path = place / ".." / place.name / "best.json"
     path.write_text(json.dumps({"preset": "smoke", "overrides": {}}))
@@ -98,11 +98,11 @@ def test_another_search_of_the_study_replaces_what_is_shown(tmp_path: Path) -> N
     first = played(tmp_path, 40.0, 41.0, state="random-1")
     second = played(tmp_path, 39.0, state="bayesian-2", algorithm="bayesian")
     write_trials(first)
-    kept = {path.name: path.read_bytes() for path in first.places.study_dir.iterdir()}
+    kept = {path.name: path.read_bytes() for path in first.place.iterdir()}
     assert set(kept) == {"trials.csv", "best.json", "provenance.json"}
     write_trials(second)
-    origin = json.loads((second.places.study_dir / "provenance.json").read_text())
+    origin = json.loads((second.place / "provenance.json").read_text())
     assert origin["search"]["state"] == "bayesian-2"
-    assert (second.places.study_dir / "trials.csv").read_bytes() != kept["trials.csv"]
+    assert (second.place / "trials.csv").read_bytes() != kept["trials.csv"]
     write_trials(first)  # run again, it finds its trials finished
-    assert (first.places.study_dir / "trials.csv").read_bytes() == kept["trials.csv"]
+    assert (first.place / "trials.csv").read_bytes() == kept["trials.csv"]
