@@ -178,19 +178,15 @@ class Search:
         ended = self.ended_trials()
         failed = [trial for trial in ended if trial.status == TrialStatus.FAILED]
         if failed:
-            reasons = [f"  trial {number(trial)}: {_reason(trial)}" for trial in failed]
-            message = "\n".join([f"{len(failed)} of {len(ended)} trials failed:", *reasons])
+            message = f"{len(failed)} of {len(ended)} trials failed:"
+            for trial in failed:  # the error of a worker's trial is in that worker's log alone
+                why = (trial.message or "see its worker's log").strip().splitlines()[-1]
+                message += f"\n  trial {number(trial)}: {why.rpartition('SearchError: ')[2]}"
             message += f"\nRun the search again to try them once more. See {self.place / 'logs'}"
             short = self.algorithm == "hyperband" or len(ended) < self.trials
             if len(failed) == len(ended) or (stopped and short):
                 raise SearchError(f"{message}\nThe search has stopped: fix the cause first")
             print(message, flush=True)
-
-
-def _reason(trial: Trial) -> str:
-    """Return the last line of a failed trial's error; only its own log has that of a worker."""
-    text = (trial.message or "see its worker's log").strip()
-    return text.splitlines()[-1].removeprefix(f"{SearchError.__module__}.SearchError: ")
 
 
 # === On this machine ===

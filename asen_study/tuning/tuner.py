@@ -217,7 +217,10 @@ class RunTuner(BaseTuner):
                 over.set()
 
     def _beat(self, over: threading.Event) -> None:
-        """Let the chief know that this worker is alive; see `DurableOracle.create_trial`."""
+        """Let the chief know that this worker is alive: it asks for the trial that it has.
+
+        It has stopped asking when the trial is reported, so it is given no other one unawares.
+        """
         while not over.wait(BEAT):
             with contextlib.suppress(grpc.RpcError):  # the chief is being restarted
                 self.oracle.create_trial(self.tuner_id)
