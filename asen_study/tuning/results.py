@@ -282,4 +282,5 @@ def _short(value: str | float) -> str:
     """Return the end of an axis in few letters: axes stand close together."""
     if isinstance(value, str):
         return value.replace("_", "\n")
-    return f"{round(value, 1):g}" if value >= 10 else f"{value:.2g}"
+    digits = ".2g" if value < 10 else ".0f" if value == round(value) else ".1f"
+    return f"{value:{digits}}"
