@@ -217,9 +217,7 @@ def run_search(search: Search, *, jobs: int = 1) -> None:
     search.check(stopped=made.stopped)
 
 
-def run_seeds(
-    search: Search, seeds: Sequence[int], *, jobs: int = 1
-) -> tuple[list[Run], list[Run]]:
+def run_seeds(search: Search, seeds: Sequence[int], *, jobs: int = 1) -> list[list[Run]]:
     """Run the preset and the best settings with several seeds each, or find their finished runs.
 
     If the best settings are the preset's own, they share their runs.
@@ -240,12 +238,10 @@ def run_seeds(
         for run in pool.map(train, wanted, repeat(search.places)):
             runs.append(run)
             print(f"{run.path}: {len(runs)} of {len(wanted)} runs finished", flush=True)
-    return runs[: len(seeds)], runs[len(seeds) :]
+    return [runs[: len(seeds)], runs[len(seeds) :]]
 
 
-def _apart(
-    search: Search, name: str, jobs: int, function: Callable[..., Any], *arguments: Any
-) -> Any:
+def _apart(search: Search, name: str, jobs: int, function: Callable[..., Any], *given: Any) -> Any:
     """Call a function in a process of its own, whose output goes to `logs/<name>.log`.
 
     Raises:
@@ -257,12 +253,12 @@ def _apart(
     threads = max((os.cpu_count() or 1) // jobs, 1)
     try:
         with ProcessPoolExecutor(1, mp_context=_SPAWN) as pool:
-            return pool.submit(_logged, log, threads, function, *arguments).result()
+            return pool.submit(_logged, log, threads, function, *given).result()
     except BrokenProcessPool as error:
         raise RuntimeError(f"the process died, perhaps out of memory; see {log}") from error
 
 
-def _logged(log: Path, threads: int, function: Callable[..., Any], *arguments: Any) -> Any:
+def _logged(log: Path, threads: int, function: Callable[..., Any], *given: Any) -> Any:
     """Call a function with a log and a share of the cores, in a process that ends with its parent.
 
     Raises:
@@ -277,7 +273,7 @@ def _logged(log: Path, threads: int, function: Callable[..., Any], *arguments: A
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     try:
-        return function(*arguments)
+        return function(*given)
     except Exception as error:
         traceback.print_exc()
         raise SearchError(f"{type(error).__name__}: {error} ({log})") from None
