@@ -8,7 +8,7 @@ from keras_tuner.engine.trial import Trial
 
 from asen_study.runs import Places
 from asen_study.tuning import RunSettings, Search
-from asen_study.tuning.tuner import DurableOracle, RunTuner, oracle
+from asen_study.tuning.tuner import DurableOracle
 from asen_tf.presets import compact
 
 CONFIG = compact().override(stage1_epochs=3, stage2_epochs=2)
@@ -17,9 +17,10 @@ FIELDS = ("margin", "roi_threshold", "sampling", "embedding_dim")
 
 def opened(folder: Path, algorithm: str = "random", trials: int = 7) -> DurableOracle:
     """Return an oracle as a process opens it: from its file, if there is one."""
-    state = folder / "state.json"
-    made = oracle(algorithm, trials=trials, epochs=5, seed=0, state_file=state)
-    RunTuner(made, RunSettings(CONFIG, FIELDS), None, folder / "tuner")  # declares the space
+    search = Search(algorithm=algorithm, trials=trials)
+    vars(search).update(settings=RunSettings(CONFIG, FIELDS), state_dir=folder)
+    made = search.make_oracle()
+    search.make_tuner(made, "one")  # declares the space
     made.reload()
     return made
 
@@ -52,7 +53,7 @@ def played(
     search = Search(trials=expected or len(scores), algorithm=algorithm, **settings)
     vars(search)["state_dir"] = folder / state  # otherwise named by data, of which there are none
     made = search.make_oracle()
-    RunTuner(made, search.settings, search.train, search.state_dir)  # declares the space
+    search.make_tuner(made, "one")  # declares the space
     for value in scores:
         trial = made.create_trial("one")
         if value is not None:

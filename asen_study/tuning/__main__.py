@@ -24,36 +24,14 @@ from collections.abc import Sequence
 
 from asen_study.runs import Places
 from asen_study.tuning.search import CHIEF, Search, SearchError, run_search, take_part
-from asen_study.tuning.tuner import ALGORITHMS, PATIENCE
+from asen_study.tuning.tuner import ORACLES, PATIENCE
 from asen_tf.config import ConfigError
 from asen_tf.data import AnnotationError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take the part that the options say; see `--help`."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    try:
-        fields = tuple(field for field in options.fields.split(",") if field)
-        places = Places(options.data_dir, options.results_dir, options.study)
-        chosen = (options.preset, options.algorithm, options.trials, fields, options.seed)
-        search = Search(*chosen, places)
-        if options.role == "search":
-            run_search(search, jobs=options.jobs)
-        else:
-            name = CHIEF if options.role == CHIEF else options.name
-            take_part(search, name=name, address=options.chief, patience=options.patience)
-    except (AnnotationError, ConfigError) as error:
-        parser.error(str(error))
-    except (SearchError, OSError) as error:
-        parser.exit(2, f"{error}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, "interrupted; the same command continues where it stopped\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    own = Search()
-    kind = argparse.RawDescriptionHelpFormatter
+    own, kind = Search(), argparse.RawDescriptionHelpFormatter
     name = "python -m asen_study.tuning"
     parser = argparse.ArgumentParser(name, description=__doc__, formatter_class=kind)
     add = parser.add_argument
@@ -61,10 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--role", choices=("search", CHIEF, "worker"), default="search", help=roles)
     add("--chief", default="", metavar="HOST:PORT", help="where the chief listens")
     add("--name", default="", help="of this worker; no two may share one")
-    silent = "seconds until a silent worker is given up"
-    add("--patience", type=float, default=PATIENCE, help=silent)
+    add("--patience", type=float, default=PATIENCE, help="seconds until it gives a silent one up")
     add("--preset", default=own.preset, help="what trials start from: a name, or a preset file")
-    add("--algorithm", choices=ALGORITHMS, default=own.algorithm)
+    add("--algorithm", choices=ORACLES, default=own.algorithm)
     add("--trials", type=int, default=own.trials, help="how many; %(default)s unless given")
     few = f"settings to search: names, or all; unless given {', '.join(own.settings.fields)}"
     add("--fields", default="", metavar="A,B", help=few)
@@ -73,7 +50,22 @@ def _parser() -> argparse.ArgumentParser:
     add("--results-dir", default=own.places.results_dir, help="shared by all machines")
     add("--study", default=own.places.study, help="its folder, for runs and what is found")
     add("--jobs", type=int, default=1, help="trials side by side, for --role search")
-    return parser
+    options = parser.parse_args(arguments)
+    fields = tuple(filter(None, options.fields.split(",")))
+    places = Places(options.data_dir, options.results_dir, options.study)
+    chosen = (options.preset, options.algorithm, options.trials, fields, options.seed, places)
+    try:
+        if options.role == "search":
+            run_search(Search(*chosen), jobs=options.jobs)
+        else:
+            name = CHIEF if options.role == CHIEF else options.name
+            take_part(Search(*chosen), name=name, address=options.chief, patience=options.patience)
+    except (AnnotationError, ConfigError) as error:
+        parser.error(str(error))
+    except (SearchError, OSError) as error:
+        parser.exit(2, f"{error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "interrupted; the same command continues where it stopped\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -25,14 +24,14 @@ from asen_study import provenance
 from asen_study.comparison import paired_differences
 from asen_study.figures.style import COLOURS, WIDTH, themed
 from asen_study.runs import Run
-from asen_study.tuning.search import BEST, DEFAULT, Search, SearchError
+from asen_study.tuning.search import BEST, Search, SearchError
+from asen_study.tuning.space import LOGARITHMIC, changed
 from asen_study.tuning.tuner import number
-from asen_tf.config import ExperimentConfig
 from asen_tf.data import label
 from asen_tf.files import write_json, write_text
 from asen_tf.presets import PRESETS
 
-FEWEST = 4  # completed trials that importance needs
+_FEWEST = 4  # completed trials that importance needs
 _COLOURS = "cividis_r"  # told apart by all kinds of colour vision, and in grey; the best is light
 
 
@@ -74,55 +73,40 @@ def best_trial(search: Search) -> Trial:
     return max(counted, key=lambda trial: round(trial.score, 4))
 
 
-def write_trials(search: Search) -> list[Path]:
+def write_trials(search: Search) -> None:
     """Write what a search found into the study's directory.
 
-    `trials.csv`; the preset files `best.json` and `default.json`, the preset that the trials
-    started from, as it was then; and `provenance.json`. `asen_tf.presets.preset`, and so
-    `-p preset`, takes the path of a preset file. Another search of the study replaces them; to
-    restore these, run this search again, which trains nothing.
-
-    Returns:
-        The files written.
+    `trials.csv`; the preset file `best.json`, whose path `asen_tf.presets.preset`, and so
+    `-p preset`, takes; and `provenance.json`, with all settings of the preset that the trials
+    started from. Another search of the study replaces them; to restore these, run this search
+    again, which trains nothing.
 
     Raises:
         SearchError: no trial has been trained to its end.
     """
-    table, best, name = trials_table(search), best_trial(search), search.state_dir.name
-    found = f"trial {number(best)} of {len(table)}, {search.algorithm} search"
-    settings = search.settings.settings(best.hyperparameters.values)
-    start = f"what the trials of {name} started from: {search.preset}"
-    facts = asdict(search) | {"fields": list(search.settings.fields), "state": name}
-    facts.pop("places")
-    origin = {"search": facts, "settings": search.config.to_dict(), **provenance.describe()}
-    contents = {
-        BEST: _preset_file(search, settings, f"{found}: validation MAP {best.score:.2f}"),
-        DEFAULT: _preset_file(search, search.config, start),
-        "provenance.json": origin,
-    }
-    path = search.place / "trials.csv"
-    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    for file, content in contents.items():
-        write_json(search.place / file, content)
-    return [path, *(search.place / file for file in contents)]
-
-
-def _preset_file(search: Search, config: ExperimentConfig, note: str) -> dict[str, Any]:
-    """Return a configuration as overrides over the preset that the search's own starts from."""
+    table, best, settings = trials_table(search), best_trial(search), search.settings
     base = search.preset
-    if base not in PRESETS:
+    if base not in PRESETS:  # a file over one of them
         base = json.loads(Path(base).read_text(encoding="utf-8"))["preset"]
-    own = PRESETS[base]().to_dict()
-    changes = {name: value for name, value in config.to_dict().items() if value != own[name]}
-    return {"preset": base, "overrides": changes, "note": note}
+    found = f"trial {number(best)} of {len(table)}, {search.algorithm} search"
+    content = {
+        "preset": base,
+        "overrides": changed(settings.settings(best.hyperparameters.values), PRESETS[base]()),
+        "note": f"{found}: validation MAP {best.score:.2f}",
+    }
+    facts = asdict(search) | {"fields": list(settings.fields), "state": search.state_dir.name}
+    del facts["places"]
+    origin = {"search": facts, "settings": settings.config.to_dict(), **provenance.describe()}
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(search.place / "trials.csv", text)
+    write_json(search.place / BEST, content)
+    write_json(search.place / "provenance.json", origin)
 
 
 # === Importance ===
 
 
-def importance(
-    trials: pd.DataFrame, fields: Sequence[str], *, repeats: int = 20, seed: int = 0
-) -> pd.DataFrame:
+def importance(trials: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
     """Return how much a forest that predicts validation MAP relies on each setting.
 
     A random forest is fitted to the trials. Then the values of one setting are shuffled among
@@ -136,8 +120,6 @@ def importance(
     Args:
         trials: of `trials_table`; failed ones do not count.
         fields: columns to compare; those with only one value cannot matter, and get 0.
-        repeats: shuffles of each.
-        seed: of forest and shuffles.
 
     Returns:
         `setting, importance, deviation, explained`, the most important first.
@@ -149,50 +131,38 @@ def importance(
         Breiman, "Random Forests", Machine Learning 45 (2001), section 10.
     """
     scored = trials[trials["status"] == "COMPLETED"]
-    if len(scored) < FEWEST:
-        raise ValueError(f"importance needs {FEWEST} or more completed trials; got {len(scored)}")
-    values = np.column_stack([_numbers(scored[name]) for name in fields])
-    scores = scored["val_map"].to_numpy(float)
-    forest = RandomForestRegressor(n_estimators=200, oob_score=True, random_state=seed)
+    if len(scored) < _FEWEST:
+        raise ValueError(f"importance needs {_FEWEST} or more completed trials; got {len(scored)}")
+    values, scores = scored[[*fields]].apply(_numbers).to_numpy(float), scored["val_map"]
+    forest = RandomForestRegressor(n_estimators=200, oob_score=True, random_state=0)
     forest.fit(values, scores)
-    measure = {"scoring": "neg_mean_absolute_error", "n_repeats": repeats, "random_state": seed}
+    measure = {"scoring": "neg_mean_absolute_error", "n_repeats": 20, "random_state": 0}
     found = permutation_importance(forest, values, scores, **measure)
-    table = pd.DataFrame(
-        {
-            "setting": list(fields),
-            "importance": found.importances_mean,
-            "deviation": found.importances_std,
-            "explained": float(forest.oob_score_),
-        }
-    )
+    growth = {"importance": found.importances_mean, "deviation": found.importances_std}
+    table = pd.DataFrame({"setting": fields, **growth, "explained": float(forest.oob_score_)})
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
-def _numbers(column: pd.Series) -> np.ndarray:
+def _numbers(column: pd.Series) -> pd.Series:
     """Return numbers as they are, and names as their rank in alphabetical order."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(float)
-    return np.unique(column.astype(str), return_inverse=True)[1].astype(float)
+    return column if pd.api.types.is_numeric_dtype(column) else column.rank(method="dense") - 1.0
 
 
 # === On test ===
 
 
-def compare_on_test(
-    default: Sequence[Run], best: Sequence[Run], *, resamples: int = 2000
-) -> pd.DataFrame:
+def compare_on_test(default: Sequence[Run], best: Sequence[Run]) -> pd.DataFrame:
     """Compare two settings over the same seeds and the same test queries.
 
     Args:
         default: runs of the preset, by seed.
         best: runs of the best settings, with the same seeds.
-        resamples: of the paired bootstrap over queries and seeds; see `evaluation.intervals`.
 
     Returns:
         `attribute, default, best, difference, ci_low, ci_high, seeds`: MAP on test in percent, of
         the embedding that is retrieved with, means over seeds; best minus default with its 95%
-        interval. Attributes first, then `overall`, the mean over all queries, and `macro`, the
-        mean of the attributes.
+        interval, see `asen_study.comparison.paired_differences`. Attributes first, then `overall`,
+        the mean over all queries, and `macro`, the mean of the attributes.
 
     Raises:
         ValueError: the two sides have different seeds or different queries.
@@ -201,7 +171,7 @@ def compare_on_test(
     if seeds[0] != seeds[1]:
         raise ValueError(f"both sides need runs of the same seeds; got {seeds[0]} and {seeds[1]}")
     left, right = (_precisions(runs) for runs in (default, best))
-    table = pd.DataFrame(map(asdict, paired_differences(right, left, resamples=resamples)))
+    table = pd.DataFrame(map(asdict, paired_differences(right, left)))
     table = table.rename(columns={"low": "ci_low", "high": "ci_high"})
     table[["difference", "ci_low", "ci_high"]] *= 100.0
     table.insert(1, "default", 100.0 * _means(left))
@@ -220,13 +190,6 @@ def verdict(comparison: pd.DataFrame, *, attribute: str = "overall") -> str:
     return f"{words} differ significantly: the search has {gained}."
 
 
-def write_test(comparison: pd.DataFrame, place: Path | str) -> Path:
-    """Write `test.csv` into a study's directory; return its path."""
-    path = Path(place) / "test.csv"
-    write_text(path, comparison.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    return path
-
-
 def _precisions(runs: Sequence[Run]) -> dict[str, np.ndarray]:
     """Return the precisions of the embedding retrieved with: attribute -> `(seeds, queries)`."""
     found = [list(run.precisions().values())[-1] for run in runs]
@@ -243,25 +206,17 @@ def _means(precisions: dict[str, np.ndarray]) -> np.ndarray:
 
 
 @themed
-def parallel_coordinates(
-    trials: pd.DataFrame,
-    fields: Sequence[str],
-    *,
-    logarithmic: Sequence[str] = (),
-    best: int | None = None,
-) -> Figure:
+def parallel_coordinates(trials: pd.DataFrame, fields: Sequence[str]) -> Figure:
     """Draw each completed trial as a line over its settings to its validation MAP, the last axis.
 
     The lowest value of an axis is at the bottom, the highest at the top; names are in alphabetical
     order. Colours tell trials apart by their rank, so that one far above the others does not take
     the scale for itself. Trials of fewer epochs than the longest, as Hyperband has them, are
-    dotted: their MAP is that of a shorter training.
+    dotted: their MAP is that of a shorter training. The best of the others is thick and dashed.
 
     Args:
-        trials: of `asen_study.tuning.trials_table`.
+        trials: of `trials_table`.
         fields: the settings to draw, in this order; those of one value stay in the middle.
-        logarithmic: those of them with a logarithmic axis.
-        best: number of the trial that is drawn thick and dashed; none, unless given.
 
     Raises:
         ValueError: no trial is completed.
@@ -269,33 +224,34 @@ def parallel_coordinates(
     scored = trials[trials["status"] == "COMPLETED"].sort_values("val_map", kind="stable")
     if scored.empty:
         raise ValueError("parallel coordinates need a completed trial; got none")
-    axes_of = {name: _axis(scored[name], name in logarithmic) for name in fields}
-    axes_of["validation MAP, percent"] = _axis(scored["val_map"], False, "{:.1f}")
-    heights = np.column_stack([heights for heights, _, _ in axes_of.values()])
+    full = scored["epochs"] == scored["epochs"].max()
+    best = scored["val_map"][full].sort_index().idxmax()  # of equals, the earliest
+    drawn = scored[[*fields, "val_map"]]
+    heights = drawn.apply(_numbers).astype(float)
+    heights = heights.apply(lambda column: np.log(column) if column.name in LOGARITHMIC else column)
+    heights -= heights.min()
+    heights = (heights / heights.max()).fillna(0.5)
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     axes = figure.subplots()
-    ranks = scored["val_map"].rank(ascending=False, method="min").to_numpy(float)
+    ranks = scored["val_map"].rank(ascending=False, method="min")
     norm = Normalize(1, max(len(scored), 2))
-    colours = matplotlib.colormaps[_COLOURS](norm(ranks))
-    short = (scored["epochs"] < scored["epochs"].max()).to_numpy()
-    chosen = (scored["trial"] == best).to_numpy()
-    for at, line in enumerate(heights):
-        style = {"lw": 1.4, "ls": ":" if short[at] else "-"}
-        if chosen[at]:
-            style = {"lw": 3.2, "ls": "--", "zorder": 3}
-        axes.plot(range(len(axes_of)), line, marker="o", ms=4, color=colours[at], **style)
-    for place, (_, low, high) in enumerate(axes_of.values()):
+    for trial, line in heights.iterrows():
+        style = {"lw": 1.4, "ls": "-" if full[trial] else ":"}
+        style = {"lw": 3.2, "ls": "--", "zorder": 3} if trial == best else style
+        colour = matplotlib.colormaps[_COLOURS](norm(ranks[trial]))
+        axes.plot(range(len(line)), line, marker="o", ms=4, color=colour, **style)
+    ends = {"ha": "center", "fontsize": "x-small", "linespacing": 0.9}
+    for place, name in enumerate(drawn):
+        low, high = drawn[name].min(), drawn[name].max()
         axes.axvline(place, color="black", lw=0.8, zorder=0)
-        ends = {"ha": "center", "fontsize": "x-small", "linespacing": 0.9}
-        axes.text(place, -0.04, low.replace("_", "\n"), va="top", **ends)
-        axes.text(place, 1.04, high.replace("_", "\n"), va="bottom", **ends)
-    names = [label(name) for name in axes_of]
-    axes.set_xticks(range(len(axes_of)), names, rotation=35, ha="right")
+        axes.text(place, -0.04, _short(low), va="top", **ends)
+        axes.text(place, 1.04, "" if low == high else _short(high), va="bottom", **ends)
+    names = [*map(label, fields), "validation MAP, percent"]
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right")
     axes.set(ylim=(-0.14, 1.14), yticks=[])
     axes.grid(False)
-    dashed = "; the best one is dashed" if chosen.any() else ""
-    dotted = ", shorter ones are dotted" if short.any() else ""
-    axes.set_title(f"Trials of the search{dashed}{dotted}")
+    dotted = "" if full.all() else ", shorter ones are dotted"
+    axes.set_title(f"Trials of the search; the best one is dashed{dotted}")
     bar = figure.colorbar(ScalarMappable(norm, _COLOURS), ax=axes, label="rank by validation MAP")
     bar.set_ticks(np.unique([1, (len(scored) + 1) // 2, len(scored)]))
     bar.ax.invert_yaxis()  # the first at the top
@@ -313,33 +269,18 @@ def setting_importance(table: pd.DataFrame, *, trials: int) -> Figure:
     explained = float(table["explained"].iloc[0])
     figure = Figure(figsize=(0.75 * WIDTH, 0.6 + 0.32 * len(table)), layout="constrained")
     axes = figure.subplots()
-    places = np.arange(len(table))[::-1]
-    style = {"color": COLOURS["global"], "height": 0.6, "capsize": 3}
-    axes.barh(places, table["importance"], xerr=table["deviation"], **style)
-    axes.set_yticks(places, [label(name) for name in table["setting"]])
+    style = {"xerr": table["deviation"], "color": COLOURS["global"], "height": 0.6, "capsize": 3}
+    axes.barh(table["setting"].map(label), table["importance"], **style)
+    axes.invert_yaxis()  # the first at the top
     worth = f"explains {explained:.0%} of trials unseen" if explained > 0 else "predicts nothing"
     axes.set_title(f"What a forest of {trials} trials relies on (it {worth})")
     axes.set_xlabel("growth of its error when the setting is shuffled, points of MAP")
     return figure
 
 
-def _axis(
-    column: pd.Series, logarithmic: bool, ends: str | None = None
-) -> tuple[np.ndarray, str, str]:
-    """Return a column's heights between 0 and 1, and what its ends are called."""
-    if pd.api.types.is_numeric_dtype(column):
-        values = column.to_numpy(float)
-        low, high = (ends.format(x) if ends else _short(x) for x in (values.min(), values.max()))
-        values = np.log(values) if logarithmic else values
-    else:
-        names, values = np.unique(column.astype(str), return_inverse=True)
-        low, high = names[0], names[-1]
-    span = np.ptp(values)
-    if span == 0:
-        return np.full(len(values), 0.5), low, ""
-    return (values - values.min()) / span, low, high
-
-
-def _short(value: float) -> str:
-    """Return a number with two digits, or a whole one as it is: axes stand close together."""
-    return f"{value:.0f}" if value == round(value) else f"{value:.2g}"
+def _short(value: str | float) -> str:
+    """Return the end of an axis in few letters: axes stand close together."""
+    if isinstance(value, str):
+        return value.replace("_", "\n")
+    digits = ".2g" if value < 10 else ".0f" if value == round(value) else ".1f"
+    return f"{value:{digits}}"

@@ -10,6 +10,7 @@ import functools
 import json
 import multiprocessing
 import os
+import shutil
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +28,19 @@ import tensorflow as tf
 from filelock import FileLock
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.errors import FailedTrialError
+from tensorboard.plugins.hparams import api
 
 from asen_study import experiment
 from asen_study.production import key, open_dataset
 from asen_study.runs import Places, Run
 from asen_study.tuning.space import RunSettings
-from asen_study.tuning.tuner import PATIENCE, DurableOracle, RunTuner, log_trial, number, oracle
-from asen_tf.config import ConfigError, ExperimentConfig
+from asen_study.tuning.tuner import OBJECTIVE, ORACLES, PATIENCE, DurableOracle, RunTuner, number
+from asen_tf.config import ConfigError
 from asen_tf.presets import preset
 
 CHIEF = "chief"
-BEST, DEFAULT = "best.json", "default.json"  # preset files that a search writes
+BEST = "best.json"  # the preset file that a search writes
+STATE = "oracle-and-trials.json"  # what the oracle knows
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 _SPAWN = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
 
@@ -60,7 +64,8 @@ class Search:
         places: where the data are, and the study for the runs and for what the search finds.
 
     Raises:
-        ConfigError: the preset is a file that the search itself would write.
+        ConfigError: an unknown algorithm, fewer than one trial, or a preset file that the search
+            itself would write.
     """
 
     preset: str = "tune"
@@ -71,9 +76,13 @@ class Search:
     places: Places = Places(study="tuning")
 
     def __post_init__(self) -> None:
-        """Refuse to replace what the search starts from: it would be compared with itself."""
-        written = [(self.place / name).resolve() for name in (BEST, DEFAULT)]
-        if self.preset.endswith(".json") and Path(self.preset).resolve() in written:
+        """Refuse what cannot be searched; a preset of its own would be compared with itself."""
+        if self.algorithm not in ORACLES:
+            known = ", ".join(ORACLES)
+            raise ConfigError(f"algorithm must be one of {known}; got {self.algorithm!r}")
+        if self.trials < 1:
+            raise ConfigError(f"a search needs trials of 1 or more; got {self.trials}")
+        if Path(self.preset).resolve() == (self.place / BEST).resolve():
             raise ConfigError(
                 f"preset must not be a file that the search itself writes; got {self.preset}: "
                 "start from a copy of it, or give the search another study, such as "
@@ -81,14 +90,9 @@ class Search:
             )
 
     @cached_property
-    def config(self) -> ExperimentConfig:
-        """The preset's settings, as they are when first asked for."""
-        return preset(self.preset)
-
-    @property
     def settings(self) -> RunSettings:
-        """From a trial's values to the settings of its run."""
-        return RunSettings(self.config, self.fields)
+        """From a trial's values to the settings of its run; the preset as it is when first read."""
+        return RunSettings(preset(self.preset), self.fields)
 
     @property
     def place(self) -> Path:
@@ -101,21 +105,23 @@ class Search:
 
         The number of trials does not count, so that a search can be made longer.
         """
-        facts = {"settings": self.config.to_dict(), "fields": self.settings.fields}
+        config, places = self.settings.config, self.places
+        facts = {"settings": config.to_dict(), "fields": self.settings.fields}
         facts |= {"algorithm": self.algorithm, "seed": self.seed}
-        places = self.places
-        identity = key(facts, open_dataset(self.config, places.data_dir, places.results_dir))
+        identity = key(facts, open_dataset(config, places.data_dir, places.results_dir))
         return self.place / "search" / f"{self.algorithm}-{identity}"
-
-    @property
-    def state_file(self) -> Path:
-        """The state of the oracle, with all trials."""
-        return self.state_dir / "oracle-and-trials.json"
 
     def make_oracle(self) -> DurableOracle:
         """Return a new oracle of this search, which knows nothing of its state on disk."""
-        options = {"seed": self.seed, "epochs": self.settings.epochs, "trials": self.trials}
-        return oracle(self.algorithm, state_file=self.state_file, **options)
+        first = max(self.trials // 2, 2)  # KerasTuner's three per setting would be all of them
+        options = {
+            "random": {"max_trials": self.trials},
+            "bayesian": {"max_trials": self.trials, "num_initial_points": first},
+            "hyperband": {"max_epochs": self.settings.epochs, "factor": 3},
+        }[self.algorithm]
+        made = ORACLES[self.algorithm](seed=self.seed + 1, **options)  # 0 would be none at all
+        made.state_file = self.state_dir / STATE
+        return made
 
     def make_tuner(self, made: DurableOracle, name: str, jobs: int = 1) -> RunTuner:
         """Return what trains the trials of an oracle, each in a process of its own.
@@ -125,29 +131,46 @@ class Search:
             name: of the tuner, to which the oracle gives a trial, and of the trials' log.
             jobs: trials side by side on this machine.
         """
-        train = functools.partial(_apart, self, name, jobs, self.train)
-        tuner = RunTuner(made, self.settings, train, self.state_dir)
+        folder = self.state_dir
+        tuner = RunTuner(made, self.settings, str(folder.parent), folder.name)
         tuner.tuner_id = name
+        tuner.train = functools.partial(_apart, self, name, jobs, self.train)
         return tuner
 
-    def train(self, config: ExperimentConfig, trial_id: str, values: dict[str, Any]) -> Run:
-        """Train a trial's run, or find it finished; write it for TensorBoard."""
-        run = self.run(config)
-        log_trial(self.place / "tensorboard" / self.state_dir.name, trial_id, values, run)
-        return run
+    def train(self, trial_id: str, values: dict[str, Any]) -> float:
+        """Train a trial's run, or find it finished; write it for TensorBoard's HParams plugin.
 
-    def run(self, config: ExperimentConfig) -> Run:
-        """Train a run of the study, or find it finished."""
-        return experiment.run(config, self.places)
+        An interrupted run goes on from its last epoch. It evaluates on the test split, too, but
+        none of that is read here.
+
+        Returns:
+            The validation MAP of the weights that the run keeps, percent to four decimals: those of
+            the best epoch of its last stage.
+        """
+        run = experiment.run(self.settings.settings(values), self.places)
+        history = run.table("history")
+        score = round(float(history[OBJECTIVE][history["best"]].iloc[-1]), 4)
+        events = str(self.place / f"tensorboard/{self.state_dir.name}/trial-{int(trial_id)}")
+        shutil.rmtree(events, ignore_errors=True)  # an older one, perhaps half of one
+        with tf.summary.create_file_writer(events).as_default():
+            api.hparams(values, trial_id=trial_id)
+            tf.summary.scalar(OBJECTIVE, score, step=len(history))
+            tf.summary.flush()
+        return score
 
     def ended_trials(self) -> list[Trial]:
         """Return the trials that have ended, by number, as the state on disk has them."""
-        trials = [Trial.from_state(state) for state in self._state()["trials"]]
-        ended = [trial for trial in trials if trial.status in _ENDED]
-        return sorted(ended, key=lambda trial: int(trial.trial_id))
+        if not (self.state_dir / STATE).exists():
+            return []
+        content = json.loads((self.state_dir / STATE).read_text(encoding="utf-8"))
+        trials = [Trial.from_state(state) for state in content["trials"]]
+        return [trial for trial in trials if trial.status in _ENDED]
 
-    def check(self) -> None:
+    def check(self, *, stopped: bool) -> None:
         """Say which trials have failed, and why, if there are any.
+
+        Args:
+            stopped: whether the last trials have all failed, see `DurableOracle`.
 
         Raises:
             SearchError: all have, or so many in a row that the search has stopped.
@@ -155,24 +178,15 @@ class Search:
         ended = self.ended_trials()
         failed = [trial for trial in ended if trial.status == TrialStatus.FAILED]
         if failed:
-            reasons = [f"  trial {number(trial)}: {_reason(trial)}" for trial in failed]
-            message = "\n".join([f"{len(failed)} of {len(ended)} trials failed:", *reasons])
+            message = f"{len(failed)} of {len(ended)} trials failed:"
+            for trial in failed:  # the error of a worker's trial is in that worker's log alone
+                why = (trial.message or "see its worker's log").strip().splitlines()[-1]
+                message += f"\n  trial {number(trial)}: {why.rpartition('SearchError: ')[2]}"
             message += f"\nRun the search again to try them once more. See {self.place / 'logs'}"
             short = self.algorithm == "hyperband" or len(ended) < self.trials
-            if len(failed) == len(ended) or (self._state()["stopped"] and short):
+            if len(failed) == len(ended) or (stopped and short):
                 raise SearchError(f"{message}\nThe search has stopped: fix the cause first")
             print(message, flush=True)
-
-    def _state(self) -> dict[str, Any]:
-        if not self.state_file.exists():
-            return {"trials": []}
-        return json.loads(self.state_file.read_text(encoding="utf-8"))
-
-
-def _reason(trial: Trial) -> str:
-    """Return the last line of a failed trial's error; only its own log has that of a worker."""
-    text = (trial.message or "see its worker's log").strip()
-    return text.splitlines()[-1].removeprefix(f"{SearchError.__module__}.SearchError: ")
 
 
 # === On this machine ===
@@ -189,49 +203,45 @@ def run_search(search: Search, *, jobs: int = 1) -> None:
     Raises:
         SearchError: trials failed, all of them or so many in a row that the search has stopped.
     """
-    if search.config.starting_weights == "pretrain":  # here, where it has all cores
-        _apart(search, "backbone", 1, experiment.pretrain, search.config, search.places)
-    with _lock(search), ThreadPoolExecutor(jobs) as pool:
+    config = search.settings.config
+    if config.starting_weights == "pretrain":  # here, where it has all cores
+        _apart(search, "backbone", 1, experiment.pretrain, config, search.places)
+    with FileLock(search.state_dir / ".lock"), ThreadPoolExecutor(jobs) as pool:
         made = search.make_oracle()
         tuners = [search.make_tuner(made, f"job{index + 1}", jobs) for index in range(jobs)]
         made.reload()
         try:
-            for part in [pool.submit(tuner.search) for tuner in tuners]:
-                part.result()
+            list(pool.map(RunTuner.search, tuners))
         finally:
             made.leaving = True  # after Ctrl-C no trial begins any more
-    search.check()
+    search.check(stopped=made.stopped)
 
 
-def run_seeds(
-    search: Search, presets: Sequence[str], seeds: Sequence[int], *, jobs: int = 1
-) -> list[list[Run]]:
-    """Run presets with several seeds each, or find their finished runs.
+def run_seeds(search: Search, seeds: Sequence[int], *, jobs: int = 1) -> list[list[Run]]:
+    """Run the preset and the best settings with several seeds each, or find their finished runs.
 
-    Presets with the same settings, such as a best one that is the default, share their runs.
+    If the best settings are the preset's own, they share their runs.
 
     Args:
-        search: tells where data and results are.
-        presets: names or preset files.
+        search: has written its best settings, see `write_trials`.
         seeds: of the runs.
         jobs: runs side by side.
 
     Returns:
-        The runs of each preset, by seed.
+        The runs of the preset, and those of the best settings, by seed.
     """
-    configs = [[preset(name).override(seed=seed) for seed in seeds] for name in presets]
-    wanted = {config.hash: config for side in configs for config in side}
-    train, runs = functools.partial(_apart, search, "test", jobs, search.run), {}
+    configs = (search.settings.config, preset(str(search.place / BEST)))
+    wanted = [config.override(seed=seed) for config in configs for seed in seeds]
+    train = functools.partial(_apart, search, "test", jobs, experiment.run)
+    runs: list[Run] = []
     with ThreadPoolExecutor(jobs) as pool:
-        for name, run in zip(wanted, pool.map(train, wanted.values()), strict=True):
-            runs[name] = run
+        for run in pool.map(train, wanted, repeat(search.places)):
+            runs.append(run)
             print(f"{run.path}: {len(runs)} of {len(wanted)} runs finished", flush=True)
-    return [[runs[config.hash] for config in side] for side in configs]
+    return [runs[: len(seeds)], runs[len(seeds) :]]
 
 
-def _apart(
-    search: Search, name: str, jobs: int, function: Callable[..., Run], *arguments: Any
-) -> Run:
+def _apart(search: Search, name: str, jobs: int, function: Callable[..., Any], *given: Any) -> Any:
     """Call a function in a process of its own, whose output goes to `logs/<name>.log`.
 
     Raises:
@@ -240,46 +250,33 @@ def _apart(
     """
     log = search.place / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    settle = {"initializer": _settle, "initargs": (log, max((os.cpu_count() or 1) // jobs, 1))}
+    threads = max((os.cpu_count() or 1) // jobs, 1)
     try:
-        with ProcessPoolExecutor(1, mp_context=_SPAWN, **settle) as pool:
-            run, why = pool.submit(_attempt, function, *arguments).result()
+        with ProcessPoolExecutor(1, mp_context=_SPAWN) as pool:
+            return pool.submit(_logged, log, threads, function, *given).result()
     except BrokenProcessPool as error:
         raise RuntimeError(f"the process died, perhaps out of memory; see {log}") from error
-    if run is None:
-        raise SearchError(f"{why} ({log})")
-    return run
 
 
-def _attempt(function: Callable[..., Run], *arguments: Any) -> tuple[Run | None, str]:
-    """Call a function; return an error as text, because not all errors can be sent."""
-    try:
-        return function(*arguments), ""
-    except Exception as error:
-        traceback.print_exc()
-        return None, f"{type(error).__name__}: {error}"
+def _logged(log: Path, threads: int, function: Callable[..., Any], *given: Any) -> Any:
+    """Call a function with a log and a share of the cores, in a process that ends with its parent.
 
-
-def _settle(log: Path, threads: int) -> None:
-    """Give a new process its log and its share of the cores, and let it end with its parent."""
+    Raises:
+        SearchError: the function raised an error; not all errors can be sent.
+    """
     with log.open("a", encoding="utf-8") as output:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(output.fileno(), stream.fileno())
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
     sys.stdout.reconfigure(line_buffering=True)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _lock(search: Search) -> FileLock:
-    """Return what keeps a second process from writing the search's state."""
-    search.state_dir.mkdir(parents=True, exist_ok=True)
-    return FileLock(search.state_dir / ".lock")
+    try:
+        return function(*given)
+    except Exception as error:
+        traceback.print_exc()
+        raise SearchError(f"{type(error).__name__}: {error} ({log})") from None
 
 
 # === On several machines ===
@@ -301,25 +298,6 @@ def take_part(search: Search, *, name: str, address: str, patience: float = PATI
         SearchError: this is a worker whose chief searches something else, or the chief of trials
             that have failed, see `Search.check`.
     """
-    _set_environment(name, address)
-    made = search.make_oracle()
-    tuner = search.make_tuner(made, name)
-    if name != CHIEF:
-        print(f"{name}: asking the chief at {address}, for an hour at most", flush=True)
-        _check_same(search.settings, tuner.oracle.get_space().values, made.get_space().values)
-        tuner.search()
-        return
-    with _lock(search):
-        made.reload()
-        made.patience = patience
-        threading.Thread(target=_watch, args=(made,), daemon=True).start()
-        tuner.search()
-    search.check()
-    print("The search has ended; notebooks/10_tune writes its tables.", flush=True)
-
-
-def _set_environment(name: str, address: str) -> None:
-    """Set the variables that KerasTuner asks for a process's part."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigError(f"the chief's address must be host:port; got {address!r}")
@@ -327,14 +305,26 @@ def _set_environment(name: str, address: str) -> None:
         raise ConfigError(f"a worker's name must not be empty or contain 'chief'; got {name!r}")
     os.environ |= {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": port}
     os.environ["KERASTUNER_TUNER_ID"] = name
-
-
-def _check_same(settings: RunSettings, theirs: dict[str, Any], own: dict[str, Any]) -> None:
-    if theirs.keys() != own.keys() or settings.settings(theirs) != settings.settings(own):
-        raise SearchError(
-            "the chief searches other settings, or from another preset, than this worker: start "
-            f"both with the same options; the chief has {theirs}, the worker {own}"
-        )
+    made = search.make_oracle()
+    tuner = search.make_tuner(made, name)
+    if name != CHIEF:
+        print(f"{name}: asking the chief at {address}, for an hour at most", flush=True)
+        theirs, own = tuner.oracle.get_space().values, made.get_space().values
+        settings = search.settings.settings
+        if theirs.keys() != own.keys() or settings(theirs) != settings(own):
+            raise SearchError(
+                "the chief searches other settings, or from another preset, than this worker: "
+                f"start both with the same options; the chief has {theirs}, the worker {own}"
+            )
+        tuner.search()
+        return
+    with FileLock(search.state_dir / ".lock"):
+        made.reload()
+        made.patience = patience
+        threading.Thread(target=_watch, args=(made,), daemon=True).start()
+        tuner.search()
+    search.check(stopped=made.stopped)
+    print("The search has ended; notebooks/10_tune writes its tables.", flush=True)
 
 
 def _watch(chief: DurableOracle) -> None:

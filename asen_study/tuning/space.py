@@ -30,14 +30,9 @@ _SIZES += ("global_attention_dim", "local_attention_dim")
 
 FIELDS = (*_MULTIPLES, *_RANGES, *_SIZES, "sampling")
 LOGARITHMIC = (*_MULTIPLES, *_SIZES)
-ALL = ("all",)
 # What a search asks about unless told otherwise: few, since a dozen trials cannot search more, and
 # those whose effect shows in a short training. Sizes need a longer one.
 DEFAULT_FIELDS = ("stage1_learning_rate", "local_loss_weight", "alignment_loss_weight", *_RANGES)
-
-# Hyperband's own entries among the values of a trial.
-_OWN_ENTRIES = "tuner/"
-_BUDGET = "tuner/epochs"
 
 
 class RunSettings(keras_tuner.HyperModel):
@@ -47,6 +42,10 @@ class RunSettings(keras_tuner.HyperModel):
         config: the preset; what a trial does not change.
         fields: names out of `FIELDS`; empty for `DEFAULT_FIELDS`, `("all",)` for all.
 
+    Attributes:
+        fields: the settings that are searched, in the order of `FIELDS`.
+        epochs: of all stages of the preset.
+
     Raises:
         ConfigError: a name that cannot be searched, or a preset that cannot be varied in it.
     """
@@ -54,8 +53,13 @@ class RunSettings(keras_tuner.HyperModel):
     def __init__(self, config: ExperimentConfig, fields: Sequence[str] = ()) -> None:
         super().__init__()
         self.config = config
-        self.fields = _chosen(tuple(fields))
-        for name in self.fields:
+        self.epochs = config.stage1_epochs + config.stage2_epochs
+        chosen = FIELDS if tuple(fields) == ("all",) else tuple(fields) or DEFAULT_FIELDS
+        self.fields = tuple(name for name in FIELDS if name in chosen)
+        for name in chosen:
+            if name not in FIELDS:
+                hint = did_you_mean(name, FIELDS)
+                raise ConfigError(f"{name!r} is not a setting that can be searched; {hint}")
             if name in _MULTIPLES and getattr(config, name) <= 0:
                 raise ConfigError(
                     f"{name} is searched at multiples of the preset's value, which must be above "
@@ -70,7 +74,17 @@ class RunSettings(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> ExperimentConfig:
         """Declare the space, and return the configuration that its values ask for."""
         for name in self.fields:
-            self._declare(hp, name)
+            own = getattr(self.config, name)
+            if name in _MULTIPLES:
+                low, high = (own * factor for factor in _MULTIPLES[name])
+                hp.Float(name, low, high, sampling="log", default=own)
+            elif name in _RANGES:
+                low, high = _RANGES[name]
+                hp.Float(name, min(low, own), max(high, own), default=own)
+            elif name in _SIZES:
+                hp.Choice(name, sorted({max(own // 2, 1), own, 2 * own}), default=own)
+            else:
+                hp.Choice(name, ["batch_all", "random_triplets"], default=own)
         return self.settings(hp.values)
 
     def settings(self, values: Mapping[str, Any]) -> ExperimentConfig:
@@ -93,43 +107,19 @@ class RunSettings(keras_tuner.HyperModel):
         changes = {
             name: float(f"{value:.3g}") if isinstance(value, float) else value
             for name, value in values.items()
-            if not name.startswith(_OWN_ENTRIES)
+            if not name.startswith("tuner/")
         }
         config = self.config
         per_attribute = config.values_per_attribute * config.images_per_value
         if changes.get("sampling") == "random_triplets" != config.sampling:
             changes["triplets_per_step"] = max(config.attributes_per_step * per_attribute // 3, 1)
-        if _BUDGET in values:
-            budget = int(values[_BUDGET])
+        if "tuner/epochs" in values:
+            budget = int(values["tuner/epochs"])
             second = max(round(budget * config.stage2_epochs / self.epochs), 1)
             changes |= {"stage1_epochs": max(budget - second, 1), "stage2_epochs": second}
         return config.override(**changes)
 
-    @property
-    def epochs(self) -> int:
-        """Epochs of all stages of the preset."""
-        return self.config.stage1_epochs + self.config.stage2_epochs
 
-    def _declare(self, hp: keras_tuner.HyperParameters, name: str) -> None:
-        own = getattr(self.config, name)
-        if name in _MULTIPLES:
-            low, high = (own * factor for factor in _MULTIPLES[name])
-            hp.Float(name, low, high, sampling="log", default=own)
-        elif name in _RANGES:
-            low, high = _RANGES[name]
-            hp.Float(name, min(low, own), max(high, own), default=own)
-        elif name in _SIZES:
-            hp.Choice(name, sorted({max(own // 2, 1), own, 2 * own}), default=own)
-        else:
-            hp.Choice(name, ["batch_all", "random_triplets"], default=own)
-
-
-def _chosen(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the settings that names stand for, in the order of `FIELDS`."""
-    if names == ALL:
-        return FIELDS
-    for name in names:
-        if name not in FIELDS:
-            hint = did_you_mean(name, FIELDS)
-            raise ConfigError(f"{name!r} is not a setting that can be searched; {hint}")
-    return tuple(name for name in FIELDS if name in (names or DEFAULT_FIELDS))
+def changed(config: ExperimentConfig, start: ExperimentConfig) -> dict[str, Any]:
+    """Return the settings in which a configuration differs from the one that it starts from."""
+    return {name: own for name, own in config.to_dict().items() if own != getattr(start, name)}

@@ -16,7 +16,7 @@ KerasTuner 1.4.8 alone is not enough for that:
   each report after that. Here no more trials are given out, so everyone leaves; when the search is
   run again, failed trials are tried once more.
 
-The tuner turns a trial into a run: `experiment.run` trains it, and its validation MAP is the score.
+The tuner turns a trial into a run, whose validation MAP is the score.
 """
 
 from __future__ import annotations
@@ -24,34 +24,28 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import keras_tuner
 import numpy as np
-import tensorflow as tf
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import BayesianOptimizationOracle, HyperbandOracle, RandomSearchOracle
-from tensorboard.plugins.hparams import api
 
-from asen_study.runs import Run
-from asen_study.tuning.space import RunSettings
-from asen_tf.config import ConfigError, ExperimentConfig
-from asen_tf.files import replacing, write_json
+from asen_study.tuning.space import changed
+from asen_tf.files import write_json
 
 PATIENCE = 60.0  # seconds until a silent worker is given up
 ATTEMPTS = 3  # at a trial whose process dies, or whose workers go silent
 IN_A_ROW = 3  # failed trials, after which the search stops: the settings are not to blame any more
 BEAT = 2.0  # seconds between a worker's signs of life
 OBJECTIVE = "val_map"
-ALGORITHMS = ("random", "bayesian", "hyperband")
-_FACTOR = 3  # of Hyperband
 _PAUSE = 0.5  # seconds before a worker asks for a trial; KerasTuner does not pause at all
 _NEVER = 10**9
 
@@ -74,7 +68,7 @@ class DurableOracle(keras_tuner.Oracle):
 
     def __init__(self, **options: Any) -> None:
         limits = {"max_retries_per_trial": ATTEMPTS - 1, "max_consecutive_failed_trials": _NEVER}
-        super().__init__(**limits, **options)
+        super().__init__(objective=keras_tuner.Objective(OBJECTIVE, "max"), **limits, **options)
         self.verbose = 0
         self._heard: dict[str, float] = {}  # name of a worker -> when it last asked or reported
 
@@ -104,9 +98,8 @@ class DurableOracle(keras_tuner.Oracle):
         disk is full, this only says so; the next save may succeed.
         """
         trials = [trial.get_state() for trial in self.trials.values()]
-        state = {"oracle": self.get_state(), "trials": trials, "stopped": self.stopped}
         try:
-            write_json(self.state_file, state)
+            write_json(self.state_file, {"oracle": self.get_state(), "trials": trials})
         except OSError as error:
             print(f"The state of the search cannot be saved: {error}", flush=True)
 
@@ -115,22 +108,24 @@ class DurableOracle(keras_tuner.Oracle):
 
     def reload(self) -> None:
         """Go on from the file, if there is one: unfinished and failed trials come first."""
-        if not self.state_file.exists():
-            return
-        content = json.loads(self.state_file.read_text(encoding="utf-8"))
-        trials = [Trial.from_state(state) for state in content["trials"]]
-        self.trials = {trial.trial_id: trial for trial in trials}
-        again = [trial.trial_id for trial in trials if trial.status != TrialStatus.COMPLETED]
-        again.reverse()  # the last one goes first
-        ended = [name for name in content["oracle"]["end_order"] if name not in again]
-        changed = {"ongoing_trials": {}, "retry_queue": again, "end_order": ended}
-        self.set_state(content["oracle"] | changed)
+        if self.state_file.exists():
+            content = json.loads(self.state_file.read_text(encoding="utf-8"))
+            trials = [Trial.from_state(state) for state in content["trials"]]
+            self.trials = {trial.trial_id: trial for trial in trials}
+            again = [trial.trial_id for trial in trials if trial.status != TrialStatus.COMPLETED]
+            ended = [name for name in content["oracle"]["end_order"] if name not in again]
+            # The last of the queue goes first.
+            changes = {"ongoing_trials": {}, "retry_queue": again[::-1], "end_order": ended}
+            self.set_state(content["oracle"] | changes)
 
     # === Workers that come and go ===
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
-        """Give a worker its trial: its own, a silent worker's, or a new one."""
+        """Give a worker its trial: its own, a silent worker's, or a new one.
+
+        A worker that has one asks all the same, to show that it is alive.
+        """
         self._heard[tuner_id] = time.monotonic()
         self.forget_silent_workers()
         if (self.stopped or self.leaving) and tuner_id not in self.ongoing_trials:
@@ -155,25 +150,16 @@ class DurableOracle(keras_tuner.Oracle):
             message = f"validation MAP {score:.2f}" if score is not None else "FAILED"
             print(f"Trial {number(trial)}: {message}; {len(self.end_order)} ended", flush=True)
 
-    def get_trial(self, trial_id: str) -> Trial:
-        """Return a trial; the worker that asks for it is alive."""
-        for tuner_id, trial in list(self.ongoing_trials.items()):
-            if trial.trial_id == trial_id:
-                self._heard[tuner_id] = time.monotonic()
-        return super().get_trial(trial_id)
-
     @keras_tuner.synchronized
     def forget_silent_workers(self) -> None:
         """Take back the trials of workers that have been silent for `patience` seconds."""
         now = time.monotonic()
         for tuner_id in sorted(self.tuner_ids):
-            silent = now - self._heard.setdefault(tuner_id, now)
+            silent, trial = now - self._heard[tuner_id], self.ongoing_trials.get(tuner_id)
             if silent > self.patience:
                 print(f"{tuner_id}: silent for {silent:.0f} s, given up", flush=True)
                 self.tuner_ids.discard(tuner_id)
-                del self._heard[tuner_id]
-                if tuner_id in self.ongoing_trials:
-                    trial = self.ongoing_trials[tuner_id]
+                if trial is not None:
                     trial.status = TrialStatus.INVALID
                     trial.message = f"its workers died {ATTEMPTS} times, perhaps out of memory"
                     self.end_trial(trial)
@@ -191,36 +177,7 @@ class Hyperband(DurableOracle, HyperbandOracle):
     """Many trials for few epochs; the best third goes on to three times as many."""
 
 
-def oracle(
-    algorithm: str, *, trials: int, epochs: int, seed: int, state_file: Path
-) -> DurableOracle:
-    """Return the oracle of an algorithm, with validation MAP as its objective.
-
-    Args:
-        algorithm: "random", "bayesian" or "hyperband".
-        trials: of a random or a Bayesian search, including the first one, which is the preset.
-            Hyperband's follow from `epochs`.
-        epochs: of a full run; for Hyperband.
-        seed: of the random draws; 0 or more.
-        state_file: holds everything that the search knows.
-
-    Raises:
-        ConfigError: an unknown algorithm, or fewer than one trial.
-    """
-    if algorithm not in ALGORITHMS:
-        raise ConfigError(f"algorithm must be one of {', '.join(ALGORITHMS)}; got {algorithm!r}")
-    if trials < 1:
-        raise ConfigError(f"a search needs trials of 1 or more; got {trials}")
-    first = max(trials // 2, 2)  # KerasTuner's three per hyperparameter would be all of them
-    kind, options = {
-        "random": (RandomSearch, {"max_trials": trials}),
-        "bayesian": (BayesianOptimization, {"max_trials": trials, "num_initial_points": first}),
-        "hyperband": (Hyperband, {"max_epochs": epochs, "factor": _FACTOR}),
-    }[algorithm]
-    # KerasTuner takes a seed of 0 for none at all.
-    made = kind(objective=keras_tuner.Objective(OBJECTIVE, "max"), seed=seed + 1, **options)
-    made.state_file = state_file
-    return made
+ORACLES = {"random": RandomSearch, "bayesian": BayesianOptimization, "hyperband": Hyperband}
 
 
 # === The tuner ===
@@ -229,26 +186,12 @@ def oracle(
 class RunTuner(BaseTuner):
     """Trains the trials as runs of the study and reports their scores to the oracle.
 
-    `experiment.run` resumes an interrupted trial from its last epoch and does not train a finished
-    one again. It evaluates on the test split, too, but none of that is read here.
-
-    Args:
-        oracle: proposes the trials.
-        settings: from a trial's values to its run's settings.
-        train: trains a trial's run, or finds it finished, given the settings, the trial's id and
-            its values.
-        directory: of the search's state, `<study>/search/<name>`.
+    Attributes:
+        train: trains a trial's run, or finds it finished, given the trial's id and its values;
+            returns the validation MAP of the weights that the run keeps, percent.
     """
 
-    def __init__(
-        self,
-        oracle: DurableOracle,
-        settings: RunSettings,
-        train: Callable[[ExperimentConfig, str, dict[str, Any]], Run],
-        directory: Path,
-    ) -> None:
-        super().__init__(oracle, settings, str(directory.parent), directory.name)
-        self.train = train
+    train: Callable[[str, dict[str, Any]], float]
 
     def save(self) -> None:
         """Do nothing: the oracle saves itself, and the tuner has no state of its own."""
@@ -259,59 +202,30 @@ class RunTuner(BaseTuner):
 
     def on_trial_begin(self, trial: Trial) -> None:
         """Print what is tried."""
-        preset = self.hypermodel.config.to_dict()
-        wanted = self.hypermodel.settings(trial.hyperparameters.values).to_dict()
-        changes = [f"{name} {value}" for name, value in wanted.items() if value != preset[name]]
-        tried = ", ".join(changes) or "the preset itself"
-        print(f"Trial {number(trial)}: {tried}", flush=True)
+        wanted = self.hypermodel.settings(trial.hyperparameters.values)
+        tried = [f"{name} {own}" for name, own in changed(wanted, self.hypermodel.config).items()]
+        print(f"Trial {number(trial)}: {', '.join(tried) or 'the preset itself'}", flush=True)
 
     def run_trial(self, trial: Trial) -> dict[str, float]:
         """Train the run of a trial; return the validation MAP of the weights it keeps, percent."""
-        over, values = threading.Event(), dict(trial.hyperparameters.values)
-        if self._is_worker():
-            threading.Thread(target=self._beat, args=(trial.trial_id, over), daemon=True).start()
-        try:
-            run = self.train(self.hypermodel.settings(values), trial.trial_id, values)
-        finally:
-            over.set()
-        return {OBJECTIVE: kept_map(run)}
+        over = threading.Event()
+        with ThreadPoolExecutor(1) as aside:
+            aside.submit(self._beat, over)
+            try:
+                return {OBJECTIVE: self.train(trial.trial_id, dict(trial.hyperparameters.values))}
+            finally:
+                over.set()
 
-    def _beat(self, trial_id: str, over: threading.Event) -> None:
-        """Let the chief know that this worker is alive; see `DurableOracle.get_trial`."""
+    def _beat(self, over: threading.Event) -> None:
+        """Let the chief know that this worker is alive: it asks for the trial that it has.
+
+        It has stopped asking when the trial is reported, so it is given no other one unawares.
+        """
         while not over.wait(BEAT):
             with contextlib.suppress(grpc.RpcError):  # the chief is being restarted
-                self.oracle.get_trial(trial_id)
+                self.oracle.create_trial(self.tuner_id)
 
 
 def number(trial: Trial) -> int:
     """Return the number of a trial, from 1."""
     return int(trial.trial_id) + 1
-
-
-def kept_map(run: Run) -> float:
-    """Return the validation MAP of the weights that a run keeps, percent to four decimals.
-
-    They are those of the best epoch of its last stage.
-    """
-    history = run.table("history")
-    last = history[history["stage"] == history["stage"].iloc[-1]]
-    return round(float(last[OBJECTIVE].max()), 4)
-
-
-def log_trial(folder: Path, trial_id: str, values: Mapping[str, Any], run: Run) -> None:
-    """Write a trial for TensorBoard's HParams plugin: its values and its MAP.
-
-    Args:
-        folder: holds a folder per trial; an older one of this trial is replaced.
-        trial_id: of the trial.
-        values: of its hyperparameters.
-        run: the trial's run.
-    """
-    events = folder / f"trial-{int(trial_id)}"
-    with replacing(events) as temporary:
-        writer = tf.summary.create_file_writer(str(temporary))
-        with writer.as_default():
-            api.hparams(dict(values), trial_id=trial_id)
-            tf.summary.scalar(OBJECTIVE, kept_map(run), step=len(run.table("history")))
-        writer.close()
-        shutil.rmtree(events, ignore_errors=True)

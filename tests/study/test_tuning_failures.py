@@ -13,6 +13,7 @@ from tuning_formula import finish, opened, played
 
 from asen_study.runs import Places
 from asen_study.tuning import Search, SearchError, run_search, trials_table
+from asen_study.tuning.search import STATE
 from asen_study.tuning.tuner import ATTEMPTS, DurableOracle
 from asen_tf.files import write_json
 from data_prep.synthetic import make_dataset
@@ -119,12 +120,12 @@ def test_a_kill_of_the_chief_is_no_trials_doing(tmp_path: Path) -> None:
 
 def test_a_search_that_has_stopped_says_why_and_where_more_is(tmp_path: Path) -> None:
     search = played(tmp_path, 40.0, None, None, None, expected=9)
-    state = json.loads(search.state_file.read_text())
+    state = json.loads((search.state_dir / STATE).read_text())
     error = "asen_study.tuning.search.SearchError: OSError: No space left on device (a.log)"
     state["trials"][1]["message"] = f"Traceback\n  File ...\n{error}\n"
-    write_json(search.state_file, state)
+    write_json((search.state_dir / STATE), state)
     with pytest.raises(SearchError) as caught:
-        search.check()
+        search.check(stopped=True)
     said = str(caught.value).splitlines()
     assert said[0] == "3 of 4 trials failed:"
     assert said[1] == "  trial 2: OSError: No space left on device (a.log)"
@@ -134,17 +135,17 @@ def test_a_search_that_has_stopped_says_why_and_where_more_is(tmp_path: Path) ->
 
 
 def test_failed_trials_of_a_search_that_ended_are_told(tmp_path: Path, capsys) -> None:
-    played(tmp_path, 40.0, None, None, None).check()
+    played(tmp_path, 40.0, None, None, None).check(stopped=True)
     assert "3 of 4 trials failed:\n  trial 2: see its worker" in capsys.readouterr().out
     fine = played(tmp_path / "fine", 40.0)
     capsys.readouterr()
-    fine.check()
+    fine.check(stopped=False)
     assert capsys.readouterr().out == ""
 
 
 def test_a_search_without_one_good_trial_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match="2 of 2 trials failed"):
-        played(tmp_path, None, None).check()
+        played(tmp_path, None, None).check(stopped=False)
 
 
 def test_progress_tells_of_each_trial_that_ends(tmp_path: Path, capsys) -> None:

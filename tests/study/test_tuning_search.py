@@ -18,7 +18,7 @@ from asen_tf.presets import preset, smoke
 from data_prep.synthetic import make_dataset
 
 TRIALS = 3
-OUTPUTS = ("trials.csv", "best.json", "default.json")
+OUTPUTS = ("trials.csv", "best.json")
 pytestmark = pytest.mark.slow
 
 

@@ -16,7 +16,6 @@ from asen_study.tuning import (
     parallel_coordinates,
     setting_importance,
     verdict,
-    write_test,
 )
 from asen_tf.config import ExperimentConfig
 from asen_tf.files import write_json
@@ -86,9 +85,7 @@ def test_three_trials_are_too_few(trials: pd.DataFrame) -> None:
 
 
 def test_a_line_per_completed_trial_between_the_ends_of_each_axis(trials: pd.DataFrame) -> None:
-    best = int(trials.loc[trials["val_map"].idxmax(), "trial"])
-    options = {"logarithmic": ["embedding_dim"], "best": best}
-    figure = parallel_coordinates(trials, FIELDS, **options)
+    figure = parallel_coordinates(trials, FIELDS)
     axes, lines = figure.axes[0], lines_of(figure)
     assert len(lines) == 40
     heights = np.array([line.get_ydata() for line in lines])
@@ -122,9 +119,9 @@ def test_one_trial_far_above_the_others_leaves_them_their_colours(trials: pd.Dat
     assert figure.axes[1].get_ylim()[0] > figure.axes[1].get_ylim()[1]  # the first at the top
 
 
-def test_the_best_is_told_and_not_guessed_and_short_trials_are_dotted(trials) -> None:
+def test_a_short_trial_is_dotted_and_cannot_be_the_best(trials) -> None:
     few = trials[:6].assign(epochs=[2, 2, 2, 2, 5, 5], val_map=[90, 20, 21, 22, 30, 40])
-    figure = parallel_coordinates(few, FIELDS, best=6)
+    figure = parallel_coordinates(few, FIELDS)
     styles = {round(line.get_ydata()[-1] * 70 + 20): line for line in lines_of(figure)}
     found = {score: line.get_linestyle() for score, line in styles.items()}
     assert found == {90: ":", 20: ":", 21: ":", 22: ":", 30: "-", 40: "--"}
@@ -199,12 +196,3 @@ def test_other_seeds_on_one_side_are_an_error(tmp_path: Path) -> None:
     runs = [finished(tmp_path, seed, {"a": [0.2]}) for seed in (1, 2)]
     with pytest.raises(ValueError, match=r"same seeds; got \[1\] and \[2\]"):
         compare_on_test(runs[:1], runs[1:])
-
-
-def test_the_table_is_written_with_four_decimals(tmp_path: Path) -> None:
-    run = finished(tmp_path, 1, {"a": [0.2, 0.4]})
-    path = write_test(compare_on_test([run], [run]), tmp_path / "study")
-    assert path.read_text().splitlines()[:2] == [
-        "attribute,default,best,difference,ci_low,ci_high,seeds",
-        "a,30.0000,30.0000,0.0000,0.0000,0.0000,1",
-    ]

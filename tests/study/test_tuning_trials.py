@@ -9,7 +9,8 @@ import pytest
 from tuning_formula import played
 
 from asen_study.runs import Places
-from asen_study.tuning import Search, SearchError, best_trial, trials_table, write_trials
+from asen_study.tuning import Search, SearchError, trials_table, write_trials
+from asen_study.tuning.results import best_trial
 from asen_tf.config import ConfigError
 from asen_tf.presets import preset, smoke
 
@@ -75,21 +76,22 @@ def test_the_default_is_kept_as_it_was_when_the_search_began(tmp_path: Path) -> 
     search = played(tmp_path, 40.0, 41.0, preset=str(start))
     start.write_text(json.dumps({"preset": "smoke", "overrides": {"margin": 0.44}}))
     write_trials(search)
-    default, best = (preset(str(search.place / f"{name}.json")) for name in ("default", "best"))
+    default, best = search.settings.config, preset(str(search.place / "best.json"))
     assert default == smoke().override(margin=0.33)
+    origin = json.loads((search.place / "provenance.json").read_text())
+    assert origin["settings"] == default.to_dict()
     assert [default.hash, best.hash] == list(trials_table(search)["config_hash"])
 
 
-@pytest.mark.parametrize("name", ["best.json", "default.json"])
-def test_what_a_search_writes_is_not_what_it_starts_from(tmp_path: Path, name: str) -> None:
+def test_what_a_search_writes_is_not_what_it_starts_from(tmp_path: Path) -> None:
     place = played(tmp_path, 40.0).place
     place.mkdir()
-    path = place / ".." / place.name / name
+    path = place / ".." / place.name / "best.json"
     path.write_text(json.dumps({"preset": "smoke", "overrides": {}}))
-    with pytest.raises(ConfigError, match=f"itself writes; got .*{name}.*tuning2"):
+    with pytest.raises(ConfigError, match="itself writes; got .*best.json.*tuning2"):
         Search(preset=str(path), places=Places("data", tmp_path, "tuning"))
     other = Search(preset=str(path), places=Places("data", tmp_path, "tuning2"))
-    assert other.config == smoke()
+    assert other.settings.config == smoke()
 
 
 def test_another_search_of_the_study_replaces_what_is_shown(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_another_search_of_the_study_replaces_what_is_shown(tmp_path: Path) -> N
     second = played(tmp_path, 39.0, state="bayesian-2", algorithm="bayesian")
     write_trials(first)
     kept = {path.name: path.read_bytes() for path in first.place.iterdir()}
-    assert set(kept) == {"trials.csv", "best.json", "default.json", "provenance.json"}
+    assert set(kept) == {"trials.csv", "best.json", "provenance.json"}
     write_trials(second)
     origin = json.loads((second.place / "provenance.json").read_text())
     assert origin["search"]["state"] == "bayesian-2"
