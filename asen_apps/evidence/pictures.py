@@ -152,7 +152,7 @@ def draw(views: Sequence[View]) -> Figure:
         bins = edges(view)
         for values, style in (
             (view.random, {"color": COLOURS["random"], "alpha": 0.45, "lw": 0}),
-            (view.nearest, {"color": COLOURS["global"], "histtype": "step", "lw": 1.6}),
+            (view.nearest, {"color": "black", "histtype": "step", "lw": 1.6}),
         ):
             weights = np.full(len(values), 100 / len(values))
             axes.hist(values, bins, weights=weights, **style)

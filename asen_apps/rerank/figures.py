@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 from asen_apps.rerank.measures import measure, reorder
 from asen_apps.rerank.runs import Reranking
 from asen_apps.rerank.tables import chosen
-from asen_study.figures.style import COLOURS, WIDTH, themed
+from asen_study.figures.style import COLOURS, METHODS, WIDTH, colours_of, themed
 from asen_tf.data import label
 
-_BEFORE, _AFTER, _OPEN = COLOURS["global"], COLOURS["fused"], "#767676"
+# The initial list is of a network that takes no attribute, as the triplet network; ASEN++ re-sorts.
+_BEFORE, _AFTER = METHODS["triplet"], METHODS["asen_pp"]
+_CLEAR, _OPEN = "black", "#767676"  # as in the figures of differences
 _STYLES = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"))
-_SHADES = ("#56B4E9", "#0072B2", "#009E73", "#000000", "#E69F00")
 _BELOW = {"loc": "outside lower center"}
 _MARKS = {"right": "\N{CHECK MARK}", "wrong": "\N{BALLOT X}"}
 _LINE = 16  # letters of a small font above a picture
@@ -48,9 +49,10 @@ def precision(table: pd.DataFrame, *, top: int, weight: float) -> Figure:
         axes.hlines(places, before, after, color="#B0B0B0", linewidth=2.5, zorder=1)
         random, oracle = rows["precision_random"], rows["precision_oracle"]
         ring = {"markerfacecolor": "none", "markersize": 8, "markeredgewidth": 1.6}
-        bar = {"linestyle": "none", "markeredgewidth": 1.6, "color": "black"}
-        axes.plot(random, places, "|", markersize=9, label="random order (exact)", **bar)
-        axes.plot(oracle, places, "x", markersize=5, label="best order", **bar)
+        bar = {"linestyle": "none", "markeredgewidth": 1.6}
+        grey = {"color": METHODS["random"], "markersize": 9}
+        axes.plot(random, places, "|", label="random order (exact)", **grey, **bar)
+        axes.plot(oracle, places, "x", color="black", markersize=5, label="best order", **bar)
         axes.plot(after, places, "o", color=_AFTER, markersize=6, label="after")
         axes.plot(before, places, "o", color=_BEFORE, label="before", **ring)
         axes.set(title=f"precision@{k}", xlabel="percent", xlim=(-5, 105))
@@ -78,7 +80,8 @@ def changes(table: pd.DataFrame, *, top: int, weight: float, k: int) -> Figure:
     random = rows["similarity_before"] - rows["similarity_random"]
     style = {"markersize": 9, "markeredgewidth": 1.6, "linestyle": "none"}
     places = np.arange(len(rows))
-    loss.plot(random, places, "|", color="black", label="loss by a random order", **style)
+    grey = METHODS["random"]
+    loss.plot(random, places, "|", color=grey, label="loss by a random order", **style)
     gain.set(title=f"Gain in precision@{k}", xlabel="percentage points, with 95 % interval")
     title = f"Loss of overall similarity, first {k}"
     loss.set(title=title, xlabel="mean cosine, with 95 % interval")
@@ -126,10 +129,10 @@ def _sweep(table: pd.DataFrame, setting: str, words: str) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     figure.get_layout_engine().set(wspace=0.05)
     gain, loss = figure.subplots(1, 2)
-    for place, k in enumerate(rows["k"].unique()):
+    colours = colours_of(f"asen_pp/{k}" for k in rows["k"].unique())  # shades of one method's
+    for place, (k, colour) in enumerate(zip(rows["k"].unique(), colours.values(), strict=True)):
         part = rows[rows["k"] == k]
         marker, line = _STYLES[place % len(_STYLES)]
-        colour = _SHADES[place % len(_SHADES)]
         for axes, name in ((gain, "gain"), (loss, "loss")):
             style = {"marker": marker, "ls": line, "ms": 4, "lw": 1.6, "color": colour}
             axes.plot(part[setting], part[name], label=f"k = {k}", **style)
@@ -150,7 +153,7 @@ def _intervals(axes: Axes, rows: pd.DataFrame, name: str) -> None:
     low, high = rows[f"{name}_low"], rows[f"{name}_high"]
     clear = ((low > 0) | (high < 0)).to_numpy(bool)
     for part, colour, fill, words in (
-        (clear, COLOURS["global"], COLOURS["global"], "interval excludes zero"),
+        (clear, _CLEAR, _CLEAR, "interval excludes zero"),
         (~clear, _OPEN, "white", "interval includes zero"),
     ):
         axes.hlines(places[part], low[part], high[part], color=colour, linewidth=2)

@@ -195,7 +195,10 @@ def _path(image: Path | str) -> Path:
     try:
         return Path(image)
     except TypeError as error:
-        raise SearchIndexError(f"images must be paths; got {image!r:.200}") from error
+        raise SearchIndexError(
+            f"images must be paths, which hits name; got {type(image).__name__}; save pictures and "
+            "pixels to files first (a query may be any of them)"
+        ) from error
 
 
 def _checked(fields: Mapping[str, Any], path: Path) -> dict[str, Any]:

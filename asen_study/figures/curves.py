@@ -77,7 +77,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     losses, maps = figure.subplots(1, 2)
     for name in (*_EMBEDDINGS, "alignment"):
         if name in history:
-            colour = COLOURS.get(name, "#CC79A7")
+            colour = COLOURS.get(name, _GREY)  # the alignment is no embedding
             losses.plot(history["time"], history[name], "o-", color=colour, ms=3, label=name)
     losses.set(title="What is minimised (training)", ylabel="loss, cosine units", ylim=(0, None))
     score = "val_map" if "val_map" in history else "val_accuracy"

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import same_color
+from matplotlib.colors import same_color, to_hex
 from PIL import Image
 
 from asen_apps import rerank
 from asen_apps.rerank import Reranking, check, result_table, write
-from asen_study.figures.style import COLOURS
+from asen_study.figures.style import COLOURS, METHODS
 from asen_study.matrix import settings
 from asen_study.runs import Run
 from asen_tf.config import ConfigError
@@ -162,3 +162,17 @@ def test_plots_hold_the_numbers_of_the_table(place: Path) -> None:
     assert [x for x, _ in points(blend.lines[0])] == [0.0, 0.5, 1.0]
     depth = rerank.depth(table, weight=1.0).axes[0]
     assert points(depth.lines[0]) == [(2.0, 0.0), (4.0, 100.0)]
+
+
+def test_what_is_before_after_and_sure_has_the_colours_of_all_figures(place: Path) -> None:
+    table = result_table(reranking(place).lists, settings=[(4, 0.0), (4, 1.0)], ks=(1, 3))
+    random, _, after, before = rerank.precision(table, top=4, weight=1.0).axes[0].lines
+    drawn = [line.get_color() for line in (random, before, after)]
+    assert drawn == [METHODS["random"], METHODS["triplet"], METHODS["asen_pp"]]
+    sure, open_ = rerank.changes(table, top=4, weight=1.0, k=1).axes[0].lines[:2]
+    assert (sure.get_color(), open_.get_color()) == ("black", "#767676")
+    first, second = rerank.blend(table, top=4).axes[0].lines[:2]  # of one method, so its shades
+    assert same_color(first.get_color(), METHODS["asen_pp"])
+    assert not {to_hex(second.get_color()), to_hex(first.get_color())} & {
+        colour.lower() for name, colour in METHODS.items() if name != "asen_pp"
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -117,13 +118,29 @@ def test_unfit_items_are_refused_and_nothing_changes(embedder: Embedder, folder,
         ({"ids": (n for n in range(3))}, "ids must have one entry per image; got 3 for 2 images"),
         ({"metadata": 7}, "metadata must have one entry per image; got 7"),
         ({"images": 7}, "images must have one entry per image; got 7"),
-        ({"images": [7]}, "images must be paths; got 7"),
+        ({"images": [7]}, "images must be paths, which hits name; got int; save pictures"),
     ],
     ids=lambda part: part if isinstance(part, str) else next(iter(part)),
 )
 def test_what_is_no_sequence_is_refused(embedder: Embedder, images, arguments, message) -> None:
     with pytest.raises(SearchIndexError, match=message):
         AttributeIndex.build(embedder, **{"images": images[:2], **arguments})
+
+
+def test_an_index_takes_paths_alone_and_prints_no_pixels(embedder: Embedder, images) -> None:
+    index = AttributeIndex.build(embedder, images[:1])
+    pixels = np.asarray(Image.open(images[1]))
+    for wrong, kind in (
+        ([pixels], "ndarray"),
+        (np.stack([pixels, pixels]), "ndarray"),
+        ([Image.fromarray(pixels)], "Image"),
+        ([io.BytesIO(b"x")], "BytesIO"),
+    ):
+        for take in (index.add, lambda one: AttributeIndex.build(embedder, one)):
+            with pytest.raises(SearchIndexError, match=f"; got {kind}; save .* first") as raised:
+                take(wrong)
+            assert "[" not in str(raised.value) and "\n" not in str(raised.value)
+    assert len(index) == 1
 
 
 def test_generators_are_sequences(embedder: Embedder, images) -> None:
