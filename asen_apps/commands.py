@@ -95,8 +95,8 @@ def _add_index(commands: argparse._SubParsersAction) -> None:
     description = (
         "Make an index of a catalogue: of a table and its images (--csv, --images), or of files, "
         "folders and lists of names. An index that is there is replaced, or brought up to date "
-        "(--update). After a kill the same command goes on where it was. Images that "
-        "cannot be read are listed, with reasons, in FOLDER.unreadable.csv."
+        "(--update). After a kill the same command continues where it stopped. Images "
+        "that cannot be read are listed, with reasons, in FOLDER.unreadable.csv."
     )
     parser = _add(commands, _index, "index", "make a searchable catalogue of images", description)
     command.add_index(parser)
@@ -104,8 +104,8 @@ def _add_index(commands: argparse._SubParsersAction) -> None:
 
 def _add_search(commands: argparse._SubParsersAction) -> None:
     description = (
-        "Find the images of a catalogue that are most like a given one. Beside each score stands "
-        "how usual it is: the share of random pairs of this catalogue that reach it. A running "
+        "Find the images of a catalogue that are most like a given one. Each score comes with "
+        "the share of random pairs of this catalogue that reach it: how common it is. A running "
         "`asen serve` answers in a fraction of the time."
     )
     parser = _add(commands, _search, "search", "find the images most like a given one", description)
@@ -114,8 +114,8 @@ def _add_search(commands: argparse._SubParsersAction) -> None:
 
 def _add_serve(commands: argparse._SubParsersAction) -> None:
     description = (
-        "Keep an index and its model in memory and answer searches, to this machine only and with "
-        "a token: those of `asen search`, and of other programs over HTTP. Stop it by Ctrl-C."
+        "Keep an index and its model in memory and answer searches from this machine, by `asen "
+        "search` or, with a token, by other programs over HTTP. Ctrl-C stops it."
     )
     parser = _add(commands, _serve, "serve", "answer searches quickly, until stopped", description)
     command.add_serve(parser)
@@ -123,10 +123,10 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
 
 def _add_attributes(commands: argparse._SubParsersAction) -> None:
     description = (
-        "List the attributes that a model or an index may be asked for, with the model's MAP on "
+        "List the attributes that a model or an index knows, with the model's MAP on "
         "the test split where its run has one."
     )
-    parser = _add(commands, _attributes, "attributes", "list what may be asked", description)
+    parser = _add(commands, _attributes, "attributes", "list the known attributes", description)
     command.add_attributes(parser)
 
 
@@ -263,7 +263,7 @@ class _Broken(list):
 
 
 def _images(arguments: Sequence[Path], broken: _Broken) -> list[Path]:
-    """Return the image files that the arguments name, after saying what is none."""
+    """Return the image files that the arguments name, and report the other files."""
     from asen_apps.search.items import image_files
 
     images, unusable, notes = image_files(arguments)

@@ -144,13 +144,11 @@ def write(executed: Sequence[Path], page: Path) -> None:
 
 
 def _leave_out_pages(notebook: NotebookNode) -> None:
-    """Replace what is a page of its own, and too large for this one, by a sentence."""
+    """Replace embedded pages that are too large for this one by a sentence."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if len(output.get("data", {}).get("text/html", "")) > _LARGEST:
-                output["data"] = {
-                    "text/plain": "This is a page of its own; its file is named above."
-                }
+                output["data"] = {"text/plain": "This is a separate page; its file is named above."}
 
 
 def _opening(place: Path) -> str:
@@ -237,7 +235,7 @@ def _as_html(notebook: NotebookNode) -> str:
 
 
 def _title(notebook: NotebookNode, stem: str) -> str:
-    """Return a notebook's title, and of several trainings, say, whose it is."""
+    """Return a notebook's title, with the row and seed if several trainings share it."""
     titles = (re.match(r"# (.+)", cell.source) for cell in notebook.cells)
     title = next((found[1] for found in titles if found), stem)
     of = stem.partition("-")[2]
@@ -248,7 +246,7 @@ def _title(notebook: NotebookNode, stem: str) -> str:
 
 
 def _pays(place: Path) -> str:
-    """Say `whether_it_pays` of a study whose pairs are written; "" of others."""
+    """Return `whether_it_pays` for a study whose pairs are written, else ""."""
     pairs = place / "pairs.csv"
     return whether_it_pays(pd.read_csv(pairs)) if pairs.exists() else ""
 
@@ -335,7 +333,7 @@ def whether_it_pays(pairs: pd.DataFrame) -> str:
     """Say whether ASEN++ pays, which takes being above its controls with certainty.
 
     That is above ASEN_v2, above two fused ASEN_v2, and above the same ASEN++ whose local branch
-    sees the whole frame, each in macro MAP with an interval that leaves out zero.
+    sees the whole frame, each in macro MAP with an interval that excludes zero.
 
     Args:
         pairs: of `asen_study.tables.compare`.
@@ -387,7 +385,7 @@ def _next_commands(place: Path) -> list[tuple[str, str]]:
         ]
     index = f".venv/bin/asen index {place} --csv TABLE --images FOLDER --out catalogue"
     return [
-        (index, "make your own photographs searchable; docs/search.md goes on from there"),
+        (index, "make your own photographs searchable; docs/search.md says what comes next"),
         explore,
-        (f".venv/bin/asen attributes {place}", "what may be asked"),
+        (f".venv/bin/asen attributes {place}", "which attributes you can ask for"),
     ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from asen_tf.layers import global_view
 from asen_tf.models import AsenPlusPlus, build_model
@@ -35,6 +38,13 @@ def pictures(count: int = 3, side: int = 64) -> np.ndarray:
     """Return smooth random pictures: noise would be grey once it is resized."""
     rough = np.random.default_rng(0).uniform(0, 255, (count, 6, 6, 3))
     return tf.cast(tf.image.resize(rough, (side, side), "bicubic"), tf.uint8).numpy()
+
+
+def save_catalogue(folder: Path, count: int, side: int) -> None:
+    """Save the model as `model.keras`, and pictures as `0.png`, `1.png`, ..."""
+    small_model().save(folder / "model.keras")
+    for number, pixels in enumerate(pictures(count, side)):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
 
 
 def training_batch(sources: np.ndarray, attribute: list[int]) -> dict[str, tf.Tensor]:

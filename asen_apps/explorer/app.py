@@ -258,7 +258,7 @@ class App:
         return urlencode(settings)
 
     def go(self, address: str) -> None:
-        """Ask what an address says; what it does not know of is passed over."""
+        """Run the query of an address; unknown parts of it are ignored."""
         said = parse_qs(address.lstrip("#"))
         weights = dict(text.rpartition(":")[::2] for text in said.get("attribute", []))
         self._attributes.choose(weights)

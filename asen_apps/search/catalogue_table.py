@@ -111,7 +111,7 @@ class Listing(NamedTuple):
     Attributes:
         paths: absolute ones, each once.
         metadata: one dict per image.
-        broken: the errors of files that are called like images and are none.
+        broken: the errors of files that are named like images but are not.
         notes: sentences on other files.
     """
 

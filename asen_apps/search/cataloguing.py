@@ -74,7 +74,7 @@ def make_index(
     say: Callable[[object], None] = print,
     **choices: Any,
 ) -> Outcome:
-    """Make an index of a catalogue, or bring one up to date; a killed call goes on where it was.
+    """Make an index of a catalogue, or bring one up to date; a killed call is resumed.
 
     The index remembers the model's file and digest, where its images come from, and size, time and
     digest of each file. Images that cannot be read are listed in `<out>.unreadable.csv`.

@@ -237,14 +237,14 @@ def run_search(options: argparse.Namespace) -> int:
 def run_serve(options: argparse.Namespace) -> int:
     """Answer searches until Ctrl-C."""
     if options.token is not None and len(options.token) < 8:
-        raise SearchIndexError("a token must have 8 characters or more; leave it out for a random")
+        raise SearchIndexError("a token must have 8 characters or more; without one, it is random")
     catalogue = Catalogue(options.index, options.model, options.root)
     serve(catalogue, port=options.port, token=options.token)
     return USED
 
 
 def run_attributes(options: argparse.Namespace) -> int:
-    """List what may be asked of a model or an index."""
+    """List the attributes that a model or an index knows."""
     notes: dict[str, Any] = {}
     if (options.path / "CURRENT").is_file():
         notes = index_notes(options.path)
@@ -364,7 +364,7 @@ def as_table(found: Mapping[str, Any], width: int) -> str:
     ]
     note = [f"images in {common}"] if common else []
     if hidden := ", ".join(list(rows[0])[fit:]):
-        note.append(f"without room: {hidden}; --csv shows all")
+        note.append(f"no room for {hidden}; --csv shows all")
     return "\n".join([*(_short(line, width) for line in lines), *note, legend(found)])
 
 

@@ -144,7 +144,7 @@ def image_files(arguments: Iterable[Path | str]) -> tuple[list[Path], list[Image
 
     Returns:
         The images, in the order of the arguments and sorted in a folder; files of a folder that
-        are called like images and are none; and notes on its other files.
+        are named like images but are not; and notes on its other files.
 
     Raises:
         ImageError: a folder or a list cannot be read, or there is no name.

@@ -1,6 +1,6 @@
 """Answers to searches of a saved index: by this process, or by `asen serve`, in the same words.
 
-The server keeps a model and an index in memory, listens on this machine alone, and wants a token
+The server keeps a model and an index in memory, listens on this machine alone, and requires a token
 that only this user can read. `answer` finds it, and does without it where it does not run.
 """
 
@@ -295,7 +295,7 @@ def application(catalogue: Catalogue, token: str) -> FastAPI:
     async def limit(request: Request, proceed: Any) -> Any:
         length = request.headers.get("content-length", "" if request.method == "POST" else "0")
         if not length.isdecimal() or int(length) > LARGEST_BYTES * 3 // 2:
-            told = "the body must have a length, and at most 15 MB; send a smaller copy"
+            told = "the body must state its length, at most 15 MB; send a smaller copy"
             return JSONResponse({"detail": told}, 413)
         return await proceed(request)
 
@@ -322,7 +322,7 @@ def application(catalogue: Catalogue, token: str) -> FastAPI:
     search.__annotations__["asked"] = Search  # as a class: by its name it is not found from outside
     guarded = {"dependencies": [Depends(check)]}
     app.post("/search", summary="Find the most similar images", **guarded)(search)
-    app.get("/attributes", summary="List what may be asked", **guarded)(attributes)
+    app.get("/attributes", summary="List the attributes", **guarded)(attributes)
     return app
 
 

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from asen_study.figures.style import COLOURS, METHODS, WIDTH, colours_of, name_of, themed
 from asen_study.matrix import CONTROLS
 from asen_tf.data import Split, label
-from asen_tf.evaluation.ranking import normalise
+from asen_tf.evaluation.ranking import normalise, ranked
 from asen_tf.evaluation.retrieval import PairEmbeddings
 
 _METHODS = "Methods"
@@ -144,7 +144,7 @@ def confusions(
     (asked, query), (held, candidate) = (
         (rows[:, 2], normalise(embedded.arrays[embedding][embedded.rows(rows)])) for rows in parts
     )
-    found = held[np.argsort(-(query @ candidate.T), axis=1, kind="stable")[:, :first]]
+    found = held[ranked(query @ candidate.T, top=first)]
     counts = np.zeros((size, size))
     np.add.at(counts, (asked[:, None], found), 1.0)
     shares = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)

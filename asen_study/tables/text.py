@@ -129,7 +129,7 @@ def training_in_words(history: pd.DataFrame) -> str:
         history: of a run; empty if nothing was trained.
     """
     if history.empty:
-        return "There is nothing to say of a training: this model was not trained here."
+        return "There is no training to report: this model was not trained here."
     score = "val_map" if "val_map" in history else "val_accuracy"
     what = "MAP" if score == "val_map" else "share of triplets ranked correctly"
     kept = history.reset_index(drop=True)[history["best"].to_numpy(bool)]
@@ -148,7 +148,7 @@ def scores_in_words(summary: pd.DataFrame) -> str:
             datasets that list triplets.
     """
     if summary.empty:
-        return "No MAP is known here: this dataset lists triplets, of which the table above tells."
+        return "There is no MAP: this dataset lists triplets, whose accuracy is in the table above."
     last = summary[summary["series"] == summary["series"].iloc[-1]].set_index("attribute")["map"]
     random = summary[summary["method"] == "random"].set_index("attribute")["map"]
     said = f"{summary['series'].iloc[-1]} has a MAP of {last['overall']:.1f}% over all test queries"
@@ -211,7 +211,7 @@ def variations_in_words(pairs: pd.DataFrame) -> str:
     rows = pairs[(pairs["attribute"] == "overall") & (pairs["method_a"] == "asen_pp")]
     rows = rows[rows["method_b"].str.startswith("asen_pp/")]
     if rows.empty:
-        return "No variation of ASEN++ is finished, so nothing can be said of its parts."
+        return "No variation of ASEN++ is finished, so nothing can be said about its parts."
     better, worse = (rows["ci_low"] > 0).sum(), (rows["ci_high"] < 0).sum()
     most = rows.loc[rows["difference"].abs().idxmax()]
     changed = f"{abs(most['difference']):.1f} points {'less' if most['difference'] > 0 else 'more'}"

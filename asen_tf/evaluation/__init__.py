@@ -13,7 +13,6 @@ from asen_tf.evaluation.metrics import (
     summarise,
 )
 from asen_tf.evaluation.ranking import (
-    average_precisions,
     normalise,
     ranked,
     retrieval_metrics,
@@ -22,7 +21,6 @@ from asen_tf.evaluation.ranking import (
 
 __all__ = [
     "average_precision",
-    "average_precisions",
     "macro",
     "normalise",
     "overall",

@@ -103,24 +103,6 @@ def retrieval_metrics(
     return _measure(queries, candidates, relevance, [check_k(k) for k in ks], block)
 
 
-def average_precisions(
-    *,
-    query_embeddings: np.ndarray,
-    query_values: np.ndarray,
-    candidate_embeddings: np.ndarray,
-    candidate_values: np.ndarray,
-    block: int = _BLOCK,
-) -> np.ndarray:
-    """Return the (Q,) float64 average precisions; arguments as for `retrieval_metrics`."""
-    return retrieval_metrics(
-        query_embeddings=query_embeddings,
-        query_values=query_values,
-        candidate_embeddings=candidate_embeddings,
-        candidate_values=candidate_values,
-        block=block,
-    )["average_precision"]
-
-
 def shared_value_precisions(
     *,
     query_embeddings: np.ndarray,

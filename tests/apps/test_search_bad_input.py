@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from known_vectors import KnownEmbedder, paths, random_vectors
 from PIL import Image
-from small_model import pictures, small_model
+from small_model import save_catalogue
 
 from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_tf.data.images import ImageError
@@ -22,9 +22,7 @@ COUNT = 8
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("catalogue")
-    small_model().save(path / "model.keras")
-    for number, pixels in enumerate(pictures(COUNT, side=90)):
-        Image.fromarray(pixels).save(path / f"{number}.png")
+    save_catalogue(path, COUNT, side=90)
     (path / "broken.png").write_bytes(b"not an image")
     return path
 

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from small_model import pictures, small_model
+from small_model import save_catalogue
 
 from asen_apps import commands
 from asen_apps.commands import main
@@ -26,9 +25,7 @@ COUNT, ROOT = 5, Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("catalogue")
-    small_model().save(path / "model.keras")
-    for number, pixels in enumerate(pictures(COUNT, side=70)):
-        Image.fromarray(pixels).save(path / f"{number}.png")
+    save_catalogue(path, COUNT, side=70)
     (path / "broken.png").write_bytes(b"not an image")
     images = [str(path / f"{number}.png") for number in range(COUNT)]
     words = ["index", str(path / "model.keras"), *images, str(path / "broken.png")]

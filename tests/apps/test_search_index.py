@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_model import pictures, small_model
+from small_model import save_catalogue, small_model
 
 from asen_apps.search import AttributeIndex, model_fingerprint
 from asen_tf.embedder import Embedder
@@ -21,9 +21,7 @@ COUNT = 8
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("catalogue")
-    small_model().save(path / "model.keras")
-    for number, pixels in enumerate(pictures(COUNT, side=90)):
-        Image.fromarray(pixels).save(path / f"{number}.png")
+    save_catalogue(path, COUNT, side=90)
     shutil.copy(path / "2.png", path / "copy of 2.png")
     return path
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from small_model import NAMES, VIEW, pictures, small_model
+from small_model import NAMES, VIEW, pictures, save_catalogue, small_model
 
 import asen_tf
 from asen_tf.data.images import ImageError, load_image
@@ -27,9 +27,7 @@ SIDE = 64  # px, of the sources that the model takes
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a model and images: square, wide, grey, rotated, broken."""
     path = tmp_path_factory.mktemp("own images")
-    small_model().save(path / "model.keras")
-    for number, pixels in enumerate(pictures(4, side=90)):
-        Image.fromarray(pixels).save(path / f"{number}.png")
+    save_catalogue(path, 4, side=90)
     Image.fromarray(pictures(1, side=90)[0][:60]).save(path / "wide photo.png")
     Image.open(path / "0.png").convert("L").save(path / "grey.jpg")
     upright = Image.open(path / "wide photo.png")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from asen_tf.evaluation import (
     average_precision,
-    average_precisions,
     macro,
     normalise,
     overall,
@@ -118,23 +117,23 @@ def test_real_scores_equal_a_stable_argsort(dtype: str) -> None:
     expected = [
         naive_ap(list(values[1][row] == v)) for row, v in zip(order, values[0], strict=True)
     ]
-    found = average_precisions(
+    found = retrieval_metrics(
         query_embeddings=queries,
         query_values=values[0],
         candidate_embeddings=candidates,
         candidate_values=values[1],
         block=60,
-    )
+    )["average_precision"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 def metrics(queries, query_values, candidates, candidate_values, dtype="float32") -> list[float]:
-    return average_precisions(
+    return retrieval_metrics(
         query_embeddings=np.array(queries, dtype),
         query_values=np.array(query_values),
         candidate_embeddings=np.array(candidates, dtype),
         candidate_values=np.array(candidate_values),
-    ).tolist()
+    )["average_precision"].tolist()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -195,7 +194,7 @@ def test_memory_is_bounded_by_the_block() -> None:
     arguments = dict(query_embeddings=queries, query_values=np.arange(2000) % 50)
     arguments |= dict(candidate_embeddings=candidates, candidate_values=np.arange(3000) % 50)
     tracemalloc.start()
-    average_precisions(**arguments, block=20)
+    retrieval_metrics(**arguments, block=20)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2000 * 3000 * 4 / 2  # the scores of all pairs alone would take 24 MB

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from asen_tf.evaluation import average_precisions
+from asen_tf.evaluation import retrieval_metrics
 
 ATTRIBUTES, QUERIES, CANDIDATES, DIMENSIONS, VALUES = 8, 450, 1800, 2048, 7
 
@@ -34,12 +34,12 @@ def test_the_fashionai_test_split_is_evaluated_in_a_second() -> None:
 
     def vectorised() -> list[float]:
         return [
-            average_precisions(
+            retrieval_metrics(
                 query_embeddings=queries,
                 query_values=query_values,
                 candidate_embeddings=candidates,
                 candidate_values=candidate_values,
-            ).mean()
+            )["average_precision"].mean()
             for queries, candidates, query_values, candidate_values in spaces
         ]
 
