@@ -7,6 +7,7 @@ Exit codes: 0 if all went well and every image was used; 2 if some or all of the
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -41,9 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are no UTF-8
     try:
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return _report("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader has seen enough: `asen search ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still unsaid
+        return USED
     except OSError as error:
         return _report(f"cannot read or write: {error}; give another path", INPUT)
     except Exception as error:

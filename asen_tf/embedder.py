@@ -134,10 +134,13 @@ class Embedder:
             `(N, A, D)` float32, vectors of length 1; D is 0 if no file can be used.
 
         Raises:
-            asen_tf.data.ImageError: a file cannot be used, and `skip` is None.
+            asen_tf.data.ImageError: a file cannot be used, and `skip` is None; or one image
+                is given instead of several.
             ValueError: the model does not know an attribute or the embedding.
         """
         names = self.attribute_names if attributes is None else tuple(attributes)
+        if isinstance(paths, str | Path | Image.Image) or getattr(paths, "ndim", 0) in (2, 3):
+            raise ImageError(f"images must be several; got one {type(paths).__name__}; write [...]")
         paths = list(paths)
         found = np.zeros((len(paths), len(names), 0), np.float32)  # D is known with a first vector
         with tqdm(total=len(paths), desc="embedding", unit="image", disable=not progress) as bar:

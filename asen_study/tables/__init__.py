@@ -18,7 +18,7 @@ from asen_study.tables.costs import (
     model_parts,
     remeasure_costs,
 )
-from asen_study.tables.labels import labels_needed, tags
+from asen_study.tables.labels import labels_in_words, labels_needed, tags
 from asen_study.tables.text import (
     cells,
     extremes_in_words,
@@ -47,6 +47,7 @@ __all__ = [
     "compare",
     "extremes_in_words",
     "in_words",
+    "labels_in_words",
     "labels_needed",
     "localisation_in_words",
     "localisation_table",

@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from asen_study import experiment
-from asen_study.matrix import LABELS_NEEDED, in_fold, settings
+from asen_study.matrix import LABELS, LABELS_NEEDED, in_fold, settings
 from asen_study.production import open_dataset
 from asen_study.runs import Places, Run, select
 from asen_study.tables.collecting import TableError
@@ -74,6 +74,35 @@ def labels_needed(
 def _labelled_images(config: ExperimentConfig, places: Places) -> int:
     split = open_dataset(config, places.data_dir, places.results_dir).split("train").split
     return len(np.unique(split.labels[:, 0]))
+
+
+def labels_in_words(needed: pd.DataFrame, filled: pd.DataFrame) -> list[str]:
+    """Say what more labels bring, and how many cells a vote fills, a sentence per row.
+
+    Args:
+        needed: of `labels_needed`.
+        filled: of `tags`.
+    """
+    macro = needed[needed["attribute"] == "macro"]
+    free = macro.loc[macro["train_images"] == 0, "map"].mean()
+    said = [f"Features that need no labels have a macro MAP of {free:.1f}."]
+    for row, part in macro[macro["train_images"] > 0].groupby("method", sort=False):
+        few = part["train_images"].min()
+        every = part[part["train_images"] == part.groupby("seed")["train_images"].transform("max")]
+        means = part.groupby("train_images")["map"].mean()
+        above = means.index[means > free]
+        enough = f"above these from {above[0]:g} on" if len(above) else "never above these"
+        said.append(
+            f"{LABELS[row]}: {means[few]:.1f} with {few:g} labelled images, "
+            f"{every['map'].mean():.1f} with all ({every['train_images'].mean():.0f}); {enough}."
+        )
+    for line in filled.query("seed == 'all' and attribute == 'overall'").itertuples():
+        said.append(
+            f"Voting in the space of {LABELS[line.method]}: {line.coverage:.0f}% of the test images' "
+            f"cells are filled, {line.accuracy:.1f}% of these rightly; the most frequent value "
+            f"everywhere would be right in {line.majority:.1f}%."
+        )
+    return said
 
 
 # === The empty cells ===

@@ -67,6 +67,16 @@ def test_path_file_picture_and_pixels_are_one_image(embedder: Embedder, images) 
     np.testing.assert_allclose(grey, embedder.embed(opened.convert("L"), "sleeve"), atol=1e-5)
 
 
+def test_one_image_is_not_taken_for_several(embedder: Embedder, images) -> None:
+    opened = Image.open(images[0])
+    pixels = np.asarray(opened)
+    for one in (images[0], str(images[0]), opened, pixels, pixels[..., 0]):
+        kind = type(one).__name__
+        with pytest.raises(ImageError, match=f"must be several; got one {kind}; write "):
+            embedder.embed_all(one)
+    assert len(embedder.embed_all(pixels[None], attributes=["sleeve"])) == 1
+
+
 def test_a_query_that_is_no_image_is_named(embedder: Embedder, folder: Path, images) -> None:
     index = AttributeIndex.build(embedder, images[:2])
     with open(folder / "broken.png", "rb") as stream:

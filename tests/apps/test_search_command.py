@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +121,39 @@ def test_ctrl_c_ends_with_130(monkeypatch, capsys) -> None:
     monkeypatch.setattr(commands, "_search", run)
     assert main(["search", "index", "1.png", "--attribute", "sleeve"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_ctrl_c_ends_a_real_command_in_one_line(folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "asen_apps.commands", "index", str(folder / "model.keras")]
+    process = subprocess.Popen(
+        [*command, "-", "--out", str(tmp_path / "index")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Tests that were started in the background ignore Ctrl-C, and so would this command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    process.stdin.write(b"a.png\n" * 100_000)  # more than a pipe holds: the command is reading
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=600)
+    assert (process.returncode, out, said) == (130, b"", b"interrupted\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(monkeypatch, capsys) -> None:
+    def run(options: object) -> int:
+        print("1  0.99  a.png\n" * 10_000)
+        return 0
+
+    monkeypatch.setattr(commands, "_search", run)
+    reading, writing = os.pipe()
+    os.close(reading)  # as `head` does
+    with os.fdopen(writing, "w") as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        assert main(["search", "index", "1.png", "--attribute", "sleeve"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

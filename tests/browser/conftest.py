@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from asen_study import experiment
+from asen_study import experiment, provenance
 from asen_study.matrix import MAIN, settings
 from asen_study.runs import Places
+from asen_tf.files import write_text
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
 
@@ -26,6 +29,7 @@ PATIENCE = 180  # seconds; the machine may be busy
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", type=Path, help="folder for screenshots of the page")
+    parser.addoption("--figures", type=Path, help="CSV file for what was sent and what came of it")
     parser.addoption("--of", help="finished study to show instead of a smoke study, e.g. quick")
 
 
@@ -132,6 +136,24 @@ def open_tab(chromium: object, served: Served) -> Iterator[object]:
     yield open_one
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def tell(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str, str], None]]:
+    """Note what is sent to the page, and what comes of it; with `--figures`, write it in the end.
+
+    Rows of tests that failed are missing, and so the file is written only if none did.
+    """
+    rows: list[tuple[str, str, str]] = []
+    yield lambda kind, sent, outcome: rows.append((kind, sent, outcome))
+    place = request.config.getoption("--figures")
+    if place is None or request.session.testsfailed:
+        return
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerows([("kind", "sent", "outcome"), *rows])
+    origin = f"# python -m pytest -m browser --figures; commit {provenance.commit()}\n"
+    write_text(place, f"{origin}{table.getvalue()}")
 
 
 @pytest.fixture

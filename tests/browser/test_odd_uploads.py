@@ -85,7 +85,7 @@ REFUSED = {
 REASONS = "is empty|not an image that can be read|too large|far too many pixels"
 
 
-def test_every_kind_of_file_is_searched_or_refused_in_words(open_tab, served) -> None:
+def test_every_kind_of_file_is_searched_or_refused_in_words(open_tab, served, tell) -> None:
     tab = open_tab(1200, 900)
     page, dialogs = tab.page, []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
@@ -102,6 +102,8 @@ def test_every_kind_of_file_is_searched_or_refused_in_words(open_tab, served) ->
     box(page, "neck design").click()  # and the page goes on with the last one that was taken
     wait_for(page, f"^[^\n]*compared your picture {list(TAKEN)[-1]}")
     assert tab.complaints == [] and dialogs == []
+    for name, taken in outcomes.items():
+        tell("upload", name, "searched" if taken else "refused in words; the page stayed up")
 
 
 def test_names_are_shown_as_text_and_lead_nowhere(open_tab) -> None:
@@ -120,7 +122,7 @@ def test_names_are_shown_as_text_and_lead_nowhere(open_tab) -> None:
     assert tab.complaints == [] and dialogs == []
 
 
-def test_two_visitors_do_not_see_each_others_pictures(open_tab, served) -> None:
+def test_two_visitors_do_not_see_each_others_pictures(open_tab, served, tell) -> None:
     first, second = open_tab(1200, 900), open_tab(1200, 900)
     for tab, kind in ((first, "webp"), (second, "turned")):  # at the same time
         choose(tab.page, f"{kind}.jpg", TAKEN[kind])
@@ -137,3 +139,4 @@ def test_two_visitors_do_not_see_each_others_pictures(open_tab, served) -> None:
     wait_for(second.page, "^[^\n]*compared your picture turned.jpg")
     assert not re.search("text.jpg|webp", status(second.page))
     assert second.complaints == [] and served.process.poll() is None
+    tell("visitors", "two at once, with a picture each", "each saw nothing of the other's")

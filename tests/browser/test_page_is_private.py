@@ -49,12 +49,13 @@ def ask(served, path: str, host: str | None = None) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_file_is_served(served, path: str) -> None:
+def test_no_file_is_served(served, tell, path: str) -> None:
     code, answer = ask(served, path)
     assert code in (302, 400, 403, 404, 500)
     assert b"root:" not in answer and b"asen-tf" not in answer and b"nbformat" not in answer
     if code == 302:  # to the handler of files, which serves none
         assert ask(served, re.search(rb"Location: (\S+)", answer)[1].decode())[0] == 403
+    tell("path", path, f"no file: HTTP {code}")
 
 
 def test_what_is_no_request_ends_its_own_connection_alone(served) -> None:

@@ -196,3 +196,18 @@ def test_files_that_are_no_checkpoints_run_nothing(
     with pytest.raises(CheckpointError, match=messages[content]):
         load_authors_checkpoint(path, model)
     assert not (tmp_path / "code-was-run").exists()
+
+
+@pytest.mark.parametrize("archive", [True, False], ids=["archive", "old serialisation"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_a_checkpoint_that_is_cut_short_is_named_with_what_to_do(
+    tmp_path: Path, archive: bool, share: float
+) -> None:
+    model, path = build_model(paper().override(method="csn"), NAMES), tmp_path / "x.pth.tar"
+    content = {"state_dict": {"weight": torch.ones(1000), "bias": torch.ones(1000)}}
+    torch.save(content, path, _use_new_zipfile_serialization=archive)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(CheckpointError, match="it is damaged|only a part of one") as raised:
+        load_authors_checkpoint(path, model)
+    assert str(raised.value).startswith(f"{path}: ") and len(str(raised.value)) < 1000

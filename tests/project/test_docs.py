@@ -130,6 +130,17 @@ def test_the_readme_is_short_and_leads_to_every_page() -> None:
         assert f"({page.relative_to(ROOT).as_posix()}" in text, page
 
 
+def test_the_glossary_is_in_order_and_explains_the_words_of_the_pages() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = [word.lower() for word in re.findall("^### (.+)$", text, re.MULTILINE)]
+    assert words == sorted(words) and len(words) == len(set(words))
+    asked = "batch-all, built-in data, control, exact, fold, fusion weight, linear map, macro, map"
+    asked += ", overall, precision@k, random ranking, reached by, recall@k, row, t-sne, whitened"
+    assert not set(asked.split(", ")) - set(words)
+    pages = "".join(page.read_text(encoding="utf-8") for page in LINKED)
+    assert "embedded data" not in pages  # "embedding" is another thing
+
+
 def test_there_are_commands_to_look_at() -> None:
     assert len(COMMANDS) > 40
 

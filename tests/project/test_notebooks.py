@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -25,6 +26,16 @@ def test_the_notebook_holds_no_outputs(path: Path) -> None:
     nbformat.validate(nbformat.read(path, as_version=4))
     for cell in code_cells(path):
         assert cell.outputs == [] and cell.execution_count is None, cell.source
+
+
+def test_it_opens_with_a_question_and_closes_with_an_answer_in_numbers(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    if path.stem != "10_tune":  # it opens with what it does
+        assert re.match(r"# .+\n\n\*\*[^*]+\?\*\*", cells[0].source), cells[0].source
+    if path.stem in ("00_method", "09_explore", "10_tune"):
+        return  # an article with exercises, a page, and a search that ends with what it gained
+    *_, heading, answer = cells
+    assert heading.source == "## The answer, in numbers" and answer.cell_type == "code"
 
 
 def test_the_kernel_is_the_environments(path: Path) -> None:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
+from small_model import small_model
 
 from asen_study import experiment
+from asen_study.matrix import settings
 from asen_study.runs import Places, shared_place
 from asen_tf.backbones import BackboneError
 from asen_tf.backbones.checkpoints import CheckpointError
 from asen_tf.data import AnnotationError, SamplingError
+from asen_tf.files import DiskFullError
 from asen_tf.presets import preset, smoke
+from asen_tf.training import BEST
 
 IMAGES = 8  # of each split
 
@@ -96,3 +104,29 @@ def test_what_another_study_has_finished_is_found_by_its_key(tmp_path: Path) -> 
     assert shared_place(places, "stage1-seed0-9876543210").parent == own.parent
     make("mine")
     assert shared_place(places, name) == own
+
+
+def test_room_for_a_model_is_compared_before_it_is_written(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, trained, output = small_model(), tmp_path / "trained", tmp_path / "run"
+    (trained / "tensorboard").mkdir(parents=True)
+    output.mkdir()
+    model.save_weights(trained / BEST)
+    history = pd.DataFrame({"epoch": [1]})
+    stage = SimpleNamespace(network=model, directory=trained, table=lambda: history)
+    monkeypatch.setattr(experiment, "_place", lambda *_: trained)  # so nothing is trained,
+    monkeypatch.setattr(experiment, "produce", lambda *given: given[-1])  # and only written
+    monkeypatch.setattr(experiment, "evaluate", lambda *_: None)
+    write = experiment.run(settings("csn", smoke()).override(dataset="Shop"), places)
+    needed = sum(weight.nbytes for weight in model.get_weights())
+    usage = shutil.disk_usage(output)._replace(free=needed - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    numbers = f"run: no room for model.keras: {needed:,} needed, {needed - 1:,} bytes free; make"
+    with pytest.raises(DiskFullError, match=re.escape(numbers)):
+        write(stage, output)
+    assert not [path for path in output.iterdir() if "model" in path.name]
+    shutil.rmtree(output / "tensorboard")
+    usage = usage._replace(free=needed)
+    write(stage, output)
+    assert needed <= (output / "model.keras").stat().st_size

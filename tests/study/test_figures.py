@@ -11,10 +11,12 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from skimage.color import rgb2lab
 
 from asen_study import figures
+from asen_study.figures.gallery import AttentionExample
 from asen_study.figures.style import METHODS, colours_of
 from asen_study.matrix import ROWS
 from asen_study.tables import summarise
@@ -170,6 +172,31 @@ def test_a_method_has_the_same_colour_in_every_figure_and_variations_have_shades
     assert shades["csn/disjoint"] == METHODS["csn"].lower() != shades["csn"]
     assert shades["asen_pp:fused"] == METHODS["asen_pp"].lower() and shades["unknown"] == "#000000"
     assert len(set(shades.values())) == 5
+
+
+def test_no_loss_has_the_colour_of_a_method_that_it_is_not_of() -> None:
+    epochs = {"stage": ["stage2"] * 2, "epoch": [1, 2], "best": [False, True]}
+    losses = {name: [0.2, 0.1] for name in ("global", "local", "fused", "alignment")}
+    scores = {f"val_map_{name}": [50.0, 51.0] for name in ("global", "local", "fused")}
+    history = pd.DataFrame({**epochs, **losses, **scores})
+    lines = figures.learning_curves(history).axes[0].lines
+    assert [line.get_label() for line in lines[:4]] == list(losses)
+    drawn = [to_hex(line.get_color()) for line in lines[:4]]
+    own = [to_hex(METHODS[name]) for name in ("asen_v2", "features", "asen_pp")]
+    assert drawn[:3] == own and drawn[3] not in {to_hex(colour) for colour in METHODS.values()}
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_legend_names_true_boxes_where_there_are_some(known: bool) -> None:
+    image = np.zeros((32, 32, 3), np.uint8)
+    truth = (0.1, 0.1, 0.4, 0.4) if known else None
+    one = AttentionExample(image, "V", np.eye(4), (0.2, 0.2, 0.8, 0.8), truth)
+    for figure in (
+        figures.attention_maps({"neck": [one]}),
+        figures.attention_side_by_side({"asen_v2": {"neck": one}}),
+    ):
+        said = [text.get_text() for text in figure.findobj(Text)]
+        assert ("true box of the part" in said) is known
 
 
 def test_what_is_empty_is_not_drawn_and_the_reason_is_said(

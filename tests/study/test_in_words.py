@@ -143,3 +143,24 @@ def test_the_parts_of_a_model_add_up_to_it(places: Places, method: str) -> None:
     trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     assert parts.loc["together", "trained"] == trained < model.count_params()
     assert parts["parameters"].iloc[:-1].sum() == model.count_params()
+
+
+def test_labels_in_words_say_from_how_many_on_training_pays() -> None:
+    rows = [("features", seed, 0, 60.0) for seed in (0, 1)]
+    rows += [("asen_v2", 0, 50, 58.0), ("asen_v2", 1, 50, 61.0), ("asen_v2", 0, 100, 63.0)]
+    rows += [("asen_v2", 1, 100, 64.0), ("asen_v2", 0, 210, 70.0), ("asen_v2", 1, 190, 74.0)]
+    rows += [("features/linear", seed, 50, 40.0) for seed in (0, 1)]
+    needed = pd.DataFrame(rows, columns=["method", "seed", "train_images", "map"])
+    needed = pd.concat([needed.assign(attribute="macro"), needed.assign(attribute="x", map=0.0)])
+    columns = ["method", "seed", "attribute", "coverage", "accuracy", "majority"]
+    filled = pd.DataFrame(
+        [("asen_v2", "all", "overall", 87.6, 89.74, 66.7), ("asen_v2", 0, "overall", 1, 1, 1)],
+        columns=columns,
+    )
+    first, second, third, fourth = tables.labels_in_words(needed, filled)
+    assert first == "Features that need no labels have a macro MAP of 60.0."
+    assert second == (
+        "ASEN_v2: 59.5 with 50 labelled images, 72.0 with all (200); above these from 100 on."
+    )
+    assert "40.0 with 50 labelled images, 40.0 with all (50); never above these" in third
+    assert "88% of the test images' cells are filled, 89.7% of these rightly" in fourth
