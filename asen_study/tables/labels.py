@@ -99,8 +99,8 @@ def labels_in_words(needed: pd.DataFrame, filled: pd.DataFrame) -> list[str]:
     for line in filled.query("seed == 'all' and attribute == 'overall'").itertuples():
         said.append(
             f"Voting in the space of {LABELS[line.method]}: {line.coverage:.0f}% of the test "
-            f"images' cells are filled, {line.accuracy:.1f}% of these rightly; the most frequent value "
-            f"everywhere would be right in {line.majority:.1f}%."
+            f"images' cells are filled, {line.accuracy:.1f}% of these rightly; the most frequent "
+            f"value everywhere would be right in {line.majority:.1f}%."
         )
     return said
 

@@ -178,6 +178,7 @@ def test_no_loss_has_the_colour_of_a_method_that_it_is_not_of() -> None:
     epochs = {"stage": ["stage2"] * 2, "epoch": [1, 2], "best": [False, True]}
     losses = {name: [0.2, 0.1] for name in ("global", "local", "fused", "alignment")}
     scores = {f"val_map_{name}": [50.0, 51.0] for name in ("global", "local", "fused")}
+    scores["val_map"] = scores["val_map_fused"]
     history = pd.DataFrame({**epochs, **losses, **scores})
     lines = figures.learning_curves(history).axes[0].lines
     assert [line.get_label() for line in lines[:4]] == list(losses)
