@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections import Counter
@@ -127,7 +128,12 @@ def ended(command: Callable[[], int | None]) -> int:
         this program, either of which is printed; 130 after Ctrl-C.
     """
     try:
-        return command() or 0
+        code = command() or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader has seen enough: `python -m data_prep.check ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still unsaid
+        return 0
     except KeyboardInterrupt:
         code, message = 130, "interrupted"
     except OSError as error:  # a full disk, a folder that may not be written

@@ -68,6 +68,17 @@ def test_every_end_has_its_code_and_its_sentence(capsys: pytest.CaptureFixture[s
         assert said.count("\n") == 1 and "please report it" in said and "test_command.py" in said
 
 
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)  # as `head` does
+    with os.fdopen(writing, "w") as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        assert ended(lambda: print("0.jpg: no such file\n" * 10_000)) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_wrong_option_of_the_renderer_is_the_users(capfd: pytest.CaptureFixture[str]) -> None:
     main = importlib.import_module("data_prep.synthetic").main
     assert main(["--images", "3"]) == 2
