@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -203,12 +203,29 @@ def select(place: Path, config: ExperimentConfig) -> Selection:
             left_out[run.path.name] = f"made with other code than {by_age[-1].path.name}"
         elif run.origin[1] != other.origin[1]:
             left_out[run.path.name] = f"made with other data than {other.path.name}"
+    for run in _lent_alone(fitting, rows):
+        left_out[run.path.name] = (
+            "its network is the second one of a pair; no other row has its seed"
+        )
     order = {row: position for position, row in enumerate(ROWS)}
     counted = sorted(
         (run for run in fitting if run.path.name not in left_out),
         key=lambda run: (order[rows[run.path.name]], run.settings["seed"]),
     )
     return Selection(tuple(counted), tuple(rows[run.path.name] for run in counted), left_out)
+
+
+def _lent_alone(runs: Sequence[Run], rows: Mapping[str, str | None]) -> list[Run]:
+    """Return the runs that were trained for a pair of networks alone.
+
+    No other row has their seed: with them, a method would be averaged over more seeds than others.
+    """
+    seeds = {run: run.settings["seed"] for run in runs}
+    pairs = [run for run in runs if run.settings.get("networks", 1) > 1]
+    lent = {seeds[run] + 1 for run in pairs}
+    single = {rows[run.path.name].split("/")[0] for run in pairs}
+    others = {seeds[run] for run in runs if rows[run.path.name] not in single}
+    return [run for run in runs if rows[run.path.name] in single and seeds[run] in lent - others]
 
 
 def _differences(found: Mapping[str, Any], config: ExperimentConfig) -> str:
