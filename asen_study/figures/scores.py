@@ -41,7 +41,7 @@ _APART = 0.26  # rows, between the embeddings of one row
 _MAIN = ("asen_pp", "fused")  # what the variations are compared with
 _CLEAR, _OPEN = "black", "#767676"
 _CAP = 0.17  # rows, half the height
-_UNIT = "percentage points, with 95% interval;\nright of zero, the method named first is better"
+_UNIT = "percentage points, with 95% interval;\nright of zero, the first one is better"
 
 
 # === By attribute ===
@@ -347,9 +347,8 @@ def forest(table: pd.DataFrame, *, attribute: str = "overall") -> Figure:
     name_rows(axes, places, [f"{first} minus {second}" for first, second in pairs], headings)
     if not len(rows):
         axes.text(0.5, 0.5, "no pairs to compare", ha="center", transform=axes.transAxes)
-    axes.set_title(
-        f"Which differences are sure (MAP, test split, {label(attribute)})", fontsize="x-large"
-    )
+    title = f"Which differences are sure (MAP, test split, {label(attribute)})"
+    figure.suptitle(title, fontsize="x-large", fontweight="bold")
     axes.set_xlabel(_UNIT, fontsize="large")
     axes.tick_params(labelsize="large")
     figure.legend(loc="outside lower right", ncols=2, fontsize="large")

@@ -78,7 +78,7 @@ def test_it_pays_if_it_is_above_all_three_with_certainty() -> None:
     assert whether_it_pays(found) == (
         "ASEN++ pays: in macro MAP it is above ASEN_v2 (+4.00 points, +2.00 to +6.00; overall "
         "+2.00), ASEN_v2, two seeds fused (+3.00 points, +0.50 to +5.00; overall +1.50), ASEN++, "
-        "whole frame instead of region (+5.00 points, +3.00 to +7.00; overall +2.50)."
+        "whole frame (+5.00 points, +3.00 to +7.00; overall +2.50)."
     )
     other = found.replace({"asen_pp": "asen_pp/adapted"})  # the other form has a control of its own
     assert whether_it_pays(other).startswith("It cannot be said that ASEN++, adapted pays")
