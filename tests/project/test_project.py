@@ -265,27 +265,10 @@ def test_the_image_is_built_from_the_lock() -> None:
     assert {".git", ".venv", "data", "results/runs"} <= set(ignored)
 
 
-@pytest.mark.parametrize(
-    ("fails", "code", "last"),
-    [
-        ("nothing", 0, "make test-browser"),
-        (".venv/.installed-browser", 0, "The tests in a browser are left out: this machine "),
-        ("test-slow", 2, "make test-slow"),
-        ("test-browser", 2, "make test-browser"),
-    ],
-)
-def test_ci_runs_lint_and_all_tests(fails: str, code: int, last: str, tmp_path: Path) -> None:
-    made = tmp_path / "make"
-    made.write_text(f'#!/bin/sh\necho "make $1"\nif test "$1" = {fails}; then exit 2; fi\n')
-    made.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    command = [ROOT / ".ci" / "run"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    lines = done.stdout.splitlines()
-    assert done.returncode == code and lines[-1].startswith(last)
-    if fails == "nothing":
-        tests = {f"make {name}" for name in TARGETS if name.startswith("test")}
-        assert tests <= set(lines) and lines[0] == "make lint"
+def test_ci_runs_lint_and_the_tests() -> None:
+    script = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert script[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in script
+    assert script[-3:] == ["make lint", "make test", "make test-torch"]
 
 
 @pytest.mark.parametrize("extra", ["torch", "browser"])
