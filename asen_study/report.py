@@ -306,6 +306,8 @@ def finding(place: Path) -> str:
     Args:
         place: the study's directory, with `map.csv` and, for the interval, `pairs.csv`.
     """
+    if not (place / "map.csv").exists():
+        return "Triplets were predicted, no ranking was measured: see triplets.csv."
     table = pd.read_csv(place / "map.csv").query("attribute == 'overall'")
     means = table.groupby(["method", "embedding"], sort=False)["map"].mean()
     best = means.groupby("method", sort=False).last().sort_values(ascending=False, kind="stable")

@@ -20,7 +20,7 @@ from data_prep.synthetic import make_dataset
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a place with data, where files stand in the way of a run and of a backbone."""
     place = tmp_path_factory.mktemp("failing")
-    make_dataset(place / "data", images=160, size=96)
+    make_dataset(place / "data", images=160, test_images=16, size=96)
     dataset = open_dataset(smoke(), place / "data")
     start = {name: smoke().override(seed=1).to_dict()[name] for name in _PRETRAIN_FIELDS}
     study = place / "results" / "smoke"
