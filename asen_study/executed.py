@@ -38,6 +38,7 @@ _GALLERY = (
 _EXECUTED_HERE = ("00_method", "08_design_evidence")  # if the study has not; the others train
 _SAYS_NOTHING = re.compile(r"^.*: (?:finished|measured) before, nothing to do\n?", re.MULTILINE)
 _FOLDERS = re.compile(r"(?<![\w.:/<])/(?:[\w.+~-]+/)+")  # folders of a machine
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _PIXELS = re.compile(r"data:image/(?:png|jpeg);base64,([A-Za-z0-9+/=]+)")
 
 
@@ -143,8 +144,8 @@ def clean(notebook: NotebookNode, *, streams: bool = True) -> None:
                 output.text = _SAYS_NOTHING.sub("", output.text)
                 if not streams or output.name == "stderr" or not output.text.strip():
                     continue
-            elif "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
-                continue
+            elif output.get("data", {}).pop(_WIDGET, None) and "text/html" not in output.data:
+                continue  # a page without Python shows the HTML that some widgets have besides
             kept.append(output)
         if cell.cell_type == "code":
             cell.outputs = kept

@@ -84,8 +84,12 @@ def collect(place: Path | str, config: ExperimentConfig) -> StudyTables:
 
 
 def table_of(run: Run, name: str) -> pd.DataFrame:
-    """Return a table of a run, such as "map" or "history"; an empty one if it has none."""
-    return run.table(name) if run.has(name) else pd.DataFrame()
+    """Return a table of a run, such as "map" or "history"; an empty one if it has none.
+
+    Raises:
+        OSError: that is no run: without a manifest there is no telling what it lacks.
+    """
+    return run.table(name) if run.manifest and run.has(name) else pd.DataFrame()
 
 
 def of_methods(table: pd.DataFrame, *rows: str) -> pd.DataFrame:
