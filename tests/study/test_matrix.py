@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -21,10 +24,11 @@ from asen_study.matrix import (
     row_of,
     settings,
 )
+from asen_study.runs import select
 from asen_study.schedule import PROFILES
 from asen_tf.config import ConfigError
 from asen_tf.models import build_model
-from asen_tf.presets import compact, paper, preset, quick
+from asen_tf.presets import compact, paper, preset, quick, smoke
 
 EIGHT = [f"attribute {i}" for i in range(8)]
 STUDY = quick().override(local_size=80)  # px; so that every row of another size differs
@@ -219,3 +223,21 @@ def test_rows_are_known_in_studies_of_triplets_that_rule_some_rows_out(row: str,
     assert row_of(settings(row, preset(name)).override(seed=3).to_dict(), preset(name)) == row
     with pytest.raises(ConfigError, match="sampling='batch_all'"):
         settings("triplet/hard", preset(name))
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_the_second_network_of_a_pair_alone_is_in_no_table(
+    seeds: tuple[int, ...], tmp_path: Path
+) -> None:
+    made = [(row, seed) for row in ("asen_v2", "asen_pp", "asen_v2/two_seeds") for seed in seeds]
+    for row, seed in [*made, ("asen_v2", seeds[-1] + 1)]:
+        place = tmp_path / f"{row.replace('/', '-')}-{seed}"
+        place.mkdir()
+        config = settings(row, smoke()).override(seed=seed)
+        origin = {"code_fingerprint": "c", "data_fingerprint": "d", "created": "2026"}
+        for name, content in (("config", config.to_dict()), ("manifest", origin), ("metrics", {})):
+            (place / f"{name}.json").write_text(json.dumps(content))
+    found = select(tmp_path, smoke())
+    counted = [run.settings["seed"] for run in found.runs]
+    assert sorted(zip(found.rows, counted, strict=True)) == sorted(made)
+    assert set(found.left_out) == {f"asen_v2-{seeds[-1] + 1}"}

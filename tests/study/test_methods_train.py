@@ -12,7 +12,7 @@ import pytest
 
 from asen_study import experiment, production
 from asen_study.matrix import settings
-from asen_study.runs import Places, Run, select
+from asen_study.runs import Places, Run
 from asen_tf.data.dataset import Dataset
 from asen_tf.presets import smoke
 
@@ -111,18 +111,6 @@ def precisions(run: Run, vectors: np.ndarray, dataset: Dataset) -> dict[str, lis
         shares = np.cumsum(right) / np.arange(1, len(right) + 1)
         found.setdefault(split.attributes.names[attribute], []).append(shares[right].mean())
     return found
-
-
-def test_the_second_network_of_a_pair_is_in_no_table_of_its_own(
-    runs: dict[str, Run], data: Path
-) -> None:
-    first, pair = runs["asen_v2"], runs["asen_v2/two_seeds"]
-    chosen = select(data / "results" / "smoke", smoke())
-    found = [run.path for run in chosen.runs]
-    assert first.path in found and pair.path in found
-    (why,) = {why for why in chosen.left_out.values() if "second network of a pair" in why}
-    (name,) = [name for name, reason in chosen.left_out.items() if reason == why]
-    assert Run(data / "results" / "smoke" / name).settings["seed"] == first.settings["seed"] + 1
 
 
 def test_two_seeds_rank_as_the_fusion_of_two_ordinary_runs(
