@@ -318,5 +318,5 @@ class AttributeCrossAttention(SpatialAttention):
 
 def _positive(units: int) -> int:
     if units < 1:
-        raise ValueError(f"units and heads must be positive numbers; got {units!r}")
+        raise ValueError(f"units and heads must be a positive number each; got {units!r}")
     return units

@@ -64,7 +64,7 @@ class RegionToPatch(AsenPlusPlus):
     class Settings(AsenPlusPlus.Settings):
         """What the model is built from."""
 
-        patch_layers: int = 0  # transformer layers on the local backbone's map; 0 after a ViT
+        patch_layers: int = 1  # transformer layers on the local backbone's map; 0 after a ViT
 
     def new_branch(self, part: str) -> keras.Model:
         """Build the region branch, "global", or the patch branch, "local"."""

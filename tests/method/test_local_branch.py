@@ -22,7 +22,8 @@ PAIRS = [(row, attribute) for row in range(3) for attribute in range(len(NAMES))
 
 def region_model(region: str = "attended", **changes) -> AsenPlusPlus:
     """Build a model whose branches and attributes all differ, and whose crops have another size."""
-    changes = {"roi_threshold": THRESHOLD, "fusion_weight": 0.7, "local_size": 24, **changes}
+    changes = {"map_reading": "cells", "local_size": 24, **changes}
+    changes = {"roi_threshold": THRESHOLD, "fusion_weight": 0.7, **changes}
     return build(method="asen_pp", region=region, **changes)
 
 

@@ -203,6 +203,7 @@ def test_a_model_keeps_the_settings_that_it_is_given() -> None:
     assert model.settings == TripletNetwork.Settings(source_size=64, **small)
     assert model.get_config() == {
         **{"attributes": ["a", "b"], "source_size": 64, "fit": "square"},
+        **{"map_reading": "released", "preprocessing": "ours"},
         **small,
     }
     assert model.name == "mine" and (model.global_size, model.source_size) == (32, 64)

@@ -35,5 +35,7 @@ def test_it_embeds_as_it_did(model: AsenPlusPlus) -> None:
     assert set(found) == set(expected) == {"global", "local", "fused", "attention", "boxes"}
     np.testing.assert_array_equal(found["boxes"], expected["boxes"])
     for name, array in expected.items():
-        np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-6, err_msg=name)
+        # Crops are filtered since, which changes a little of what the local branch sees.
+        near = 1e-3 if name in ("local", "fused") else 1e-6
+        np.testing.assert_allclose(found[name], array, rtol=10 * near, atol=near, err_msg=name)
     assert np.abs(found["fused"][0] - found["fused"][1]).max() > 1e-2  # attributes are told apart

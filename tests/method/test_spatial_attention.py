@@ -155,5 +155,5 @@ def test_half_precision_keeps_the_map_in_float32(half_precision: None) -> None:
 
 @pytest.mark.parametrize("units", [0, -3])
 def test_a_space_without_dimensions_is_refused(units: int) -> None:
-    with pytest.raises(ValueError, match=f"units must be a positive number.*{units}"):
+    with pytest.raises(ValueError, match=f"units and heads must be .*each; got {units}"):
         AttributeSpatialAttention(units)

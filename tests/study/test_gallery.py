@@ -34,7 +34,9 @@ def widths(notebook: NotebookNode) -> list[int]:
     found = []
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            for pixels in [text for kind, text in output.data.items() if kind[:6] == "image/"]:
+            for pixels in [
+                text for kind, text in output.get("data", {}).items() if kind[:6] == "image/"
+            ]:
                 found.append(Image.open(io.BytesIO(base64.b64decode(pixels))).width)
     return found
 

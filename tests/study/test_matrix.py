@@ -120,7 +120,7 @@ def test_a_seed_is_a_fold_where_the_datasets_name_says_so() -> None:
 def test_the_studies_rows_are_of_the_matrix() -> None:
     assert set(PHOTOS) < set(ROWS) and set(FEATURES) | set(LABELS_NEEDED) < set(PHOTOS)
     left_out = {name for name in ROWS if name.startswith("asen_pp/threshold_")}
-    left_out |= {"asen_pp/adapted", "asen_pp/local_size_64", "asen_pp/local_size_96"}
+    left_out |= {"asen_pp/adapted", "asen_pp/local_size_64", "asen_pp/local_size_96", "rpf"}
     assert set(ABLATIONS) == set(ROWS) - {*FEATURES, *CONTROLS, *left_out}
     controls = {"asen_v2", *CONTROLS}
     for row in ("asen_pp", "asen_pp/adapted"):
