@@ -220,8 +220,8 @@ def _palette(table: pd.DataFrame) -> dict[str, Any]:
     """Colour each series: by its embedding where there is one method, else by its method."""
     series = table.drop_duplicates("series")
     # The last embedding of a method is the one that is retrieved with: it has the method's colour.
-    rows = (series["method"] + ":" + series["embedding"])[::-1]
-    colours = colours_of(rows)
+    rows = pd.concat([part[::-1] for _, part in series.groupby("method", sort=False)])
+    colours = colours_of(rows["method"] + ":" + rows["embedding"])
     alone = series["method"].nunique() == 1 and len(series) > 1
     return {
         row.series: COLOURS[row.embedding] if alone else colours[f"{row.method}:{row.embedding}"]
