@@ -87,9 +87,9 @@ def table_of(run: Run, name: str) -> pd.DataFrame:
     """Return a table of a run, such as "map" or "history"; an empty one if it has none.
 
     Raises:
-        OSError: that is no run: without a manifest there is no telling what it lacks.
+        OSError: that is no run: without its settings there is no telling what it lacks.
     """
-    return run.table(name) if run.manifest and run.has(name) else pd.DataFrame()
+    return run.table(name) if run.settings and run.has(name) else pd.DataFrame()
 
 
 def of_methods(table: pd.DataFrame, *rows: str) -> pd.DataFrame:
