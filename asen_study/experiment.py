@@ -100,9 +100,7 @@ def run(config: ExperimentConfig, places: Places) -> Run:
             shutil.copytree(stage1.path / "tensorboard", logs / "stage1")
         pd.concat(history).to_csv(output / "history.csv", index=False)
         shutil.copytree(stage.directory / "tensorboard", logs / phase.name)
-        needed = sum(weight.nbytes for weight in stage.network.get_weights())
-        with replacing(output / "model.keras", needed=needed) as temporary:
-            stage.network.save(temporary)
+        _save(stage.network, output)
         evaluate(stage.network, config, dataset, output)
 
     return produce(finished, config, dataset, train_last, write)
@@ -138,10 +136,17 @@ def _fused(config: ExperimentConfig, places: Places) -> Run:
         pd.concat(history).to_csv(output / "history.csv", index=False)
         for part, name in zip(parts, names, strict=True):
             shutil.copytree(part.path / "tensorboard", output / "tensorboard" / name)
-        model.save(output / "model.keras")
+        _save(model, output)
         evaluate(model, config, dataset, output)
 
     return produce(_place(config, dataset, places), config, dataset, join, write, together=False)
+
+
+def _save(model: SimilarityModel, output: Path) -> None:
+    """Save a run's model; whether there is room for it is known first."""
+    needed = sum(weight.nbytes for weight in model.get_weights())
+    with replacing(output / "model.keras", needed=needed) as temporary:
+        model.save(temporary)
 
 
 def pretrain(config: ExperimentConfig, places: Places) -> Run:

@@ -55,10 +55,12 @@ class Team:
 
     Attributes:
         strategy: TensorFlow's distribution strategy.
+        replicas: of the network, in all workers together.
         workers: processes that train together.
         is_chief: whether this process is the one that writes.
     """
 
+    replicas = 1
     workers = 1
     is_chief = True
 

@@ -28,7 +28,7 @@ from asen_tf.data.sampling import (
 )
 from asen_tf.files import during
 from asen_tf.models import FrozenFeatures, SimilarityModel
-from asen_tf.training.cluster import ReplicaTeam, team_of
+from asen_tf.training.cluster import team_of
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
 from asen_tf.training.stage import StageResult, TrainingState, Validate, measured_once, run_stage
 from asen_tf.training.trainer import SimilarityObjective, Trainer
@@ -221,7 +221,7 @@ def train(
         config.frozen_stages
         and config.cache_images
         and not phase.flips  # features of a mirrored image are others
-        and not isinstance(team, ReplicaTeam)  # several would each hold all features
+        and team.replicas == 1  # several would each hold all features
     ):
         frozen = tf.function(model.resume_after(config.frozen_stages))
         views = _computed_once(frozen, images, batch=config.embed_batch)

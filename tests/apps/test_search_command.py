@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ctrl_c import interrupted_at_import
 from small_model import save_catalogue
 
 from asen_apps import commands
@@ -121,6 +122,11 @@ def test_ctrl_c_ends_with_130(monkeypatch, capsys) -> None:
     monkeypatch.setattr(commands, "_search", run)
     assert main(["search", "index", "1.png", "--attribute", "sleeve"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_ctrl_c_while_it_is_starting_is_one_line_too(tmp_path: Path) -> None:
+    installed = "import sys, asen_apps; sys.exit(asen_apps.main())"  # what the script `asen` does
+    assert interrupted_at_import(tmp_path, "numpy", "-c", installed) == (130, "interrupted\n")
 
 
 def test_ctrl_c_ends_a_real_command_in_one_line(folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ctrl_c import interrupted_at_import
 
 from asen_tf.data import AnnotationError
 from data_prep.command import ended
@@ -106,3 +107,9 @@ def test_ctrl_c_ends_a_command_and_its_processes_in_one_line(tmp_path: Path) -> 
     _, said = process.communicate(timeout=600)
     assert process.returncode == 130 and said.endswith("interrupted\n"), said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", [*RELEASES, "check", "synthetic"])
+def test_ctrl_c_while_a_command_is_starting_is_one_line_too(tmp_path: Path, name: str) -> None:
+    words = ("-m", f"data_prep.{name}", "--help")
+    assert interrupted_at_import(tmp_path, "numpy", *words) == (130, "interrupted\n")
