@@ -40,6 +40,7 @@ TABLES = ("*.csv", "*.md", "*.tex", "hits.json")
 SIZES = (0.1, 0.9)  # of disks, as shares of what an unbroken run leaves
 _TICKS = os.sysconf("SC_CLK_TCK")
 _IMAGES = 120
+_PER_ROUND = 10  # kills, until the command may finish and its tables are compared
 
 
 # === The command that is killed ===
@@ -195,7 +196,7 @@ def kill(
     rng, done = np.random.default_rng(seed), 0
     while done < kills:
         with tempfile.TemporaryDirectory() as place:
-            folder, steps = Path(place), sorted(rng.integers(0, len(STEPS), 5))
+            folder, steps = Path(place), sorted(rng.integers(0, len(STEPS), _PER_ROUND))
             places = []
             for number in steps[: kills - done]:
                 step = STEPS[number]
