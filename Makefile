@@ -36,6 +36,9 @@ ifneq ($(call asked,study),)
 ifeq ($(and $(filter 1,$(words $(PROFILE))),$(filter $(PROFILES),$(PROFILE))),)
 $(error PROFILE is one of $(PROFILES); got '$(PROFILE)')
 endif
+ifeq ($(PROFILE)$(DATASET),own)
+$(error PROFILE=own is a study of your own data; name it: make study DATASET=NAME, with RAW=IMAGES CSV=FILE the first time)
+endif
 endif
 ifneq ($(call asked,explore),)
 ifeq ($(INDEX)$(wildcard results/runs/$(STUDY)/.),)
