@@ -294,8 +294,9 @@ def _plain(models: Sequence[Path]) -> list[Path]:
     """Return the one of ASEN++ that `model_file` means, or those among which it cannot tell."""
     runs = []
     for file in models:
-        with suppress(OSError, ValueError, KeyError):  # of a run that is not finished
-            made = json.loads(file.with_name("manifest.json").read_bytes())["created"]
+        # What is not finished, or not as a run writes it, does not count.
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            made = str(json.loads(file.with_name("manifest.json").read_bytes())["created"])
             held = json.loads(file.with_name("config.json").read_bytes())
             settings = ExperimentConfig.from_dict(held).to_dict()
             seed = settings.pop("seed")

@@ -257,7 +257,8 @@ def _shown(path: Path, folder: str) -> str:
 
 def capital(text: str) -> str:
     """Return a text that begins a sentence; file names stay as they are."""
-    return text[:1].upper() + text[1:] if text.startswith("test image") else text
+    words = text.startswith(("test image", "your picture"))
+    return text[:1].upper() + text[1:] if words else text
 
 
 def data_uri(image: np.ndarray, side: int = PICTURE_SIDE) -> str:

@@ -280,6 +280,8 @@ def test_what_was_built_and_not_trained_and_what_is_stale_does_not_count(tmp_pat
     begun = tmp_path / "asen_pp-seed0-0"
     begun.mkdir()
     (begun / "model.keras").touch()
+    odd = finish(tmp_path, "asen_pp-seed0-5", study)
+    odd.with_name("config.json").write_text("[]")
     finish(tmp_path, "asen_pp-seed0-1", study, "2026-01-01T00:00:00+00:00")
     newest = finish(tmp_path, "asen_pp-seed0-2", study, "2026-03-01T00:00:00+00:00")
     finish(tmp_path, "asen_pp-seed0-3", study, "2026-02-01T00:00:00+00:00")
