@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from asen_study.figures.style import COLOURS, METHODS, WIDTH, colours_of, name_of, themed
-from asen_study.matrix import CONTROLS
+from asen_study.matrix import CONTROLS, TRIED
 from asen_tf.data import Split, label
 from asen_tf.evaluation.ranking import normalise, ranked
 from asen_tf.evaluation.retrieval import PairEmbeddings
@@ -28,6 +28,7 @@ _GROUPS = {
     "Triplet network, other losses": ("triplet/",),
     "ASEN_v2, other starts than ImageNet": ("asen_v2/",),
     "Parts left out or replaced": ("asen_pp/",),
+    "What may make the local branch pay": tuple(f"asen_pp/{name}" for name in TRIED),
     "What the local branch sees": ("asen_pp/true_region", "asen_pp/centre_crop"),
     "Threshold of the region (0.1 otherwise)": ("asen_pp/threshold_",),
     "Input of the local branch": ("asen_pp/local_size_",),

@@ -120,10 +120,11 @@ EVERY = ("attributes_per_step", "pretrain_batch", "embed_batch")
     [
         (GreedyTraining, f"for a step of training; lower {STEP}", "attributes_per_step"),
         (GreedyEmbedding, BATCH, "embed_batch"),
-        (
+        pytest.param(
             GreedyStart,
             "for a step of pretraining; lower pretrain_batch=16 or global_size=32",
             "pretrain_batch",
+            marks=pytest.mark.slow,
         ),
         (GreedyCheck, BATCH, "embed_batch"),
     ],
