@@ -42,9 +42,11 @@ _OPEN = (
 
 # Other starts than ImageNet, for the same method and as many images.
 STARTS = ("asen_v2", "asen_v2/compact", "asen_v2/random_start")
-# Chosen on validation. The local branch starts from the global one's first stage, alignment weighs
-# less, and the global branch's rate falls once over both stages, as that of a single branch does.
+# Chosen on validation. The local branch starts from the global one's first stage and sees as many
+# pixels, as in the paper; alignment weighs less; and the global branch's rate falls once over both
+# stages, as that of a single branch does.
 _ADAPTED = {
+    "local_size": "global_size",
     "local_start": "global",
     "alignment_loss_weight": 0.02,
     "stage1_decay": 0.83,
@@ -230,6 +232,8 @@ def settings(row: str, study: ExperimentConfig) -> ExperimentConfig:
     if "attributes_per_step" in changes:  # fewer images in a step, as many in all
         share = study.attributes_per_step / changes["attributes_per_step"]
         changes["steps_per_epoch"] = round(study.steps_per_epoch * share)
+    if changes.get("local_size") == "global_size":
+        changes["local_size"] = study.global_size
     return study.override(**changes)
 
 

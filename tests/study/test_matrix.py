@@ -36,7 +36,7 @@ STUDY = quick().override(local_size=80)  # px; so that every row of another size
 
 # The settings that each row may change, written down a second time.
 ADAPTED = {
-    *("local_start", "alignment_loss_weight"),
+    *("local_start", "alignment_loss_weight", "local_size"),
     *("stage1_decay", "stage2_global_learning_rate", "stage2_decay"),
 }
 VARIED = {
