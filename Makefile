@@ -50,7 +50,7 @@ help: ## list these commands
 
 install: $(VENV)/.installed-dev ## install everything into .venv, including the development tools
 
-study: $(VENV)/.installed ## run a study, print its table [PROFILE=quick, ablations; DATASET=yours; JOBS=2]
+study: $(VENV)/.installed ## run a study, print its table [PROFILE=quick, ablations, changes; DATASET=yours; JOBS=2]
 	@echo "== The study '$(or $(DATASET),$(PROFILE))'"
 	@$(PIPELINE)
 
