@@ -16,7 +16,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from PIL import Image
 
-from asen_study.executed import clean, slim
+from asen_study.executed import clean, leave_out_pages, slim
 from asen_study.figures import picture
 from asen_study.matrix import LABELS, PAYS_ABOVE
 from asen_study.runs import DRAWN
@@ -25,7 +25,6 @@ from asen_tf.files import write_text
 
 _LIMIT = 4_000_000  # bytes of the page
 _FRAME = 200_000  # bytes of them for what is neither text nor picture of a notebook
-_LARGEST = 300_000  # letters of a piece of HTML; a sheet of evidence is a page of its own
 # nbconvert's plain template: the page has a style of its own, and runs nothing. Pictures get their
 # alternative texts.
 _TEMPLATE = """
@@ -114,7 +113,7 @@ def write(executed: Sequence[Path], page: Path) -> None:
     found = {path.stem: nbformat.read(path, as_version=4) for path in ordered if path.exists()}
     for name, notebook in found.items():
         clean(notebook, streams=not name.startswith("03_"))
-        _leave_out_pages(notebook)
+        leave_out_pages(notebook)
     for number, cell in enumerate(cell for one in found.values() for cell in one.cells):
         cell["id"] = f"cell-{number}"  # notebooks count from 0, each on its own
     first = nbformat.v4.new_notebook(cells=[cell for cells in shown for cell in cells])
@@ -141,14 +140,6 @@ def write(executed: Sequence[Path], page: Path) -> None:
     contents = "".join(f'<a href="{escape(to)}">{escape(words)}</a>' for to, words in links)
     title = f"Study {escape(place.name)}"
     write_text(page, _PAGE.format(title=title, contents=contents, body="\n".join(parts)))
-
-
-def _leave_out_pages(notebook: NotebookNode) -> None:
-    """Replace embedded pages that are too large for this one by a sentence."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if len(output.get("data", {}).get("text/html", "")) > _LARGEST:
-                output["data"] = {"text/plain": "This is a separate page; its file is named above."}
 
 
 def _opening(place: Path) -> str:
