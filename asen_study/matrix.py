@@ -34,7 +34,8 @@ LABELS_NEEDED = ("features/linear", "asen_v2")  # trained on fewer and fewer pho
 
 _THRESHOLDS = (0.05, 0.2, 0.4, 0.6)  # the paper's 0.1 is the study's own setting
 _LOCAL_SIZES = (32, 64, 96)  # px
-# Rows that gave no difference, or that are `asen_pp` at the study's setting; train them by name.
+# Rows without a measurable effect, or that are `asen_pp` at the study's setting; still trainable by
+# name.
 _OPEN = (
     *(f"asen_pp/threshold_{value}" for value in _THRESHOLDS),
     *("asen_pp/local_size_64", "asen_pp/local_size_96"),
@@ -111,7 +112,7 @@ ROWS: dict[str, dict[str, Any]] = {
     **{f"asen_pp/local_size_{side}": {"local_size": side} for side in _LOCAL_SIZES},
 }
 
-# What ablations change, at the quick setting; with what each is compared with.
+# What the ablations change, at the quick setting, and the rows that they are compared with.
 ABLATIONS = tuple(row for row in ROWS if row in MAIN or row not in (*FEATURES, *_OPEN, *CONTROLLED))
 
 LABELS = {

@@ -79,7 +79,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
         if name in history:
             colour = COLOURS.get(name, _GREY)  # the alignment is no embedding
             losses.plot(history["time"], history[name], "o-", color=colour, ms=3, label=name)
-    losses.set(title="What is minimised (training)", ylabel="loss, cosine units", ylim=(0, None))
+    losses.set(title="Training losses", ylabel="loss, cosine units", ylim=(0, None))
     score = "val_map" if "val_map" in history else "val_accuracy"
     for name in _EMBEDDINGS:
         column = f"{score}_{name}"
@@ -89,7 +89,8 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     best = history[history["best"] & (history["stage"] == last)]
     maps.plot(best["time"], best[score], "*", color="black", ms=11, label="kept", linestyle="none")
     unit = "MAP" if score == "val_map" else "triplets ranked correctly"
-    maps.set(title="What it brings (validation)", ylabel=f"{unit}, percent")
+    title = "Validation MAP" if score == "val_map" else "Validation accuracy"
+    maps.set(title=title, ylabel=f"{unit}, percent")
     for axes in (losses, maps):
         _mark_stages(axes, history)
         if axes.lines:  # what is not trained has no loss

@@ -347,7 +347,7 @@ def forest(table: pd.DataFrame, *, attribute: str = "overall") -> Figure:
     name_rows(axes, places, [f"{first} minus {second}" for first, second in pairs], headings)
     if not len(rows):
         axes.text(0.5, 0.5, "no pairs to compare", ha="center", transform=axes.transAxes)
-    title = f"Which differences are sure (MAP, test split, {label(attribute)})"
+    title = f"Paired differences with 95% intervals (MAP, test split, {label(attribute)})"
     figure.suptitle(title, fontsize="x-large", fontweight="bold")
     axes.set_xlabel(_UNIT, fontsize="large")
     axes.tick_params(labelsize="large")

@@ -217,7 +217,7 @@ def variations_in_words(pairs: pd.DataFrame) -> str:
     changed = f"{abs(most['difference']):.1f} points {'less' if most['difference'] > 0 else 'more'}"
     return (
         f"Of {len(rows)} variations of ASEN++, it is significantly better than {better} and worse "
-        f"than {worse}; of the other {len(rows) - better - worse} this study cannot tell. The "
+        f"than {worse}; for the other {len(rows) - better - worse} this study cannot tell. The "
         f"largest change is that of {_label(most['method_b'])}: {changed}."
     )
 
