@@ -318,7 +318,7 @@ def _mark_second_stages(axes: Axes, table: pd.DataFrame) -> None:
     for end, names in ends.groupby(ends, sort=False).groups.items():
         axes.axvline(end, color=_GREY, linestyle=":", linewidth=1.2, zorder=1)
         axes.annotate(
-            f"stage 2 of {', '.join(names)} begins",
+            f"stage 2 of {' and '.join(names)} begins" if len(names) <= 2 else "stage 2 begins",
             (end, 1.0),
             xycoords=("data", "axes fraction"),
             ha="center",

@@ -32,6 +32,7 @@ _GROUPS = {
     "Threshold of the region (0.1 otherwise)": ("asen_pp/threshold_",),
     "Input of the local branch": ("asen_pp/local_size_",),
 }
+_BARS = 6  # methods in a figure of bars
 _GAP = 0.4  # rows, above a heading
 
 _MARKERS = {"global": "s", "local": "^", "fused": "o"}
@@ -92,12 +93,16 @@ def value_counts(report: Mapping[str, Any], *, split: str = "train") -> Figure:
 def map_scores(summary: pd.DataFrame) -> Figure:
     """Draw MAP per attribute and embedding, with intervals; random as a mark.
 
+    Bars of more than six methods would be too thin: these are drawn by `method_scores`.
+
     Args:
         summary: of `asen_study.tables.summarise`: `series`, `method`, `embedding`, `attribute`,
             `map`, `low`, `high`; percent.
     """
     ranked = summary[summary["method"] != "random"]
     random = summary[summary["method"] == "random"]
+    if ranked["method"].nunique() > _BARS:
+        return method_scores(summary)
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = figure.subplots()
     _draw_bars(axes, ranked, palette=_palette(ranked), value="map")
@@ -120,24 +125,23 @@ def map_scores(summary: pd.DataFrame) -> Figure:
 
 @themed
 def confusions(
+    asked: tuple[str, str],
+    *,
     embedded: PairEmbeddings,
     split: Split,
     names: Mapping[str, Sequence[str]] | None,
-    *,
-    attribute: str,
-    embedding: str,
     first: int = 5,
 ) -> Figure:
     """Draw which values the first candidates of each query have, a row per value of the query.
 
     Args:
+        asked: an attribute, and the embedding that ranks: of `asen_study.tables.weakest`, say.
         embedded: embeddings of the split's labelled pairs.
         split: queries and candidates.
         names: names of the values by attribute, where they are known.
-        attribute: its name.
-        embedding: which embedding ranks.
         first: how many candidates of each query count; all if there are fewer.
     """
+    attribute, embedding = asked
     index = split.attributes.names.index(attribute)
     size = split.attributes.sizes[index]
     parts = (rows[rows[:, 1] == index] for rows in (split.queries, split.candidates))
