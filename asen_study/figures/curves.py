@@ -46,8 +46,8 @@ def pretraining_curves(history: pd.DataFrame) -> Figure:
         accuracies.plot(
             history["epoch"],
             100 * history[name],
-            color=f"C{position}",
-            linestyle=("-", "--")[position % 2],
+            color=_COLOURS[position % len(_COLOURS)],
+            linestyle=_STYLES[position % len(_STYLES)],
             label=label(name.removeprefix(_PREFIX)),
         )
     accuracies.plot(
@@ -272,7 +272,8 @@ def _continuous(history: pd.DataFrame) -> pd.DataFrame:
 def _mark_stages(axes: Axes, history: pd.DataFrame, height: float = 1.0) -> None:
     """Draw a line between the stages and name them on either side of it."""
     axes.set_title(axes.get_title("left"), pad=16)  # above the names of the stages
-    axes.set_xlabel("epoch, counted over both stages")
+    several = history["stage"].nunique() > 1
+    axes.set_xlabel("epoch, counted over both stages" if several else "epoch")
     _whole_epochs(axes)
     stages = history["stage"].str.replace("stage", "stage ")
     for at in np.flatnonzero(stages.ne(stages.shift(-1)))[:-1]:

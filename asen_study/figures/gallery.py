@@ -304,6 +304,8 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
     )
     scale.ax.set_xticklabels(["lowest", "highest"])
     scale.set_label("attention, within each map")
+    title = "Where each method looks for each attribute, in the same images"
+    figure.suptitle(title, fontweight="bold", fontsize="medium")
     handles = [Line2D([], [], linestyle="none", **_PEAK)]
     meanings = ["maximum of the attention"]
     if any(example.truth for examples in seen.values() for example in examples.values()):

@@ -32,6 +32,7 @@ _GROUPS = {
     "Threshold of the region (0.1 otherwise)": ("asen_pp/threshold_",),
     "Input of the local branch": ("asen_pp/local_size_",),
 }
+_WRITTEN = 12  # values of an attribute whose names fit side by side
 _BARS = 6  # methods in a figure of bars
 _GAP = 0.4  # rows, above a heading
 
@@ -74,9 +75,9 @@ def value_counts(report: Mapping[str, Any], *, split: str = "train") -> Figure:
     sns.heatmap(
         shares,
         ax=axes,
-        annot=texts if longest <= 20 else False,
+        annot=texts if longest <= _WRITTEN else False,
         fmt="",
-        annot_kws={"fontsize": 6.5},
+        annot_kws={"fontsize": 8},
         cmap="Blues",
         vmin=0,
         linewidths=0.5,

@@ -238,7 +238,7 @@ def parallel_coordinates(trials: pd.DataFrame, fields: Sequence[str]) -> Figure:
         style = {"lw": 3.2, "ls": "--", "zorder": 3} if trial == best else style
         colour = matplotlib.colormaps[_COLOURS](norm(ranks[trial]))
         axes.plot(range(len(line)), line, marker="o", ms=4, color=colour, **style)
-    ends = {"ha": "center", "fontsize": "x-small", "linespacing": 0.9}
+    ends = {"ha": "center", "fontsize": 8, "linespacing": 0.9}
     for place, name in enumerate(drawn):
         low, high = drawn[name].min(), drawn[name].max()
         axes.vlines(place, 0, 1, color="black", lw=0.8, zorder=0)  # not through its ends' values
