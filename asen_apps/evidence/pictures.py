@@ -174,7 +174,7 @@ def draw(views: Sequence[View]) -> Figure:
     ]
     first = panels[0]
     handles = [first.patches[0], first.patches[-1], first.collections[0]]
-    figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize="medium")
+    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize="medium")
     return figure
 
 
