@@ -36,6 +36,11 @@ ifneq ($(call asked,study),)
 ifeq ($(and $(filter 1,$(words $(PROFILE))),$(filter $(PROFILES),$(PROFILE))),)
 $(error PROFILE is one of $(PROFILES); got '$(PROFILE)')
 endif
+ifneq ($(RAW)$(CSV),)
+ifeq ($(DATASET)$(filter photos,$(PROFILE)),)
+$(error RAW and CSV are of your own data, which DATASET names: make study DATASET=Shop RAW=IMAGES CSV=shop.csv)
+endif
+endif
 endif
 ifneq ($(call asked,explore),)
 ifeq ($(INDEX)$(wildcard results/runs/$(STUDY)/.),)

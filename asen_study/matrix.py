@@ -34,7 +34,8 @@ LABELS_NEEDED = ("features/linear", "asen_v2")  # trained on fewer and fewer pho
 
 _THRESHOLDS = (0.05, 0.2, 0.3, 0.4, 0.6)  # the paper's 0.1 is the study's own setting
 _LOCAL_SIZES = (32, 64, 96, 128, 160)  # px
-# Rows that gave no difference, or that are `asen_pp` at the study's setting; train them by name.
+# Rows without a measurable effect, or that are `asen_pp` at the study's setting; still trainable by
+# name.
 _OPEN = (
     *(f"asen_pp/threshold_{value}" for value in _THRESHOLDS),
     *("asen_pp/local_size_64", "asen_pp/local_size_96"),
@@ -131,7 +132,7 @@ ROWS: dict[str, dict[str, Any]] = {
     **{f"asen_pp/{name}": changes for name, changes in TRIED.items()},
 }
 
-# What ablations change, at the quick setting; with what each is compared with.
+# What the ablations change, at the quick setting, and the rows that they are compared with.
 _ANSWERS = (*MAIN, "asen_pp/no_alignment")  # of the rows that belong elsewhere, these too
 _ELSEWHERE = (*FEATURES, *_OPEN, *CONTROLLED, *CHANGES)
 ABLATIONS = tuple(row for row in ROWS if row in _ANSWERS or row not in _ELSEWHERE)

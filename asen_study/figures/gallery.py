@@ -195,7 +195,12 @@ def first_run(selection: Selection, row: str) -> tuple[Run, str]:
 
 
 def compared_attention(
-    selection: Selection, rows: Sequence[str], data_dir: str | Path
+    selection: Selection,
+    rows: Sequence[str],
+    data_dir: str | Path,
+    *,
+    ending: str = "",
+    boxed: bool = False,
 ) -> dict[str, dict[str, AttentionExample]]:
     """Return what several methods attend to in the same image of each attribute.
 
@@ -203,12 +208,18 @@ def compared_attention(
         selection: the finished runs; of each row that with the lowest seed counts.
         rows: of the matrix; those without a run, or without attention maps, are left out.
         data_dir: the directory of meta.json and the datasets.
+        ending: of the attributes' names, to take those alone.
+        boxed: take only images whose true box is known.
     """
     found = {}
     for row in rows:
         if row in selection.rows:
             seen = Gallery(first_run(selection, row)[0], data_dir).attentions(count=1)
-            found[row] = {name: examples[0] for name, examples in seen.items()}
+            found[row] = {
+                name: examples[0]
+                for name, examples in seen.items()
+                if name.endswith(ending) and (examples[0].truth or not boxed)
+            }
     return {row: seen for row, seen in found.items() if seen}
 
 
@@ -293,6 +304,8 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
     )
     scale.ax.set_xticklabels(["lowest", "highest"])
     scale.set_label("attention, within each map")
+    title = "Where each method looks for each attribute, in the same images"
+    figure.suptitle(title, fontweight="bold", fontsize="medium")
     handles = [Line2D([], [], linestyle="none", **_PEAK)]
     meanings = ["maximum of the attention"]
     if any(example.truth for examples in seen.values() for example in examples.values()):
@@ -310,10 +323,9 @@ def local_views(seen: Mapping[str, Mapping[str, AttentionExample]], local_size: 
     then each method's region.
 
     Args:
-        seen: as for `attention_side_by_side`; attributes without a true box are left out.
+        seen: as for `attention_side_by_side`; every example with its true box.
         local_size: side of the local input, px.
     """
-    seen = {row: {n: one for n, one in of.items() if one.truth} for row, of in seen.items()}
     parts = {
         name: replace(one, region=_square(one.truth)) for name, one in [*seen.values()][0].items()
     }

@@ -302,9 +302,7 @@ def draw_names(figure: Figure) -> dict[str, int]:
         text.set_text(_drawable(text, numbers))
     if numbers:
         named = ", ".join(f"[{number}] {name}" for name, number in numbers.items())
-        print(
-            f"No font of this machine has the letters of: {named}. They are numbers in the figure."
-        )
+        print(f"No installed font can draw: {named}. They are numbers in the figure.")
     return numbers
 
 

@@ -91,7 +91,7 @@ def test_letters_that_no_font_has_are_numbered_with_a_note(
     other = UNKNOWN[::-1]
     figure = figure_of(f"by {UNKNOWN}", [UNKNOWN, f"{other} ({other})", "red"], "red")
     assert style.draw_names(figure) == {UNKNOWN: 1, f"{other} ({other}": 2}
-    assert f"the letters of: [1] {UNKNOWN}, [2] {other}" in capsys.readouterr().out
+    assert f"No installed font can draw: [1] {UNKNOWN}, [2] {other}" in capsys.readouterr().out
     expected = figure_of("by [1]", ["[1]", "[2])", "red"], "red")
     np.testing.assert_array_equal(pixels(figure), pixels(expected))
 
