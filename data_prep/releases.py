@@ -102,6 +102,12 @@ def divide(
     return divided
 
 
+def in_one_split(equal: Mapping[str, str]) -> list[str]:
+    """Return what to note of images that equal an earlier one: nothing, or a sentence."""
+    said = f"{len(equal):,} images equal another one; equal images are in one split"
+    return [said] if equal else []
+
+
 def paths_of(divided: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:
     """Return the paths of each split's samples."""
     return {name: [sample.path for sample in part] for name, part in divided.items()}

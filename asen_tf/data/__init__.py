@@ -8,7 +8,7 @@ of ASEN++ (Dong et al., IEEE TIP 2021, arXiv 2104.02429) released, and optionall
 What is exported here never loads TensorFlow; `dataset`, `pipeline` and `shards` do.
 """
 
-from asen_tf.data.images import ImageError, load_image, load_upright
+from asen_tf.data.images import ImageError, font_for, load_image, load_upright
 from asen_tf.data.parsing import (
     check_image_name,
     check_range,
@@ -44,6 +44,7 @@ __all__ = [
     "check_range",
     "dataset_root",
     "fingerprint",
+    "font_for",
     "images_by_value",
     "label",
     "load_image",

@@ -90,7 +90,7 @@ class Dataset:
         if cache and self.cache is None:
             warnings.warn(
                 f"{self.data_dir / name} may only be read: images are decoded at every use, which "
-                "is slow; give another folder for the cache by cache_dir",
+                "is slow; allow writing to that folder, or copy it to where you may write",
                 stacklevel=2,
             )
         self.attributes: AttributeTable = read_meta(self.data_dir, name)

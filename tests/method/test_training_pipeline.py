@@ -181,7 +181,7 @@ def test_a_folder_that_may_only_be_read_stays_as_it_is(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
     before = sorted((folder / "Tiny").iterdir())
-    with pytest.warns(UserWarning, match="Tiny may only be read: .* cache_dir"):
+    with pytest.warns(UserWarning, match="Tiny may only be read: .*allow writing"):
         plain = tiny(folder)
     expected = plain.split("train").sources[EVERY]
     cached = tiny(folder, cache_dir=tmp_path / "results" / ".cache").split("train")

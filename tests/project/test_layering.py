@@ -133,7 +133,8 @@ def test_data_prep_knows_of_the_method_only_how_its_data_is_read_and_written() -
             *("asen_tf.data.fitting", "asen_tf.data.images", "asen_tf.data.shards"),
         },
         "data_prep.check": {"asen_tf.evaluation.metrics"},
-        "data_prep.catalog_table": {"asen_tf.data.tables"},  # one reader for all tables
+        # One reader for all tables, and one name for each column.
+        **dict.fromkeys(("data_prep.catalog", "data_prep.catalog_table"), {"asen_tf.data.tables"}),
     }
     for module, names in imported_by().items():
         if module.startswith("data_prep"):

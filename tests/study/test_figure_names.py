@@ -14,6 +14,7 @@ from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from asen_study.figures import spaces, style
+from asen_tf.data.images import font_with
 
 UNKNOWN = "\U0010f0a1\U0010f0a2"  # letters of nobody's: no font has them
 
@@ -55,9 +56,9 @@ def font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     builder.save(tmp_path / "squares.ttf")
     monkeypatch.setattr(fontManager, "ttflist", [*fontManager.ttflist])
     fontManager.addfont(tmp_path / "squares.ttf")
-    style._font_with.cache_clear()
+    font_with.cache_clear()
     yield "Squares"
-    style._font_with.cache_clear()
+    font_with.cache_clear()
 
 
 @pytest.mark.parametrize(
