@@ -41,6 +41,9 @@ ifeq ($(DATASET)$(filter photos,$(PROFILE)),)
 $(error RAW and CSV are of your own data, which DATASET names: make study DATASET=Shop RAW=IMAGES CSV=shop.csv)
 endif
 endif
+ifeq ($(PROFILE)$(DATASET),own)
+$(error PROFILE=own is a study of your own data; name it: make study DATASET=NAME, with RAW=IMAGES CSV=FILE the first time)
+endif
 endif
 ifneq ($(call asked,explore),)
 ifeq ($(INDEX)$(wildcard results/runs/$(STUDY)/.),)
@@ -104,7 +107,7 @@ bench: $(VENV)/.installed-dev ## measure speed, write results/benchmarks/ (10 mi
 	$(RUN) -m benchmarks.table
 
 bench-large: $(VENV)/.installed-dev ## measure a catalogue of a million simulated images (an hour, 10 GB)
-	$(RUN) -m benchmarks.large_catalogue --out results/benchmarks/large_catalogue.md
+	$(RUN) -m benchmarks.large_catalogue --out results/benchmarks/large_catalogue.md --docs docs/search.md
 
 bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 minutes, after `make study`)
 	$(RUN) -m benchmarks.time_to_map

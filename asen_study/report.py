@@ -406,9 +406,18 @@ def _next_commands(place: Path) -> list[tuple[str, str]]:
             explore,
             ("make notebooks", "00_method explains what was trained; README.md says what else"),
         ]
-    index = f".venv/bin/asen index {place} --csv TABLE --images FOLDER --out catalogue"
+    model = _model_to_use(place)
+    index = f".venv/bin/asen index {model} --csv TABLE --images FOLDER --out catalogue"
     return [
         (index, "make your own photographs searchable; docs/search.md says what comes next"),
         explore,
-        (f".venv/bin/asen attributes {place}", "which attributes you can ask for"),
+        (f".venv/bin/asen attributes {model}", "which attributes you can ask for"),
     ]
+
+
+def _model_to_use(place: Path) -> Path:
+    """Return the study's folder, which stands for ASEN++; without that, the best method's model."""
+    best = pd.read_csv(place / "map.csv").query("attribute == 'overall'").sort_values("map")
+    methods = ["asen_pp", *best["method"][::-1]]
+    found = [one for method in methods for one in sorted(place.glob(f"{method}-seed*/model.keras"))]
+    return found[0] if found and not found[0].parent.name.startswith("asen_pp") else place

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from doit.exceptions import InvalidDodoFile  # whose message doit prints without a traceback
+# doit prints their messages without a traceback
+from doit.exceptions import InvalidDodoFile, TaskFailed
 
 from asen_study import report
 from asen_study.cells import Cell, Countdown
@@ -167,7 +168,9 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
     profile, study = PROFILES[name], name
     if name == OWN:
         study, table = option("dataset", ""), option("table", None)
-        if not study:
+        if not study:  # doit lists the steps of every profile, so this is no error yet
+            doc = "a study of your own data: name it by dataset=NAME"
+            yield {"name": "dataset", "doc": doc, "actions": [_ask_for_dataset]}
             return
         if table and not Path(table).is_file():
             raise InvalidDodoFile(f"table: there is no file {table}")
@@ -444,6 +447,13 @@ class _Schedule:
 
     def _after(self, names: Sequence[str]) -> list[str]:
         return [f"{self.name}:{name}" for name in names]
+
+
+def _ask_for_dataset() -> TaskFailed:
+    """Say that a dataset must be named."""
+    return TaskFailed(
+        "own: name your dataset: make study DATASET=NAME, with RAW=IMAGES CSV=FILE the first time"
+    )
 
 
 def _ask_for_photographs(dataset: str) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from asen_tf.config import ExperimentConfig
 from asen_tf.data.fitting import Frame, frame_of
 from asen_tf.data.images import ImageError, load_image, upright_size
 from asen_tf.models import ModelFileError, SimilarityModel, load_saved
@@ -270,20 +273,41 @@ def image_file(image: ImageFile) -> Path | BinaryIO:
 def model_file(path: Path | str) -> Path:
     """Return the model's file: the path itself, or the one in the folder of a run or a study.
 
-    Of a study's models it is that of ASEN++ with the lowest seed.
+    Of a study's finished runs it is one of ASEN++, without a variation: its settings differ least
+    from those of all others. Of several it is the one with the lowest seed, then the newest.
 
     Raises:
-        EmbedderError: a folder holds no model, or several and none of ASEN++.
+        EmbedderError: a folder holds no model, or it cannot be told which one is meant.
     """
     path = Path(path)
     if not path.is_dir() or (path / "model.keras").is_file():
         return path / "model.keras" if path.is_dir() else path
     found = sorted(path.glob("*/model.keras"))
-    chosen = [one for one in found if one.parent.name.startswith("asen_pp-")] or found
-    if not chosen or (chosen == found and len(found) > 1):
-        names = ", ".join(one.parent.name for one in found) or "none"
+    chosen = _plain(found) if len(found) > 1 else found
+    if len(chosen) != 1:
+        names = ", ".join(one.parent.name for one in chosen or found) or "none"
         raise EmbedderError(f"{path}: must hold one model.keras; found: {names}; give its path")
     return chosen[0]
+
+
+def _plain(models: Sequence[Path]) -> list[Path]:
+    """Return the one of ASEN++ that `model_file` means, or those among which it cannot tell."""
+    runs = []
+    for file in models:
+        # What is not finished, or not as a run writes it, does not count.
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            made = str(json.loads(file.with_name("manifest.json").read_bytes())["created"])
+            held = json.loads(file.with_name("config.json").read_bytes())
+            settings = ExperimentConfig.from_dict(held).to_dict()
+            seed = settings.pop("seed")
+            settings["dataset"] = settings["dataset"].removesuffix(f"-{seed}")  # of a fold
+            runs.append((settings, (-seed, made, file)))
+    kinds = [one for n, (one, _) in enumerate(runs) if one not in [run[0] for run in runs[:n]]]
+    apart = [sum(one[name] != other[name] for other in kinds for name in one) for one in kinds]
+    own = [(many, n) for n, many in enumerate(apart) if kinds[n]["method"] == "asen_pp"]
+    nearest = [kinds[n] for many, n in own if many == min(own)[0]] or kinds
+    found = [run for settings, run in runs if settings in nearest]
+    return [run[2] for run in ([max(found)] if len(nearest) == 1 else found)]
 
 
 def _decoded(

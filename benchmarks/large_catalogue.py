@@ -4,7 +4,8 @@ The vectors are simulated (`benchmarks.search_index.draw`: random clusters), bec
 photographs are not at hand: time, memory and disk are those of real ones, recall only resembles
 theirs. Each store is measured in a process of its own, so that its memory is its own. "One in 100"
 is a search among the items that passed a filter, which is applied first. How a store grows follows
-from a tenth of the items.
+from a tenth of the items. Milvus' server is a program of its own, in none of the Python packages
+that the project installs; it is looked for, and Milvus Lite is measured in any case.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import multiprocessing
 import os
 import platform
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -27,6 +29,10 @@ from asen_tf.files import write_text
 from benchmarks.search_index import K, draw
 
 LOCAL = (("exact", "float16"), ("hnsw", "float16"), ("hnsw", "float32"))
+LITE = "Milvus Lite"
+SERVERS = ("milvus", "milvus-server")  # programs
+LITE_SAYS = "https://milvus.io/docs/milvus_lite.md"
+MARKS = "<!-- ten million: begin -->\n", "<!-- ten million: end -->"
 BLOCK = 50_000  # vectors that are added together
 ROUNDS = 3  # of the same queries; the quickest counts, as other programs only slow it down
 TARGET = 10_000_000  # items, for the last lines
@@ -79,7 +85,7 @@ def measure(
     best = _best(vectors, queries)
     recall = np.mean([len({*a} & {*b}) / K for a, b in zip(found[0], best, strict=True)])
     return {
-        "store": f"{backend} {dtype}" if backend != "milvus lite" else "Milvus Lite",
+        "store": f"{backend} {dtype}" if backend != "milvus lite" else LITE,
         "items": items,
         "build": build,
         "memory": max(held, 0),
@@ -127,29 +133,91 @@ def describe(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
             f"| {row['speed']:,.1f} | {row['filtered']:,.1f} | {row['recall']:.3f} |"
         )
     lines.append("")
-    largest = {row["store"]: row for row in rows}  # sizes ascend
-    for name, row in largest.items():
-        first = next(one for one in rows if one["store"] == name)
-        if first is not row:
-            ratio = np.log(row["items"] / first["items"])
-            build, speed = (np.log(row[key] / first[key]) / ratio for key in ("build", "speed"))
-            lines.append(
-                f"- {name}, from {first['items']:,} to {row['items']:,} items: build time ~ "
-                f"items^{build:.2f}, time per query ~ items^{-speed:.2f}"
-            )
-    for row in largest.values():
-        times = TARGET / row["items"]
+    for name, (first, row, build, speed) in _grown(rows).items():
         lines.append(
-            f"- {row['store']}, {TARGET:,} items, in proportion, for each attribute: "
-            f"{row['memory'] * times / 2**30:.0f} GB of memory to build, "
-            f"{row['disk'] * times / 2**30:.0f} GB of disk"
+            f"- {name}, from {first['items']:,} to {row['items']:,} items: build time ~ "
+            f"items^{build:.2f}, time per query ~ items^{-speed:.2f}"
         )
+    lines += ["", _of_milvus(rows, options)]
+    if _grown(rows).keys() - {LITE}:
+        lines += ["", ten_million(rows, options)]
     lines.append(
         f"\nSimulated vectors of dimension {options.dimension}, {options.queries} queries one at a "
         f"time, the best of {ROUNDS} rounds, seed {options.seed}; {os.cpu_count()} cores, "
         f"{platform.system()}, Python {platform.python_version()}."
     )
     return "\n".join(lines)
+
+
+def _grown(
+    rows: list[dict[str, Any]],
+) -> dict[str, tuple[dict[str, Any], dict[str, Any], float, float]]:
+    """Return store -> its smallest and largest size, exponents of build time and of speed."""
+    found = {}
+    for row in rows:  # sizes ascend
+        first = next(one for one in rows if one["store"] == row["store"])
+        if first is not row:
+            ratio = np.log(row["items"] / first["items"])
+            build, speed = (np.log(row[key] / first[key]) / ratio for key in ("build", "speed"))
+            found[row["store"]] = first, row, build, speed
+    return found
+
+
+def _of_milvus(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
+    """Say what was done about Milvus, and why Milvus Lite is measured at its size."""
+    places = [place for place in map(shutil.which, SERVERS) if place]
+    found = f"found ({places[0]}), but is not measured here" if places else "not found"
+    said = (
+        "Milvus' server comes with none of the Python packages that the project installs; "
+        f"`{'` and `'.join(SERVERS)}` were looked for on the PATH: {found}."
+    )
+    lite = [row for row in rows if row["store"] == LITE]
+    if lite:
+        row = lite[-1]
+        hours = row["build"] / row["items"] * options.items / 3600
+        said += (
+            f" Milvus Lite is for small collections, as its documentation says ({LITE_SAYS}), so "
+            f"it holds {row['items']:,} items here: adding one took "
+            f"{1000 * row['build'] / row['items']:.2f} ms, so {options.items:,} would take "
+            f"{hours:.1f} hours even if that did not grow, and answer more slowly than exact "
+            "search, as it compares all of them, too."
+        )
+    return said
+
+
+def ten_million(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
+    """Return what ten million items need in the local index, in Markdown."""
+    lines = [
+        "| local index | memory to build | on disk | time to build | queries per second |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, (_, row, build, speed) in _grown(rows).items():
+        if name != LITE:
+            times = TARGET / row["items"]
+            seconds = row["build"] * times**build
+            took = f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} hours"
+            lines.append(
+                f"| {name} | {row['memory'] * times / 2**30:.0f} GB "
+                f"| {row['disk'] * times / 2**30:.0f} GB | {took} "
+                f"| {row['speed'] * times**speed:,.1f} |"
+            )
+    largest = max(row["items"] for row in rows if row["store"] != LITE)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{TARGET:,} items, one attribute, dimension {options.dimension}, {os.cpu_count()} "
+            f"cores (graphs are built on one): what was measured at {largest:,}, carried on as it "
+            f"grew from a tenth of that. Over a factor of {TARGET / largest:g} these are orders of "
+            "magnitude.",
+        ]
+    )
+
+
+def _put_between(page: Path, text: str) -> None:
+    """Replace what stands between the marks of a page."""
+    before, rest = page.read_text(encoding="utf-8").split(MARKS[0])
+    write_text(page, f"{before}{MARKS[0]}{text}\n{MARKS[1]}{rest.split(MARKS[1])[1]}")
 
 
 def main() -> None:
@@ -163,6 +231,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=100, help="how many to ask")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="Markdown file to write besides")
+    parser.add_argument("--docs", type=Path, help="page whose part on ten million items to renew")
     options = parser.parse_args()
     if options.items < K or options.queries < 1 or options.dimension < 2:
         parser.error(f"at least {K} items, 1 query and dimension 2 are needed")
@@ -183,6 +252,8 @@ def main() -> None:
         print(f"{rows[-1]['store']}, {items:,} items: done", file=sys.stderr, flush=True)
         if options.out:  # what is measured is kept if the rest is killed
             write_text(options.out, f"{describe(rows, options)}\n")
+    if options.docs:
+        _put_between(options.docs, ten_million(rows, options))
     print(describe(rows, options))
 
 

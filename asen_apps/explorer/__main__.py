@@ -26,7 +26,7 @@ PORT = 8866
 ADDRESS = "127.0.0.1"
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "09_explore.ipynb"
 _PAGE = Path(__file__).parent / "page"
-_LARGEST_MESSAGE = LARGEST_BYTES + 2**20  # bytes, from the page to Python
+_LARGEST_MESSAGE = LARGEST_BYTES * 4 // 3 + 2**20  # bytes, to Python: a file in base64
 _IDLE = 600  # seconds after which an abandoned page gives its memory back
 # Nothing comes from other machines, and no other page may frame this one.
 # The widgets need inline scripts.

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlencode
 import ipywidgets as widgets
 from IPython.display import HTML, display
 from tqdm import tqdm
+from traitlets import Unicode
 
 from asen_apps.explorer import LARGEST_BYTES, ExplorerError, rendering
 from asen_apps.explorer.explorer import Answer, CatalogueExplorer, Explorer
@@ -125,6 +126,12 @@ class Worker:
             job()
 
 
+class _Sent(widgets.Textarea):
+    """A text field whose text does not come back to the page: a picture is 13 MB of it."""
+
+    value = Unicode().tag(sync=True, echo_update=False)
+
+
 class App:
     """An explorer's page; `start` searches for the first time.
 
@@ -163,7 +170,7 @@ class App:
             placeholder="brand=Acme; price<50", continuous_update=False
         ).add_class("ax-where")
         # What explorer.js sends: a click on a picture, a file that was dropped, the address.
-        self._sent = widgets.Textarea(continuous_update=True).add_class("ax-sent")
+        self._sent = _Sent(continuous_update=True).add_class("ax-sent")
         self._address = widgets.HTML().add_class("ax-address")
         self._where.observe(lambda change: self.start(), "value")
         self._sent.observe(self._hear, "value")
@@ -180,7 +187,7 @@ class App:
     @property
     def conditions(self) -> list[str]:
         """What the images must fulfil; always empty for a study."""
-        texts = re.split(r"[;\n]|, ", self._where.value) if self._catalogue else []
+        texts = re.split(r"[;\n]", self._where.value) if self._catalogue else []
         return [text.strip() for text in texts if text.strip()]
 
     def update(self) -> None:

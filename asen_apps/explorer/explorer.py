@@ -136,6 +136,7 @@ class Explorer:
     Attributes:
         methods: what can be chosen, in the order of the tables; all of one dataset.
         left_out: methods of other datasets, which have other attributes and images.
+        photographs: whether images may be photographs where the model was trained on drawings.
 
     Raises:
         ExplorerError: no such study, no finished method, or no data.
@@ -145,6 +146,8 @@ class Explorer:
         >>> query = explorer.test_image(12)
         >>> answer = explorer.search(explorer.methods[-1], query, {"neckline_design": 1.0})
     """
+
+    photographs = False
 
     def __init__(self, place: Path | str, data_dir: Path | str, *, count: int = 12) -> None:
         self.place, self.data_dir, self.count = Path(place), Path(data_dir), count
@@ -266,10 +269,11 @@ class Explorer:
         fit = embedder.model.settings.fit
         pixels = self._pixels(query, embedder.model.source_size, fit)
         searched, filters, notes = self._candidates(index, query, names, labelled_only, where)
-        if query.image is None and self.drawn:
+        if self.drawn and (query.image is None or self.photographs):
+            what = "your picture" if query.image is None else "these pictures"
             notes.append(
                 f"{method.label} was trained on drawings and has never seen a photograph: what it "
-                "says of your picture means little."
+                f"says of {what} means little."
             )
         hits = index.search(pixels, shares, k=count + 1, filters=filters)
         neighbours = [
@@ -354,6 +358,7 @@ class CatalogueExplorer(Explorer):
         run = Run(path.parent, {"config.json": {**settings, "fit": fit}})
         self.methods = [method_of(run) if known else Method(path.stem, "", run)]
         self.gallery = CatalogueGallery(self._catalogue)
+        self.photographs = not self.gallery.rendered
 
     def embedder(self, method: Method) -> ReportingEmbedder:
         """Return the index's model."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ from asen_apps.explorer import LARGEST_BYTES, ExplorerError
 from asen_apps.search import AttributeIndex
 from asen_apps.search.items import attribute_name
 from asen_apps.search.service import FORMATS, LARGEST_PIXELS
+from asen_study.runs import DRAWN
 from asen_tf.data import AnnotationError, read_regions, read_split, read_value_names
 from asen_tf.data.images import ImageError, load_image
 
@@ -191,6 +193,9 @@ class CatalogueGallery(Gallery):
 
     Args:
         index: whose ids and files are the images.
+
+    Attributes:
+        rendered: whether they are those of the built-in drawings.
     """
 
     noun = "image"
@@ -200,11 +205,18 @@ class CatalogueGallery(Gallery):
         self.ids, self.attributes = tuple(index.ids.tolist()), index.attribute_names
         self._known, self._visible = frozenset(self.ids), set()
         self._paths = dict(zip(self.ids, index.images, strict=True))
+        folder = os.path.commonpath([os.path.dirname(path) for path in index.images] or [""])
+        self._titles = {image: _shown(path, folder) for image, path in self._paths.items()}
         self.metadata = dict(zip(self.ids, index.metadata, strict=True))
+        above = (Path(folder), *Path(folder).parents)
+        # What `data_prep.synthetic` leaves there tells a drawn dataset from a shop's "Garments".
+        self.rendered = any(
+            one.name in DRAWN and (one / "renderer.json").is_file() for one in above
+        )
 
     def title(self, image: int) -> str:
-        """Return the name of an image's file."""
-        return self._paths[image].name if image in self._known else f"image {image}"
+        """Return an image's path, from the folder that all images are in."""
+        return self._titles.get(image, f"image {image}")
 
     def details(self, image: int) -> tuple[str, ...]:
         """Return an image's metadata, `field: value`, but for the labels of attributes."""
@@ -238,9 +250,15 @@ class CatalogueGallery(Gallery):
         return Verdict(value, value == wanted if value and wanted else None)
 
 
+def _shown(path: Path, folder: str) -> str:
+    """Return a path from a folder on, with escapes for what is no UTF-8, which no page can show."""
+    return os.path.relpath(path, folder).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def capital(text: str) -> str:
     """Return a text that begins a sentence; file names stay as they are."""
-    return text[:1].upper() + text[1:] if text.startswith("test image") else text
+    words = text.startswith(("test image", "your picture"))
+    return text[:1].upper() + text[1:] if words else text
 
 
 def data_uri(image: np.ndarray, side: int = PICTURE_SIDE) -> str:

@@ -97,7 +97,7 @@ def answer(found: Answer, picture: Callable[[int, str], str]) -> str:
             read.
     """
     title = escape(found.query.title)
-    own = _figure(found.pixels, f"The query, {found.query.title}", title[:1].upper() + title[1:])
+    own = _figure(found.pixels, f"The query, {found.query.title}", capital(title))
     maps = "".join(_attention(found.pixels, one) for one in found.attention)
     labelled = found.query.image is not None
     cards = "".join(

@@ -29,7 +29,7 @@ from asen_apps.search.service import (
     serve,
     share,
 )
-from asen_apps.search.storage import index_notes, model_of
+from asen_apps.search.storage import index_fields, index_notes, model_of
 from asen_tf.data.images import ImageError, font_for, load_upright
 from asen_tf.files import replacing, write_text
 
@@ -246,7 +246,7 @@ def run_serve(options: argparse.Namespace) -> int:
 
 
 def run_attributes(options: argparse.Namespace) -> int:
-    """List the attributes that a model or an index knows."""
+    """List the attributes that a model or an index knows, and the fields of its metadata."""
     notes: dict[str, Any] = {}
     if (options.path / "CURRENT").is_file():
         notes = index_notes(options.path)
@@ -264,6 +264,7 @@ def run_attributes(options: argparse.Namespace) -> int:
             told.append("ready" if name in notes.get("pairs", {}) else "embedded when first asked")
         print(f"{name}  ({', '.join(told)})" if told else name)
     if notes:
+        print(f"fields for --where: {', '.join(index_fields(options.path)) or 'none'}")
         print(f"{notes['count']} images; made with {model}")
     return USED
 

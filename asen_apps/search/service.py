@@ -303,17 +303,24 @@ def application(catalogue: Catalogue, token: str) -> FastAPI:
     def refuse(request: Request, error: ValueError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 400)
 
-    def search(asked: Any) -> dict[str, Any]:
+    class Escaped(JSONResponse):
+        """JSON in ASCII, which also says the names of files that are no UTF-8."""
+
+        def render(self, content: Any) -> bytes:
+            return json.dumps(content, allow_nan=False).encode("ascii")
+
+    # Both return a finished response: FastAPI would check and copy what is in it, as UTF-8.
+    def search(asked: Any) -> Any:
         content = _picture(asked.image)
         where = tuple(asked.where)
-        return catalogue.answer(
-            content, Question(asked.attributes, where, asked.k, asked.not_itself)
-        )
+        question = Question(asked.attributes, where, asked.k, asked.not_itself)
+        return Escaped(catalogue.answer(content, question))
 
-    def attributes() -> dict[str, Any]:
+    def attributes() -> Any:
         index = catalogue.index()
         fields = sorted({name for fields in index.metadata for name in fields})
-        return {"attributes": list(index.attribute_names), "fields": fields, "images": len(index)}
+        names = list(index.attribute_names)
+        return Escaped({"attributes": names, "fields": fields, "images": len(index)})
 
     @app.get("/docs", include_in_schema=False, response_model=None)
     def docs() -> Any:

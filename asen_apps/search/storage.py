@@ -219,6 +219,14 @@ def index_notes(folder: Path) -> dict[str, Any]:
     return {"count": content["count"], **read_notes(version, content)}
 
 
+def index_fields(folder: Path) -> list[str]:
+    """Return the names of a saved index's metadata without opening it; errors as `load_index`."""
+    version, digest = current_version(folder)
+    content = read_manifest(version, digest, verify=False)
+    items = _read_items(version, count=content["count"], next_id=content["next_id"], root=None)
+    return list(dict.fromkeys(name for fields in items.metadata for name in fields))
+
+
 def model_of(notes: dict[str, Any], folder: Path | str, model: Path | str | None = None) -> Path:
     """Return the model's file that an index remembers, or the one given, if it is still that one.
 

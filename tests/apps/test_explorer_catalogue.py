@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import shutil
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,15 +28,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a catalogue of 12 pictures: alike in their neckline but for one, two kinds of sleeve."""
     path = tmp_path_factory.mktemp("catalogue")
     small_model().save(path / "model.keras")
-    lines = ["image,brand,price,neckline,sleeve"]
+    lines = ["image,brand,price,neckline,sleeve,title"]
     for number, pixels in enumerate(pictures(COUNT, side=70)):
         Image.fromarray(pixels).save(path / f"dress {number}.png")
         neckline, sleeve = "deep V" if number else "no", ("short", "long", "")[number % 3]
         brand = ("Acme", "Zeta <b>")[number % 2]
-        lines.append(f"dress {number}.png,{brand},{10 * number},{neckline},{sleeve}")
+        title = f'"Dress, {("blue", "red")[number % 2]}"'
+        lines.append(f"dress {number}.png,{brand},{10 * number},{neckline},{sleeve},{title}")
     (path / "shop.csv").write_text("\n".join(lines))
     make_index(path / "model.keras", Sources(table=str(path / "shop.csv")), path / "index")
     return path
+
+
+@pytest.fixture(scope="module")
+def drawings(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an index of a drawn dataset's folder, in which two files have the same name."""
+    root = tmp_path_factory.mktemp("drawn") / "Garments"
+    for number, name in enumerate(("a/front.png", "b/front.png", os.fsdecode(b"gr\xfcn.png"))):
+        (root / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / f"dress {number}.png", root / "images" / name)
+    (root / "renderer.json").touch()
+    make_index(folder / "model.keras", Sources((str(root),)), root.parent / "index")
+    return root.parent / "index"
 
 
 @pytest.fixture
@@ -64,6 +79,9 @@ def test_it_begins_with_the_attribute_that_tells_most(app: App) -> None:
 
 def test_conditions_choose_among_the_images(app: App) -> None:
     app._where.value = "brand=Acme; price<80"
+    app.wait()
+    assert {one.title for one in app.answer.neighbours} <= {f"dress {n}.png" for n in (0, 2, 4, 6)}
+    app._where.value = "title=Dress, blue; price<80"  # a comma belongs to the value
     app.wait()
     assert {one.title for one in app.answer.neighbours} <= {f"dress {n}.png" for n in (0, 2, 4, 6)}
     app._where.value = "colour=red"
@@ -107,6 +125,21 @@ def test_more_are_shown_and_a_link_asks_the_same_again(app: App, folder: Path) -
     assert again.answer.query.title == "dress 5.png"  # what it does not know is passed over
 
 
+def test_a_link_tells_files_of_the_same_name_apart(drawings: Path) -> None:
+    app = App(CatalogueExplorer(drawings))
+    app.update()
+    for image, title in zip(
+        app.explorer.gallery.ids, ("a/front.png", "b/front.png", ""), strict=True
+    ):
+        app._sent.value = f"1|image:{image}"
+        app.wait()
+        assert app.answer.query.title == (title or "gr\\udcfcn.png")  # no UTF-8: escaped
+        again = App(CatalogueExplorer(drawings))
+        again.go(app.address())
+        again.wait()
+        assert again.answer.query.image == image
+
+
 def test_a_dropped_picture_has_no_labels_to_be_right_about(app: App, folder: Path) -> None:
     content = base64.b64encode((folder / "dress 3.png").read_bytes()).decode()
     app._sent.value = f"1|file:{quote('my photo.png')}:{content}"
@@ -127,10 +160,24 @@ def test_a_model_of_drawings_says_so_when_it_is_shown_a_photograph(app: App, fol
     app.explorer.methods[0].run.contents.update(drawn)
     app._sent.value = f"1|file:a.png:{content}"
     app.wait()
-    assert "has never seen a photograph" in texts(app)[1]
-    app._sent.value = "2|image:3"
+    assert "has never seen a photograph: what it says of your picture" in texts(app)[1]
+    app._sent.value = "2|image:3"  # an image of the shop is a photograph, too
     app.wait()
-    assert "photograph" not in texts(app)[1]
+    assert "has never seen a photograph: what it says of these pictures" in texts(app)[1]
+
+
+def test_a_model_of_drawings_says_nothing_of_photographs_over_its_own_drawings(
+    folder: Path, drawings: Path
+) -> None:
+    app = App(CatalogueExplorer(drawings))
+    drawn = {"config.json": {"dataset": "Garments", "seed": 0, "fit": "square"}}
+    app.explorer.methods[0].run.contents.update(drawn)
+    app.update()
+    assert app.answer is not None and "photograph" not in texts(app)[1]
+    content = base64.b64encode((folder / "dress 3.png").read_bytes()).decode()
+    app._sent.value = f"1|file:a.png:{content}"
+    app.wait()
+    assert "has never seen a photograph" in texts(app)[1]
 
 
 def test_scores_are_those_of_the_index(app: App) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 from small_model import pictures, small_model
 
@@ -20,6 +23,7 @@ from asen_apps.commands import main
 from asen_apps.search.catalogue_table import Sources
 from asen_apps.search.cataloguing import Journal, ResumingEmbedder
 from asen_apps.search.items import find_images, image_files
+from asen_apps.search.service import Catalogue, application
 from asen_tf.data import ImageError, load_image
 from asen_tf.embedder import Embedder
 
@@ -144,6 +148,18 @@ def test_no_result_is_lost_for_a_name_in_another_encoding(folder: Path, capsys) 
     capsys.readouterr()
     assert main([*asked, "--attribute", "sleeve", "-k", "1"]) == 0
     assert "gr\\udcfcn.png" in capsys.readouterr().out
+    assert main([*asked, "--attribute", "sleeve", "-k", "3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert FOREIGN in {Path(hit["image"]).name for hit in told["hits"]}
+    # The server gives the same, in ASCII.
+    app = application(Catalogue(folder / "index"), "token")
+    image = base64.b64encode((shop / FOREIGN).read_bytes()).decode()
+    reply = TestClient(app, "http://127.0.0.1").post(
+        "/search",
+        json={"image": image, "attributes": {"sleeve": 1}, "k": 3},
+        headers={"Authorization": "Bearer token"},
+    )
+    assert reply.status_code == 200 and reply.content.isascii() and reply.json() == told
 
 
 def test_an_option_that_is_none_is_no_image(folder: Path, capsys) -> None:

@@ -175,6 +175,7 @@ def test_attributes_lists_what_may_be_asked(shop: Path, capsys, monkeypatch) -> 
     assert code == 0 and out.splitlines() == ["neckline", "sleeve  (MAP on test 61.5%)", "buttons"]
     code, out, _ = run("asen attributes catalogue", capsys, shop, monkeypatch)
     assert "neckline  (ready)" in out and "294 images; made with" in out
+    assert "fields for --where: Brand, price, Sleeve, title\n" in out
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ START = ("make ", ".venv/bin/", "TF_CONFIG=", "conda ", "docker ")
 # "not run", why none does. The longest start that fits counts; every row is needed by some page.
 RUN_BY = {
     "make study": "tests/study/test_study.py::test_pipeline_prints_the_table_and_the_paths",
-    "make study DATASET": "not run: it trains for minutes; tests run its notebooks one by one",
+    "make study DATASET": "tests/study/test_own.py::"
+    "test_both_tables_say_whether_training_was_worth_it",
     "make study PROFILE=ablations": "tests/study/test_study.py::"
     "test_the_notebook_of_ablations_reads_whatever_rows_there_are",
     "make study PYTHON": "tests/project/test_project.py::test_make_refuses_another_python",

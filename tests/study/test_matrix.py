@@ -27,7 +27,8 @@ from asen_study.matrix import (
 )
 from asen_study.runs import select
 from asen_study.schedule import PROFILES
-from asen_tf.config import ConfigError
+from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.embedder import EmbedderError, model_file
 from asen_tf.models import build_model
 from asen_tf.presets import compact, paper, preset, quick, smoke
 
@@ -252,3 +253,66 @@ def test_the_second_network_of_a_pair_alone_is_in_no_table(
     counted = [run.settings["seed"] for run in found.runs]
     assert sorted(zip(found.rows, counted, strict=True)) == sorted(made)
     assert set(found.left_out) == {f"asen_v2-{seeds[-1] + 1}"}
+
+
+# === Which model a study's folder stands for ===
+
+
+def finish(study: Path, name: str, config: ExperimentConfig, created: str = "2026-01-01") -> Path:
+    """Leave what `model_file` looks at of a finished run; return its model."""
+    file = study / name / "model.keras"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    file.with_name("config.json").write_text(json.dumps(config.to_dict()))
+    file.with_name("manifest.json").write_text(json.dumps({"created": created}))
+    return file
+
+
+@pytest.mark.parametrize("name", ["quick", "photos", "smoke"])
+def test_a_studys_folder_stands_for_plain_asen_pp_whatever_was_varied(
+    tmp_path: Path, name: str
+) -> None:
+    varied = [row for row in ROWS if row.startswith("asen_pp/")]
+    for number, row in enumerate(varied):  # one at a time, beside one other method
+        study = tmp_path / str(number)
+        finish(study, "asen_pp-seed0-0", settings(row, preset(name)))
+        finish(study, "asen_v2-seed0-1", settings("asen_v2", preset(name)))
+        plain = finish(study, "asen_pp-seed0-f", settings("asen_pp", preset(name)))
+        assert model_file(study) == plain or settings(row, preset(name)) == preset(name), row
+    for number, row in enumerate(varied):  # all at once, without another method
+        finish(tmp_path / "all", f"asen_pp-seed0-{number:02d}", settings(row, preset(name)))
+    finish(tmp_path / "all", "asen_pp-seed0-f", preset(name))
+    chosen = model_file(tmp_path / "all").with_name("config.json")
+    assert json.loads(chosen.read_text()) == preset(name).to_dict()
+
+
+def test_what_was_built_and_not_trained_and_what_is_stale_does_not_count(tmp_path: Path) -> None:
+    study = smoke()
+    begun = tmp_path / "asen_pp-seed0-0"
+    begun.mkdir()
+    (begun / "model.keras").touch()
+    odd = finish(tmp_path, "asen_pp-seed0-5", study)
+    odd.with_name("config.json").write_text("[]")
+    finish(tmp_path, "asen_pp-seed0-1", study, "2026-01-01T00:00:00+00:00")
+    newest = finish(tmp_path, "asen_pp-seed0-2", study, "2026-03-01T00:00:00+00:00")
+    finish(tmp_path, "asen_pp-seed0-3", study, "2026-02-01T00:00:00+00:00")
+    finish(tmp_path, "asen_pp-seed1-0", study.override(seed=1), "2026-04-01T00:00:00+00:00")
+    assert model_file(tmp_path) == newest  # of the lowest seed
+    varied = finish(tmp_path, "asen_pp-seed0-4", settings("asen_pp/no_asa", study))
+    with pytest.raises(EmbedderError) as raised:  # nothing tells which of the two is the variation
+        model_file(tmp_path)
+    assert varied.parent.name in str(raised.value) and "asen_pp-seed0-2" in str(raised.value)
+    assert begun.name not in str(raised.value) and "give its path" in str(raised.value)
+
+
+def test_folds_are_one_study_and_two_methods_are_not_one_model(tmp_path: Path) -> None:
+    study = preset("photos").override(dataset="ClothingAttributes-{seed}")
+    for seed in (2, 0, 1):
+        for row in ("asen_v2", "asen_pp", "asen_pp/whole_frame"):
+            name = f"{row.replace('/', '-')}-{seed}"
+            finish(tmp_path / "folds", name, settings(row, in_fold(study, seed)))
+    assert model_file(tmp_path / "folds").parent.name == "asen_pp-0"
+    for row in ("features", "asen_v2"):
+        finish(tmp_path / "two", row, settings(row, study))
+    with pytest.raises(EmbedderError, match="found: asen_v2, features; give its path"):
+        model_file(tmp_path / "two")

@@ -54,4 +54,9 @@ def test_right_options_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     names = [task["name"] for task in tasks("own", lambda name, other: options.get(name, other))]
     assert "data" in names and any("csn" in name for name in names)
     assert not any("asen_pp" in name for name in names)
-    assert list(tasks("own", lambda name, other: other)) == []  # no dataset was named
+
+
+def test_a_study_of_ones_own_data_wants_a_name_when_it_is_run_not_before() -> None:
+    (task,) = tasks("own", lambda name, other: other)
+    (refuse,) = task["actions"]
+    assert "make study DATASET=NAME" in refuse().get_msg()

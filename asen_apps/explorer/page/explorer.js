@@ -39,9 +39,8 @@
     reader.onload = function () {
       send("file:" + encodeURIComponent(file.name || "pasted") + ":" + reader.result.split(",")[1]);
     };
-    // In base64 a file is a third larger than what may be sent.
-    if (file.size * 4 / 3 > limit) {
-      window.alert("This picture is too large to paste or drop. Use the upload button, or a smaller copy.");
+    if (file.size > limit) {
+      window.alert("This picture is larger than " + limit / 2 ** 20 + " MB. Choose a smaller copy.");
       return;
     }
     reader.readAsDataURL(file);
