@@ -14,12 +14,12 @@ import keras
 import pandas as pd
 import tensorflow as tf
 
+from asen_study.evaluation import evaluate
 from asen_study.production import describe, key, once, open_dataset
 from asen_study.runs import Places, Run
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.embedder import Embedder
-from asen_tf.evaluation.evaluate import evaluate
 from asen_tf.files import file_digest
 from asen_tf.models import SimilarityModel, build_model, load_saved
 from asen_tf.models.build import METHODS, load_starting_weights

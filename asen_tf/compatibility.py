@@ -82,8 +82,10 @@ data_prep.pack: data.packing
 data_prep.problems: data.problems
 asen_tf.data.images: data.sources
 asen_tf.evaluation.localisation: evaluation.attention
-asen_tf.evaluation.evaluate: evaluation.report evaluation.triplets
-asen_tf.evaluation.retrieval: evaluation.fusion evaluation.several_values evaluation.embedding
+asen_study.production: training.failures training.OutOfMemoryError training.remedies
+asen_study.evaluation: evaluation.evaluate evaluation.fusion evaluation.report
+asen_study.evaluation: evaluation.several_values
+asen_tf.evaluation.retrieval: evaluation.embedding
 asen_tf.layers.pixels: layers.global_view layers.image_normalisation
 asen_tf.layers.spatial_attention: layers.average_attention layers.product_attention
 asen_tf.layers.region_of_interest: layers.region_crops

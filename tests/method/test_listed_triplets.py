@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from asen_study import experiment
+from asen_study.evaluation import triplet_rows
 from asen_study.runs import Places
 from asen_tf.data import (
     AnnotationError,
@@ -23,8 +24,8 @@ from asen_tf.data import (
 )
 from asen_tf.data.parsing import parse_triplets
 from asen_tf.data.sampling import SamplingError, listed_triplets
-from asen_tf.evaluation.evaluate import triplet_accuracy, triplet_rows
 from asen_tf.evaluation.retrieval import PairEmbeddings
+from asen_tf.evaluation.triplets import triplet_accuracy
 from asen_tf.presets import smoke
 from asen_tf.training.similarity import epoch_planner
 from data_prep.check import check

@@ -27,7 +27,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("embedder",),
     ),
     "asen_study": (
-        ("comparison", "matrix", "provenance", "voting"),
+        ("comparison", "evaluation", "matrix", "provenance", "voting"),
         ("runs",),
         ("pretraining", "production"),
         ("experiment", "measurement"),
