@@ -151,10 +151,8 @@ def load_imagenet(backbone: keras.Model, path: Path, *, prefix: str) -> None:
         CheckpointError: the file cannot be read, or an array is missing, unexpected or of another
             shape: all of them are listed.
     """
-    try:
-        fill(places(backbone, prefix=prefix), read_legacy_state(path), unused=_UNUSED)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not weights of this backbone:\n  {error}") from error
+    heading, state = f"{path}: not weights of this backbone", read_legacy_state(path)
+    fill(places(backbone, prefix=prefix), state, unused=_UNUSED, heading=heading)
 
 
 def places(backbone: keras.Model, *, prefix: str) -> list[Place]:

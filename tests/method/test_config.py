@@ -219,6 +219,12 @@ def test_listed_triplets_have_no_labels_to_choose_from() -> None:
         ExperimentConfig(train_images=50, sampling="listed_triplets")
 
 
+def test_a_pretrained_start_needs_an_epoch() -> None:
+    with pytest.raises(ConfigError, match="at least one epoch; got pretrain_epochs=0"):
+        ExperimentConfig(starting_weights="pretrain")
+    assert ExperimentConfig(starting_weights="pretrain", pretrain_epochs=1).pretrain_epochs == 1
+
+
 def test_random_is_no_method_to_be_run() -> None:
     with pytest.raises(ConfigError, match="random is exact and needs no run"):
         ExperimentConfig(method="random")
