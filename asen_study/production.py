@@ -55,21 +55,8 @@ def open_dataset(
         data_dir: the directory of meta.json and the datasets.
         results_dir: decoded images go into `.cache` in it if the dataset's folder may only be read.
     """
-    return Dataset(
-        data_dir,
-        config.dataset,
-        source_size=config.source_size,
-        global_size=config.global_size,
-        fit=config.fit,
-        preprocessing=config.preprocessing,
-        missing=config.missing_images,
-        cache=config.cache_images,
-        cache_dir=None if results_dir is None else Path(results_dir) / ".cache",
-        true_regions=config.region == "true",
-        packed=config.packed,
-        train_images=config.train_images,
-        seed=config.seed,
-    )
+    cache_dir = None if results_dir is None else Path(results_dir) / ".cache"
+    return Dataset(data_dir, config, cache_dir=cache_dir)
 
 
 def key(settings: Mapping[str, Any], dataset: Dataset) -> str:

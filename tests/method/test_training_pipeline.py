@@ -14,6 +14,7 @@ from memory_images import Memory
 from PIL import Image
 from small_model import pictures
 
+from asen_tf.config import ExperimentConfig
 from asen_tf.data import AttributeTable, Split, write_meta, write_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.images import CachedImages, ImageError
@@ -44,8 +45,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tiny(folder: Path, **options) -> Dataset:
-    return Dataset(folder, "Tiny", source_size=16, global_size=8, **options)
+def tiny(folder: Path, *, cache: bool = True, cache_dir: Path | None = None) -> Dataset:
+    sizes = {"source_size": 16, "global_size": 8}
+    config = ExperimentConfig(dataset="Tiny", **sizes, cache_images=cache)
+    return Dataset(folder, config, cache_dir=cache_dir)
 
 
 def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:

@@ -56,7 +56,7 @@ def test_these_files_and_no_others_run_from_file_to_map(tmp_path: Path) -> None:
     sys.setprofile(note)
     threading.setprofile(note)  # images are decoded in threads
     try:
-        dataset = Dataset(tmp_path, "Garments", source_size=64, global_size=32, cache=False)
+        dataset = Dataset(tmp_path, config.override(cache_images=False))
         test = dataset.split("test")
         embedded = embed_labelled_pairs(model, test, batch=8)
         found = summarise(query_metrics(embedded, test.split, "fused")["average_precision"])
