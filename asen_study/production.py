@@ -192,11 +192,16 @@ def describe(
     write_json(output / name, origin)
 
 
+def fix_randomness(config: ExperimentConfig) -> None:
+    """Seed every random number generator, and let operations give the same digits every time."""
+    keras.utils.set_random_seed(config.seed)
+    tf.config.experimental.enable_op_determinism()
+
+
 def _start_from(config: ExperimentConfig) -> None:
     """Reset all random state, so that what follows depends on the settings alone."""
     keras.backend.clear_session()
-    keras.utils.set_random_seed(config.seed)
-    tf.config.experimental.enable_op_determinism()
+    fix_randomness(config)
     keras.mixed_precision.set_global_policy(config.mixed_precision)
 
 
