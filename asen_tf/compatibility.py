@@ -80,6 +80,8 @@ asen_tf.config: config.rules config.settings
 asen_tf.data.sampling: data.listed
 data_prep.pack: data.packing
 data_prep.problems: data.problems
+data_prep.writing: data.writing data.write_listed_split data.write_meta
+data_prep.writing: data.write_regions data.write_split
 asen_tf.data.images: data.sources
 asen_tf.evaluation.localisation: evaluation.attention
 asen_study.production: training.failures training.OutOfMemoryError training.remedies

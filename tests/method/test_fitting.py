@@ -12,18 +12,12 @@ from small_model import NAMES, VIEW, pictures, small_model
 
 from asen_tf import Embedder
 from asen_tf.config import FITS, ConfigError, ExperimentConfig
-from asen_tf.data import (
-    AttributeTable,
-    Split,
-    load_image,
-    write_meta,
-    write_regions,
-    write_split,
-)
+from asen_tf.data import AttributeTable, Split, load_image
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.fitting import Frame, fit_square, frame_of
 from asen_tf.data.regions import boxes_in_square
 from asen_tf.models import AsenPlusPlus, load_saved
+from data_prep.writing import write_meta, write_regions, write_split
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 WHOLE = ("whole_edge", "whole_mean")
