@@ -12,11 +12,10 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 __path__: list[str] = []  # it was a package: imports of its modules are told where they are now
 
@@ -346,13 +345,4 @@ def _range(name: str) -> tuple[float, float] | tuple[None, None]:
     return None, None
 
 
-def _plain_type(annotation: Any) -> type:
-    if typing.get_origin(annotation) in (Union, types.UnionType):
-        raise TypeError("settings have one plain type each: papermill and KerasTuner pass no other")
-    return annotation
-
-
-_FIELD_TYPES: dict[str, type] = {
-    name: _plain_type(annotation)
-    for name, annotation in typing.get_type_hints(ExperimentConfig).items()
-}
+_FIELD_TYPES: dict[str, type] = typing.get_type_hints(ExperimentConfig)

@@ -48,26 +48,18 @@ def read_regions(
     files = len(parse_names(names)[0]) if names.exists() else LARGEST_INDEX
     lines = read_text(path).split("\n")
     if tuple(lines[0].strip().split(",")) != HEADER:
-        raise AnnotationError(
-            f"the header must be {','.join(HEADER)}",
-            path=path,
-            line=1,
-            got=lines[0],
-            remedy="put this header into the first line",
-        )
+        rule = f"the header must be {','.join(HEADER)}"
+        remedy = "put this header into the first line"
+        raise AnnotationError(rule, path=path, line=1, got=lines[0], remedy=remedy)
     regions: dict[tuple[int, int], Box] = {}
     for line, text in enumerate(lines[1:], start=2):
         if text.strip():
             key, box = _parse(text, path, line)
             check_box(key, box, files, attributes, path, line)
             if key in regions:
-                raise AnnotationError(
-                    "an image has at most one box per attribute",
-                    path=path,
-                    line=line,
-                    got=text,
-                    remedy="remove one of the two rows",
-                )
+                rule = "an image has at most one box per attribute"
+                remedy = "remove one of the two rows"
+                raise AnnotationError(rule, path=path, line=line, got=text, remedy=remedy)
             regions[key] = box
     return regions
 
@@ -154,13 +146,9 @@ def _parse(text: str, path: Path, line: int) -> tuple[tuple[int, int], Box]:
         index, attribute, left, top, right, bottom = text.split(",")
         return (int(index), int(attribute)), (float(left), float(top), float(right), float(bottom))
     except ValueError:
-        raise AnnotationError(
-            "a row must hold two integers and four numbers",
-            path=path,
-            line=line,
-            got=text,
-            remedy=f"write it as {','.join(HEADER)}",
-        ) from None
+        rule = "a row must hold two integers and four numbers"
+        remedy = f"write it as {','.join(HEADER)}"
+        raise AnnotationError(rule, path=path, line=line, got=text, remedy=remedy) from None
 
 
 def check_box(
@@ -173,20 +161,14 @@ def check_box(
 ) -> None:
     """Raise AnnotationError unless a box is one, of a (file, attribute) that there is."""
     if not (0 <= key[0] < files and 0 <= key[1] < attributes):
-        raise AnnotationError(
+        rule = (
             f"the file index must be below {files} and the attribute index below {attributes}, "
-            "neither negative",
-            path=path,
-            line=line,
-            got=key,
-            remedy="count both from 0, as in the split's files and meta.json",
+            "neither negative"
         )
+        remedy = "count both from 0, as in the split's files and meta.json"
+        raise AnnotationError(rule, path=path, line=line, got=key, remedy=remedy)
     ordered = len(box) == 4 and 0 <= box[0] < box[2] and 0 <= box[1] < box[3]
     if not ordered or not all(map(math.isfinite, box)):
-        raise AnnotationError(
-            "a box must have 0 <= left < right and 0 <= top < bottom, all finite",
-            path=path,
-            line=line,
-            got=box,
-            remedy="cut it at the border of the image, and give no row for a hidden part",
-        )
+        rule = "a box must have 0 <= left < right and 0 <= top < bottom, all finite"
+        remedy = "cut it at the border of the image, and give no row for a hidden part"
+        raise AnnotationError(rule, path=path, line=line, got=box, remedy=remedy)

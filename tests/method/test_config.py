@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -52,6 +53,10 @@ def another(name: str) -> object:
     if isinstance(value, str):
         return value + "2"
     return value + 1 if isinstance(value, int) else value / 2
+
+
+def test_settings_have_plain_types_since_papermill_and_keras_tuner_pass_no_other() -> None:
+    assert set(typing.get_type_hints(ExperimentConfig).values()) == {str, int, float, bool}
 
 
 # === Rules ===
