@@ -11,13 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from asen_tf.backbones.checkpoints import (
-    KINDS,
-    Place,
-    fill,
-    read_state,
-    torchvision_place,
-)
+from asen_tf.backbones.checkpoints import KINDS, Place, fill, read_state, torchvision_place
 from asen_tf.models import Asen, AsenPlusPlus, AsenV2, ConditionalSimilarityNetwork, SimilarityModel
 
 __path__: list[str] = []  # it was a package: imports of its modules are told where they are now

@@ -10,13 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from asen_tf.backbones.checkpoints import (
-    KINDS,
-    CheckpointError,
-    Place,
-    fill,
-    read_legacy_state,
-)
+from asen_tf.backbones.checkpoints import KINDS, CheckpointError, Place, fill, read_legacy_state
 
 # Width and depth relative to Lite0. The stem, and how often the first and the last stage repeat,
 # are the same for all.

@@ -137,12 +137,11 @@ class Dataset:
         train = self._read("train")
         boxes, reference = self._boxes(split), self._boxes(train)
         if not (boxes and reference):
-            raise AnnotationError(
-                "region 'true' needs the true boxes of the parts, in training, too",
-                path=split.root / regions_filename("train" if boxes else split.name),
-                got="no such file" if None in (boxes, reference) else "no box",
-                remedy="use region 'attended', or a dataset that has boxes",
-            )
+            rule = "region 'true' needs the true boxes of the parts, in training, too"
+            path = split.root / regions_filename("train" if boxes else split.name)
+            got = "no such file" if None in (boxes, reference) else "no box"
+            remedy = "use region 'attended', or a dataset that has boxes"
+            raise AnnotationError(rule, path=path, got=got, remedy=remedy)
         shape, size = (len(split.files), len(self.attributes)), self.config.global_size
         return true_squares(boxes, split.labels, reference=reference, shape=shape, size=size)
 

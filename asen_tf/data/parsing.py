@@ -59,13 +59,9 @@ def read_text(path: Path) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise AnnotationError(
-            "the text must be UTF-8",
-            path=path,
-            line=data.count(b"\n", 0, error.start) + 1,
-            got=data[error.start : error.start + 8],
-            remedy="convert the file, for example with iconv",
-        ) from None
+        rule, remedy = "the text must be UTF-8", "convert the file, for example with iconv"
+        line, got = data.count(b"\n", 0, error.start) + 1, data[error.start : error.start + 8]
+        raise AnnotationError(rule, path=path, line=line, got=got, remedy=remedy) from None
 
 
 def load_json_object(path: Path) -> dict[str, Any]:
@@ -137,13 +133,9 @@ def parse_integers(
             raise _not_an_index(text, path, line)
         if fields:
             if not complete(len(fields)):
-                raise AnnotationError(
-                    rule,
-                    path=path,
-                    line=line,
-                    got=f"{len(fields)} fields: {text.decode().strip()}",
-                    remedy="complete or remove the line",
-                )
+                remedy = "complete or remove the line"
+                got = f"{len(fields)} fields: {text.decode().strip()}"
+                raise AnnotationError(rule, path=path, line=line, got=got, remedy=remedy)
             yield line, [int(field) for field in fields]
 
 
@@ -224,13 +216,9 @@ def parse_triplets(path: Path, attributes: AttributeTable, files: int | None) ->
     same = (anchor == close) | (anchor == far) | (close == far)
     if same.any():
         first = int(np.argmax(same))
-        raise AnnotationError(
-            "anchor, close and far must be three images",
-            path=path,
-            line=int(line[first]),
-            got=table[first, 1:].tolist(),
-            remedy="correct or remove the line",
-        )
+        rule, remedy = "anchor, close and far must be three images", "correct or remove the line"
+        at, got = int(line[first]), table[first, 1:].tolist()
+        raise AnnotationError(rule, path=path, line=at, got=got, remedy=remedy)
     return table[:, 1:].copy()
 
 

@@ -154,13 +154,11 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
         entries = locate_images(root, files, source, lines)
         absent = tuple(index for index, entry in enumerate(entries) if entry is None)
         if absent and missing == "error":
-            raise AnnotationError(
-                f"{len(absent)} of {len(files)} image files are missing",
-                path=source,
-                line=lines[absent[0]],
-                got=f"no {', no '.join(files[index] for index in absent[:5])}",
-                remedy='add them, or go on without them with missing="skip"',
-            )
+            rule = f"{len(absent)} of {len(files)} image files are missing"
+            got = f"no {', no '.join(files[index] for index in absent[:5])}"
+            remedy = 'add them, or go on without them with missing="skip"'
+            line = lines[absent[0]]
+            raise AnnotationError(rule, path=source, line=line, got=got, remedy=remedy)
         result = _without(result, absent)
     for array in (result.labels, result.queries, result.candidates):
         array.setflags(write=False)

@@ -1,6 +1,6 @@
 """Training: objectives, optimizers, resumable stages; one process, several replicas or workers."""
 
-from asen_tf.training.cluster import ClusterError, Team, keeps_files, team_for, team_of
+from asen_tf.training.cluster import ClusterError, Team, keeps_files, team_for
 from asen_tf.training.similarity import Phase, phases, train
 from asen_tf.training.stage import BEST, StageResult
 
@@ -13,6 +13,5 @@ __all__ = [
     "keeps_files",
     "phases",
     "team_for",
-    "team_of",
     "train",
 ]
