@@ -10,17 +10,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import pandas as pd
-import tensorflow as tf
 
 from asen_study import experiment
-from asen_study.production import describe, key, once, open_dataset
+from asen_study.evaluation import evaluate
+from asen_study.production import describe, fix_randomness, key, once, open_dataset
 from asen_study.runs import Places, Run, Selection
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.embedder import Embedder
-from asen_tf.evaluation.evaluate import evaluate
 from asen_tf.files import file_digest
 from asen_tf.models import SimilarityModel, build_model, load_saved
 from asen_tf.models.build import METHODS, load_starting_weights
@@ -79,8 +77,7 @@ def measure(model_file: str | Path, config: ExperimentConfig, places: Places) ->
 
     def make(unfinished: Path, output: Path) -> None:
         print(f"{finished}: measuring {file} on {dataset.name}", flush=True)
-        keras.utils.set_random_seed(config.seed)
-        tf.config.experimental.enable_op_determinism()
+        fix_randomness(config)
         evaluate(model, config, dataset, output)
         describe(output, config, dataset, origin, name="provenance.json")
 
@@ -149,7 +146,7 @@ def trained_or_new(study: Path, config: ExperimentConfig, attributes: Sequence[s
         print(f"The trained model of {study}.")
         return Embedder.load(study)
     print(f"{study} holds no trained model (`make study` makes one): this one is untrained.")
-    keras.utils.set_random_seed(config.seed)
+    fix_randomness(config)
     model = build_model(config, attributes)
     load_starting_weights(model, config, None)
     return Embedder(model)

@@ -25,6 +25,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from asen_study.evaluation import validate
 from asen_study.experiment import pretrain, starting_model
 from asen_study.figures.style import themed
 from asen_study.matrix import settings
@@ -32,7 +33,6 @@ from asen_study.production import open_dataset
 from asen_study.provenance import describe
 from asen_study.runs import Places
 from asen_tf.config import ExperimentConfig
-from asen_tf.evaluation.evaluate import validate
 from asen_tf.files import replacing, write_json
 from asen_tf.presets import quick
 from asen_tf.training import BEST, phases, train

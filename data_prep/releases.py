@@ -20,11 +20,10 @@ from asen_tf.data import (
     parse_rows,
     roles,
     rows_filename,
-    write_meta,
-    write_split,
 )
 from asen_tf.files import write_text
 from data_prep.image_files import MISSING, broken_images
+from data_prep.writing import write_meta, write_split
 
 BROKEN = ("error", "skip")
 _SHOWN = 5  # broken images named in an error

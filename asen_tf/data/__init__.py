@@ -29,9 +29,8 @@ from asen_tf.data.records import (
     roles,
     rows_filename,
 )
-from asen_tf.data.regions import read_regions, write_regions
+from asen_tf.data.regions import read_regions
 from asen_tf.data.sampling import SamplingError
-from asen_tf.data.writing import write_listed_split, write_meta, write_split
 
 __all__ = [
     "AnnotationError",
@@ -59,8 +58,4 @@ __all__ = [
     "read_value_names",
     "roles",
     "rows_filename",
-    "write_listed_split",
-    "write_meta",
-    "write_regions",
-    "write_split",
 ]

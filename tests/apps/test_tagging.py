@@ -20,15 +20,10 @@ from asen_apps.search import AttributeIndex, SearchIndexError, votes
 from asen_apps.search import tagging as module
 from asen_apps.search.catalogue_table import read_catalogue_table
 from asen_apps.search.tagging import as_table, tag
-from asen_tf.data import (
-    AnnotationError,
-    AttributeTable,
-    write_listed_split,
-    write_meta,
-    write_split,
-)
+from asen_tf.data import AnnotationError, AttributeTable
 from data_prep import catalog
 from data_prep.catalog_table import read_catalogue
+from data_prep.writing import write_listed_split, write_meta, write_split
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,10 +14,10 @@ import pytest
 import tensorflow as tf
 
 from asen_study import experiment
+from asen_study.evaluation import validate
 from asen_study.production import open_dataset, produce
 from asen_study.runs import Places
 from asen_tf.config import ExperimentConfig
-from asen_tf.evaluation.evaluate import validate
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
 from asen_tf.training import StageResult, Team, phases, similarity, train

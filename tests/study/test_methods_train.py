@@ -100,7 +100,7 @@ def test_backbone_and_first_stage_are_made_once(runs: dict[str, Run], data: Path
 
 def test_true_regions_are_what_the_local_branch_saw(runs: dict[str, Run], data: Path) -> None:
     config = runs["asen_pp/true_region"].config
-    dataset = Dataset(data / "data", "Garments", source_size=64, global_size=32, true_regions=True)
+    dataset = Dataset(data / "data", config)
     squares = dataset.split("test").squares
     seen = runs["asen_pp/true_region"].test_pairs()
     assert config.region == "true"
@@ -142,7 +142,7 @@ def test_two_seeds_rank_as_the_fusion_of_two_ordinary_runs(
     parts = [part.test_pairs().arrays["global"] for part in (runs["asen_v2"], other)]
     by_hand = np.hstack([part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts])
     by_hand = by_hand.astype(np.float64) / np.sqrt(2.0)
-    dataset = Dataset(data / "data", "Garments", source_size=64, global_size=32)
+    dataset = Dataset(data / "data", run.config)
     expected = precisions(run, by_hand, dataset)
     assert run.precisions()["global"].keys() == expected.keys()
     for name, values in run.precisions()["global"].items():
