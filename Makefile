@@ -36,6 +36,11 @@ ifneq ($(call asked,study),)
 ifeq ($(and $(filter 1,$(words $(PROFILE))),$(filter $(PROFILES),$(PROFILE))),)
 $(error PROFILE is one of $(PROFILES); got '$(PROFILE)')
 endif
+ifneq ($(RAW)$(CSV),)
+ifeq ($(DATASET)$(filter photos,$(PROFILE)),)
+$(error RAW and CSV are of your own data, which DATASET names: make study DATASET=Shop RAW=IMAGES CSV=shop.csv)
+endif
+endif
 ifeq ($(PROFILE)$(DATASET),own)
 $(error PROFILE=own is a study of your own data; name it: make study DATASET=NAME, with RAW=IMAGES CSV=FILE the first time)
 endif
@@ -53,7 +58,7 @@ help: ## list these commands
 
 install: $(VENV)/.installed-dev ## install everything into .venv, including the development tools
 
-study: $(VENV)/.installed ## run a study, print its table [PROFILE=quick, ablations; DATASET=yours; JOBS=2]
+study: $(VENV)/.installed ## run a study, print its table [PROFILE=quick, ablations, changes; DATASET=yours; JOBS=2]
 	@echo "== The study '$(or $(DATASET),$(PROFILE))'"
 	@$(PIPELINE)
 

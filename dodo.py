@@ -30,6 +30,10 @@ def task_parts():
     yield from tasks("parts", get_var)
 
 
+def task_changes():
+    yield from tasks("changes", get_var)
+
+
 def task_own():
     yield from tasks("own", get_var)
 

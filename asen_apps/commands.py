@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from asen_apps.search import command
-from asen_tf.files import replacing
+from asen_tf.files import DiskFullError, replacing
 
 USED, FAULT, INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -37,10 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = parser.parse_known_args(arguments)
     if options.command == "explore":
         options.rest = rest
+    elif hasattr(options, "images") and not any(one != "-" and one[:1] == "-" for one in rest):
+        options.images += rest  # images behind an option, which argparse does not look for
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are no UTF-8
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names of files that are no UTF-8
     try:
         code = options.run(options)
         sys.stdout.flush()
@@ -50,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough: `asen search ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still unsaid
         return USED
+    except DiskFullError as error:
+        return _report(str(error), INPUT)
     except OSError as error:
         return _report(f"cannot read or write: {error}; give another path", INPUT)
     except Exception as error:
@@ -234,7 +239,6 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument(
         "images",
-        type=Path,
         nargs="+",
         metavar="IMAGE",
         help="image files, folders of images, .txt files with a name per line, or - for names on "
@@ -268,7 +272,7 @@ class _Broken(list):
         return INPUT if self else USED
 
 
-def _images(arguments: Sequence[Path], broken: _Broken) -> list[Path]:
+def _images(arguments: Sequence[str], broken: _Broken) -> list[Path]:
     """Return the image files that the arguments name, and report the other files."""
     from asen_apps.search.items import image_files
 

@@ -38,12 +38,13 @@ _GALLERY = (
 _EXECUTED_HERE = ("00_method", "08_design_evidence")  # if the study has not; the others train
 _SAYS_NOTHING = re.compile(r"^.*: (?:finished|measured) before, nothing to do\n?", re.MULTILINE)
 _FOLDERS = re.compile(r"(?<![\w.:/<])/(?:[\w.+~-]+/)+")  # folders of a machine
+_LARGEST = 300_000  # letters of a piece of HTML; a sheet of evidence is a page of its own
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PIXELS = re.compile(r"data:image/(?:png|jpeg);base64,([A-Za-z0-9+/=]+)")
 
 
 class GalleryError(ValueError):
-    """A study's notebooks do not belong into the gallery."""
+    """A study's notebooks do not belong in the gallery."""
 
 
 # === The gallery ===
@@ -52,9 +53,10 @@ class GalleryError(ValueError):
 def gallery(study: Path, target: Path) -> list[Path]:
     """Write executed copies of a study's notebooks that are small enough for git.
 
-    They come from the study itself, those that it does not run from the study `ablations` beside
-    it; 00 and 08 are executed if neither has them. Progress bars, folders of this machine and what
-    kernels note are left out; pictures are made so small that all notebooks stay below 6 MB.
+    They come from the study itself, those that it does not run from the studies `ablations` and
+    `parts` beside it; 00 and 08 are executed if none has them. Progress bars, large embedded pages,
+    folders of this machine and what kernels note are left out; pictures are made so small that all
+    notebooks stay below 6 MB.
 
     Args:
         study: the folder of a finished study of the drawn garments.
@@ -71,20 +73,21 @@ def gallery(study: Path, target: Path) -> list[Path]:
         raise GalleryError(f"{study} holds no finished study (provenance.json is missing)")
     origin = json.loads((study / "provenance.json").read_text(encoding="utf-8"))
     _check_drawn(study / "provenance.json", origin["settings"])
+    places = [study, study.parent / "ablations", study.parent / "parts"]
     found: dict[str, NotebookNode] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in _GALLERY:
-            places = [study, study.parent / "ablations"]
             files = [file for place in places for file in _executed(place / "notebooks", name)]
             if not files and name in _EXECUTED_HERE:
                 files = [_execute(name, study, Path(folder))]
             if not files:
-                print(f"{name}: left out; neither {places[0]} nor {places[1]} has run it")
+                print(f"{name}: left out; none of {', '.join(map(str, places))} has run it")
                 continue
             found[name] = nbformat.read(files[0], as_version=4)
             given = found[name].metadata.get("papermill", {}).get("parameters", {})
             _check_drawn(files[0], given)
             clean(found[name])
+            leave_out_pages(found[name])
             _forget(found[name])
     slim(list(found.values()), _LIMIT)
     for name, notebook in found.items():
@@ -149,6 +152,14 @@ def clean(notebook: NotebookNode, *, streams: bool = True) -> None:
             kept.append(output)
         if cell.cell_type == "code":
             cell.outputs = kept
+
+
+def leave_out_pages(notebook: NotebookNode) -> None:
+    """Replace embedded pages that are too large for another page by a sentence."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if len(output.get("data", {}).get("text/html", "")) > _LARGEST:
+                output["data"] = {"text/plain": "This is a separate page; its file is named above."}
 
 
 def _forget(notebook: NotebookNode) -> None:

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from asen_study.evaluation import evaluate, validate
 from asen_study.pretraining import pretrain_backbone
 from asen_study.production import key, open_dataset, produce
 from asen_study.runs import Places, Run, shared_place
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import SPLITS, AnnotationError, read_split
 from asen_tf.data.dataset import Dataset
-from asen_tf.evaluation.evaluate import evaluate, validate
 from asen_tf.files import replacing
 from asen_tf.models import SimilarityModel, build_model, load_starting_weights
 from asen_tf.models.build import METHODS, find_imagenet

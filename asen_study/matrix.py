@@ -32,9 +32,10 @@ CONTROLLED = (*MAIN, *CONTROLS, "asen_pp/adapted", "rpf")
 PHOTOS = (*FEATURES, "asen", *CONTROLLED)  # of the study on photographs
 LABELS_NEEDED = ("features/linear", "asen_v2")  # trained on fewer and fewer photographs there
 
-_THRESHOLDS = (0.05, 0.2, 0.4, 0.6)  # the paper's 0.1 is the study's own setting
-_LOCAL_SIZES = (32, 64, 96)  # px
-# Rows that gave no difference, or that are `asen_pp` at the study's setting; train them by name.
+_THRESHOLDS = (0.05, 0.2, 0.3, 0.4, 0.6)  # the paper's 0.1 is the study's own setting
+_LOCAL_SIZES = (32, 64, 96, 128, 160)  # px
+# Rows without a measurable effect, or that are `asen_pp` at the study's setting; still trainable by
+# name.
 _OPEN = (
     *(f"asen_pp/threshold_{value}" for value in _THRESHOLDS),
     *("asen_pp/local_size_64", "asen_pp/local_size_96"),
@@ -42,15 +43,34 @@ _OPEN = (
 
 # Other starts than ImageNet, for the same method and as many images.
 STARTS = ("asen_v2", "asen_v2/compact", "asen_v2/random_start")
-# Chosen on validation. The local branch starts from the global one's first stage, alignment weighs
-# less, and the global branch's rate falls once over both stages, as that of a single branch does.
+# Chosen on validation. The local branch starts from the global one's first stage and sees as many
+# pixels, as in the paper; alignment weighs less; and the global branch's rate falls once over both
+# stages, as that of a single branch does.
 _ADAPTED = {
+    "local_size": "global_size",
     "local_start": "global",
     "alignment_loss_weight": 0.02,
     "stage1_decay": 0.83,
     "stage2_global_learning_rate": 3.3e-4,
     "stage2_decay": 0.83,
 }
+# What was tried to make the local branch pay, one thing at a time: each is compared with ASEN++.
+TRIED = {
+    "one_fall": {name: _ADAPTED[name] for name in _ADAPTED if name.endswith(("decay", "rate"))},
+    "local_start": {"local_start": "global"},
+    "alignment_0.02": {"alignment_loss_weight": 0.02},
+    "cells": {"map_reading": "cells"},
+    "mass": {"region_rule": "mass"},
+    "peak": {"region_rule": "peak", "least_region": 0.3},
+    "jitter": {"region_jitter": 0.1},
+    "all_attributes": {"attributes_per_step": 8},
+    "global_192": {"global_size": 192},
+}
+CHANGES = (
+    *("asen_pp", "asen_pp/adapted", "asen_pp/no_alignment", "asen_pp/threshold_0.3"),
+    *(f"asen_pp/{name}" for name in TRIED),
+    *("asen_pp/local_size_128", "asen_pp/local_size_160"),
+)
 _WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
 _COMPACT = {
     "global_backbone": "compact",
@@ -109,10 +129,13 @@ ROWS: dict[str, dict[str, Any]] = {
     "asen_pp/centre_crop": {"region": "centre"},
     **{f"asen_pp/threshold_{value}": {"roi_threshold": value} for value in _THRESHOLDS},
     **{f"asen_pp/local_size_{side}": {"local_size": side} for side in _LOCAL_SIZES},
+    **{f"asen_pp/{name}": changes for name, changes in TRIED.items()},
 }
 
-# What ablations change, at the quick setting; with what each is compared with.
-ABLATIONS = tuple(row for row in ROWS if row in MAIN or row not in (*FEATURES, *_OPEN, *CONTROLLED))
+# What the ablations change, at the quick setting, and the rows that they are compared with.
+_ANSWERS = (*MAIN, "asen_pp/no_alignment")  # of the rows that belong elsewhere, these too
+_ELSEWHERE = (*FEATURES, *_OPEN, *CONTROLLED, *CHANGES)
+ABLATIONS = tuple(row for row in ROWS if row in _ANSWERS or row not in _ELSEWHERE)
 
 LABELS = {
     "random": "Random",
@@ -151,6 +174,15 @@ LABELS = {
     "asen_pp/centre_crop": "ASEN++, centre crop (lower bound)",
     **{f"asen_pp/threshold_{value}": f"ASEN++, threshold {value}" for value in _THRESHOLDS},
     **{f"asen_pp/local_size_{side}": f"ASEN++, local input {side} px" for side in _LOCAL_SIZES},
+    "asen_pp/one_fall": "ASEN++, rates that fall once",
+    "asen_pp/local_start": "ASEN++, local start from global",
+    "asen_pp/alignment_0.02": "ASEN++, alignment 0.02",
+    "asen_pp/cells": "ASEN++, maps read at their cells",
+    "asen_pp/mass": "ASEN++, region of 70% of the attention",
+    "asen_pp/peak": "ASEN++, region around the peak",
+    "asen_pp/jitter": "ASEN++, jittered regions",
+    "asen_pp/all_attributes": "ASEN++, all attributes a step",
+    "asen_pp/global_192": "ASEN++, global input 192 px",
 }
 
 # Which rows are compared over the same queries: each method with the one before it, each variation
@@ -201,6 +233,8 @@ def settings(row: str, study: ExperimentConfig) -> ExperimentConfig:
     if "attributes_per_step" in changes:  # fewer images in a step, as many in all
         share = study.attributes_per_step / changes["attributes_per_step"]
         changes["steps_per_epoch"] = round(study.steps_per_epoch * share)
+    if changes.get("local_size") == "global_size":
+        changes["local_size"] = study.global_size
     return study.override(**changes)
 
 

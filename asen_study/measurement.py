@@ -7,22 +7,40 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import pandas as pd
-import tensorflow as tf
 
-from asen_study.production import describe, key, once, open_dataset
-from asen_study.runs import Places, Run
+from asen_study import experiment
+from asen_study.evaluation import evaluate
+from asen_study.production import describe, fix_randomness, key, once, open_dataset
+from asen_study.runs import Places, Run, Selection
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.embedder import Embedder
-from asen_tf.evaluation.evaluate import evaluate
 from asen_tf.files import file_digest
 from asen_tf.models import SimilarityModel, build_model, load_saved
 from asen_tf.models.build import METHODS, load_starting_weights
+
+
+def run_or_measure(
+    model_file: str | Path | None, config: ExperimentConfig, places: Places
+) -> tuple[Run, Path]:
+    """Return the run of a configuration, trained if need be, or what a model's file scores.
+
+    Args:
+        model_file: for `measure`; None for `asen_study.experiment.run`.
+        config: the settings.
+        places: where the data are, and the study.
+
+    Returns:
+        The run, and the folder of its figures: the study's, or the measured model's own.
+    """
+    if model_file is None:
+        return experiment.run(config, places), places.study_dir / "figures"
+    run = measure(model_file, config, places)
+    return run, run.path / "figures"
 
 
 def measure(model_file: str | Path, config: ExperimentConfig, places: Places) -> Run:
@@ -59,8 +77,7 @@ def measure(model_file: str | Path, config: ExperimentConfig, places: Places) ->
 
     def make(unfinished: Path, output: Path) -> None:
         print(f"{finished}: measuring {file} on {dataset.name}", flush=True)
-        keras.utils.set_random_seed(config.seed)
-        tf.config.experimental.enable_op_determinism()
+        fix_randomness(config)
         evaluate(model, config, dataset, output)
         describe(output, config, dataset, origin, name="provenance.json")
 
@@ -69,13 +86,11 @@ def measure(model_file: str | Path, config: ExperimentConfig, places: Places) ->
     return Run(finished)
 
 
-def measure_elsewhere(
-    runs: Iterable[tuple[Run, str]], dataset: str, places: Places
-) -> pd.DataFrame:
+def measure_elsewhere(selection: Selection, dataset: str, places: Places) -> pd.DataFrame:
     """Measure the models of finished runs on the test split of another dataset.
 
     Args:
-        runs: each with its row of `asen_study.matrix`.
+        selection: the runs; those whose local branch sees the true part are left out.
         dataset: has the attributes of the runs' own, and a validation and a test split.
         places: where the data are, and the study that keeps the numbers, in a folder of the
             dataset's name.
@@ -87,7 +102,9 @@ def measure_elsewhere(
         return pd.DataFrame()
     places = dataclasses.replace(places, study=f"{places.study}/{dataset}")
     tables = []
-    for run, row in runs:
+    for run, row in zip(selection.runs, selection.rows, strict=True):
+        if run.config.region == "true":
+            continue  # a model that is told where the part is
         config = run.config.override(dataset=dataset)
         table = pd.read_csv(measure(run.path / "model.keras", config, places).path / "map.csv")
         ranked = table["method"] != "random"
@@ -129,7 +146,7 @@ def trained_or_new(study: Path, config: ExperimentConfig, attributes: Sequence[s
         print(f"The trained model of {study}.")
         return Embedder.load(study)
     print(f"{study} holds no trained model (`make study` makes one): this one is untrained.")
-    keras.utils.set_random_seed(config.seed)
+    fix_randomness(config)
     model = build_model(config, attributes)
     load_starting_weights(model, config, None)
     return Embedder(model)

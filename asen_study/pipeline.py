@@ -71,11 +71,11 @@ class Study:
 
     def data_fingerprints(self) -> list[str]:
         """Identify the content of each fold's data; "absent" where there is none yet."""
-        found = []
+        found, cache = [], Path(self.places.results_dir) / ".cache"
         for seed in self.folds or (self.config.seed,):
             try:
                 dataset = matrix.in_fold(self.config, seed).dataset
-                found.append(fingerprint(self.places.data_dir, dataset))
+                found.append(fingerprint(self.places.data_dir, dataset, cache))
             except (AnnotationError, OSError):
                 found.append("absent")
         return found

@@ -1,4 +1,7 @@
-"""Making a result once: named by what decides its digits, resumable, never half done."""
+"""Making a result once: named by what decides its digits, resumable, never half done.
+
+What ends a run from outside gets its remedies: no memory left, a worker that is gone.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import json
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +23,26 @@ from asen_study import provenance
 from asen_study.runs import Run
 from asen_tf.config import ExperimentConfig
 from asen_tf.data.dataset import Dataset
-from asen_tf.files import replacing, write_json
-from asen_tf.training import ClusterError, Team, remedies, team_for
+from asen_tf.files import activity_of, replacing, write_json
+from asen_tf.training import ClusterError, Team, team_for
 
 Train = Callable[[Team, Path], Any]  # gives what is written: mostly a `StageResult`
 Write = Callable[[Any, Path], None]
 
 _PATIENCE = 60.0  # seconds until a finished result must be visible to all workers
+
+# What TensorFlow raises in a worker that can no longer reach its peers.
+_PEER_GONE = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
+_TELLING = ("OOM", "out of memory", "RESOURCE_EXHAUSTED", "aborted", "heartbeat", "failed")
+
+
+class OutOfMemoryError(MemoryError):
+    """Training or embedding needs more memory than there is."""
 
 
 def open_dataset(
@@ -38,21 +55,8 @@ def open_dataset(
         data_dir: the directory of meta.json and the datasets.
         results_dir: decoded images go into `.cache` in it if the dataset's folder may only be read.
     """
-    return Dataset(
-        data_dir,
-        config.dataset,
-        source_size=config.source_size,
-        global_size=config.global_size,
-        fit=config.fit,
-        preprocessing=config.preprocessing,
-        missing=config.missing_images,
-        cache=config.cache_images,
-        cache_dir=None if results_dir is None else Path(results_dir) / ".cache",
-        true_regions=config.region == "true",
-        packed=config.packed,
-        train_images=config.train_images,
-        seed=config.seed,
-    )
+    cache_dir = None if results_dir is None else Path(results_dir) / ".cache"
+    return Dataset(data_dir, config, cache_dir=cache_dir)
 
 
 def key(settings: Mapping[str, Any], dataset: Dataset) -> str:
@@ -117,8 +121,7 @@ def produce(
         The finished run, with `config.json` and `manifest.json`.
 
     Raises:
-        asen_tf.training.OutOfMemoryError, asen_tf.training.ClusterError: see
-            `asen_tf.training.failures`.
+        OutOfMemoryError, asen_tf.training.ClusterError: see `remedies`.
     """
     with remedies(config):
         team = team_for(config)  # first of all: workers must meet before TensorFlow has begun
@@ -189,11 +192,16 @@ def describe(
     write_json(output / name, origin)
 
 
+def fix_randomness(config: ExperimentConfig) -> None:
+    """Seed every random number generator, and let operations give the same digits every time."""
+    keras.utils.set_random_seed(config.seed)
+    tf.config.experimental.enable_op_determinism()
+
+
 def _start_from(config: ExperimentConfig) -> None:
     """Reset all random state, so that what follows depends on the settings alone."""
     keras.backend.clear_session()
-    keras.utils.set_random_seed(config.seed)
-    tf.config.experimental.enable_op_determinism()
+    fix_randomness(config)
     keras.mixed_precision.set_global_policy(config.mixed_precision)
 
 
@@ -213,3 +221,75 @@ def _wait_until_visible(finished: Path) -> Run:
             )
         time.sleep(0.5)
     return Run(finished)
+
+
+# === What ends a run from outside ===
+
+
+@contextmanager
+def remedies(config: ExperimentConfig) -> Iterator[None]:
+    """Say which settings to lower when memory runs out, and what to do when a worker is gone.
+
+    Args:
+        config: the settings that the block works with.
+
+    Raises:
+        OutOfMemoryError: memory was not enough for a step, or for a batch of embeddings.
+        ClusterError: another worker has ended or cannot be reached (strategy multi_worker).
+    """
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        if isinstance(error, OutOfMemoryError):  # of a run within this one
+            raise
+        what = _what_to_lower(config, activity_of(error))
+        raise OutOfMemoryError(
+            f"{what}; on a GPU, mixed_precision=mixed_float16 "
+            f"needs about half (now {config.mixed_precision}); TensorFlow: {_telling_line(error)}"
+        ) from error
+    except _PEER_GONE as error:
+        if config.strategy != "multi_worker":
+            raise
+        raise ClusterError(
+            "another worker of TF_CONFIG has ended or cannot be reached; see what it has printed, "
+            "then start all workers again by the same commands: they go on from the last finished "
+            f"epoch; TensorFlow: {_telling_line(error)}"
+        ) from error
+
+
+def _what_to_lower(config: ExperimentConfig, doing: str | None) -> str:
+    """Name the settings that decide how much memory is needed, those that matter most first."""
+    step, view = _step(config), f"global_size={config.global_size}"
+    # Stage 1 is shared by runs of any local size: its own configuration does not know theirs.
+    sizes = f"{view}, source_size={config.source_size}, or local_size of the local branch"
+    pretraining, embedding = (
+        f"{name}={getattr(config, name)}" for name in ("pretrain_batch", "embed_batch")
+    )
+    if doing == "training":
+        return f"memory is not enough for a step of training; lower {step}, {sizes}"
+    if doing == "pretraining":
+        return f"memory is not enough for a step of pretraining; lower {pretraining} or {view}"
+    if doing == "embedding":
+        return f"memory is not enough for embedding a batch of images; lower {embedding}, {sizes}"
+    return (
+        f"memory is not enough; lower {step}, {sizes}; if it was pretraining, lower {pretraining}; "
+        f"if it was embedding, lower {embedding}"
+    )
+
+
+def _step(config: ExperimentConfig) -> str:
+    """Name the settings that decide how many images a step has."""
+    if config.sampling == "batch_all":
+        sizes = (config.attributes_per_step, config.values_per_attribute, config.images_per_value)
+        names = ("attributes_per_step", "values_per_attribute", "images_per_value")
+        product = " x ".join(f"{name}={size}" for name, size in zip(names, sizes, strict=True))
+        return f"{product} (together {sizes[0] * sizes[1] * sizes[2]} images a step)"
+    triplets = config.triplets_per_step
+    return f"triplets_per_step={triplets} (three images each: {3 * triplets} a step)"
+
+
+def _telling_line(error: Exception) -> str:
+    """Return the line of an error that says what happened; a graph's trace comes before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if any(word in line for word in _TELLING)]
+    return (telling or lines or [type(error).__name__])[0]

@@ -18,6 +18,7 @@ from typing import Any
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "numpy", "scipy", "pillow")
 ROOT = Path(__file__).parents[1]
+_IMPORTS = (ast.Import, ast.ImportFrom)
 ENTRY = ("asen_study.experiment", "run")  # trains and measures: what it reaches decides digits
 
 
@@ -92,11 +93,13 @@ class _Source:
                     yield self.imports[part.id]
 
     def text(self, node: ast.stmt) -> str:
-        """Return a definition without docstrings, formatting and names of modules."""
+        """Return a definition without docstrings, imports, formatting and names of modules."""
         for part in ast.walk(node):
             body = getattr(part, "body", None)
             if isinstance(body, list) and body and _is_docstring(body[0]):
-                part.body = body[1:]
+                body = part.body = body[1:]
+            if isinstance(body, list):
+                part.body = [line for line in body if not isinstance(line, _IMPORTS)]
             elif isinstance(part, ast.Name) and self.imports.get(part.id, ("", "unknown"))[1] == "":
                 part.id = "module"
         return ast.dump(node)

@@ -16,7 +16,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from PIL import Image
 
-from asen_study.executed import clean, slim
+from asen_study.executed import clean, leave_out_pages, slim
 from asen_study.figures import picture
 from asen_study.matrix import LABELS, PAYS_ABOVE
 from asen_study.runs import DRAWN
@@ -25,7 +25,6 @@ from asen_tf.files import write_text
 
 _LIMIT = 4_000_000  # bytes of the page
 _FRAME = 200_000  # bytes of them for what is neither text nor picture of a notebook
-_LARGEST = 300_000  # letters of a piece of HTML; a sheet of evidence is a page of its own
 # nbconvert's plain template: the page has a style of its own, and runs nothing. Pictures get their
 # alternative texts.
 _TEMPLATE = """
@@ -81,7 +80,7 @@ _OPENING = """<p class="made">{made}</p>
 <h2>Mean average precision (MAP) on the test split, percent</h2>
 <div class="wide">{table}</div>
 <p class="note">Overall: mean of all queries, with the 95% interval over them, or with the standard
-deviation over seeds; macro: mean of the attributes. Random is what a blind guess has. The best of
+deviation over seeds; macro: mean of the attributes. Random is what guessing scores. The best of
 each column is bold.</p>"""
 
 
@@ -114,7 +113,7 @@ def write(executed: Sequence[Path], page: Path) -> None:
     found = {path.stem: nbformat.read(path, as_version=4) for path in ordered if path.exists()}
     for name, notebook in found.items():
         clean(notebook, streams=not name.startswith("03_"))
-        _leave_out_pages(notebook)
+        leave_out_pages(notebook)
     for number, cell in enumerate(cell for one in found.values() for cell in one.cells):
         cell["id"] = f"cell-{number}"  # notebooks count from 0, each on its own
     first = nbformat.v4.new_notebook(cells=[cell for cells in shown for cell in cells])
@@ -143,14 +142,6 @@ def write(executed: Sequence[Path], page: Path) -> None:
     write_text(page, _PAGE.format(title=title, contents=contents, body="\n".join(parts)))
 
 
-def _leave_out_pages(notebook: NotebookNode) -> None:
-    """Replace embedded pages that are too large for this one by a sentence."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if len(output.get("data", {}).get("text/html", "")) > _LARGEST:
-                output["data"] = {"text/plain": "This is a separate page; its file is named above."}
-
-
 def _opening(place: Path) -> str:
     """Return the HTML of what a reader should see first."""
     table = pd.read_csv(place / "map.csv")
@@ -160,15 +151,16 @@ def _opening(place: Path) -> str:
         newest = max(origin["runs"], key=lambda run: run["created"])
         machine, commit = newest["machine"], (newest["commit"] or "no commit")[:10]
         made = f"{newest['created'][:10]}, {machine['cores']} cores, {machine['system']}, {commit}"
-        dataset = origin["settings"]["dataset"]
+        dataset, folds, _ = origin["settings"]["dataset"].partition("-{seed}")
         seeds = table.loc[table["method"] != "random", "seed"].nunique()
-        trained = "one seed" if seeds == 1 else f"{seeds} seeds"
+        kind = "fold" if folds else "seed"
+        trained = f"one {kind}" if seeds == 1 else f"{seeds} {kind}s"
         note = f"Data: {dataset}; {trained} of each method."
         if seeds == 1:
             note += " The intervals are over queries: another seed may give other differences."
         if dataset in DRAWN:
             note += " The images are drawn: they say little about photographs."
-    said = escape(" ".join([finding(place), *_details(place, table), _pays(place)]))
+    said = escape(" ".join([finding(place), *_details(place, table), pays(place)]))
     return _OPENING.format(
         made=escape(made), said=said, note=escape(note), table=_score_table(table)
     )
@@ -176,10 +168,19 @@ def _opening(place: Path) -> str:
 
 def _details(place: Path, table: pd.DataFrame) -> list[str]:
     """Return what else there is to say, in sentences."""
-    said = extremes_in_words(summarise(table))
+    said = extremes_in_words(summarise(_of_asen_pp(table)))
     if (place / "localisation.csv").exists():
-        said.append(localisation_in_words(pd.read_csv(place / "localisation.csv")))
+        localisation = _of_asen_pp(pd.read_csv(place / "localisation.csv"))
+        said.append(localisation_in_words(localisation))
     return said
+
+
+def _of_asen_pp(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ASEN++, adapted if there are any: the last row may be a control."""
+    for row in ("asen_pp/adapted", "asen_pp"):
+        if row in set(table["method"]):
+            return table[table["method"] == row]
+    return table
 
 
 def _score_table(table: pd.DataFrame) -> str:
@@ -245,10 +246,24 @@ def _title(notebook: NotebookNode, stem: str) -> str:
     return f"{title}: {of}" if of else title
 
 
-def _pays(place: Path) -> str:
-    """Return `whether_it_pays` for a study whose pairs are written, else ""."""
-    pairs = place / "pairs.csv"
-    return whether_it_pays(pd.read_csv(pairs)) if pairs.exists() else ""
+def pays(place: Path, *, measured: bool = False) -> str:
+    """Return `whether_it_pays` for a study whose pairs are written, else "".
+
+    Args:
+        place: the study's directory, with `pairs.csv` and `provenance.json`.
+        measured: leave out a form of ASEN++ that one of its controls was not measured for.
+    """
+    if not all((place / name).exists() for name in ("pairs.csv", "provenance.json")):
+        return ""
+    pairs = pd.read_csv(place / "pairs.csv")
+    if measured:
+        held = set(pairs[["method_a", "method_b"]].itertuples(index=False, name=None))
+        for row, controls in PAYS_ABOVE.items():
+            if not {(row, control) for control in controls} <= held:
+                pairs = pairs[pairs["method_a"] != row]
+    origin = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
+    drawn = origin["settings"]["dataset"] in DRAWN
+    return whether_it_pays(pairs, on="on drawn garments" if drawn else "on photographs")
 
 
 def _described(picture: str, alt: str | None) -> str:
@@ -288,11 +303,13 @@ def show(place: Path) -> None:
     wide = overall.pivot_table(
         index=["method", "embedding"], columns="attribute", values="map", sort=False
     )
-    print(f"\nMAP on the test split, percent\n{wide.round(2).to_string()}\n")
+    print(
+        f"\nMean average precision (MAP) on the test split, percent\n{wide.round(2).to_string()}\n"
+    )
     if "features" in set(table["method"]):  # is training worth it, attribute by attribute?
         best = table.groupby(["attribute", "method"], sort=False)["map"].max().unstack()
         print(f"Beside features without training, by attribute\n{best.round(2).to_string()}\n")
-    print(f"{finding(place)}\n{_pays(place)}\n")
+    print("\n".join(filter(None, (finding(place), pays(place, measured=True)))), end="\n\n")
     for model in sorted(place.glob("*/model.keras")):
         print(f"model:  {model}")
     print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}\n\nNext:")
@@ -314,8 +331,10 @@ def finding(place: Path) -> str:
     chance = best.pop("random") if "random" in best else 0.0
     if best.empty:
         return "Only the random ranking is there: nothing was trained."
-    first = f"{LABELS.get(best.index[0], best.index[0])} is ahead with {best.iloc[0]:.1f} overall, "
-    first += f"{best.iloc[0] - chance:.1f} above a random ranking"
+    first = f"{LABELS.get(best.index[0], best.index[0])} is ahead with a mean average precision "
+    first += (
+        f"(MAP) of {best.iloc[0]:.1f} overall, {best.iloc[0] - chance:.1f} above a random ranking"
+    )
     if len(best) == 1:
         return f"{first}; there is no other method to compare."
     gap, other = best.iloc[0] - best.iloc[1], LABELS.get(best.index[1], best.index[1])
@@ -328,10 +347,10 @@ def finding(place: Path) -> str:
                 low, high = sorted(sign * end for end in pairs.loc[names, ["ci_low", "ci_high"]])
                 sure = "significant" if low > 0 else "open: it may be chance"
                 return f"{said} (95% interval {low:.1f} to {high:.1f}; {sure})."
-    return f"{said}, of which no interval is known."
+    return f"{said}; no interval is available."
 
 
-def whether_it_pays(pairs: pd.DataFrame) -> str:
+def whether_it_pays(pairs: pd.DataFrame, *, on: str) -> str:
     """Say whether ASEN++ pays, which takes being above its controls with certainty.
 
     That is above ASEN_v2, above two fused ASEN_v2, and above the same ASEN++ whose local branch
@@ -339,6 +358,7 @@ def whether_it_pays(pairs: pd.DataFrame) -> str:
 
     Args:
         pairs: of `asen_study.tables.compare`.
+        on: which data that is said of, such as "on photographs".
 
     Returns:
         A sentence for each of ASEN++ and its adapted form that the pairs hold; "" for neither.
@@ -360,18 +380,19 @@ def whether_it_pays(pairs: pd.DataFrame) -> str:
         if row not in set(pairs["method_a"]):
             continue
         parts = [
-            f"{words} {', '.join(said[kind])}"
-            for kind, words in (
-                ("above", "it is above"),
-                ("open", "open is the difference to"),
-                ("below", "it is below"),
-                ("missing", "not measured is"),
+            (several if len(said[kind]) > 1 else one).format(" and ".join(said[kind]))
+            for kind, one, several in (
+                ("above", "it is above {}", "it is above {}"),
+                ("open", "the difference from {} is open", "the differences from {} are open"),
+                ("below", "it is below {}", "it is below {}"),
+                ("missing", "{} was not measured", "{} were not measured"),
             )
             if said[kind]
         ]
-        pays = len(said["above"]) == len(controls)
-        opening = "{} pays" if pays else "It cannot be said that {} pays"
-        sentences.append(f"{opening.format(LABELS[row])}: in macro MAP {'; '.join(parts)}.")
+        ahead = len(said["above"]) == len(controls)
+        opening = f"{LABELS[row]} pays {on}"
+        opening = opening if ahead else f"It cannot be said that {opening}"
+        sentences.append(f"{opening}: in macro MAP {'; '.join(parts)}.")
     return " ".join(sentences)
 
 

@@ -19,7 +19,16 @@ from doit.exceptions import InvalidDodoFile, TaskFailed
 
 from asen_study import report
 from asen_study.cells import Cell, Countdown
-from asen_study.matrix import ABLATIONS, CONTROLLED, FEATURES, LABELS_NEEDED, MAIN, PHOTOS, ROWS
+from asen_study.matrix import (
+    ABLATIONS,
+    CHANGES,
+    CONTROLLED,
+    FEATURES,
+    LABELS_NEEDED,
+    MAIN,
+    PHOTOS,
+    ROWS,
+)
 from asen_study.pipeline import Attempt, Step, Study, failures
 from asen_study.runs import Places
 from asen_study.tables.labels import FEWER
@@ -94,6 +103,13 @@ PROFILES = {
         seeds=(0, 1, 2),
         minutes={"data": 1.5, "train": 230, "starts": 0.3, "ablations": 3},
         after="ablations",
+    ),
+    "changes": replace(
+        _QUICK,
+        preset="strong",
+        rows=CHANGES,
+        seeds=(0, 1),
+        minutes={"data": 1.5, "train": 260, "ablations": 3},
     ),
     "smoke": Profile(
         preset="smoke",

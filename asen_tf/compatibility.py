@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.metadata
 import sys
+from pathlib import Path
 from typing import Any
 
 PYTHON = (3, 11)
@@ -56,50 +57,13 @@ def check_versions(*, python: tuple[int, ...], keras: str | None, tensorflow: st
         raise ImportError(f"asen_tf needs {'; '.join(faults)}. {REMEDY}")
 
 
-# Where modules of version 0.1 are now, and what they were called in `asen_tf`; what a package held
-# is looked for in the new package. A star stands for the old name.
-_MOVED = """
-asen_study.*: cells comparison matrix measurement notebook
-asen_study.*: pipeline production provenance report tables tuning
-asen_apps.*: evidence explorer
-asen_tf.data: annotations
-asen_tf.evaluation.intervals: intervals
-asen_tf.files: activity
-asen_tf.models: branches
-asen_tf.backbones.checkpoints: checkpoints backbones.torchvision
-asen_tf.losses: metric_losses
-asen_tf.evaluation: ranking
-asen_study.experiment: experiment starts
-asen_study.figures: figures
-asen_study.figures.style: overlays
-asen_study.runs: results studies
-asen_apps.rerank: reranking
-asen_apps.search: retrieval
-asen_tf.backbones.build: backbones.errors
-asen_tf.config: config.rules config.settings
-asen_tf.data.sampling: data.listed
-data_prep.pack: data.packing
-data_prep.problems: data.problems
-asen_tf.data.images: data.sources
-asen_tf.evaluation.localisation: evaluation.attention
-asen_tf.evaluation.evaluate: evaluation.report evaluation.triplets
-asen_tf.evaluation.retrieval: evaluation.fusion evaluation.several_values evaluation.embedding
-asen_tf.layers.pixels: layers.global_view layers.image_normalisation
-asen_tf.layers.spatial_attention: layers.average_attention layers.product_attention
-asen_tf.layers.region_of_interest: layers.region_crops
-asen_tf.models.asen_pp: models.fusion
-asen_tf.models.base: models.pairs
-asen_study.pretraining: models.classifier training.pretraining data.augmentation
-asen_tf.training.trainer: training.objective
-asen_tf.training.similarity: training.phases
-asen_tf.training.cluster: training.replicas training.workers
-asen_tf.training.stage: training.state
-asen_apps.commands: weights.__main__
-asen_tf.weights: weights.loading weights.names
-"""
+# Where the modules and names of earlier versions are now: a line of `moved.txt` has the new place,
+# then what was called so in `asen_tf`; what a package held is looked for in the new package. A star
+# stands for the old name.
+_LINES = Path(__file__).with_name("moved.txt").read_text(encoding="utf-8").splitlines()
 MOVED = {
     old: new.replace("*", old)
-    for new, names in (line.split(": ") for line in _MOVED.strip().splitlines())
+    for new, names in (line.split(": ") for line in _LINES)
     for old in names.split()
 }
 

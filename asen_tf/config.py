@@ -12,11 +12,10 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 __path__: list[str] = []  # it was a package: imports of its modules are told where they are now
 
@@ -282,48 +281,59 @@ def check(values: Mapping[str, Any]) -> None:
                     f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
                     f"keras.applications>; got {value!r}"
                 )
-    if values["map_reading"] == "cells" and values["global_backbone"] not in BACKBONES:
-        raise ConfigError(
-            f"map_reading 'cells' is known for {', '.join(BACKBONES)}; got global_backbone="
-            f"{values['global_backbone']!r}; take map_reading='released'"
-        )
-    if values["loss"] != "triplet" and values["sampling"] != "batch_all":
-        raise ConfigError(
-            f"loss {values['loss']!r} compares the images of whole groups and needs "
-            f"sampling='batch_all'; got sampling={values['sampling']!r}"
-        )
-    if values["preprocessing"] == "release" and (values["fit"] != "square" or values["packed"]):
-        raise ConfigError(
-            "preprocessing='release' reads the files themselves and crops their centre: it needs "
-            f"fit='square' and packed=False; got {values['fit']!r} and {values['packed']}"
-        )
-    alike = values["global_backbone"] == values["local_backbone"]
-    if values["local_start"] == "global" and not (
-        alike and values["method"] == "asen_pp" and values["stages"] == 2
-    ):
-        raise ConfigError(
-            "local_start='global' gives the local branch the weights of the global one after its "
-            "own stage: it needs method='asen_pp', stages=2 and equal backbones; got "
-            f"{values['method']!r}, {values['stages']}, {values['global_backbone']!r} and "
-            f"{values['local_backbone']!r}"
-        )
-    if values["networks"] > 1 and values["method"] != "asen_v2":
-        raise ConfigError(f"networks=2 needs method='asen_v2'; got method={values['method']!r}")
-    if values["alignment"] == "e_info_nce" and values["sampling"] == "listed_triplets":
-        raise ConfigError(
-            "alignment 'e_info_nce' compares all images of a step by their values, and listed "
-            "triplets have none; got sampling='listed_triplets'; take alignment='cosine'"
-        )
-    if values["stage1_flips"] and values["stages"] == 1 and values["method"] in TWO_BRANCHES:
-        raise ConfigError(
-            "stage1_flips mirrors what the global branch sees while it trains alone, so it needs "
-            "stages=2; got stages=1"
-        )
-    if values["train_images"] and values["sampling"] == "listed_triplets":
-        raise ConfigError(
-            "train_images chooses among labelled images, and listed triplets have no labels; got "
-            f"train_images={values['train_images']} with sampling='listed_triplets'"
-        )
+    method, sampling, stages = (values[name] for name in ("method", "sampling", "stages"))
+    backbones = values["global_backbone"], values["local_backbone"]
+    _refuse_if(
+        values["map_reading"] == "cells" and backbones[0] not in BACKBONES,
+        f"map_reading 'cells' is known for {', '.join(BACKBONES)}; got global_backbone="
+        f"{backbones[0]!r}; take map_reading='released'",
+    )
+    _refuse_if(
+        values["loss"] != "triplet" and sampling != "batch_all",
+        f"loss {values['loss']!r} compares the images of whole groups and needs "
+        f"sampling='batch_all'; got sampling={sampling!r}",
+    )
+    _refuse_if(
+        values["preprocessing"] == "release" and (values["fit"] != "square" or values["packed"]),
+        "preprocessing='release' reads the files themselves and crops their centre: it needs "
+        f"fit='square' and packed=False; got {values['fit']!r} and {values['packed']}",
+    )
+    alike = method == "asen_pp" and stages == 2 and backbones[0] == backbones[1]
+    _refuse_if(
+        values["local_start"] == "global" and not alike,
+        "local_start='global' gives the local branch the weights of the global one after its own "
+        "stage: it needs method='asen_pp', stages=2 and equal backbones; got "
+        f"{method!r}, {stages}, {backbones[0]!r} and {backbones[1]!r}",
+    )
+    _refuse_if(
+        values["networks"] > 1 and method != "asen_v2",
+        f"networks=2 needs method='asen_v2'; got method={method!r}",
+    )
+    _refuse_if(
+        values["alignment"] == "e_info_nce" and sampling == "listed_triplets",
+        "alignment 'e_info_nce' compares all images of a step by their values, and listed "
+        "triplets have none; got sampling='listed_triplets'; take alignment='cosine'",
+    )
+    _refuse_if(
+        values["stage1_flips"] and stages == 1 and method in TWO_BRANCHES,
+        "stage1_flips mirrors what the global branch sees while it trains alone, so it needs "
+        "stages=2; got stages=1",
+    )
+    _refuse_if(
+        values["train_images"] > 0 and sampling == "listed_triplets",
+        "train_images chooses among labelled images, and listed triplets have no labels; got "
+        f"train_images={values['train_images']} with sampling='listed_triplets'",
+    )
+    _refuse_if(
+        values["starting_weights"] == "pretrain" and values["pretrain_epochs"] == 0,
+        "starting_weights='pretrain' trains the backbone first; it needs at least one epoch; got "
+        "pretrain_epochs=0; the preset compact takes 10",
+    )
+
+
+def _refuse_if(broken: bool, rule: str) -> None:
+    if broken:
+        raise ConfigError(rule)
 
 
 def _range(name: str) -> tuple[float, float] | tuple[None, None]:
@@ -335,13 +345,4 @@ def _range(name: str) -> tuple[float, float] | tuple[None, None]:
     return None, None
 
 
-def _plain_type(annotation: Any) -> type:
-    if typing.get_origin(annotation) in (Union, types.UnionType):
-        raise TypeError("settings have one plain type each: papermill and KerasTuner pass no other")
-    return annotation
-
-
-_FIELD_TYPES: dict[str, type] = {
-    name: _plain_type(annotation)
-    for name, annotation in typing.get_type_hints(ExperimentConfig).items()
-}
+_FIELD_TYPES: dict[str, type] = typing.get_type_hints(ExperimentConfig)

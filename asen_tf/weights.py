@@ -11,14 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from asen_tf.backbones.checkpoints import (
-    KINDS,
-    CheckpointError,
-    Place,
-    fill,
-    read_state,
-    torchvision_place,
-)
+from asen_tf.backbones.checkpoints import KINDS, Place, fill, read_state, torchvision_place
 from asen_tf.models import Asen, AsenPlusPlus, AsenV2, ConditionalSimilarityNetwork, SimilarityModel
 
 __path__: list[str] = []  # it was a package: imports of its modules are told where they are now
@@ -95,13 +88,9 @@ def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> tuple[s
     if type(model) is AsenPlusPlus and all(name in state for name in _TABLES):
         if not np.array_equal(state[_TABLES[0]], state.pop(_TABLES[1])):
             faults.append(f"{_TABLES[0]} and {_TABLES[1]} must be the same table")
-    try:
-        unused = fill(wanted, state, unused=_beyond_the_method(model), faults=faults)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{path}: the checkpoint does not fit this {type(model).__name__} with "
-            f"{model.attribute_count} attributes:\n  {error}"
-        ) from None
+    fits = f"{type(model).__name__} with {model.attribute_count} attributes"
+    heading = f"{path}: the checkpoint does not fit this {fits}"
+    unused = fill(wanted, state, unused=_beyond_the_method(model), heading=heading, faults=faults)
     if stage1:
         model.joint = False
     return unused

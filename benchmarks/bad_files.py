@@ -42,7 +42,7 @@ from tqdm import tqdm
 
 from asen_study.provenance import commit
 from asen_tf.config import ConfigError, ExperimentConfig
-from asen_tf.data import AnnotationError, AttributeTable, Split, read_split, write_meta, write_split
+from asen_tf.data import AnnotationError, AttributeTable, Split, read_split
 from asen_tf.data.images import ImageError, load_image
 from asen_tf.data.reading import fingerprint
 from asen_tf.data.tables import read_table
@@ -52,6 +52,7 @@ from data_prep.archives import unpack
 from data_prep.catalog_table import read_catalogue
 from data_prep.clothing_attributes import _column as read_matrix
 from data_prep.fashionai import read_labels
+from data_prep.writing import write_meta, write_split
 
 SECONDS = 20.0  # of the processor, for one file
 MEMORY = 1.5 * 2**30  # bytes that the process may grow by while it reads all files of a kind

@@ -30,8 +30,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A thousand drawn garments, decoded into the cache."""
     folder: Path = tmp_path_factory.mktemp("data")
     make_dataset(folder, images=1000, size=320, seed=0)
-    sizes = {"source_size": CONFIG.source_size, "global_size": CONFIG.global_size}
-    return Dataset(folder, CONFIG.dataset, **sizes)
+    return Dataset(folder, CONFIG)
 
 
 def steps(dataset: Dataset, epochs: int = 1) -> Any:
@@ -89,10 +88,8 @@ def test_waiting_for_images(benchmark: Any, notes: Any, dataset: Dataset) -> Non
 def test_decoding_at_paper_size(paired: Any, notes: Any, dataset: Dataset) -> None:
     """Images per second out of JPEG files, without the cache, to the source size of the paper."""
     split, side = dataset.split("train").split, paper().source_size
-    sizes = {"source_size": side, "global_size": paper().global_size}
-    sources = (
-        Dataset(split.root.parent, split.root.name, **sizes, cache=False).split("train").sources
-    )
+    config = paper().override(dataset=split.root.name, cache_images=False)
+    sources = Dataset(split.root.parent, config).split("train").sources
     rows = np.arange(96)
 
     def loop() -> np.ndarray:

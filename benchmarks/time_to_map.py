@@ -25,6 +25,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from asen_study.evaluation import validate
 from asen_study.experiment import pretrain, starting_model
 from asen_study.figures.style import themed
 from asen_study.matrix import settings
@@ -32,7 +33,6 @@ from asen_study.production import open_dataset
 from asen_study.provenance import describe
 from asen_study.runs import Places
 from asen_tf.config import ExperimentConfig
-from asen_tf.evaluation.evaluate import validate
 from asen_tf.files import replacing, write_json
 from asen_tf.presets import quick
 from asen_tf.training import BEST, phases, train
@@ -143,9 +143,20 @@ def draw(curves: pd.DataFrame, goal: float) -> Figure:
     """Draw validation MAP against seconds of training, with the goal."""
     drawn = Figure(figsize=(9, 4), layout="constrained")
     axes = drawn.subplots()
-    sns.lineplot(curves, x="seconds", y="val_map", hue="protocol", ax=axes, palette="colorblind")
+    # Protocols are no methods: other colours than those of the methods, and line styles besides.
+    colours = dict(zip(curves["protocol"].unique(), sns.color_palette("viridis", 5), strict=False))
+    sns.lineplot(
+        curves,
+        x="seconds",
+        y="val_map",
+        hue="protocol",
+        style="protocol",
+        ax=axes,
+        palette=colours,
+    )
     axes.axhline(goal, color="0.3", linestyle=":", label="goal: 90% of random triplets' last")
     axes.legend(loc="lower right")
+    axes.set_title("How soon each way of choosing triplets reaches the goal")
     axes.set(xlabel="seconds of training, two cores", ylabel="validation MAP, percent")
     return drawn
 

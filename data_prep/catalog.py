@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import sys
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asen_tf.data import SPLITS, AnnotationError, AttributeTable, dataset_root
+from asen_tf.data.tables import attribute_name
 from data_prep.catalog_table import (
     LONGEST,
     MOST_VALUES,
@@ -27,7 +27,7 @@ from data_prep.catalog_table import (
 )
 from data_prep.command import Report, run_command
 from data_prep.image_files import Folder, equal_contents, place_image
-from data_prep.releases import Sample, divide, paths_of, write_dataset
+from data_prep.releases import Sample, divide, in_one_split, paths_of, write_dataset
 
 
 def prepare(
@@ -100,8 +100,8 @@ def prepare(
     left_out = write_dataset(
         out, dataset, scheme, divided, value_names=named, seed=seed, broken=broken
     )
-    if equal and not rows[0].split:
-        notes.append(f"{len(equal):,} images equal another one; equal images are in one split")
+    if not rows[0].split:
+        notes += in_one_split(equal)
     for column in used:
         if names[column] != column:
             notes.append(f"attribute {names[column]!r} is column {column!r}")
@@ -146,7 +146,7 @@ def _folded(
 
 def _attribute_names(columns: Sequence[str], table: Path) -> dict[str, str]:
     """Return each column's attribute name, as file names and command lines like them."""
-    names = {column: _identifier(column) for column in columns}
+    names = {column: attribute_name(column) for column in columns}
     twice = [name for name, count in Counter(names.values()).items() if count > 1 or not name]
     if twice:
         raise AnnotationError(
@@ -157,19 +157,6 @@ def _attribute_names(columns: Sequence[str], table: Path) -> dict[str, str]:
             remedy="rename a column, or choose others with --attributes",
         )
     return names
-
-
-def _identifier(column: str) -> str:
-    """Return a column's title as a name: letters with their marks, digits, and single underscores.
-
-    A regular expression's letters do not include the vowels of Hindi and Thai, which are marks.
-    """
-
-    def kept(letter: str) -> bool:
-        return letter.isalnum() or letter == "_" or unicodedata.category(letter)[0] == "M"
-
-    words = "".join(letter if kept(letter) else " " for letter in column.lower()).split()
-    return "_".join(words).strip("_")
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:

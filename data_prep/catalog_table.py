@@ -12,13 +12,27 @@ from pathlib import Path
 
 from asen_tf.config import did_you_mean
 from asen_tf.data import SPLITS, AnnotationError, check_image_name
-from asen_tf.data.tables import IMAGE, clean, is_missing, read_table
+from asen_tf.data.tables import IMAGE, attribute_name, clean, is_missing, read_table
 
 MOST_VALUES = 500  # of one attribute, unless asked for more; DeepFashion's largest has 230
 LONGEST = 1000  # characters of a value
 OTHER = "other"  # the value that rare ones are folded into
 _SPLIT = "split"
-_PRICE = re.compile(r"[€$£¥]\s*[\d.,]+|[\d.,]+\s*[€$£¥]|\d+[.,]\d\d")
+_FEW = 10  # columns of fewer values are attributes, unless header or values clearly say otherwise
+_NUMBER = r"\d+(?:[.,' ]\d{3})*(?:[.,]\d{1,2}|[.,][-–])?"  # 1,299.00; 49,90; 49.9; 49; 49,-
+_CURRENCY = "(?:[€$£¥₹]|EUR|USD|GBP|CHF|JPY|CNY|INR)"
+_MONEY = re.compile(rf"{_CURRENCY} ?{_NUMBER}|{_NUMBER} ?{_CURRENCY}|\d+[.,][-–]", re.IGNORECASE)
+_PLAIN = re.compile(_NUMBER)
+_CENTS = re.compile(r"\d+[.,]\d\d")
+# What headers say, as `attribute_name` writes them; `price_range` and `brand_id` are attributes.
+_OF_PRICES = re.compile(
+    r"(?!.*(range|band|class|klasse|level|tier|group|segment|category))"
+    r".*((price|preis|prix|precio|prezzo|preço|prijs)s?|(\b|_)(costs?|kosten|msrp|rrp|uvp))(\b|_)"
+)
+_OF_PRODUCTS = re.compile(
+    r"((product|item|article|artikel)_?)?(id|name|title|titel|code)|artikel_?(nr|nummer)|"
+    r"(product|item|article)_(no|number)|sku|ean|gtin|upc|asin|isbn|uuid|handle|url|link"
+)
 
 
 @dataclass(frozen=True)
@@ -98,8 +112,8 @@ def choose_columns(
     """Return the columns that are attributes, and why the others are left out.
 
     Unless columns are chosen, those that name or describe single images are left out: most values
-    are distinct, or they are prices or free text. A column of fewer than two values tells nothing
-    apart and is always left out.
+    are distinct, or they are prices or free text, or the header says that they name products. A
+    column of fewer than two values tells nothing apart and is always left out.
 
     Raises:
         AnnotationError: a wanted column is not there, or no column is left.
@@ -114,7 +128,9 @@ def choose_columns(
                 got=name,
                 remedy=did_you_mean(name, columns),
             )
-    reasons = {column: _why_not([row.cells[column] for row in rows], wanted) for column in columns}
+    reasons = {
+        column: _why_not(column, [row.cells[column] for row in rows], wanted) for column in columns
+    }
     if wanted is not None:
         reasons |= {column: "it was not chosen" for column in columns if column not in wanted}
     used = [column for column in (wanted or columns) if not reasons[column]]
@@ -164,18 +180,26 @@ def _check_unnamed(path: Path, columns: Sequence[str], rows: Sequence[Sequence[s
                 )
 
 
-def _why_not(cells: Sequence[str], wanted: Sequence[str] | None) -> str:
+def _why_not(column: str, cells: Sequence[str], wanted: Sequence[str] | None) -> str:
     """Return why a column of these cells is not an attribute; empty if it is one."""
     values = [cell for cell in cells if cell]
-    distinct = len(set(values))
-    if distinct < 2:
+    distinct, header = set(values), attribute_name(column)
+    few, rare = len(distinct) < _FEW, len(distinct) > len(values) / 2
+    if len(distinct) < 2:
         return "it has fewer than two values"
-    if wanted is not None or distinct < 10:
+    if wanted is not None:
         return ""
-    if sum(map(len, values)) > 60 * len(values):
-        return "it is free text"
-    if distinct > len(values) / 2:
-        return f"it names single images: {distinct:,} values in {len(values):,} rows"
-    if all(_PRICE.fullmatch(value) for value in values):
+    priced = [bool(_MONEY.fullmatch(value)) for value in distinct]
+    plain = [bool(_PLAIN.fullmatch(value)) for value in distinct]
+    told = any(priced) or _OF_PRICES.match(header)  # a sale price may stand without currency
+    cents = not few and all(map(_CENTS.fullmatch, distinct))
+    if cents or (told and all(map(max, priced, plain))):
         return "its values are prices"
+    lengths = [len(value) for value in values]
+    if (rare and min(lengths) > 60) if few else sum(lengths) > 60 * len(lengths):
+        return "it is free text"
+    if rare and not few:
+        return f"it names single images: {len(distinct):,} values in {len(values):,} rows"
+    if _OF_PRODUCTS.fullmatch(header):
+        return "its header says that it names products"
     return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 import textwrap
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from asen_tf.data import (
     SPLITS,
     AnnotationError,
+    font_for,
     load_upright,
     read_meta,
     read_regions,
@@ -31,24 +31,6 @@ TALLEST = 32_000  # px; JPEG ends at 65,535, and many viewers before that
 Example = tuple[Path, tuple[float, float, float, float] | None]
 
 
-def _font(text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont | None:
-    """Return a font that has the letters of a text; None if this machine has none."""
-    if text.isascii():
-        return ImageFont.load_default(size=_TEXT)
-    from matplotlib.font_manager import fontManager  # reads the fonts of the machine once
-
-    letters = {ord(letter) for letter in text if not letter.isspace()}
-    for font in fontManager.ttflist:
-        # The one draws a box for every letter, the other only pictures.
-        if (
-            "Resort" not in font.name
-            and "Emoji" not in font.name
-            and letters <= _letters(font.fname)
-        ):
-            return ImageFont.truetype(font.fname, _TEXT)
-    return None
-
-
 def _wrapped(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Break a title into lines that fit beside the examples, none of them cut."""
     for letters in range(len(title), 0, -1):
@@ -56,17 +38,6 @@ def _wrapped(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> 
         if all(font.getlength(line) <= LABEL_WIDTH - 10 for line in lines):
             return "\n".join(lines)
     return title
-
-
-@functools.cache
-def _letters(file: str) -> frozenset[int]:
-    """Return the letters that a font has; none if its file cannot be read."""
-    from matplotlib.ft2font import FT2Font
-
-    try:
-        return frozenset(FT2Font(file).get_charmap())
-    except (OSError, RuntimeError):
-        return frozenset()
 
 
 def _examples(data_dir: Path, dataset: str) -> dict[tuple[int, int], list[Example]]:
@@ -152,9 +123,9 @@ def contact_sheets(
             for row, value in enumerate(values):
                 found = examples.get((attribute, value), [])
                 title = names[name][value] if name in names else f"value {value}"
-                if (font := _font(title)) is None:
+                if (font := font_for(title, _TEXT)) is None:
                     print(f"{name}: no font here has the letters of {title}: value {value}")
-                    title, font = f"value {value}", _font("")
+                    title, font = f"value {value}", font_for("", _TEXT)
                 text = f"{_wrapped(title, font)}\n({len(found)})"
                 top = row * step + cell // 2 - 8 * (1 + text.count("\n"))
                 draw.text((6, max(top, row * step)), text, fill="black", font=font)

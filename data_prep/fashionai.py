@@ -16,11 +16,12 @@ from asen_tf.data import AnnotationError, AttributeTable, check_image_name, read
 from data_prep.archives import members_of, unpack
 from data_prep.command import SPLITS_OPTION, Report, run_command
 from data_prep.garments.values import ATTRIBUTES, VALUES
-from data_prep.image_files import place_image
+from data_prep.image_files import equal_contents, place_image
 from data_prep.releases import (
     Sample,
     apply_released,
     divide,
+    in_one_split,
     paths_of,
     read_released,
     write_dataset,
@@ -70,11 +71,12 @@ def prepare(
         left_out = apply_released(out, DATASET, TABLE, released, value_names=VALUES, broken=broken)
         return Report.from_paths({name: part.files for name, part in released.items()}, left_out)
     samples = [Sample(path, tuple(dict.fromkeys(held))) for path, held in labels.items()]
-    divided = divide(samples, seed=seed)
+    equal = equal_contents({path: root / path for path in labels})
+    divided = divide(samples, seed=seed, equal=equal)
     left_out = write_dataset(
         out, DATASET, TABLE, divided, value_names=VALUES, seed=seed, broken=broken
     )
-    return Report.from_paths(paths_of(divided), left_out)
+    return Report.from_paths(paths_of(divided), left_out, in_one_split(equal))
 
 
 def read_labels(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:

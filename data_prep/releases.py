@@ -20,11 +20,10 @@ from asen_tf.data import (
     parse_rows,
     roles,
     rows_filename,
-    write_meta,
-    write_split,
 )
 from asen_tf.files import write_text
 from data_prep.image_files import MISSING, broken_images
+from data_prep.writing import write_meta, write_split
 
 BROKEN = ("error", "skip")
 _SHOWN = 5  # broken images named in an error
@@ -100,6 +99,12 @@ def divide(
     for sample in everything:
         divided[drawn[equal.get(sample.path, sample.path)]].append(sample)
     return divided
+
+
+def in_one_split(equal: Mapping[str, str]) -> list[str]:
+    """Return what to note of images that equal an earlier one: nothing, or a sentence."""
+    said = f"{len(equal):,} images equal another one; equal images are in one split"
+    return [said] if equal else []
 
 
 def paths_of(divided: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:

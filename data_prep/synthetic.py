@@ -23,12 +23,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from asen_tf.data import AttributeTable, parse_names, write_meta, write_regions, write_split
+from asen_tf.data import AttributeTable, parse_names
 from asen_tf.files import write_text
 from data_prep.command import ended
 from data_prep.garments.files import Made, image_path, make_image
 from data_prep.garments.values import ATTRIBUTES, VALUES
 from data_prep.releases import split_images, split_rows
+from data_prep.writing import write_meta, write_regions, write_split
 
 RENDERER_VERSION = 9  # raise it with every change that alters an image, a label or a box
 MARKER = "renderer.json"

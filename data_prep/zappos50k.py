@@ -14,18 +14,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from asen_tf.data import (
-    AnnotationError,
-    AttributeTable,
-    check_range,
-    parse_integers,
-    parse_names,
-    write_listed_split,
-    write_meta,
-)
+from asen_tf.data import AnnotationError, AttributeTable, check_range, parse_integers, parse_names
 from data_prep.command import Report, run_command
 from data_prep.image_files import place_image
 from data_prep.releases import find_broken
+from data_prep.writing import write_listed_split, write_meta
 
 DATASET = "Zappos50k"
 CONDITIONS = ("class", "closure", "gender", "heel")

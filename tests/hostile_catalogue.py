@@ -17,7 +17,7 @@ def make(root: Path) -> Path:
     """Write `model.keras`, `design.png` and `catalogue/` into a folder, and return it.
 
     In the catalogue are the images `NAMES`, `copy of d.png`, two files that cannot be used,
-    `broken.jpg` and `link.png`, which leads out of it, and two that do not belong to it.
+    `broken.jpg` and `link.png`, which leads nowhere, and two that do not belong to it.
     """
     small_model().save(root / "model.keras")
     catalogue = root / "catalogue"
@@ -29,7 +29,7 @@ def make(root: Path) -> Path:
     Image.fromarray(every[7]).save(root / "design.png")
     shutil.copy(catalogue / "d.png", catalogue / "copy of d.png")
     (catalogue / "broken.jpg").write_bytes(b"not an image")
-    (catalogue / "link.png").symlink_to(root / "design.png")
+    (catalogue / "link.png").symlink_to(root / "gone.png")
     (catalogue / "notes.txt").write_text("not an image")
     shutil.copy(catalogue / "a.png", catalogue / ".hidden" / "a.png")
     return root

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +22,17 @@ class KnownEmbedder:
             get_config=lambda: {"attributes": list(vectors)},
             weights=(),
         )
+
+    def batches(
+        self,
+        paths: Sequence[Path],
+        names: Sequence[str],
+        embedding: str | None = None,
+        skip: Callable[[Exception], None] | None = None,
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
+        for first in range(0, len(paths), 8):  # as `Embedder` does
+            places = list(range(first, min(first + 8, len(paths))))
+            yield places, self.embed_all([paths[place] for place in places], attributes=names)
 
     def embed_all(
         self,

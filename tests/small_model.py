@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -18,13 +19,13 @@ VIEW = 32  # px, side of the global input
 THRESHOLD = 0.9  # of the region: high, because untrained maps are flat
 
 
-def small_model() -> AsenPlusPlus:
+def small_model(names: Sequence[str] = NAMES) -> AsenPlusPlus:
     """Build a model with random weights, whose attributes look at different places."""
     keras.utils.set_random_seed(3)
     settings = smoke().override(
         global_size=VIEW, roi_threshold=THRESHOLD, fusion_weight=0.7, embedding_dim=16
     )
-    model = build_model(settings, NAMES)
+    model = build_model(settings, names)
     rng = np.random.default_rng(1)
     for weight in model.weights:
         if weight.shape.rank == 1:  # biases and batch normalisation, the moving variance too

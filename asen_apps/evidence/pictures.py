@@ -146,7 +146,9 @@ def edges(view: View) -> np.ndarray:
 @themed
 def draw(views: Sequence[View]) -> Figure:
     """Draw a panel per view: random pairs, nearest neighbours, and the found items by rank."""
-    figure = Figure(figsize=(WIDTH, 1.75 * len(views) + 0.7), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.75 * len(views) + 1.0), layout="constrained")
+    title = "How similar the items found are, beside what is usual in this catalogue"
+    figure.suptitle(title, fontweight="bold", fontsize="large")
     panels = figure.subplots(len(views), 1, squeeze=False)[:, 0]
     for axes, view in zip(panels, views, strict=True):
         bins = edges(view)
@@ -172,7 +174,7 @@ def draw(views: Sequence[View]) -> Figure:
     ]
     first = panels[0]
     handles = [first.patches[0], first.patches[-1], first.collections[0]]
-    figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize="medium")
+    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize="medium")
     return figure
 
 

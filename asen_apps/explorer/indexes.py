@@ -122,7 +122,8 @@ class Indexes:
 
     def _folder(self, method: Method) -> Path:
         try:
-            data = fingerprint(self._data_dir, method.dataset)[:10]
+            cache = self._place.parent / ".cache"  # as runs have it, for data that is read-only
+            data = fingerprint(self._data_dir, method.dataset, cache)[:10]
         except AnnotationError as error:
             raise ExplorerError(f"The data can no longer be read. {error}") from error
         return self._place / FOLDER / f"{method.name}-{data}"

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asen_apps.search.backend import SearchIndexError
-from asen_apps.search.items import image_files
+from asen_apps.search.items import UnusableError, image_files
 from asen_tf.data import AnnotationError
-from asen_tf.data.images import ImageError
 from asen_tf.data.tables import IMAGE, clean, is_missing, read_table
 from asen_tf.files import replacing
 
@@ -117,7 +116,7 @@ class Listing(NamedTuple):
 
     paths: list[Path]
     metadata: list[dict[str, Any]]
-    broken: list[ImageError]
+    broken: list[UnusableError]
     notes: list[str]
 
 
@@ -180,19 +179,22 @@ def _read_table(table: Path, folder: str | None) -> tuple[list[Path], list[dict[
         path = Path(os.path.normpath(root / name))
         if not path.is_relative_to(root):
             raise read.wrong("an image must lie in the folder", row, name, f"copy it to {root}")
-        paths.append(_as_spelt(path))
+        paths.append(_as_spelt(root, path.relative_to(root)))
         metadata.append({name: values[row] for name, values in typed.items() if values[row] != ""})
     if not paths:
         raise read.wrong("the table must name images", None, "no rows", "add one row per image")
     return paths, metadata
 
 
-def _as_spelt(path: Path) -> Path:
-    """Return a path in the spelling of its file: composed, or as macOS decomposes it."""
-    if not path.exists():
-        other = Path(unicodedata.normalize("NFD", str(path)))
-        return other if other.exists() else path
-    return path
+def _as_spelt(root: Path, path: Path) -> Path:
+    """Return where a file lies below a folder: each part is composed, or as macOS decomposes it."""
+    if (root / path).exists():
+        return root / path
+    place = root
+    for part in path.parts:
+        other = place / unicodedata.normalize("NFD", part)
+        place = other if not (place / part).exists() and other.exists() else place / part
+    return place
 
 
 def _typed(values: Sequence[str]) -> list[Any]:

@@ -20,27 +20,20 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from asen_apps.search.backend import SearchIndexError
+from asen_apps.search.backend import SearchIndexError, is_address
 from asen_apps.search.catalogue_table import Sources
 from asen_apps.search.frozen import open_embedder
 from asen_apps.search.index import AttributeIndex
+from asen_apps.search.items import UnusableError
 from asen_apps.search.storage import FILES, MODEL, SOURCES
 from asen_apps.search.vectors import check_attributes
 from asen_tf.data.images import ImageError
 from asen_tf.data.tables import IMAGE
 from asen_tf.embedder import Embedder, ImageFile, model_file
-from asen_tf.files import file_digest, replacing, write_json
+from asen_tf.files import DiskFullError, file_digest, replacing, write_json
 
 _MISSING = "no such file; check the path"
 _AT_ONCE = 256  # vectors that are taken from the journal together
-
-
-class UnusableError(ImageError):
-    """An image of a catalogue cannot be used, and why."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = path, reason
 
 
 @dataclass
@@ -94,6 +87,7 @@ def make_index(
         asen_tf.data.ImageError: a folder or list cannot be read, or there is no name.
         SearchIndexError: sources or choices are invalid, no image can be used, or another process
             writes this index.
+        asen_tf.files.DiskFullError: there is no room for the vectors; known with the first of them.
     """
     paths, metadata, broken, notes = sources.read()
     for note in notes:
@@ -118,12 +112,14 @@ def make_index(
             names, embedding = tuple(attributes or embedder.attribute_names), index.store.embedding
         check_attributes(names, embedder.attribute_names)
         embedder.journal = Journal(part, f"{digest} {embedding}", names, say)
+        if not is_address(index.store.backend):
+            width = np.dtype(index.store.dtype).itemsize
+            embedder.journal.after = lambda size: len(paths) * len(names) * (size * width + 8)
         files = _Files(index.notes.get(FILES, {}) if update else {}, outcome.unreadable)
         embedder.digests = files.digests
         index.store.skip = files.refuse
         for error in broken:
-            path, _, reason = str(error).partition(": ")
-            files.refuse(UnusableError(Path(path), reason))
+            files.refuse(error)
         if update:
             _change(index, paths, metadata, files, outcome)
         else:
@@ -243,7 +239,9 @@ def _list_unreadable(out: Path, unreadable: list[tuple[Path, str]]) -> None:
     if not unreadable:
         path.unlink(missing_ok=True)
         return
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    # Escaped: names in other encodings.
+    form = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    with replacing(path) as temporary, open(temporary, "w", **form) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([IMAGE, "reason"])
         writer.writerows(sorted(unreadable))
@@ -267,12 +265,14 @@ class Journal:
     Attributes:
         rows: digest -> row.
         broken: digest -> reason.
+        after: the bytes that the index itself will take on this disk, from the vectors' dimension.
     """
 
     def __init__(
         self, folder: Path, key: str, names: Sequence[str], say: Callable[[object], None]
     ) -> None:
         self.names, self.rows, self.broken = tuple(names), {}, {}
+        self.after: Callable[[int], int] = lambda dimension: 0
         self._vectors, self._done = folder / "vectors.bin", folder / "done.txt"
         about = {"key": key, "attributes": list(names)}
         try:
@@ -321,6 +321,17 @@ class Journal:
             stream.seek(row * self._bytes)
             return f"{zlib.crc32(stream.read(self._bytes)):08x}"
 
+    def check_room(self, count: int, dimension: int) -> None:
+        """Raise DiskFullError unless so many more files, and then the index, find room."""
+        folder = self._vectors.parent
+        needed = 4 * count * len(self.names) * dimension + self.after(dimension)
+        if needed > (free := shutil.disk_usage(folder).free):
+            raise DiskFullError(
+                f"{folder.parent}: no room for the vectors of {count:,} images and the index: "
+                f"{needed:,} bytes needed, {free:,} bytes free; make room, choose another folder "
+                "by --out, or fewer attributes by --attribute; the same command then goes on"
+            )
+
     def add(self, digests: Sequence[str], vectors: np.ndarray) -> None:
         """Take the vectors of files, `(n, A, D)` float32."""
         self._dimension = vectors.shape[2]
@@ -339,7 +350,8 @@ class Journal:
         self._append(f"{digest} - 0 {self.broken[digest]}\n")
 
     def _append(self, lines: str) -> None:
-        with open(self._done, "a", encoding="utf-8", newline="\n") as stream:
+        form = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
+        with open(self._done, "a", **form) as stream:
             stream.write(lines)
 
     def get(self, digests: Sequence[str], names: Sequence[str]) -> np.ndarray:
@@ -406,14 +418,20 @@ class ResumingEmbedder(Embedder):
         """Embed each content that the journal lacks, once, and note it there."""
         first = {self.digests[p]: p for p in reversed(paths) if p in self.digests}
         wanted = [path for digest, path in first.items() if not self._known(path)][::-1]
+        rest = iter(wanted)
 
         def refuse(error: ImageError) -> None:
-            path = next(path for path in wanted if str(error).startswith(f"{path}: "))
-            self.journal.refuse(self.digests[path], str(error)[len(f"{path}: ") :])
+            told = str(error)  # errors come in the order of the files
+            path = next(path for path in rest if told.startswith(f"{path}: "))
+            self.journal.refuse(self.digests[path], told[len(f"{path}: ") :])
             if bar is not None:
                 bar.update()
 
+        checked = False
         for places, vectors in super().batches(wanted, names, embedding, refuse):
+            if not checked:  # the dimension is known with the first vectors
+                self.journal.check_room(len(wanted), vectors.shape[2])
+                checked = True
             self.journal.add([self.digests[wanted[place]] for place in places], vectors)
             yield places, vectors
 

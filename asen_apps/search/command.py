@@ -16,7 +16,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from asen_apps.search.backend import SearchIndexError
 from asen_apps.search.items import read_conditions
@@ -30,10 +30,12 @@ from asen_apps.search.service import (
     share,
 )
 from asen_apps.search.storage import index_fields, index_notes, model_of
+from asen_tf.data.images import ImageError, font_for, load_upright
 from asen_tf.files import replacing, write_text
 
 USED, INPUT = 0, 2  # exit codes: all images were used; some were left out
 _SIDE = 192  # px, of a picture in a sheet
+_LETTERS = 12  # px, their height in a picture
 _WIDEST = 24  # characters of a column of the table
 
 # === Options ===
@@ -380,8 +382,6 @@ def _short(text: str, width: int) -> str:
 
 
 def _thumbnail(path: str | Path) -> Image.Image | None:
-    from asen_tf.data.images import ImageError, load_upright
-
     try:
         picture = load_upright(path)
     except ImageError:
@@ -435,8 +435,22 @@ def as_page(found: Mapping[str, Any], query: Path) -> str:
 
 
 def as_picture(found: Mapping[str, Any], query: Path) -> Image.Image:
-    """Return the hits as one picture, five beside each other, the query first."""
-    font = ImageFont.load_default(12)
+    """Return the hits as one picture, five beside each other, the query first.
+
+    What no font of this machine can draw is numbered, and named in a note on standard error.
+    """
+    numbers: dict[str, int] = {}
+
+    def write(place: tuple[int, int], line: str) -> None:
+        if (font := font_for(line, _LETTERS)) is None:
+            parts = line.split(": ", 1)
+            line = ": ".join(
+                part if part.isascii() else f"value {numbers.setdefault(part, len(numbers) + 1)}"
+                for part in parts
+            )
+            font = font_for(line, _LETTERS)
+        draw.text(place, line, "black", font)
+
     entries = [(query, [f"query: {query.name}", *found["where"]])]
     entries += list(zip([hit["image"] for hit in found["hits"]], _captions(found), strict=True))
     height = _SIDE + 16 * max(len(lines) for _, lines in entries) + 16
@@ -450,6 +464,9 @@ def as_picture(found: Mapping[str, Any], query: Path) -> Image.Image:
         if picture is not None:
             sheet.paste(picture, (left, top))
         for number, line in enumerate(lines):
-            draw.text((left, top + _SIDE + 4 + 16 * number), _short(line, 36), "black", font)
-    draw.text((8, rows * height + 4), legend(found), "black", font)
+            write((left, top + _SIDE + 4 + 16 * number), _short(line, 36))
+    write((8, rows * height + 4), legend(found))
+    if numbers:
+        named = ", ".join(f"{name} (value {number})" for name, number in numbers.items())
+        print(f"no font of this machine has the letters of {named}", file=sys.stderr)
     return sheet

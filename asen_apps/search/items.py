@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from asen_apps.search.backend import SearchIndexError, check_ids, check_new_ids, find_ids
 from asen_tf.config import did_you_mean
 from asen_tf.data.images import ImageError
+from asen_tf.data.tables import attribute_name
 
 
 class Items:
@@ -92,17 +93,27 @@ class Items:
         return order[find_ids(ids, self.ids[order])]
 
 
+class UnusableError(ImageError):
+    """An image of a catalogue cannot be used, and why."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
 def find_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
     """List the image files in a folder and the folders inside it, by content, whatever their names.
 
-    Hidden files and folders are skipped; links to folders are not followed.
+    Hidden files and folders are skipped. Links to folders, which may lead in circles, are not
+    followed.
 
     Args:
         folder: where to look.
 
     Returns:
-        Paths relative to the folder, with forward slashes, sorted; and why other files are not
-        among them, by path. Only the beginning of a file is read: one that is cut short is listed.
+        Paths relative to the folder, with forward slashes, sorted; and why other files, and links
+        to folders, are not among them, by path. Only the beginning of a file is read: one that is
+        cut short is listed.
 
     Raises:
         ImageError: the folder is missing or cannot be read.
@@ -111,6 +122,10 @@ def find_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
     root = Path(folder)
     for place, folders, files in os.walk(root, onerror=_unlisted):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(place) / name for name in folders):
+            if path.is_symlink():
+                why = "a link to a folder, which is not followed; name that folder itself"
+                others[path.relative_to(root).as_posix()] = why
         for name in files:
             if name.startswith("."):
                 continue
@@ -132,7 +147,9 @@ def _unlisted(error: OSError) -> None:
     raise ImageError(f"{error.filename}: cannot be listed ({error.strerror}); check the path")
 
 
-def image_files(arguments: Iterable[Path | str]) -> tuple[list[Path], list[ImageError], list[str]]:
+def image_files(
+    arguments: Iterable[Path | str],
+) -> tuple[list[Path], list[UnusableError], list[str]]:
     """Return the image files that a command line names.
 
     Args:
@@ -150,7 +167,7 @@ def image_files(arguments: Iterable[Path | str]) -> tuple[list[Path], list[Image
         ImageError: a folder or a list cannot be read, or there is no name.
     """
     images: list[Path] = []
-    broken: list[ImageError] = []
+    broken: list[UnusableError] = []
     notes: list[str] = []
     suffixes = Image.registered_extensions()
     for argument in map(Path, arguments):
@@ -158,11 +175,10 @@ def image_files(arguments: Iterable[Path | str]) -> tuple[list[Path], list[Image
             names, others = find_images(argument)
             images += [argument / name for name in names]
             for name, why in others.items():
-                line = f"{argument / name}: {why}"
-                if Path(name).suffix.lower() in suffixes:
-                    broken.append(ImageError(f"{line}; replace or remove it"))
+                if Path(name).suffix.lower() in suffixes and not (argument / name).is_dir():
+                    broken.append(UnusableError(argument / name, f"{why}; replace or remove it"))
                 else:
-                    notes.append(f"{line}; left out")
+                    notes.append(f"{argument / name}: {why}; left out")
         elif str(argument) == "-" or argument.suffix.lower() == ".txt":
             images += _names_in(argument)
         else:
@@ -265,11 +281,6 @@ def matching(metadata: Sequence[Mapping[str, Any]], filters: Mapping[str, Any]) 
             len(metadata),
         )
     return passed
-
-
-def attribute_name(column: str) -> str:
-    """Return what `data_prep.catalog` calls a column: `Sleeve length` is `sleeve_length`."""
-    return re.sub(r"\W+", "_", column.strip().lower()).strip("_")
 
 
 # === Conditions as a person types them ===

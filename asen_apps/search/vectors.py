@@ -7,13 +7,14 @@ weights may be asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from asen_apps.search.backend import Backend, SearchIndexError, absolute, is_address
 from asen_apps.search.faiss_backend import DTYPES, KINDS, FaissBackend
@@ -74,6 +75,7 @@ def check_weights(
 HNSW_FROM = 50_000
 BACKENDS = ("auto", *KINDS)
 OUTSIDE = ("milvus",)  # kinds whose vectors lie outside the saved index
+_BLOCK = 1024  # images whose vectors are in memory beside the backends, where those grow
 
 
 def new_backend(backend: str, *, attribute: str, dimension: int, count: int, dtype: str) -> Backend:
@@ -160,19 +162,27 @@ class LazyVectors:
     def prepare(self, items: Items, attributes: Sequence[str], *, progress: bool) -> None:
         """Embed all items for those attributes that are missing; drop unreadable ones if skipping.
 
-        If something raises, nothing changes: what was made is dropped.
+        If something raises, nothing changes: what was made is dropped. Exact backends in this
+        process are filled block by block, so that nothing else holds all vectors. A graph depends
+        on what it is given together, and a Milvus would keep what a kill leaves there: they get
+        all vectors at once.
         """
         check_attributes(attributes, self.embedder.attribute_names)
         missing = [name for name in dict.fromkeys(attributes) if name not in self.backends]
         if not missing or not len(items):
             return
-        usable, vectors = self._embed(items.images, missing, progress)
-        made = {}
+        usable, made = np.zeros(len(items), bool), {}
+        growing = self.backend == "exact" or (self.backend == "auto" and len(items) < HNSW_FROM)
+        most = _BLOCK if growing else len(items)
         with ExitStack() as undo:
-            if usable.any():
-                for place, name in enumerate(missing):
-                    made[name] = self._filled(name, items.ids[usable], vectors[usable, place])
-                    undo.callback(made[name].drop)
+            for places, columns in self._embedded(items.images, missing, most, progress):
+                usable[places] = True
+                for name, vectors in zip(missing, columns, strict=True):
+                    if name in made:
+                        made[name].add(items.ids[places], vectors)
+                    else:
+                        made[name] = self._filled(name, items.ids[places], vectors)
+                        undo.callback(made[name].drop)
             if not usable.all():
                 self.remove(items.ids[~usable])
                 items.keep(usable)
@@ -183,15 +193,16 @@ class LazyVectors:
         """Embed new items for every attribute that is there; drop unreadable ones from `new`."""
         if not self.backends or not len(new):
             return
-        usable, vectors = self._embed(new.images, list(self.backends), progress)
-        new.keep(usable)
-        if not len(new):
-            return
+        usable = np.zeros(len(new), bool)
         with ExitStack() as undo:
-            for place, backend in enumerate(self.backends.values()):
-                backend.add(new.ids, vectors[usable, place])
-                undo.callback(backend.remove, new.ids)
+            together = self._embedded(new.images, list(self.backends), len(new), progress)
+            for places, columns in together:
+                usable[places] = True
+                for backend, vectors in zip(self.backends.values(), columns, strict=True):
+                    backend.add(new.ids[places], vectors)
+                    undo.callback(backend.remove, new.ids[places])
             undo.pop_all()
+        new.keep(usable)
         for name, backend in self.backends.items():
             if self.backend == "auto" and backend.kind == "exact" and len(backend) >= HNSW_FROM:
                 vectors = backend.vectors(backend.ids)
@@ -217,20 +228,30 @@ class LazyVectors:
         vectors = self.embedder.embed_all([image], attributes=attributes, embedding=self.embedding)
         return dict(zip(attributes, vectors[0], strict=True))
 
-    def _embed(
-        self, images: Sequence[Path], attributes: Sequence[str], progress: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return which images are usable, `(n,)` bool, and `(n, A, D)` float32 vectors."""
-        vectors = self.embedder.embed_all(
-            images,
-            attributes=attributes,
-            embedding=self.embedding,
-            progress=progress,
-            skip=self.skip,
-        )
-        if not vectors.shape[2]:  # no file could be used
-            return np.zeros(len(images), bool), vectors
-        return np.isfinite(vectors).all(axis=(1, 2)), vectors
+    def _embedded(
+        self, images: Sequence[Path], attributes: Sequence[str], most: int, progress: bool
+    ) -> Iterator[tuple[np.ndarray, Iterator[np.ndarray]]]:
+        """Yield places of some `most` usable images, and each attribute's `(n, D)` float32."""
+        places: list[int] = []
+        blocks: list[np.ndarray] = []
+
+        def columns() -> Iterator[np.ndarray]:
+            for column in range(len(attributes)):
+                yield np.concatenate([block[:, column] for block in blocks])
+
+        with tqdm(total=len(images), desc="embedding", unit="image", disable=not progress) as bar:
+            for found, vectors in self.embedder.batches(
+                images, attributes, self.embedding, self.skip
+            ):
+                finite = np.isfinite(vectors).all(axis=(1, 2))
+                places += np.array(found)[finite].tolist()
+                blocks.append(vectors[finite])
+                bar.update(found[-1] + 1 - bar.n)
+                if len(places) >= most:
+                    yield np.array(places), columns()
+                    places, blocks = [], []
+        if places:
+            yield np.array(places), columns()
 
     def _filled(self, attribute: str, ids: np.ndarray, vectors: np.ndarray) -> Backend:
         dimension, count = vectors.shape[1], len(ids)

@@ -15,6 +15,7 @@ from asen_study.figures.gallery import (
     attention_side_by_side,
     compared_attention,
     first_run,
+    local_views,
     retrieval_strips,
 )
 from asen_study.figures.method import (
@@ -54,6 +55,7 @@ __all__ = [
     "keep",
     "label_curves",
     "learning_curves",
+    "local_views",
     "localisation_scores",
     "map_scores",
     "method_scores",

@@ -46,8 +46,8 @@ def pretraining_curves(history: pd.DataFrame) -> Figure:
         accuracies.plot(
             history["epoch"],
             100 * history[name],
-            color=f"C{position}",
-            linestyle=("-", "--")[position % 2],
+            color=_COLOURS[position % len(_COLOURS)],
+            linestyle=_STYLES[position % len(_STYLES)],
             label=label(name.removeprefix(_PREFIX)),
         )
     accuracies.plot(
@@ -79,7 +79,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
         if name in history:
             colour = COLOURS.get(name, _GREY)  # the alignment is no embedding
             losses.plot(history["time"], history[name], "o-", color=colour, ms=3, label=name)
-    losses.set(title="What is minimised (training)", ylabel="loss, cosine units", ylim=(0, None))
+    losses.set(title="Training losses", ylabel="loss, cosine units", ylim=(0, None))
     score = "val_map" if "val_map" in history else "val_accuracy"
     for name in _EMBEDDINGS:
         column = f"{score}_{name}"
@@ -89,7 +89,8 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     best = history[history["best"] & (history["stage"] == last)]
     maps.plot(best["time"], best[score], "*", color="black", ms=11, label="kept", linestyle="none")
     unit = "MAP" if score == "val_map" else "triplets ranked correctly"
-    maps.set(title="What it brings (validation)", ylabel=f"{unit}, percent")
+    title = "Validation MAP" if score == "val_map" else "Validation accuracy"
+    maps.set(title=title, ylabel=f"{unit}, percent")
     for axes in (losses, maps):
         _mark_stages(axes, history)
         if axes.lines:  # what is not trained has no loss
@@ -271,7 +272,8 @@ def _continuous(history: pd.DataFrame) -> pd.DataFrame:
 def _mark_stages(axes: Axes, history: pd.DataFrame, height: float = 1.0) -> None:
     """Draw a line between the stages and name them on either side of it."""
     axes.set_title(axes.get_title("left"), pad=16)  # above the names of the stages
-    axes.set_xlabel("epoch, counted over both stages")
+    several = history["stage"].nunique() > 1
+    axes.set_xlabel("epoch, counted over both stages" if several else "epoch")
     _whole_epochs(axes)
     stages = history["stage"].str.replace("stage", "stage ")
     for at in np.flatnonzero(stages.ne(stages.shift(-1)))[:-1]:
@@ -317,7 +319,7 @@ def _mark_second_stages(axes: Axes, table: pd.DataFrame) -> None:
     for end, names in ends.groupby(ends, sort=False).groups.items():
         axes.axvline(end, color=_GREY, linestyle=":", linewidth=1.2, zorder=1)
         axes.annotate(
-            f"stage 2 of {', '.join(names)} begins",
+            f"stage 2 of {' and '.join(names)} begins" if len(names) <= 2 else "stage 2 begins",
             (end, 1.0),
             xycoords=("data", "axes fraction"),
             ha="center",

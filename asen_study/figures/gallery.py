@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from asen_study.figures.style import COLOURS, WIDTH, enlarged, name_of, themed
+from asen_study.figures.style import COLOURS, WIDTH, colours_of, enlarged, name_of, themed
 from asen_study.production import open_dataset
 from asen_study.runs import Run, Selection
 from asen_tf.backbones import map_extent
@@ -195,7 +195,12 @@ def first_run(selection: Selection, row: str) -> tuple[Run, str]:
 
 
 def compared_attention(
-    selection: Selection, rows: Sequence[str], data_dir: str | Path
+    selection: Selection,
+    rows: Sequence[str],
+    data_dir: str | Path,
+    *,
+    ending: str = "",
+    boxed: bool = False,
 ) -> dict[str, dict[str, AttentionExample]]:
     """Return what several methods attend to in the same image of each attribute.
 
@@ -203,12 +208,18 @@ def compared_attention(
         selection: the finished runs; of each row that with the lowest seed counts.
         rows: of the matrix; those without a run, or without attention maps, are left out.
         data_dir: the directory of meta.json and the datasets.
+        ending: of the attributes' names, to take those alone.
+        boxed: take only images whose true box is known.
     """
     found = {}
     for row in rows:
         if row in selection.rows:
             seen = Gallery(first_run(selection, row)[0], data_dir).attentions(count=1)
-            found[row] = {name: examples[0] for name, examples in seen.items()}
+            found[row] = {
+                name: examples[0]
+                for name, examples in seen.items()
+                if name.endswith(ending) and (examples[0].truth or not boxed)
+            }
     return {row: seen for row, seen in found.items() if seen}
 
 
@@ -242,7 +253,7 @@ def attention_maps(examples: Mapping[str, Sequence[AttentionExample]]) -> Figure
             _attention(axes, example)
             _box(axes, example.truth, len(example.image), _TRUTH)
             _box(axes, example.region, len(example.image), _REGION)
-            zoom.imshow(_zoomed(example))
+            zoom.imshow(_zoomed(example.image, example.region))
             style = {"fontweight": "normal", "loc": "center", "fontsize": "small"}
             zoom.set_title(_lines(example.value, side), **style)
         cells[0].set_title(_lines(label(attribute), side), fontsize="small")
@@ -275,17 +286,82 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
     Raises:
         ValueError: the methods show different images of an attribute.
     """
+
+    def draw(axes: Axes, example: AttentionExample) -> None:
+        _attention(axes, example)
+        _peak(axes, example)
+        _box(axes, example.truth, len(example.image), _TRUTH)
+
+    figure, panels = _side_by_side(seen, draw)
+    scale = figure.colorbar(
+        ScalarMappable(cmap=_HEAT["cmap"]),
+        ax=panels,
+        location="bottom",
+        shrink=0.4,
+        aspect=30,
+        pad=0.01,
+        ticks=[0.0, 1.0],
+    )
+    scale.ax.set_xticklabels(["lowest", "highest"])
+    scale.set_label("attention, within each map")
+    title = "Where each method looks for each attribute, in the same images"
+    figure.suptitle(title, fontweight="bold", fontsize="medium")
+    handles = [Line2D([], [], linestyle="none", **_PEAK)]
+    meanings = ["maximum of the attention"]
+    if any(example.truth for examples in seen.values() for example in examples.values()):
+        handles.append(Rectangle((0, 0), 1, 1, **_TRUTH))
+        meanings.append("true box of the part")
+    figure.legend(handles, meanings, loc="outside lower center", ncols=2, handleheight=1.3)
+    return figure
+
+
+@themed
+def local_views(seen: Mapping[str, Mapping[str, AttentionExample]], local_size: int) -> Figure:
+    """Draw what the local branches of several methods see of the same images, pixel by pixel.
+
+    A row per attribute: the image with the true box of the part and all regions, the true part,
+    then each method's region.
+
+    Args:
+        seen: as for `attention_side_by_side`; every example with its true box.
+        local_size: side of the local input, px.
+    """
+    parts = {
+        name: replace(one, region=_square(one.truth)) for name, one in [*seen.values()][0].items()
+    }
+    colours = colours_of(seen)
+    styles = {name_of(row): {**_REGION, "edgecolor": colours[row]} for row in seen}
+
+    def draw(axes: Axes, example: AttentionExample) -> None:
+        axes.imshow(_zoomed(example.image, example.region, local_size))
+
+    figure, panels = _side_by_side({"true part": parts, **seen}, draw)
+    for axes, name in zip(panels[:, 0], parts, strict=True):
+        for style, examples in zip(styles.values(), seen.values(), strict=True):
+            if name in examples:
+                _box(axes, examples[name].region, len(examples[name].image), style)
+    frames = {"true box of the part": _TRUTH, **styles}
+    patches = [Rectangle((0, 0), 1, 1, **style) for style in frames.values()]
+    figure.legend(patches, [*frames], loc="outside lower center", ncols=3, handleheight=1.3)
+    title = f"What each local branch sees, {local_size} x {local_size} px"
+    figure.suptitle(title, fontweight="bold", fontsize="medium")
+    return figure
+
+
+def _side_by_side(
+    seen: Mapping[str, Mapping[str, AttentionExample]],
+    draw: Callable[[Axes, AttentionExample], None],
+) -> tuple[Figure, np.ndarray]:
+    """Lay out a row per attribute: the image, then a drawing of each method's example."""
     attributes = list(dict.fromkeys(name for examples in seen.values() for name in examples))
     side = min(_LARGEST, (WIDTH - 0.5) / (1 + len(seen)))
     size = (0.5 + (1 + len(seen)) * side, len(attributes) * (side + 0.04) + 1.3)
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
     panels = figure.subplots(len(attributes), 1 + len(seen), squeeze=False)
-    truths = False
     for attribute, cells in zip(attributes, panels, strict=True):
         by_method = [examples.get(attribute) for examples in seen.values()]
         first = next(example for example in by_method if example is not None)
-        truths |= first.truth is not None
         cells[0].imshow(first.image)
         words = f"{_lines(label(attribute), side)}:\n{_lines(first.value, side)}"
         cells[0].set_ylabel(words, fontsize="small")
@@ -299,32 +375,13 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
                     f"methods side by side must show the same image; got different ones for "
                     f"{attribute!r}; choose the examples with the same seed, of runs of one fit"
                 )
-            _attention(axes, example)
-            _peak(axes, example)
-            _box(axes, example.truth, len(example.image), _TRUTH)
+            draw(axes, example)
     for axes in panels.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     for axes, name in zip(panels[0], ("image", *seen), strict=True):
         axes.set_title(_lines(name_of(name), side), fontsize="small", loc="center")
-    scale = figure.colorbar(
-        ScalarMappable(cmap=_HEAT["cmap"]),
-        ax=panels,
-        location="bottom",
-        shrink=0.4,
-        aspect=30,
-        pad=0.01,
-        ticks=[0.0, 1.0],
-    )
-    scale.ax.set_xticklabels(["lowest", "highest"])
-    scale.set_label("attention, within each map")
-    handles = [Line2D([], [], linestyle="none", **_PEAK)]
-    meanings = ["maximum of the attention"]
-    if truths:
-        handles.append(Rectangle((0, 0), 1, 1, **_TRUTH))
-        meanings.append("true box of the part")
-    figure.legend(handles, meanings, loc="outside lower center", ncols=2, handleheight=1.3)
-    return figure
+    return figure, panels
 
 
 @themed
@@ -397,11 +454,20 @@ def _box(axes: Axes, box: Box | None, size: int, style: Mapping[str, Any]) -> No
         axes.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
 
 
-def _zoomed(example: AttentionExample) -> np.ndarray:
-    """Return the region, cut from the source image and enlarged to its size."""
-    image = Image.fromarray(example.image)
-    box = tuple(edge * image.width for edge in example.region)
-    return np.asarray(image.resize(image.size, Image.Resampling.BICUBIC, box=box))
+def _square(box: Box) -> Box:
+    """Return the square around a box, with the box's longer side."""
+    left, top, right, bottom = box
+    x, y, half = (left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top) / 2
+    return x - half, y - half, x + half, y + half
+
+
+def _zoomed(image: np.ndarray, region: Box, side: int | None = None) -> np.ndarray:
+    """Return a region of an image, filtered to a side in pixels; by default that of the image."""
+    whole = Image.fromarray(image)
+    left, top, right, bottom = (edge * whole.width for edge in region)
+    cut = whole.crop(tuple(map(round, (left, top, right, bottom))))  # black beyond the image
+    how = Image.Resampling.BICUBIC if side is None else Image.Resampling.BILINEAR
+    return np.asarray(cut.resize((side or whole.width,) * 2, how))
 
 
 def _frame(axes: Axes, colour: str, style: str = "-") -> None:

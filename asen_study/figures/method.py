@@ -21,6 +21,8 @@ from asen_tf.layers import RegionOfInterest
 from asen_tf.training.similarity import epoch_planner
 
 _TITLE = {"fontsize": "small", "fontweight": "normal", "loc": "center"}
+_OF_ALL = {"fontsize": "medium", "fontweight": "bold"}
+_SMALLEST = 8  # points: still readable when a figure as wide as a notebook is seen at half size
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def batch_pictures(groups: Sequence[Sequence[SampledImage]]) -> Figure:
             axes.set_title(words, color=colours[one.role], **_TITLE)
     title = "What one training step compares: an anchor, images of its value, and of others"
     lines = textwrap.fill(title, round(9 * size[0]))
-    figure.suptitle(lines, fontweight="bold", fontsize="medium")
+    figure.suptitle(lines, **_OF_ALL)
     return figure
 
 
@@ -166,7 +168,8 @@ def attention_by_attribute(
         maps: `(h, w)` by attribute.
         extent: where they start and end on the image: the model's `map_extent`.
     """
-    figure, panels = _panels(1 + 2 * len(maps))
+    title = "Where the global branch looks when it is asked for each attribute"
+    figure, panels = _panels(title, 1 + 2 * len(maps))
     _show(panels[0], image, "the image")
     for (name, attention), cells in zip(
         maps.items(), zip(panels[1::2], panels[2::2], strict=True), strict=True
@@ -186,7 +189,8 @@ def region_pictures(steps: RegionSteps, image: np.ndarray) -> Figure:
         steps: of `region_steps`.
         image: `(S, S, 3)` uint8, the source image.
     """
-    figure, panels = _panels(5, height=1.1)  # of titles of two lines, and of scales
+    title = "From the attention map to the region that the local branch sees"
+    figure, panels = _panels(title, 5, height=1.4)  # of titles of two lines, and of scales
     side = len(steps.kept)
     for axes, values, words in (
         (panels[0], steps.enlarged, f"1. enlarged to\n{side} x {side} px"),
@@ -219,7 +223,8 @@ def triplet_step(
         values: of the attribute, of each of them.
         cosines: to the positive and to the negative, by moment ("before a step", ...).
     """
-    figure, panels = _panels(4, width_ratios=(1, 1, 1, 1.6))
+    title = "A triplet, and what a step against the gradient does to its cosines"
+    figure, panels = _panels(title, 4, width_ratios=(1, 1, 1, 1.6))
     for axes, image, role, value in zip(
         panels, images, ("anchor", "positive", "negative"), values, strict=False
     ):
@@ -233,11 +238,11 @@ def triplet_step(
     ):
         heights = [pair[number] for pair in cosines.values()]
         drawn = bars.bar(places + offset, heights, 0.38, color=COLOURS[colour], label=name)
-        bars.bar_label(drawn, fmt="%.3f", fontsize="x-small")
+        bars.bar_label(drawn, fmt="%.3f", fontsize=_SMALLEST)
     bars.set_xticks(places, list(cosines))
     bars.set_ylabel("cosine to the anchor")
     bars.margins(y=0.25)
-    bars.legend(loc="upper center", ncols=2, fontsize="x-small")
+    bars.legend(loc="upper center", ncols=2, fontsize=_SMALLEST)
     return figure
 
 
@@ -260,9 +265,11 @@ def overview(
     most = max(len(found) for found in nearest.values())
     columns = 2 + most
     figure = Figure(
-        figsize=(WIDTH, len(seen) * (WIDTH / columns + 0.1) + 0.2), layout="constrained"
+        figsize=(WIDTH, len(seen) * (WIDTH / columns + 0.1) + 0.5), layout="constrained"
     )
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    title = "What the model attends to for each attribute, and which garments are nearest in it"
+    figure.suptitle(title, **_OF_ALL)
     grid = figure.add_gridspec(len(seen), columns)
     first = figure.add_subplot(grid[:, 0])
     _show(first, image, "a garment")
@@ -284,10 +291,11 @@ def overview(
 
 
 def _panels(
-    count: int, *, height: float = 0.55, **grid: Sequence[float]
+    title: str, count: int, *, height: float = 0.85, **grid: Sequence[float]
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure of one row of square pictures; `height` in inches is added for words."""
     figure = Figure(figsize=(WIDTH, WIDTH / count + height), layout="constrained")
+    figure.suptitle(title, **_OF_ALL)
     panels = list(figure.subplots(1, count, gridspec_kw=grid))
     for axes in panels:
         axes.set_axis_off()

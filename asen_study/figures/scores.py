@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from asen_study.figures.style import COLOURS, METHODS, WIDTH, colours_of, name_of, themed
-from asen_study.matrix import CONTROLS
+from asen_study.matrix import CONTROLS, TRIED
 from asen_tf.data import Split, label
 from asen_tf.evaluation.ranking import normalise, ranked
 from asen_tf.evaluation.retrieval import PairEmbeddings
@@ -28,10 +28,13 @@ _GROUPS = {
     "Triplet network, other losses": ("triplet/",),
     "ASEN_v2, other starts than ImageNet": ("asen_v2/",),
     "Parts left out or replaced": ("asen_pp/",),
+    "What may make the local branch pay": tuple(f"asen_pp/{name}" for name in TRIED),
     "What the local branch sees": ("asen_pp/true_region", "asen_pp/centre_crop"),
     "Threshold of the region (0.1 otherwise)": ("asen_pp/threshold_",),
     "Input of the local branch": ("asen_pp/local_size_",),
 }
+_WRITTEN = 12  # values of an attribute whose names fit side by side
+_BARS = 6  # methods in a figure of bars
 _GAP = 0.4  # rows, above a heading
 
 _MARKERS = {"global": "s", "local": "^", "fused": "o"}
@@ -73,9 +76,9 @@ def value_counts(report: Mapping[str, Any], *, split: str = "train") -> Figure:
     sns.heatmap(
         shares,
         ax=axes,
-        annot=texts if longest <= 20 else False,
+        annot=texts if longest <= _WRITTEN else False,
         fmt="",
-        annot_kws={"fontsize": 6.5},
+        annot_kws={"fontsize": 8},
         cmap="Blues",
         vmin=0,
         linewidths=0.5,
@@ -92,12 +95,16 @@ def value_counts(report: Mapping[str, Any], *, split: str = "train") -> Figure:
 def map_scores(summary: pd.DataFrame) -> Figure:
     """Draw MAP per attribute and embedding, with intervals; random as a mark.
 
+    Bars of more than six methods would be too thin: these are drawn by `method_scores`.
+
     Args:
         summary: of `asen_study.tables.summarise`: `series`, `method`, `embedding`, `attribute`,
             `map`, `low`, `high`; percent.
     """
     ranked = summary[summary["method"] != "random"]
     random = summary[summary["method"] == "random"]
+    if ranked["method"].nunique() > _BARS:
+        return method_scores(summary)
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = figure.subplots()
     _draw_bars(axes, ranked, palette=_palette(ranked), value="map")
@@ -120,24 +127,23 @@ def map_scores(summary: pd.DataFrame) -> Figure:
 
 @themed
 def confusions(
+    asked: tuple[str, str],
+    *,
     embedded: PairEmbeddings,
     split: Split,
     names: Mapping[str, Sequence[str]] | None,
-    *,
-    attribute: str,
-    embedding: str,
     first: int = 5,
 ) -> Figure:
     """Draw which values the first candidates of each query have, a row per value of the query.
 
     Args:
+        asked: an attribute, and the embedding that ranks: of `asen_study.tables.weakest`, say.
         embedded: embeddings of the split's labelled pairs.
         split: queries and candidates.
         names: names of the values by attribute, where they are known.
-        attribute: its name.
-        embedding: which embedding ranks.
         first: how many candidates of each query count; all if there are fewer.
     """
+    attribute, embedding = asked
     index = split.attributes.names.index(attribute)
     size = split.attributes.sizes[index]
     parts = (rows[rows[:, 1] == index] for rows in (split.queries, split.candidates))
@@ -347,7 +353,7 @@ def forest(table: pd.DataFrame, *, attribute: str = "overall") -> Figure:
     name_rows(axes, places, [f"{first} minus {second}" for first, second in pairs], headings)
     if not len(rows):
         axes.text(0.5, 0.5, "no pairs to compare", ha="center", transform=axes.transAxes)
-    title = f"Which differences are sure (MAP, test split, {label(attribute)})"
+    title = f"Paired differences with 95% intervals (MAP, test split, {label(attribute)})"
     figure.suptitle(title, fontsize="x-large", fontweight="bold")
     axes.set_xlabel(_UNIT, fontsize="large")
     axes.tick_params(labelsize="large")

@@ -22,8 +22,7 @@ from IPython.display import Image, display
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, fontManager
-from matplotlib.ft2font import FT2Font
+from matplotlib.font_manager import findfont
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator
 from PIL import Image as Pixels
@@ -32,6 +31,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from asen_study.matrix import LABELS
 from asen_tf.data.fitting import Box
+from asen_tf.data.images import font_with, letters_of
 from asen_tf.files import replacing
 from asen_tf.training import keeps_files
 
@@ -70,8 +70,6 @@ _THIN = 70  # the frame's width is the picture's side divided by this
 _LARGEST = 2**20  # bytes of a picture in full colour; results are kept in git
 
 _OWN_FORMULA = "$\\mathdefault"  # how matplotlib writes powers on its axes
-# The one draws a box for every letter, the other only pictures, which matplotlib cannot scale.
-_NO_LETTERS = re.compile("Last ?Resort|Emoji", re.IGNORECASE)
 
 _THEME = {
     **sns.plotting_context("notebook", font_scale=0.75),
@@ -302,9 +300,7 @@ def draw_names(figure: Figure) -> dict[str, int]:
         text.set_text(_drawable(text, numbers))
     if numbers:
         named = ", ".join(f"[{number}] {name}" for name, number in numbers.items())
-        print(
-            f"No font of this machine has the letters of: {named}. They are numbers in the figure."
-        )
+        print(f"No installed font can draw: {named}. They are numbers in the figure.")
     return numbers
 
 
@@ -319,13 +315,11 @@ def _drawable(text: Text, numbers: dict[str, int]) -> str:
     if words.startswith(_OWN_FORMULA):
         return words
     text.set_parse_math(False)
-    missing = {letter for letter in words if not letter.isspace()} - _letters(
-        findfont(text.get_fontproperties())
-    )
+    missing = set("".join(words.split())) - letters_of(findfont(text.get_fontproperties()))
     fonts = []
-    while missing and (found := _font_with(frozenset(missing))):
+    while missing and (found := font_with(frozenset(missing))):
         fonts.append(found[0])
-        missing -= found[1]
+        missing -= found[2]
     if fonts:
         text.set_fontfamily([*text.get_fontfamily(), *fonts])
     if not missing:
@@ -336,24 +330,3 @@ def _drawable(text: Text, numbers: dict[str, int]) -> str:
         return f"[{numbers.setdefault(name[0], len(numbers) + 1)}]"
 
     return re.sub(f"{strange}(?:.*{strange})?", numbered, words)
-
-
-@functools.cache
-def _font_with(letters: frozenset[str]) -> tuple[str, frozenset[str]] | None:
-    """Return the name of the font that has most of some letters, and which; or None."""
-    found = {
-        font.name: letters & _letters(font.fname)
-        for font in fontManager.ttflist
-        if not _NO_LETTERS.search(font.name)
-    }
-    best = max(sorted(found), key=lambda name: len(found[name]), default="")
-    return (best, frozenset(found[best])) if found.get(best) else None
-
-
-@functools.cache
-def _letters(file: str) -> frozenset[str]:
-    """Return the letters of a font; none if its file cannot be read."""
-    try:
-        return frozenset(map(chr, FT2Font(file).get_charmap()))
-    except (OSError, RuntimeError):
-        return frozenset()

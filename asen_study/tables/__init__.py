@@ -6,6 +6,7 @@ from asen_study.tables.collecting import (
     collect,
     compare,
     localisation_table,
+    main_rows,
     of_methods,
     starts,
     sweep,
@@ -35,6 +36,7 @@ from asen_study.tables.text import (
     to_markdown,
     training_in_words,
     variations_in_words,
+    weakest,
     write_published,
 )
 from asen_study.tables.writing import write, write_table
@@ -51,6 +53,7 @@ __all__ = [
     "labels_needed",
     "localisation_in_words",
     "localisation_table",
+    "main_rows",
     "measure_costs",
     "measure_untrained_costs",
     "model_parts",
@@ -72,6 +75,7 @@ __all__ = [
     "training_in_words",
     "triplet_table",
     "variations_in_words",
+    "weakest",
     "write",
     "write_published",
     "write_table",

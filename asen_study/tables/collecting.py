@@ -12,7 +12,7 @@ import pandas as pd
 
 from asen_study import experiment
 from asen_study.comparison import fold_differences, paired_differences
-from asen_study.matrix import LABELS, NEIGHBOURS, ROWS, STARTS, images_seen, settings
+from asen_study.matrix import LABELS, MAIN, NEIGHBOURS, ROWS, STARTS, images_seen, settings
 from asen_study.runs import Places, Run, Selection, select
 from asen_tf.config import ExperimentConfig
 
@@ -97,6 +97,17 @@ def of_methods(table: pd.DataFrame, *rows: str) -> pd.DataFrame:
     return table[table["method"].isin(rows)] if len(table) else table
 
 
+def main_rows(table: pd.DataFrame, *, most: int = 6) -> pd.DataFrame:
+    """Return what fits into one figure of curves: of more than `most` rows, those of `MAIN`.
+
+    Rows of several networks are left out: their curves follow one another, on other images.
+    """
+    if table.empty:
+        return table
+    alone = [row for row in table["method"].unique() if ROWS[row].get("networks", 1) == 1]
+    return of_methods(table, *(alone if len(alone) <= most else MAIN))
+
+
 def _with_chance(selection: Selection, name: str) -> pd.DataFrame:
     """Return a table of MAP of all runs, first the rows of a random ranking, once per dataset."""
     held = [(run, row) for run, row in zip(selection.runs, selection.rows, strict=True)]
@@ -145,16 +156,19 @@ def _history(run: Run, row: str) -> pd.DataFrame:
     return pd.concat([named, history], axis=1)
 
 
-def starts(config: ExperimentConfig, places: Places) -> pd.DataFrame:
+def starts(config: ExperimentConfig, places: Places, *, compare: bool = True) -> pd.DataFrame:
     """Train one method from each of `asen_study.matrix.STARTS`; finished runs are read.
 
     Args:
         config: the study's settings.
         places: where the data are, and the study that keeps the runs.
+        compare: False trains nothing.
 
     Returns:
-        As `StudyTables.history`, with `label`, the row's name in words.
+        As `StudyTables.history`, with `label`, the row's name in words; empty without `compare`.
     """
+    if not compare:
+        return pd.DataFrame()
     runs = {row: experiment.run(settings(row, config), places) for row in STARTS}
     histories = [_history(run, row) for row, run in runs.items()]
     table = pd.concat(histories, ignore_index=True)
@@ -176,13 +190,16 @@ def sweep(tables: StudyTables, setting: str) -> pd.DataFrame:
         setting: a field of `ExperimentConfig` that some rows of the matrix vary on its own.
 
     Returns:
-        `value, embedding, seed, map`: overall MAP in percent, by ascending value.
+        `value, embedding, seed, map`: overall MAP in percent, by ascending value; empty if no row
+        that varies the setting is finished.
     """
     values = {row: changes[setting] for row, changes in ROWS.items() if list(changes) == [setting]}
     values["asen_pp"] = getattr(tables.config, setting)
     rows = tables.map[
         (tables.map["attribute"] == "overall") & tables.map["method"].isin(list(values))
     ]
+    if set(rows["method"]) <= {"asen_pp"}:
+        rows = rows[:0]  # the study's own value alone is no sweep
     found = rows.assign(value=rows["method"].map(values))
     return found[["value", "embedding", "seed", "map"]].sort_values("value", kind="stable")
 

@@ -165,8 +165,7 @@ def extremes_in_words(summary: pd.DataFrame) -> list[str]:
     """
     if summary.empty:
         return []
-    last = summary[summary["series"] == summary["series"].iloc[-1]].set_index("attribute")["map"]
-    parts = last.drop(["overall", "macro"], errors="ignore")
+    parts = _by_attribute(summary)
     if len(parts) < 2:
         return []
     best, worst = parts.idxmax(), parts.idxmin()
@@ -174,6 +173,23 @@ def extremes_in_words(summary: pd.DataFrame) -> list[str]:
         f"{summary['series'].iloc[-1]} is best in {label(best)} ({parts[best]:.1f}%), and worst in "
         f"{label(worst)} ({parts[worst]:.1f}%)."
     ]
+
+
+def weakest(summary: pd.DataFrame) -> tuple[str, ...]:
+    """Return the attribute in which a model is worst, and the embedding; of no scores, nothing.
+
+    Args:
+        summary: as for `scores_in_words`.
+    """
+    if summary.empty:
+        return ()
+    return str(_by_attribute(summary).idxmin()), str(summary["embedding"].iloc[-1])
+
+
+def _by_attribute(summary: pd.DataFrame) -> pd.Series:
+    """Return the MAP of the last method and embedding by attribute."""
+    last = summary[summary["series"] == summary["series"].iloc[-1]].set_index("attribute")["map"]
+    return last.drop(["overall", "macro"], errors="ignore")
 
 
 def localisation_in_words(localisation: pd.DataFrame) -> str:
@@ -196,8 +212,10 @@ def starts_in_words(starts: pd.DataFrame) -> list[str]:
     """Say what each start leads to on the validation split, the best first.
 
     Args:
-        starts: of `asen_study.tables.starts`.
+        starts: of `asen_study.tables.starts`; nothing is said of an empty table.
     """
+    if starts.empty:
+        return []
     best = starts.groupby("label", sort=False)["val_map"].max().sort_values(ascending=False)
     return [f"{name}: validation MAP {value:.1f}% at best" for name, value in best.items()]
 
@@ -217,7 +235,7 @@ def variations_in_words(pairs: pd.DataFrame) -> str:
     changed = f"{abs(most['difference']):.1f} points {'less' if most['difference'] > 0 else 'more'}"
     return (
         f"Of {len(rows)} variations of ASEN++, it is significantly better than {better} and worse "
-        f"than {worse}; of the other {len(rows) - better - worse} this study cannot tell. The "
+        f"than {worse}; for the other {len(rows) - better - worse} this study cannot tell. The "
         f"largest change is that of {_label(most['method_b'])}: {changed}."
     )
 

@@ -82,8 +82,9 @@ def as_csv(frame: pd.DataFrame) -> str:
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> Path:
-    """Write one table as CSV, like those of `write`; return its path."""
-    write_text(Path(path), as_csv(frame))
+    """Write one table as CSV, like those of `write`, unless it is empty; return its path."""
+    if len(frame):
+        write_text(Path(path), as_csv(frame))
     return Path(path)
 
 

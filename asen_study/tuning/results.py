@@ -122,17 +122,15 @@ def importance(trials: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
         fields: columns to compare; those with only one value cannot matter, and get 0.
 
     Returns:
-        `setting, importance, deviation, explained`, the most important first.
-
-    Raises:
-        ValueError: fewer than four completed trials.
+        `setting, importance, deviation, explained`, the most important first; empty for fewer than
+        four completed trials.
 
     References:
         Breiman, "Random Forests", Machine Learning 45 (2001), section 10.
     """
     scored = trials[trials["status"] == "COMPLETED"]
     if len(scored) < _FEWEST:
-        raise ValueError(f"importance needs {_FEWEST} or more completed trials; got {len(scored)}")
+        return pd.DataFrame(columns=["setting", "importance", "deviation", "explained"])
     values, scores = scored[[*fields]].apply(_numbers).to_numpy(float), scored["val_map"]
     forest = RandomForestRegressor(n_estimators=200, oob_score=True, random_state=0)
     forest.fit(values, scores)
@@ -240,10 +238,10 @@ def parallel_coordinates(trials: pd.DataFrame, fields: Sequence[str]) -> Figure:
         style = {"lw": 3.2, "ls": "--", "zorder": 3} if trial == best else style
         colour = matplotlib.colormaps[_COLOURS](norm(ranks[trial]))
         axes.plot(range(len(line)), line, marker="o", ms=4, color=colour, **style)
-    ends = {"ha": "center", "fontsize": "x-small", "linespacing": 0.9}
+    ends = {"ha": "center", "fontsize": 8, "linespacing": 0.9}
     for place, name in enumerate(drawn):
         low, high = drawn[name].min(), drawn[name].max()
-        axes.axvline(place, color="black", lw=0.8, zorder=0)
+        axes.vlines(place, 0, 1, color="black", lw=0.8, zorder=0)  # not through its ends' values
         axes.text(place, -0.04, _short(low), va="top", **ends)
         axes.text(place, 1.04, "" if low == high else _short(high), va="bottom", **ends)
     names = [*map(label, fields), "validation MAP, percent"]

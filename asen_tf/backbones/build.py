@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from asen_tf.backbones.checkpoints import CheckpointError, fill, read_state, torchvision_place
+from asen_tf.backbones.checkpoints import BackboneError, fill, read_state, torchvision_place
 from asen_tf.backbones.efficientnet import (
     JOINED_STAGE,
     VARIANTS,
@@ -55,10 +55,6 @@ _TORCHVISION = ("resnet50", "resnet34")  # in torchvision's layout, so that its 
 _NOT_CUT_OUT = re.compile(r"(layer4\.|fc\.).*")  # what torchvision's files hold beyond stage 3
 
 
-class BackboneError(ValueError):
-    """A backbone's name is unknown, or its weights are not there or do not fit."""
-
-
 def build_backbone(
     name: str, *, weights: str | Path | None = None, prefix: str = ""
 ) -> keras.Model:
@@ -96,10 +92,7 @@ def build_backbone(
         image = keras.Input((None, None, 3), name=f"{prefix}image")
         model = keras.Model(image, _BUILDERS[name](image, prefix), name=f"{prefix}backbone")
         if weights == "imagenet" and name in VARIANTS:
-            try:
-                load_imagenet(model, imagenet_file(name), prefix=prefix)
-            except CheckpointError as error:
-                raise BackboneError(str(error)) from error
+            load_imagenet(model, imagenet_file(name), prefix=prefix)
         elif weights == "imagenet":
             raise BackboneError(
                 f"Keras cannot download ImageNet weights of {name!r}; pass the path of a .pth, "
@@ -109,10 +102,7 @@ def build_backbone(
         if Path(weights).suffix == ".pth" and name in _TORCHVISION:
             _load_torchvision(model, Path(weights), prefix)
         elif Path(weights).suffix == ".npz" and name == "vit_b16":
-            try:
-                load_google(model, Path(weights), prefix=prefix)
-            except CheckpointError as error:
-                raise BackboneError(str(error)) from error
+            load_google(model, Path(weights), prefix=prefix)
         else:
             _load(model, Path(weights))
     return model
@@ -292,15 +282,9 @@ def _last_junction(network: keras.Model) -> keras.layers.Layer | None:
 
 def _load_torchvision(model: keras.Model, path: Path, prefix: str) -> None:
     """Put torchvision's ImageNet weights, such as `resnet50-19c8e357.pth`, into a ResNet."""
-    try:
-        state = read_state(path)
-    except CheckpointError as error:
-        raise BackboneError(str(error)) from error
+    state = read_state(path)
     places = [torchvision_place(variable, prefix=prefix) for variable in model.weights]
-    try:
-        fill(places, state, unused=_NOT_CUT_OUT)
-    except CheckpointError as error:
-        raise BackboneError(f"{path}: not weights of this backbone:\n  {error}") from error
+    fill(places, state, unused=_NOT_CUT_OUT, heading=f"{path}: not weights of this backbone")
 
 
 def _load(model: keras.Model, path: Path) -> None:

@@ -34,7 +34,11 @@ KINDS = {
 _COUNTERS = re.compile(r".*\.num_batches_tracked")  # PyTorch's counters of batches
 
 
-class CheckpointError(ValueError):
+class BackboneError(ValueError):
+    """A backbone's name is unknown, or its weights are not there or do not fit."""
+
+
+class CheckpointError(BackboneError):
     """A checkpoint cannot be read, or does not fit a model."""
 
 
@@ -127,6 +131,7 @@ def fill(
     state: Mapping[str, np.ndarray],
     *,
     unused: re.Pattern[str],
+    heading: str,
     faults: Iterable[str] = (),
 ) -> tuple[str, ...]:
     """Put a checkpoint's arrays into weights: all of them, or none if anything does not fit.
@@ -135,6 +140,7 @@ def fill(
         places: the weights to fill.
         state: the checkpoint's arrays.
         unused: matches the names of arrays that the checkpoint may hold and no weight takes.
+        heading: what an error begins with: the file, and what it does not fit.
         faults: what the caller has found wrong already.
 
     Returns:
@@ -157,7 +163,7 @@ def fill(
                 found.append(f"shape of {name}: {arrays[name].shape} does not fit {shape}")
     found += faults
     if found:
-        raise CheckpointError("\n  ".join(found))
+        raise CheckpointError("\n  ".join([f"{heading}:", *found]))
     for name, place in wanted.items():
         place.variable.assign(arrays[name])
     return ignored

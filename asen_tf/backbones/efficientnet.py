@@ -10,13 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from asen_tf.backbones.checkpoints import (
-    KINDS,
-    CheckpointError,
-    Place,
-    fill,
-    read_legacy_state,
-)
+from asen_tf.backbones.checkpoints import KINDS, CheckpointError, Place, fill, read_legacy_state
 
 # Width and depth relative to Lite0. The stem, and how often the first and the last stage repeat,
 # are the same for all.
@@ -151,10 +145,8 @@ def load_imagenet(backbone: keras.Model, path: Path, *, prefix: str) -> None:
         CheckpointError: the file cannot be read, or an array is missing, unexpected or of another
             shape: all of them are listed.
     """
-    try:
-        fill(places(backbone, prefix=prefix), read_legacy_state(path), unused=_UNUSED)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not weights of this backbone:\n  {error}") from error
+    heading, state = f"{path}: not weights of this backbone", read_legacy_state(path)
+    fill(places(backbone, prefix=prefix), state, unused=_UNUSED, heading=heading)
 
 
 def places(backbone: keras.Model, *, prefix: str) -> list[Place]:

@@ -118,13 +118,8 @@ def load_google(backbone: keras.Model, path: Path, *, prefix: str) -> None:
         Place(variable, _published(variable.name.split(":")[0].removeprefix(prefix)), "table")
         for variable in backbone.weights
     ]
-    try:
-        fill(places, state, unused=_UNUSED, faults=faults)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{path}: not weights of this vision transformer; pass Google's ViT-B_16.npz, for "
-            f"224 px:\n  {error}"
-        ) from None
+    heading = f"{path}: not weights of this ViT; pass Google's ViT-B_16.npz, for 224 px"
+    fill(places, state, unused=_UNUSED, heading=heading, faults=faults)
 
 
 def _published(name: str) -> str:

@@ -8,7 +8,7 @@ of ASEN++ (Dong et al., IEEE TIP 2021, arXiv 2104.02429) released, and optionall
 What is exported here never loads TensorFlow; `dataset`, `pipeline` and `shards` do.
 """
 
-from asen_tf.data.images import ImageError, load_image, load_upright
+from asen_tf.data.images import ImageError, font_for, load_image, load_upright
 from asen_tf.data.parsing import (
     check_image_name,
     check_range,
@@ -29,9 +29,8 @@ from asen_tf.data.records import (
     roles,
     rows_filename,
 )
-from asen_tf.data.regions import read_regions, write_regions
+from asen_tf.data.regions import read_regions
 from asen_tf.data.sampling import SamplingError
-from asen_tf.data.writing import write_listed_split, write_meta, write_split
 
 __all__ = [
     "AnnotationError",
@@ -44,6 +43,7 @@ __all__ = [
     "check_range",
     "dataset_root",
     "fingerprint",
+    "font_for",
     "images_by_value",
     "label",
     "load_image",
@@ -58,8 +58,4 @@ __all__ = [
     "read_value_names",
     "roles",
     "rows_filename",
-    "write_listed_split",
-    "write_meta",
-    "write_regions",
-    "write_split",
 ]

@@ -1,12 +1,15 @@
 """From image files to square pixel arrays: the loader, and where a pipeline takes its pixels from.
 
-Sources are files, shrunk views of other images, or a cache on the disk.
+Sources are files, shrunk views of other images, or a cache on the disk. Names that are drawn into
+pictures get a font of this machine that has their letters.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 from filelock import FileLock
-from PIL import Image
+from PIL import Image, ImageFont
 from tqdm import tqdm
 
 from asen_tf.data.fitting import check_fit, fit_square
@@ -131,6 +134,44 @@ def _orientation(image: Image.Image) -> int | None:
 
 def _unreadable(path: str | Path, error: Exception) -> ImageError:
     return ImageError(f"{path}: not a readable image ({error}); replace or remove it")
+
+
+# === Letters in pictures ===
+
+# The one draws a box for every letter, the other only pictures, which matplotlib cannot scale.
+_NO_LETTERS = re.compile("Last ?Resort|Emoji", re.IGNORECASE)
+
+
+def font_for(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont | None:
+    """Return a font of `size` px that has a text's letters; None if this machine has none."""
+    if text.isascii():
+        return ImageFont.load_default(size)
+    letters = frozenset("".join(text.split()))
+    found = font_with(letters)
+    return ImageFont.truetype(found[1], size) if found and found[2] == letters else None
+
+
+@functools.cache
+def font_with(letters: frozenset[str]) -> tuple[str, str, frozenset[str]] | None:
+    """Return name and file of the font that has most of some letters, and which; None without."""
+    from matplotlib.font_manager import fontManager  # reads the fonts of the machine once
+
+    fonts = [font for font in fontManager.ttflist if not _NO_LETTERS.search(font.name)]
+    fonts.sort(key=lambda font: (font.name, font.weight != 400, font.style != "normal", font.fname))
+    best = max(fonts, key=lambda font: len(letters & letters_of(font.fname)), default=None)
+    which = frozenset() if best is None else letters & letters_of(best.fname)
+    return (best.name, best.fname, which) if which else None
+
+
+@functools.cache
+def letters_of(file: str) -> frozenset[str]:
+    """Return the letters of a font; none if its file cannot be read."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        return frozenset(map(chr, FT2Font(file).get_charmap()))
+    except (OSError, RuntimeError):
+        return frozenset()
 
 
 # === Sources of images ===

@@ -59,13 +59,9 @@ def read_text(path: Path) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise AnnotationError(
-            "the text must be UTF-8",
-            path=path,
-            line=data.count(b"\n", 0, error.start) + 1,
-            got=data[error.start : error.start + 8],
-            remedy="convert the file, for example with iconv",
-        ) from None
+        rule, remedy = "the text must be UTF-8", "convert the file, for example with iconv"
+        line, got = data.count(b"\n", 0, error.start) + 1, data[error.start : error.start + 8]
+        raise AnnotationError(rule, path=path, line=line, got=got, remedy=remedy) from None
 
 
 def load_json_object(path: Path) -> dict[str, Any]:
@@ -75,20 +71,12 @@ def load_json_object(path: Path) -> dict[str, Any]:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)  # a JSONDecodeError knows it
-        raise AnnotationError(
-            "the file must be JSON",
-            path=path,
-            line=line,
-            got=str(error),
-            remedy="correct the text at that line; `python -m json.tool FILE` checks it",
-        ) from None
+        rule = "the file must be JSON"
+        remedy = "correct the text at that line; `python -m json.tool FILE` checks it"
+        raise AnnotationError(rule, path=path, line=line, got=str(error), remedy=remedy) from None
     if not isinstance(value, dict):
-        raise AnnotationError(
-            "the file must hold one JSON object",
-            path=path,
-            got=value,
-            remedy="enclose the entries in braces",
-        )
+        rule = "the file must hold one JSON object"
+        raise AnnotationError(rule, path=path, got=value, remedy="enclose the entries in braces")
     return value
 
 
@@ -100,22 +88,14 @@ def check_image_name(name: str, path: Path, line: int) -> None:
     """
     bad = _BAD_NAME.search(name)
     if bad:
+        remedy = "put the image inside the dataset's folder and name it from there"
         raise AnnotationError(
-            _NAME_RULES[str(bad.lastgroup)],
-            path=path,
-            line=line,
-            got=name,
-            remedy="put the image inside the dataset's folder and name it from there",
+            _NAME_RULES[str(bad.lastgroup)], path=path, line=line, got=name, remedy=remedy
         )
     longest = max(len(part.encode()) for part in name.split("/"))
     if longest > LONGEST_NAME or len(name.encode()) > LONGEST_PATH:
-        raise AnnotationError(
-            f"an image path may have {LONGEST_PATH} bytes, and each name in it {LONGEST_NAME}",
-            path=path,
-            line=line,
-            got=name,
-            remedy="rename the image",
-        )
+        rule = f"an image path may have {LONGEST_PATH} bytes, and each name in it {LONGEST_NAME}"
+        raise AnnotationError(rule, path=path, line=line, got=name, remedy="rename the image")
 
 
 def parse_names(path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -153,13 +133,9 @@ def parse_integers(
             raise _not_an_index(text, path, line)
         if fields:
             if not complete(len(fields)):
-                raise AnnotationError(
-                    rule,
-                    path=path,
-                    line=line,
-                    got=f"{len(fields)} fields: {text.decode().strip()}",
-                    remedy="complete or remove the line",
-                )
+                remedy = "complete or remove the line"
+                got = f"{len(fields)} fields: {text.decode().strip()}"
+                raise AnnotationError(rule, path=path, line=line, got=got, remedy=remedy)
             yield line, [int(field) for field in fields]
 
 
@@ -170,12 +146,9 @@ def _not_an_index(text: bytes, path: Path, line: int) -> AnnotationError:
     if wrong is None:
         rule = f"every index must be zero or more, of at most {_LONGEST_INTEGER} digits"
         wrong = next(f for f in fields if f.startswith(b"-") or len(f) > _LONGEST_INTEGER)
+    remedy = "write 0-based indices in decimal digits, separated by blanks"
     return AnnotationError(
-        rule,
-        path=path,
-        line=line,
-        got=wrong.decode("utf-8", "replace"),
-        remedy="write 0-based indices in decimal digits, separated by blanks",
+        rule, path=path, line=line, got=wrong.decode("utf-8", "replace"), remedy=remedy
     )
 
 
@@ -243,13 +216,9 @@ def parse_triplets(path: Path, attributes: AttributeTable, files: int | None) ->
     same = (anchor == close) | (anchor == far) | (close == far)
     if same.any():
         first = int(np.argmax(same))
-        raise AnnotationError(
-            "anchor, close and far must be three images",
-            path=path,
-            line=int(line[first]),
-            got=table[first, 1:].tolist(),
-            remedy="correct or remove the line",
-        )
+        rule, remedy = "anchor, close and far must be three images", "correct or remove the line"
+        at, got = int(line[first]), table[first, 1:].tolist()
+        raise AnnotationError(rule, path=path, line=at, got=got, remedy=remedy)
     return table[:, 1:].copy()
 
 

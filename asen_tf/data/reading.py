@@ -54,12 +54,9 @@ def read_meta(data_dir: Path | str, dataset: str) -> AttributeTable:
     path = Path(data_dir) / META
     meta = load_json_object(path)
     if dataset not in meta:
-        raise AnnotationError(
-            "the dataset must have an entry",
-            path=path,
-            got=dataset,
-            remedy=f"{did_you_mean(dataset, sorted(meta))}; data_prep/README.md has the commands",
-        )
+        rule = "the dataset must have an entry"
+        remedy = f"{did_you_mean(dataset, sorted(meta))}; data_prep/README.md has the commands"
+        raise AnnotationError(rule, path=path, got=dataset, remedy=remedy)
     entry = meta[dataset]
     try:
         names, numbers = tuple(entry["ATTRIBUTES"]), entry["ATTRIBUTES_NUM"]
@@ -96,21 +93,15 @@ def check_value_names(names: Any, attributes: AttributeTable, path: Path) -> Non
     """Raise unless `names` maps every attribute to as many strings as it has values."""
     expected = dict(zip(attributes.names, attributes.sizes, strict=True))
     if not isinstance(names, dict) or set(names) != set(expected):
-        raise AnnotationError(
-            f"value names must be given for the attributes {list(expected)}",
-            path=path,
-            got=names,
-            remedy="name the attributes as meta.json does, or remove the file",
-        )
+        rule = f"value names must be given for the attributes {list(expected)}"
+        remedy = "name the attributes as meta.json does, or remove the file"
+        raise AnnotationError(rule, path=path, got=names, remedy=remedy)
     for attribute, values in names.items():
         strings = isinstance(values, list) and all(isinstance(value, str) for value in values)
         if not strings or len(values) != expected[attribute]:
-            raise AnnotationError(
-                f"{attribute!r} must have {expected[attribute]} value names, all strings",
-                path=path,
-                got=values,
-                remedy="give one name per value, in the order of the indices, or remove the file",
-            )
+            rule = f"{attribute!r} must have {expected[attribute]} value names, all strings"
+            remedy = "give one name per value, in the order of the indices, or remove the file"
+            raise AnnotationError(rule, path=path, got=values, remedy=remedy)
 
 
 def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str = "error") -> Split:
@@ -133,21 +124,15 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
     """
     check_split_name(split)
     if missing not in MISSING_CHOICES:
-        raise AnnotationError(
-            f"missing must be one of {', '.join(MISSING_CHOICES)}",
-            got=missing,
-            remedy=did_you_mean(missing, MISSING_CHOICES),
-        )
+        rule = f"missing must be one of {', '.join(MISSING_CHOICES)}"
+        raise AnnotationError(rule, got=missing, remedy=did_you_mean(missing, MISSING_CHOICES))
     root = dataset_root(data_dir, dataset)
     attributes = read_meta(data_dir, dataset)
     source = root / f"filenames_{split}.txt"
     listed = source.exists()
     if not listed and missing != "ignore":
-        raise AnnotationError(
-            "the list of image files is missing",
-            path=source,
-            remedy='restore it, or read only the labels with missing="ignore"',
-        )
+        remedy = 'restore it, or read only the labels with missing="ignore"'
+        raise AnnotationError("the list of image files is missing", path=source, remedy=remedy)
     files, lines = parse_names(source) if listed else ((), ())
     count = len(files) if listed else None
     triplets = None
@@ -169,13 +154,11 @@ def read_split(data_dir: Path | str, dataset: str, split: str, *, missing: str =
         entries = locate_images(root, files, source, lines)
         absent = tuple(index for index, entry in enumerate(entries) if entry is None)
         if absent and missing == "error":
-            raise AnnotationError(
-                f"{len(absent)} of {len(files)} image files are missing",
-                path=source,
-                line=lines[absent[0]],
-                got=f"no {', no '.join(files[index] for index in absent[:5])}",
-                remedy='add them, or go on without them with missing="skip"',
-            )
+            rule = f"{len(absent)} of {len(files)} image files are missing"
+            got = f"no {', no '.join(files[index] for index in absent[:5])}"
+            remedy = 'add them, or go on without them with missing="skip"'
+            line = lines[absent[0]]
+            raise AnnotationError(rule, path=source, line=line, got=got, remedy=remedy)
         result = _without(result, absent)
     for array in (result.labels, result.queries, result.candidates):
         array.setflags(write=False)
@@ -233,13 +216,9 @@ def locate_images(
         entry = None if entries is None else entries.get(base)
         escapes = entry is not None and entry.is_symlink() and not _is_inside(entry.path, home)
         if entries is None or escapes:
-            raise AnnotationError(
-                "an image path must not leave the dataset's folder through a symbolic link",
-                path=source,
-                line=line,
-                got=name,
-                remedy="copy the images into the folder, or make the whole folder the link",
-            )
+            rule = "an image path must not leave the dataset's folder through a symbolic link"
+            remedy = "copy the images into the folder, or make the whole folder the link"
+            raise AnnotationError(rule, path=source, line=line, got=name, remedy=remedy)
         found.append(entry if entry is not None and _is_file(entry) else None)
     return found
 
@@ -341,11 +320,9 @@ def _contents(
             try:
                 before = [*state, file_digest(entry.path)]
             except OSError as error:
+                remedy = "check its permissions"
                 raise AnnotationError(
-                    "the image cannot be read",
-                    path=entry.path,
-                    got=str(error),
-                    remedy="check its permissions",
+                    "the image cannot be read", path=entry.path, got=str(error), remedy=remedy
                 ) from error
         found[name] = before
     _contents_read[root] = found

@@ -67,25 +67,18 @@ class AttributeTable:
     def __post_init__(self) -> None:
         """Check the table once, so that everyone else can rely on it."""
         if not self.names or len(self.names) != len(self.sizes):
-            raise AnnotationError(
-                "there must be at least one attribute, and one size per attribute",
-                got=(self.names, self.sizes),
-                remedy="give each attribute a name and its number of values",
-            )
+            rule = "there must be at least one attribute, and one size per attribute"
+            remedy = "give each attribute a name and its number of values"
+            raise AnnotationError(rule, got=(self.names, self.sizes), remedy=remedy)
         for name, size in zip(self.names, self.sizes, strict=True):
             if not isinstance(name, str) or not name.strip() or name in RESERVED_NAMES:
-                raise AnnotationError(
-                    f"an attribute name must be a non-empty string other than {RESERVED_NAMES}",
-                    got=name,
-                    remedy="rename the attribute",
-                )
+                rule = f"an attribute name must be a non-empty string other than {RESERVED_NAMES}"
+                raise AnnotationError(rule, got=name, remedy="rename the attribute")
             whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
             if not whole or not 1 <= size <= LARGEST_SIZE:
-                raise AnnotationError(
-                    f"{name!r} must have 1 to {LARGEST_SIZE} values",
-                    got=size,
-                    remedy="give the number of its values as a whole number",
-                )
+                rule = f"{name!r} must have 1 to {LARGEST_SIZE} values"
+                remedy = "give the number of its values as a whole number"
+                raise AnnotationError(rule, got=size, remedy=remedy)
         if len(set(self.names)) != len(self.names):
             raise AnnotationError(
                 "attribute names must be distinct", got=self.names, remedy="rename one of them"
@@ -166,22 +159,17 @@ def images_by_value(labels: np.ndarray, attribute: int) -> dict[int, np.ndarray]
 def dataset_root(data_dir: Path | str, dataset: str) -> Path:
     """Return `data_dir/<dataset>`; the name must be that of a folder directly inside."""
     if not dataset or dataset in {".", ".."} or set(dataset) & set("/\\\0:"):
-        raise AnnotationError(
-            "a dataset's name must be the name of a folder directly inside the data folder",
-            got=dataset,
-            remedy="pass the parent folder as the data folder, and the plain name",
-        )
+        rule = "a dataset's name must be the name of a folder directly inside the data folder"
+        remedy = "pass the parent folder as the data folder, and the plain name"
+        raise AnnotationError(rule, got=dataset, remedy=remedy)
     return Path(data_dir) / dataset
 
 
 def check_split_name(split: str) -> None:
     """Raise unless `split` is one of the three names."""
     if split not in SPLITS:
-        raise AnnotationError(
-            f"a split is one of {', '.join(SPLITS)}",
-            got=split,
-            remedy=did_you_mean(split, SPLITS),
-        )
+        rule = f"a split is one of {', '.join(SPLITS)}"
+        raise AnnotationError(rule, got=split, remedy=did_you_mean(split, SPLITS))
 
 
 def rows_filename(split: str, role: str = "label") -> str:

@@ -1,4 +1,4 @@
-"""True boxes of the parts that attributes are about: reading, writing, and what models see of them.
+"""True boxes of the parts that attributes are about: reading, and what models see of them.
 
 `regions_{split}.csv` has the header `index,attribute,left,top,right,bottom`: 0-based file and
 attribute index, then the half-open box in pixels of the stored image, x to the right, y down.
@@ -7,7 +7,7 @@ attribute index, then the half-open box in pixels of the stored image, x to the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,6 @@ from asen_tf.data.records import (
     dataset_root,
     regions_filename,
 )
-from asen_tf.files import write_text
 
 _JITTER = 0.15  # share of the side
 HEADER = ("index", "attribute", "left", "top", "right", "bottom")
@@ -49,49 +48,20 @@ def read_regions(
     files = len(parse_names(names)[0]) if names.exists() else LARGEST_INDEX
     lines = read_text(path).split("\n")
     if tuple(lines[0].strip().split(",")) != HEADER:
-        raise AnnotationError(
-            f"the header must be {','.join(HEADER)}",
-            path=path,
-            line=1,
-            got=lines[0],
-            remedy="put this header into the first line",
-        )
+        rule = f"the header must be {','.join(HEADER)}"
+        remedy = "put this header into the first line"
+        raise AnnotationError(rule, path=path, line=1, got=lines[0], remedy=remedy)
     regions: dict[tuple[int, int], Box] = {}
     for line, text in enumerate(lines[1:], start=2):
         if text.strip():
             key, box = _parse(text, path, line)
-            _check(key, box, files, attributes, path, line)
+            check_box(key, box, files, attributes, path, line)
             if key in regions:
-                raise AnnotationError(
-                    "an image has at most one box per attribute",
-                    path=path,
-                    line=line,
-                    got=text,
-                    remedy="remove one of the two rows",
-                )
+                rule = "an image has at most one box per attribute"
+                remedy = "remove one of the two rows"
+                raise AnnotationError(rule, path=path, line=line, got=text, remedy=remedy)
             regions[key] = box
     return regions
-
-
-def write_regions(
-    data_dir: Path | str,
-    dataset: str,
-    split: str,
-    regions: Mapping[tuple[int, int], Iterable[float]],
-) -> None:
-    """Write the region file of a split, sorted by file and attribute; it reads back exactly.
-
-    Raises:
-        AnnotationError: a negative index or a box that is not four finite, ordered numbers.
-    """
-    check_split_name(split)
-    path = dataset_root(data_dir, dataset) / regions_filename(split)
-    lines = [",".join(HEADER)]
-    for (index, attribute), sides in sorted(regions.items()):
-        box = tuple(float(side) for side in sides)
-        _check((index, attribute), box, LARGEST_INDEX, LARGEST_INDEX, path, len(lines) + 1)
-        lines.append(",".join([str(int(index)), str(int(attribute)), *map(repr, box)]))
-    write_text(path, "\n".join(lines) + "\n")
 
 
 def boxes_in_square(
@@ -176,16 +146,12 @@ def _parse(text: str, path: Path, line: int) -> tuple[tuple[int, int], Box]:
         index, attribute, left, top, right, bottom = text.split(",")
         return (int(index), int(attribute)), (float(left), float(top), float(right), float(bottom))
     except ValueError:
-        raise AnnotationError(
-            "a row must hold two integers and four numbers",
-            path=path,
-            line=line,
-            got=text,
-            remedy=f"write it as {','.join(HEADER)}",
-        ) from None
+        rule = "a row must hold two integers and four numbers"
+        remedy = f"write it as {','.join(HEADER)}"
+        raise AnnotationError(rule, path=path, line=line, got=text, remedy=remedy) from None
 
 
-def _check(
+def check_box(
     key: tuple[int, int],
     box: tuple[float, ...],
     files: int,
@@ -193,21 +159,16 @@ def _check(
     path: Path,
     line: int,
 ) -> None:
+    """Raise AnnotationError unless a box is one, of a (file, attribute) that there is."""
     if not (0 <= key[0] < files and 0 <= key[1] < attributes):
-        raise AnnotationError(
+        rule = (
             f"the file index must be below {files} and the attribute index below {attributes}, "
-            "neither negative",
-            path=path,
-            line=line,
-            got=key,
-            remedy="count both from 0, as in the split's files and meta.json",
+            "neither negative"
         )
+        remedy = "count both from 0, as in the split's files and meta.json"
+        raise AnnotationError(rule, path=path, line=line, got=key, remedy=remedy)
     ordered = len(box) == 4 and 0 <= box[0] < box[2] and 0 <= box[1] < box[3]
     if not ordered or not all(map(math.isfinite, box)):
-        raise AnnotationError(
-            "a box must have 0 <= left < right and 0 <= top < bottom, all finite",
-            path=path,
-            line=line,
-            got=box,
-            remedy="cut it at the border of the image, and give no row for a hidden part",
-        )
+        rule = "a box must have 0 <= left < right and 0 <= top < bottom, all finite"
+        remedy = "cut it at the border of the image, and give no row for a hidden part"
+        raise AnnotationError(rule, path=path, line=line, got=box, remedy=remedy)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -101,6 +102,20 @@ def read_table(path: Path) -> Table:
 def clean(cell: str) -> str:
     """Return a cell without stray blanks and invisible characters."""
     return _INVISIBLE.sub("", _BLANKS.sub(" ", cell)).strip()
+
+
+def attribute_name(column: str) -> str:
+    """Return a column's title as an attribute's name: `Sleeve length` is `sleeve_length`.
+
+    Letters keep their marks. Vowels of Hindi and Thai are marks, which regular expressions do not
+    count as letters.
+    """
+
+    def kept(letter: str) -> bool:
+        return letter.isalnum() or letter == "_" or unicodedata.category(letter)[0] == "M"
+
+    words = "".join(letter if kept(letter) else " " for letter in column.lower()).split()
+    return "_".join(words).strip("_")
 
 
 def is_missing(text: str) -> bool:

@@ -12,12 +12,7 @@ from asen_tf.evaluation.metrics import (
     random_shared_value_precisions,
     summarise,
 )
-from asen_tf.evaluation.ranking import (
-    normalise,
-    ranked,
-    retrieval_metrics,
-    shared_value_precisions,
-)
+from asen_tf.evaluation.ranking import normalise, ranked, retrieval_metrics, shared_value_precisions
 
 __all__ = [
     "average_precision",

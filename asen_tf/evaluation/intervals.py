@@ -24,7 +24,6 @@ def bootstrap_interval(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int,
-    method: str = "percentile",
 ) -> tuple[float, float]:
     """Return the interval (low, high) of the mean over queries.
 
@@ -33,7 +32,6 @@ def bootstrap_interval(
         confidence: the nominal coverage, between 0 and 1.
         resamples: bootstrap samples.
         seed: the same seed gives the same interval.
-        method: "percentile" or "BCa" (bias-corrected and accelerated).
 
     Returns:
         Equal ends when all values are equal; (NaN, NaN) for fewer than two queries, which give
@@ -42,9 +40,7 @@ def bootstrap_interval(
     Raises:
         ValueError: values of another shape or not finite, or an argument out of range.
     """
-    return macro_interval(
-        [values], confidence=confidence, resamples=resamples, seed=seed, method=method
-    )
+    return macro_interval([values], confidence=confidence, resamples=resamples, seed=seed)
 
 
 def macro_interval(
@@ -53,7 +49,6 @@ def macro_interval(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int,
-    method: str = "percentile",
 ) -> tuple[float, float]:
     """Return the interval of the unweighted mean of the attributes' means.
 
@@ -64,7 +59,6 @@ def macro_interval(
         confidence: as for `bootstrap_interval`, like the other arguments.
         resamples: bootstrap samples.
         seed: the same seed gives the same interval.
-        method: "percentile" or "BCa".
 
     Returns:
         (low, high). An attribute with one query counts as known exactly; if none has two, both
@@ -73,10 +67,10 @@ def macro_interval(
     Raises:
         ValueError: values of another shape or not finite, or an argument out of range.
     """
-    if not 0 < confidence < 1 or resamples < 1 or method not in ("percentile", "BCa"):
+    if not 0 < confidence < 1 or resamples < 1:
         raise ValueError(
-            "confidence must lie between 0 and 1, resamples be 1 or more and method percentile "
-            f"or BCa; got {confidence}, {resamples} and {method!r}"
+            "confidence must lie between 0 and 1, and resamples be 1 or more; got "
+            f"{confidence} and {resamples}"
         )
     strata = [array for array in map(checked, samples) if len(array)]
     if all(len(array) < 2 for array in strata):
@@ -96,7 +90,7 @@ def macro_interval(
         vectorized=True,
         axis=-1,
         confidence_level=confidence,
-        method=method,
+        method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return float(interval.low), float(interval.high)

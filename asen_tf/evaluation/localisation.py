@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -47,7 +46,7 @@ def intersection_over_union(first: Box, second: Box) -> float:
     return overlap / (areas - overlap) if areas > overlap else 0.0
 
 
-def localisation_rows(
+def pointing_and_overlap(
     *,
     pairs: np.ndarray,
     attention: np.ndarray,
@@ -55,18 +54,17 @@ def localisation_rows(
     map_size: int,
     regions: Mapping[tuple[int, int], Box],
     attributes: tuple[str, ...],
-    method: str,
-    seed: int,
     extent: tuple[float, float] = (0.0, 1.0),
-) -> list[dict[str, Any]]:
+) -> dict[str, np.ndarray]:
     """Measure attention maps and regions of interest against the true boxes of the parts.
 
-    Only pairs with a true box count; an invisible part has none. `pointing` is the share of
-    attention maxima inside the true box (the pointing game of Zhang et al., "Top-down Neural
-    Attention by Excitation Backprop", arXiv 1608.00507, without a tolerance), and `iou` is the
-    mean overlap of the square region of interest with the box. The baseline sees neither attribute
-    nor image: it points at the centre of the frame, and its region is a centred square of the same
-    size as the region it is compared with, so that the two differ in position only.
+    Only pairs with a true box count; an invisible part has none. "Pointing" says whether the
+    attention's maximum lies inside the true box (the pointing game of Zhang et al., "Top-down
+    Neural Attention by Excitation Backprop", arXiv 1608.00507, without a tolerance), "overlap" is
+    the intersection over union of the square region of interest with the box. The baseline sees
+    neither attribute nor image: it points at the centre of the frame, and its region is a centred
+    square of the same size as the region it is compared with, so that the two differ in position
+    only.
 
     Args:
         pairs: `(P, 2)` image and attribute index.
@@ -75,13 +73,11 @@ def localisation_rows(
         map_size: px, side of the global input.
         regions: true boxes by (image, attribute), as shares of the frame.
         attributes: names, in index order.
-        method: the method's name.
-        seed: the run's seed.
         extent: of the maps, as for `attention_peak`.
 
     Returns:
-        One row per attribute with a true box, then `overall` over all pairs:
-        `method, seed, attribute, pointing, iou, centre_pointing, centre_iou`; percent.
+        `(n, 4)` float64 by name of each attribute with a true box, then `overall`, of all pairs:
+        pointing, 0 or 1; overlap, 0 to 1; then both of the baseline. Empty without any box.
     """
     scores: dict[int, list[tuple[float, ...]]] = {}
     for (image, attribute), heat, square in zip(pairs, attention, boxes, strict=True):
@@ -102,16 +98,7 @@ def localisation_rows(
     named = {attributes[index]: scores[index] for index in sorted(scores)}
     if named:
         named["overall"] = [score for part in scores.values() for score in part]
-    columns = ("pointing", "iou", "centre_pointing", "centre_iou")
-    return [
-        {
-            "method": method,
-            "seed": seed,
-            "attribute": name,
-            **dict(zip(columns, (100.0 * np.mean(part, axis=0)).tolist(), strict=True)),
-        }
-        for name, part in named.items()
-    ]
+    return {name: np.array(part, np.float64) for name, part in named.items()}
 
 
 def attention_entropy(attention: np.ndarray) -> np.ndarray:

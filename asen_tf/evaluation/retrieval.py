@@ -1,39 +1,27 @@
 """Attribute-specific retrieval on a split: embeddings of its pairs, MAP and its relatives.
 
 The papers ask for one value at a time: an image that holds the query's value and another one is a
-miss when it is listed under the other. For datasets whose images hold several values of an
-attribute there is a second measure: every image counts once, and is relevant when it shares any
-value with the query image.
+miss when it is listed under the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from asen_tf.data import Split
 from asen_tf.data.dataset import SplitImages
-from asen_tf.evaluation.intervals import bootstrap_interval, macro_interval
-from asen_tf.evaluation.metrics import (
-    overall,
-    queries_and_candidates,
-    random_shared_value_precisions,
-    random_split_precisions,
-    summarise,
-)
-from asen_tf.evaluation.ranking import normalise, retrieval_metrics, shared_value_precisions
+from asen_tf.evaluation.metrics import overall, queries_and_candidates
+from asen_tf.evaluation.ranking import normalise, retrieval_metrics
 from asen_tf.files import during
-from asen_tf.models import SimilarityModel, fuse
+from asen_tf.models import SimilarityModel
 
 QueryMetrics = dict[str, dict[str, np.ndarray]]  # metric -> attribute -> (Q,) values
 
 RANKS = (1, 5, 10)  # k of recall@k and precision@k
-WEIGHTS = tuple(step / 10 for step in range(11))  # of the global branch, in the fusion sweep
 
 
 @dataclass(frozen=True)
@@ -94,9 +82,6 @@ def embed_labelled_pairs(
     )
 
 
-# === One value at a time, as in the papers ===
-
-
 def query_metrics(embedded: PairEmbeddings, split: Split, embedding: str) -> QueryMetrics:
     """Measure every query of a split, ranking all candidates of its attribute by cosine.
 
@@ -126,147 +111,6 @@ def query_metrics(embedded: PairEmbeddings, split: Split, embedding: str) -> Que
     return metrics
 
 
-def random_metrics(split: Split) -> QueryMetrics:
-    """Return the exact expectation of each query's average precision under a random ranking."""
-    expected = random_split_precisions(split)
-    return {"average_precision": {name: each for name, each in expected.items() if len(each)}}
-
-
 def validation_map(embedded: PairEmbeddings, split: Split, embedding: str) -> float:
     """Return the MAP over all queries of a split, in percent."""
     return 100.0 * overall(query_metrics(embedded, split, embedding)["average_precision"])
-
-
-def fusion_sweep(
-    embedded: PairEmbeddings, split: Split, *, weights: Sequence[float] = WEIGHTS
-) -> list[dict[str, float]]:
-    """Measure the fused embedding at several weights of the global branch.
-
-    Args:
-        embedded: embeddings of the split's pairs, including `global` and `local`.
-        split: queries and candidates; the validation split, where weights are chosen.
-        weights: `b`, from 0 (local alone) to 1 (global alone).
-
-    Returns:
-        One row per weight: `weight`, and `map` over all queries in percent.
-    """
-    parts = [tf.constant(embedded.arrays[name]) for name in ("global", "local")]
-    rows = []
-    for weight in weights:
-        fused = PairEmbeddings(embedded.pairs, {"fused": fuse(*parts, weight).numpy()})
-        rows.append({"weight": weight, "map": validation_map(fused, split, "fused")})
-    return rows
-
-
-# === Any shared value ===
-
-
-def has_several_values(split: Split) -> bool:
-    """Return whether some image of a split holds more than one value of an attribute."""
-    return len(np.unique(split.labels[:, :2], axis=0)) < len(np.unique(split.labels, axis=0))
-
-
-def shared_value_metrics(
-    embedded: PairEmbeddings, split: Split, embedding: str
-) -> dict[str, np.ndarray]:
-    """Rank the candidate images of each attribute for each of its query images, by cosine.
-
-    Args:
-        embedded: embeddings of the split's pairs.
-        split: the images of its query and candidate rows; an image holds the values of both.
-        embedding: which embedding to rank by.
-
-    Returns:
-        `(Q,)` average precisions, fractions, by attribute; each query image counts once.
-    """
-    vectors = normalise(embedded.arrays[embedding])
-
-    def vectors_of(images: np.ndarray, attribute: int) -> np.ndarray:
-        return vectors[embedded.rows(np.stack([images, np.full_like(images, attribute)], axis=1))]
-
-    return {
-        name: shared_value_precisions(
-            query_embeddings=vectors_of(images["query_images"], attribute),
-            candidate_embeddings=vectors_of(images["candidate_images"], attribute),
-            **images,
-        )
-        for attribute, name, images in _images_with_values(split)
-    }
-
-
-def random_shared_value_metrics(split: Split) -> dict[str, np.ndarray]:
-    """Return the exact expectations of `shared_value_metrics` under a random ranking."""
-    return {
-        name: random_shared_value_precisions(**images)
-        for _, name, images in _images_with_values(split)
-    }
-
-
-def _images_with_values(split: Split) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
-    """Yield index, name, images and their values of each attribute that has queries."""
-    for index, (name, *both) in enumerate(queries_and_candidates(split)):
-        queries, candidates = (np.unique(rows[:, 0]) for rows in both)
-        if len(queries):
-            holds = split.holds(index)
-            yield (
-                index,
-                name,
-                {
-                    "query_images": queries,
-                    "query_holds": holds[queries],
-                    "candidate_images": candidates,
-                    "candidate_holds": holds[candidates],
-                },
-            )
-
-
-# === Rows of a table ===
-
-
-def map_rows(
-    average_precision: Mapping[str, np.ndarray],
-    *,
-    method: str,
-    embedding: str,
-    seed: int,
-    resamples: int,
-    intervals: bool = True,
-) -> list[dict[str, Any]]:
-    """Turn per-query average precisions into rows of `map.csv`.
-
-    Args:
-        average_precision: `(Q,)` fractions by attribute.
-        method: the method's name.
-        embedding: "global", "local", "fused", or "-" for random.
-        seed: the run's seed; it also seeds the bootstrap.
-        resamples: bootstrap resamples over queries.
-        intervals: False for exact expectations, whose interval is the value itself.
-
-    Returns:
-        One row per attribute, then `overall` (weighted by queries) and `macro` (unweighted):
-        `method, embedding, seed, attribute, map, ci_low, ci_high, queries`; percent.
-    """
-    everything = np.concatenate(list(average_precision.values()))
-    rows = []
-    for name, value in summarise(average_precision).items():
-        values = average_precision.get(name, everything)
-        low = high = value
-        if intervals and name == "macro":
-            low, high = macro_interval(
-                list(average_precision.values()), resamples=resamples, seed=seed
-            )
-        elif intervals:
-            low, high = bootstrap_interval(values, resamples=resamples, seed=seed)
-        rows.append(
-            {
-                "method": method,
-                "embedding": embedding,
-                "seed": seed,
-                "attribute": name,
-                "map": 100.0 * value,
-                "ci_low": 100.0 * low,
-                "ci_high": 100.0 * high,
-                "queries": len(values),
-            }
-        )
-    return rows

@@ -16,7 +16,7 @@ from asen_tf.layers import (
     start_as_released,
 )
 from asen_tf.models.asen_pp import fuse
-from asen_tf.models.base import PairInputs, SingleBranch, image_features
+from asen_tf.models.base import PairInputs, SingleBranch, branch_model, image_features
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
@@ -69,11 +69,8 @@ class Asen(SingleBranch):
         attribute = keras.Input((None, self.attribute_count), name="attribute")
         attended, attention = spatial([features, attribute])
         embedding = unit_length(project(channel([attended, attribute])))
-        self.branch = keras.Model(
-            {"image": image, "attribute": attribute},
-            {"embedding": embedding, "attention": attention},
-            name="global_branch",
-        )
+        outputs = {"embedding": embedding, "attention": attention}
+        self.branch = branch_model("global", image, attribute, **outputs)
         self.built = True
 
 
@@ -129,11 +126,8 @@ class AsenV2(SingleBranch):
         attribute = keras.Input((None, settings.attribute_dim), name="attribute")
         attended, attention = spatial([features, attribute])
         embedding = unit_length(channel([attended, attribute]))
-        self.branch = keras.Model(
-            {"image": image, "attribute": attribute},
-            {"embedding": embedding, "attention": attention},
-            name="global_branch",
-        )
+        outputs = {"embedding": embedding, "attention": attention}
+        self.branch = branch_model("global", image, attribute, **outputs)
         self.second = None
         if settings.networks == 2:
             self.second = AsenV2(attributes, **{**asdict(settings), "networks": 1})

@@ -24,7 +24,7 @@ from asen_tf.layers import (
     released_crops,
     start_as_released,
 )
-from asen_tf.models.base import PairInputs, SimilarityModel, image_features
+from asen_tf.models.base import PairInputs, SimilarityModel, branch_model, image_features
 
 
 def build_branch(part: str, settings: AsenPlusPlus.Settings) -> keras.Model:
@@ -83,7 +83,7 @@ def build_branch(part: str, settings: AsenPlusPlus.Settings) -> keras.Model:
         outputs["background"] = embed(
             BackgroundAttention(name=f"{part}_background")([features, attention])
         )
-    return keras.Model({"image": image, "attribute": attribute}, outputs, name=f"{part}_branch")
+    return branch_model(part, image, attribute, **outputs)
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")

@@ -413,6 +413,13 @@ def image_features(backbone: str, *, prefix: str) -> tuple[tf.Tensor, tf.Tensor]
     return image, network(normalisation(image))
 
 
+def branch_model(
+    part: str, image: tf.Tensor, attribute: tf.Tensor, **outputs: tf.Tensor
+) -> keras.Model:
+    """Return the functional model of a branch that is told the attribute, "<part>_branch"."""
+    return keras.Model({"image": image, "attribute": attribute}, outputs, name=f"{part}_branch")
+
+
 def _check_pairs(
     images: np.ndarray, attributes: np.ndarray, names: Sequence[str], whole: bool
 ) -> None:

@@ -12,11 +12,7 @@ from asen_tf.config import ExperimentConfig
 from asen_tf.models.asen import Asen, AsenV2
 from asen_tf.models.asen_pp import AsenPlusPlus
 from asen_tf.models.base import SimilarityModel
-from asen_tf.models.relatives import (
-    ConditionalSimilarityNetwork,
-    FrozenFeatures,
-    TripletNetwork,
-)
+from asen_tf.models.relatives import ConditionalSimilarityNetwork, FrozenFeatures, TripletNetwork
 from asen_tf.models.rpf import RegionToPatch
 
 # The files that the authors of ASEN++ and RPF start from, and whence: by name of the backbone, what

@@ -18,7 +18,7 @@ from asen_tf.layers import (
     start_as_released,
 )
 from asen_tf.models.asen_pp import AsenPlusPlus
-from asen_tf.models.base import image_features
+from asen_tf.models.base import branch_model, image_features
 
 _HEADS = 12  # of all multi-head attention
 _DROPOUT = 0.1  # share
@@ -87,15 +87,9 @@ class RegionToPatch(AsenPlusPlus):
         normed = _norm("global_feature_norm")(features)
         attended, attention = spatial([normed, _norm("global_attribute_norm")(attribute)])
         background = BackgroundAttention(name="global_background")([normed, attention])
-        return keras.Model(
-            {"image": image, "attribute": attribute},
-            {
-                "embedding": refine(project(attended)),
-                "attention": attention,
-                "background": refine(background),
-            },
-            name="global_branch",
-        )
+        outputs = {"embedding": refine(project(attended)), "attention": attention}
+        outputs["background"] = refine(background)
+        return branch_model("global", image, attribute, **outputs)
 
     def _patch_branch(self) -> keras.Model:
         settings = self.settings
@@ -117,11 +111,8 @@ class RegionToPatch(AsenPlusPlus):
                 tokens = transformer_layer(tokens, f"local_patch{layer}_", heads=heads)
             features = ToMap(name="local_patch_map")(tokens)
         attended, attention = cross([features, attribute])
-        return keras.Model(
-            {"image": image, "attribute": attribute},
-            {"embedding": refine(project(attended)), "attention": attention},
-            name="local_branch",
-        )
+        outputs = {"embedding": refine(project(attended)), "attention": attention}
+        return branch_model("local", image, attribute, **outputs)
 
 
 def _norm(name: str) -> keras.layers.LayerNormalization:

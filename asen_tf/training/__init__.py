@@ -1,21 +1,17 @@
 """Training: objectives, optimizers, resumable stages; one process, several replicas or workers."""
 
-from asen_tf.training.cluster import ClusterError, Team, keeps_files, team_for, team_of
-from asen_tf.training.failures import OutOfMemoryError, remedies
+from asen_tf.training.cluster import ClusterError, Team, keeps_files, team_for
 from asen_tf.training.similarity import Phase, phases, train
 from asen_tf.training.stage import BEST, StageResult
 
 __all__ = [
     "BEST",
     "ClusterError",
-    "OutOfMemoryError",
     "Phase",
     "StageResult",
     "Team",
     "keeps_files",
     "phases",
-    "remedies",
     "team_for",
-    "team_of",
     "train",
 ]

@@ -13,8 +13,8 @@ single process would take:
 Networks of `keras.applications` that draw noise (drop-connect) draw other noise in each replica.
 
 Replicas may be in several processes, the workers that `TF_CONFIG` lists. The first is the chief: it
-alone writes. Workers train in step; one that ends takes the others with it (see
-`asen_tf.training.failures`), and all of them, started again, go on from the last finished epoch.
+alone writes. Workers train in step; one that ends takes the others with it, and all of them,
+started again, go on from the last finished epoch.
 """
 
 from __future__ import annotations

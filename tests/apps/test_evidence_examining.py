@@ -58,7 +58,22 @@ def test_a_catalogue_is_all_images_of_a_folder_by_name(catalogue: CatalogueFiles
     assert catalogue.repeated == 1
     assert set(catalogue.left_out) == {"broken.jpg", "link.png", "notes.txt"}
     assert catalogue.left_out["broken.jpg"] == catalogue.left_out["notes.txt"] == "not an image"
-    assert "leads out of the catalogue's folder" in catalogue.left_out["link.png"]
+    assert "No such file" in catalogue.left_out["link.png"]
+
+
+def test_a_catalogue_of_links_is_what_they_lead_to(folder: Path, tmp_path: Path) -> None:
+    """DVC, git-annex and the caches of hubs keep the files elsewhere, under other names."""
+    (tmp_path / "shop" / "deep").mkdir(parents=True)
+    (tmp_path / "shop" / "a.jpg").symlink_to(folder / "catalogue" / "a.png")
+    (tmp_path / "cache").symlink_to(folder / "catalogue")
+    (tmp_path / "shop" / "deep" / "b").symlink_to("../../cache/b.png")
+    (tmp_path / "shop" / "all").symlink_to(tmp_path)  # in a circle
+    found = CatalogueFiles.from_folder(tmp_path / "shop")
+    assert found.names == ("a.jpg", "deep/b")
+    expected = [folder / "catalogue" / name for name in ("a.png", "b.png")]
+    assert found.digests == tuple(hashlib.sha256(p.read_bytes()).hexdigest() for p in expected)
+    assert list(found.left_out) == ["all"] and "a link to a folder" in found.left_out["all"]
+    assert len(CatalogueFiles.from_folder(tmp_path / "shop" / "all" / "shop")) == 2  # the remedy
 
 
 def test_the_fingerprint_is_what_the_page_says_a_shell_gives(catalogue: CatalogueFiles) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ctrl_c import interrupted_at_import
 from small_model import save_catalogue
@@ -18,6 +19,7 @@ from asen_apps import commands
 from asen_apps.commands import main
 from asen_apps.explorer import __main__ as explorer
 from asen_apps.search import AttributeIndex
+from asen_apps.search.command import as_picture
 from asen_study.matrix import settings
 from asen_tf.embedder import Embedder
 from asen_tf.presets import smoke
@@ -207,3 +209,19 @@ def test_the_old_name_says_the_new_one_and_works() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("usage: asen embed")
     assert done.stderr == "`python -m asen_tf` is now called `asen`; see `asen --help`\n"
+
+
+def test_values_are_drawn_in_a_font_that_has_their_letters_or_numbered(capsys) -> None:
+    def drawn(value: str) -> np.ndarray:
+        hit = {"rank": 1, "score": 0.5, "reached_by": 0.1, "image": "gone.png"}
+        hit["metadata"] = {"colour": value}
+        found = {"attributes": {"sleeve": 1.0}, "where": [], "hits": [hit]}
+        return np.asarray(as_picture(found, Path("query.png")).convert("L"))
+
+    unknown = "\U0010f0a1\U0010f0a2"  # letters that no font has
+    np.testing.assert_array_equal(drawn(unknown), drawn("value 1"))
+    assert f"has the letters of {unknown} (value 1)" in capsys.readouterr().err
+    plain, arabic, other = drawn(""), drawn("أحمر"), drawn("أزرق")
+    assert (arabic != other).any()  # letters, not boxes
+    assert (arabic < 100).sum() > (plain < 100).sum() + 30
+    assert capsys.readouterr().err == ""

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from known_vectors import brute_force, exact_score, random_vectors, tied_vectors, unit
+from known_vectors import (
+    KnownEmbedder,
+    brute_force,
+    exact_score,
+    paths,
+    random_vectors,
+    tied_vectors,
+    unit,
+)
 
-from asen_apps.search import SearchIndexError
+from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_apps.search.faiss_backend import DIRECT, FaissBackend
 
 COUNT = 5000  # more than DIRECT, so that FAISS proposes
@@ -162,3 +172,32 @@ def test_what_is_not_there_cannot_be_removed_or_read() -> None:
             backend.search(random_vectors(1, 4), k)
     with pytest.raises(SearchIndexError, match="one of exact, hnsw"):
         FaissBackend(4, kind="ivf")
+
+
+@pytest.mark.parametrize("backend", ["exact", "auto"])
+def test_a_large_index_is_filled_block_by_block(backend: str) -> None:
+    count, dimension = 40_000, 64
+    known = random_vectors(997, dimension)
+    names = ("sleeve", "neckline")
+    embedder = KnownEmbedder(**dict.fromkeys(names, known))
+
+    def batches(paths, names, embedding=None, skip=None):
+        for first in range(0, len(paths), 8):
+            rows = np.arange(first, min(first + 8, len(paths))) % 997
+            vectors = np.stack([known[rows]] * len(names), axis=1)
+            vectors[rows == 5] = np.nan  # as a model does that went wrong
+            yield list(range(first, first + len(rows))), vectors
+
+    embedder.batches = batches
+    index = AttributeIndex.build(embedder, paths(count), backend=backend)
+    tracemalloc.start()
+    try:
+        index.prepare(progress=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * 2**20  # all vectors: 20 MiB, outside the backends, whose memory is their own
+    kept = np.arange(count)[np.arange(count) % 997 != 5]
+    assert index.ids.tolist() == kept.tolist()
+    for name in names:
+        np.testing.assert_array_equal(index.vectors(name), known[kept % 997])

@@ -39,9 +39,9 @@ def images(folder: Path) -> list[Path]:
 class Counting(Embedder):
     """Writes down what it is asked to embed."""
 
-    def embed_all(self, paths, *, attributes=None, **options):
-        self.asked.append((len(paths), tuple(attributes)))
-        return super().embed_all(paths, attributes=attributes, **options)
+    def batches(self, paths, names, *options):
+        self.asked.append((len(paths), tuple(names)))
+        return super().batches(paths, names, *options)
 
 
 def test_nothing_is_embedded_before_it_is_asked_for(embedder: Embedder, images) -> None:

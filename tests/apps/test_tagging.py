@@ -15,19 +15,15 @@ from PIL import Image
 from small_model import small_model
 
 from asen_apps.commands import main
+from asen_apps.explorer.gallery import CatalogueGallery
 from asen_apps.search import AttributeIndex, SearchIndexError, votes
 from asen_apps.search import tagging as module
 from asen_apps.search.catalogue_table import read_catalogue_table
 from asen_apps.search.tagging import as_table, tag
-from asen_tf.data import (
-    AnnotationError,
-    AttributeTable,
-    write_listed_split,
-    write_meta,
-    write_split,
-)
+from asen_tf.data import AnnotationError, AttributeTable
 from data_prep import catalog
 from data_prep.catalog_table import read_catalogue
+from data_prep.writing import write_listed_split, write_meta, write_split
 
 ROOT = Path(__file__).parents[2]
 
@@ -210,6 +206,22 @@ def test_many_labelled_images_are_calibrated_on_a_sample(monkeypatch) -> None:
     (filling,) = tag(index)[1]
     assert filling.calibration.images == 25 and filling.labelled == 59
     assert tag(index)[1] == [filling]  # the same sample
+
+
+@pytest.mark.parametrize("title", ["नेकलाइन का प्रकार", "สีเสื้อ", "Größe-2"])
+def test_a_column_in_any_script_is_the_attribute_that_data_prep_makes_of_it(
+    tmp_path: Path, title: str
+) -> None:
+    (name,) = catalog._attribute_names([title], tmp_path).values()
+    index = AttributeIndex.build(KnownEmbedder(**{name: at(*ANGLES)}), paths(11))
+    file = shop(tmp_path / "shop.csv")
+    file.write_text(file.read_text().replace("Neckline", title), encoding="utf-8")
+    assert [filling.filled for filling in tag(index, file, confidence=0.7)[1]] == [3]
+    labelled = [{title: "V" if i < 5 else "round"} if i not in (3, 8) else {} for i in range(11)]
+    index = AttributeIndex.build(KnownEmbedder(**{name: at(*ANGLES)}), paths(11), labelled)
+    index.prepare(progress=False)
+    gallery = CatalogueGallery(index)
+    assert gallery.value(0, name) == "V" and gallery.details(0) == ()  # a label, no further detail
 
 
 def test_a_table_means_the_same_as_to_data_prep(tmp_path: Path) -> None:

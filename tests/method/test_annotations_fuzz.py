@@ -11,15 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from naive_annotations import FILES, TABLE
 
-from asen_tf.data import (
-    AnnotationError,
-    read_regions,
-    read_split,
-    write_meta,
-    write_regions,
-    write_split,
-)
+from asen_tf.data import AnnotationError, read_regions, read_split
 from asen_tf.data.parsing import parse_triplets
+from data_prep.writing import write_meta, write_regions, write_split
 
 thousands = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -52,6 +53,10 @@ def another(name: str) -> object:
     if isinstance(value, str):
         return value + "2"
     return value + 1 if isinstance(value, int) else value / 2
+
+
+def test_settings_have_plain_types_since_papermill_and_keras_tuner_pass_no_other() -> None:
+    assert set(typing.get_type_hints(ExperimentConfig).values()) == {str, int, float, bool}
 
 
 # === Rules ===
@@ -217,6 +222,12 @@ def test_two_networks_are_of_asen_v2() -> None:
 def test_listed_triplets_have_no_labels_to_choose_from() -> None:
     with pytest.raises(ConfigError, match="listed triplets have no labels; got train_images=50"):
         ExperimentConfig(train_images=50, sampling="listed_triplets")
+
+
+def test_a_pretrained_start_needs_an_epoch() -> None:
+    with pytest.raises(ConfigError, match="at least one epoch; got pretrain_epochs=0"):
+        ExperimentConfig(starting_weights="pretrain")
+    assert ExperimentConfig(starting_weights="pretrain", pretrain_epochs=1).pretrain_epochs == 1
 
 
 def test_random_is_no_method_to_be_run() -> None:

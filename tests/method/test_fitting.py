@@ -12,18 +12,12 @@ from small_model import NAMES, VIEW, pictures, small_model
 
 from asen_tf import Embedder
 from asen_tf.config import FITS, ConfigError, ExperimentConfig
-from asen_tf.data import (
-    AttributeTable,
-    Split,
-    load_image,
-    write_meta,
-    write_regions,
-    write_split,
-)
+from asen_tf.data import AttributeTable, Split, load_image
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.fitting import Frame, fit_square, frame_of
 from asen_tf.data.regions import boxes_in_square
 from asen_tf.models import AsenPlusPlus, load_saved
+from data_prep.writing import write_meta, write_regions, write_split
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 WHOLE = ("whole_edge", "whole_mean")
@@ -211,11 +205,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+CONFIG = ExperimentConfig(dataset="Tiny", source_size=20, global_size=10)
+
+
 @pytest.mark.parametrize("cache", [True, False])
 def test_datasets_of_different_fits_do_not_share_a_cache(folder: Path, cache: bool) -> None:
     every, seen = np.arange(4), {}
     for fit in (*FITS, *FITS):  # the second time from the cache
-        dataset = Dataset(folder, "Tiny", source_size=20, global_size=10, fit=fit, cache=cache)
+        dataset = Dataset(folder, CONFIG.override(fit=fit, cache_images=cache))
         images = dataset.split("train")
         paths = [images.split.path(number) for number in every]
         expected = np.stack([load_image(path, 20, fit=fit) for path in paths])
@@ -229,9 +226,19 @@ def test_datasets_of_different_fits_do_not_share_a_cache(folder: Path, cache: bo
     assert names == (sorted(files) if cache else [])
 
 
+def test_images_whose_files_are_absent_have_no_true_box(folder: Path) -> None:
+    write_regions(folder, "Tiny", "train", {(2, 0): (0, 0, 20, 20), (3, 1): (0, 0, 15, 30)})
+    config = CONFIG.override(fit="whole_mean", cache_images=False)
+    every = Dataset(folder, config).true_boxes("train")
+    (folder / "Tiny" / "3.png").unlink()
+    config = config.override(missing_images="skip")
+    assert Dataset(folder, config).true_boxes("train") == {(2, 0): every[2, 0]}
+    squares = Dataset(folder, config.override(region="true")).split("train").squares
+    assert squares.shape == (4, 2, 4) and (squares[2, 0] != (0, 0, 10, 10)).any()
+
+
 def test_the_local_branch_is_given_the_true_part_of_the_padded_image(folder: Path) -> None:
-    sizes = {"source_size": 20, "global_size": 10, "true_regions": True}
-    dataset = Dataset(folder, "Tiny", **sizes, fit="whole_mean")
+    dataset = Dataset(folder, CONFIG.override(region="true", fit="whole_mean"))
     # 30 x 60 px become 10 x 20 between margins of 5, and 5 x 10 of 10 x 10 in the frame.
     assert dataset.true_boxes("train")[3, 1] == pytest.approx((0.25, 0.0, 0.5, 0.5))
     squares = dataset.split("train").squares

@@ -58,7 +58,7 @@ def test_training_from_features_is_training_from_pixels(
         train_batch_norms=False,
     )
     phase = phases(config)[-1]  # of ASEN++ the one that trains both branches
-    dataset = Dataset(garments, config.dataset, source_size=64, global_size=32)
+    dataset = Dataset(garments, config)
     seen = []
     monkeypatch.setattr(
         similarity,
@@ -95,7 +95,7 @@ def test_features_beyond_the_limit_are_computed_at_every_step(
 ) -> None:
     config = smoke().override(global_backbone="efficientnet_lite0", starting_weights="random")
     model = build_model(config, ("a", "b"))
-    images = Dataset(garments, config.dataset, source_size=64, global_size=32).split("train")
+    images = Dataset(garments, config).split("train")
     compute = model.resume_after(1)
     monkeypatch.setattr(similarity, "_LARGEST", 16 * 16 * 16 * 4 * len(images.views) - 1)
     assert similarity._computed_once(compute, images, batch=8) is images.views

@@ -10,9 +10,8 @@ from asen_tf.evaluation.intervals import bootstrap_interval, macro_interval, wil
 VALUES = np.random.default_rng(5).beta(0.5, 0.5, 400)
 
 
-@pytest.mark.parametrize("method", ["percentile", "BCa"])
-def test_close_to_the_normal_interval_of_many_values(method: str) -> None:
-    low, high = bootstrap_interval(VALUES, seed=1, resamples=4000, method=method)
+def test_close_to_the_normal_interval_of_many_values() -> None:
+    low, high = bootstrap_interval(VALUES, seed=1, resamples=4000)
     half = 1.959964 * VALUES.std() / np.sqrt(len(VALUES))
     assert low == pytest.approx(VALUES.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(VALUES.mean() + half, abs=0.1 * half)
@@ -48,23 +47,21 @@ def test_macro_draws_within_attributes() -> None:
     assert low < np.mean([s.mean() for s in samples]) < high
 
 
-@pytest.mark.parametrize("method", ["percentile", "BCa"])
-def test_degenerate_samples(method: str) -> None:
+def test_degenerate_samples() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert np.isnan(bootstrap_interval([], seed=0, method=method)).all()  # no query
-        assert np.isnan(bootstrap_interval([0.3], seed=0, method=method)).all()  # one query
-        assert np.isnan(macro_interval([], seed=0, method=method)).all()
-        assert bootstrap_interval([0.3] * 5, seed=0, method=method) == (0.3, 0.3)  # all equal
-        assert macro_interval([[0.5] * 3, [0.1]], seed=0, method=method) == (0.3, 0.3)
+        assert np.isnan(bootstrap_interval([], seed=0)).all()  # no query
+        assert np.isnan(bootstrap_interval([0.3], seed=0)).all()  # one query
+        assert np.isnan(macro_interval([], seed=0)).all()
+        assert bootstrap_interval([0.3] * 5, seed=0) == (0.3, 0.3)  # all equal
+        assert macro_interval([[0.5] * 3, [0.1]], seed=0) == (0.3, 0.3)
 
 
-@pytest.mark.parametrize("method", ["percentile", "BCa"])
-def test_a_single_or_constant_attribute_only_shifts_the_others(method: str) -> None:
-    low, high = macro_interval([VALUES], seed=1, method=method)
+def test_a_single_or_constant_attribute_only_shifts_the_others() -> None:
+    low, high = macro_interval([VALUES], seed=1)
     expected = pytest.approx(((low + 0.5) / 2, (high + 0.5) / 2), abs=0.004)
-    assert macro_interval([VALUES, [0.5], []], seed=1, method=method) == expected
-    assert macro_interval([VALUES, [0.5] * 9], seed=1, method=method) == expected
+    assert macro_interval([VALUES, [0.5], []], seed=1) == expected
+    assert macro_interval([VALUES, [0.5] * 9], seed=1) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +71,6 @@ def test_a_single_or_constant_attribute_only_shifts_the_others(method: str) -> N
         ([[0.1, 0.2]], {}),
         ([0.1, 0.2], {"confidence": 95}),
         ([0.1, 0.2], {"resamples": 0}),
-        ([0.1, 0.2], {"method": "basic"}),
     ],
 )
 def test_bad_arguments_are_refused(values, arguments: dict) -> None:

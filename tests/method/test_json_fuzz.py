@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from asen_tf.data import AnnotationError, AttributeTable, read_meta, read_value_names
-from asen_tf.data import write_meta as write
+from data_prep.writing import write_meta as write
 
 thousands = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 TABLE = AttributeTable(("length", "neck"), (2, 1))

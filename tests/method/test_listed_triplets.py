@@ -12,22 +12,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from asen_study import experiment
+from asen_study.evaluation import triplet_rows
 from asen_study.runs import Places
-from asen_tf.data import (
-    AnnotationError,
-    AttributeTable,
-    fingerprint,
-    read_split,
-    write_listed_split,
-    write_meta,
-)
+from asen_tf.data import AnnotationError, AttributeTable, fingerprint, read_split
 from asen_tf.data.parsing import parse_triplets
 from asen_tf.data.sampling import SamplingError, listed_triplets
-from asen_tf.evaluation.evaluate import triplet_accuracy, triplet_rows
 from asen_tf.evaluation.retrieval import PairEmbeddings
+from asen_tf.evaluation.triplets import triplet_accuracy
 from asen_tf.presets import smoke
 from asen_tf.training.similarity import epoch_planner
 from data_prep.check import check
+from data_prep.writing import write_listed_split, write_meta
 
 TABLE = AttributeTable(("colour", "shape"), (1, 1))
 IMAGES = 12  # of each split; colour is i % 2, shape is i // 6

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from asen_study.evaluation import localisation_rows
 from asen_tf.evaluation.localisation import (
     attention_peak,
     contains,
     intersection_over_union,
-    localisation_rows,
+    pointing_and_overlap,
 )
 
 SIDE = 20  # px of the frame; true boxes below lie on its pixel grid, so that loops are exact
@@ -18,16 +19,15 @@ COLUMNS = ["method", "seed", "attribute", "pointing", "iou", "centre_pointing", 
 
 
 def rows(pairs, attention, boxes, regions, *, map_size=SIDE):
-    return localisation_rows(
+    scores = pointing_and_overlap(
         pairs=np.array(pairs),
         attention=np.array(attention, np.float32),
         boxes=np.array(boxes),
         map_size=map_size,
         regions=regions,
         attributes=NAMES,
-        method="asen_pp",
-        seed=7,
     )
+    return localisation_rows(scores, method="asen_pp", seed=7)
 
 
 def numbers(row) -> list[float]:

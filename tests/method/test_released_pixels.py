@@ -11,14 +11,15 @@ from PIL import Image
 from small_model import NAMES, small_model
 
 from asen_apps.search.frozen import CACHE, FrozenModel, open_embedder
-from asen_tf.config import ConfigError
-from asen_tf.data import AttributeTable, write_meta, write_split
+from asen_tf.config import ConfigError, ExperimentConfig
+from asen_tf.data import AttributeTable
 from asen_tf.data.dataset import Dataset
 from asen_tf.embedder import Embedder
 from asen_tf.evaluation.retrieval import embed_labelled_pairs
 from asen_tf.layers import released_crops, released_view
 from asen_tf.models import AsenPlusPlus, fuse
 from asen_tf.presets import smoke
+from data_prep.writing import write_meta, write_split
 
 # Width and height: tall, wide by an odd number, nearly square, small, a line, square, large.
 SIZES = [(300, 640), (801, 334), (225, 227), (60, 41), (9, 200), (224, 224), (1500, 2001)]
@@ -174,7 +175,8 @@ def test_evaluation_sees_the_same_pixels(model: AsenPlusPlus, files: list[Path])
     names = [path.name for path in files]
     write_split(data, "Photos", "test", files=names, queries=labels, candidates=labels)
     sizes = {"source_size": 64, "global_size": 32}
-    images = Dataset(data, "Photos", **sizes, preprocessing="release").split("test")
+    config = ExperimentConfig(dataset="Photos", **sizes, preprocessing="release")
+    images = Dataset(data, config).split("test")
     found = embed_labelled_pairs(model, images, batch=8)
     every = Embedder(model).embed_all(files)
     for (row, attribute), vector in zip(found.pairs, found.arrays["fused"], strict=True):

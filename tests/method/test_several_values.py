@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asen_tf.data import AttributeTable, Split
-from asen_tf.evaluation import shared_value_precisions
-from asen_tf.evaluation.retrieval import (
-    PairEmbeddings,
+from asen_study.evaluation import (
     has_several_values,
-    query_metrics,
-    random_metrics,
+    random_precisions,
     random_shared_value_metrics,
     shared_value_metrics,
 )
+from asen_tf.data import AttributeTable, Split
+from asen_tf.evaluation import shared_value_precisions
+from asen_tf.evaluation.retrieval import PairEmbeddings, query_metrics
 
 TABLE = AttributeTable(("fabric", "part", "unused"), (4, 3, 2))
 
@@ -106,7 +105,7 @@ def test_with_one_value_each_it_is_the_papers_protocol() -> None:
     of, pairs = random_split(5, values=1)
     assert not has_several_values(of)
     ours, theirs = shared_value_metrics(pairs, of, "global"), query_metrics(pairs, of, "global")
-    chance = random_metrics(of)["average_precision"]
+    chance = random_precisions(of)
     for name, values in ours.items():
         queries = of.queries[of.queries[:, 1] == TABLE.names.index(name)]
         order = np.argsort(queries[:, 0])

@@ -8,14 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asen_tf.data import (
-    AttributeTable,
-    Split,
-    images_by_value,
-    read_split,
-    write_meta,
-    write_split,
-)
+from asen_tf.data import AttributeTable, Split, images_by_value, read_split
+from data_prep.writing import write_meta, write_split
 
 TABLE = AttributeTable(("length", "neck"), (4, 3))
 FILES = 9

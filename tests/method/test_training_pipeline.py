@@ -14,7 +14,8 @@ from memory_images import Memory
 from PIL import Image
 from small_model import pictures
 
-from asen_tf.data import AttributeTable, Split, write_meta, write_split
+from asen_tf.config import ExperimentConfig
+from asen_tf.data import AttributeTable, Split
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.images import CachedImages, ImageError
 from asen_tf.data.pipeline import training_steps
@@ -22,6 +23,7 @@ from asen_tf.data.reading import _contents_read
 from asen_tf.files import DiskFullError
 from asen_tf.presets import smoke
 from asen_tf.training.similarity import epoch_planner
+from data_prep.writing import write_meta, write_split
 
 LABELS = np.array([row for i in range(6) for row in ([i, 0, i % 2], [i, 1, i // 3])])
 SIZES = [(40, 40), (40, 30), (24, 40), (16, 16), (9, 12), (33, 40)]  # px, width and height
@@ -44,8 +46,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tiny(folder: Path, **options) -> Dataset:
-    return Dataset(folder, "Tiny", source_size=16, global_size=8, **options)
+def tiny(folder: Path, *, cache: bool = True, cache_dir: Path | None = None) -> Dataset:
+    sizes = {"source_size": 16, "global_size": 8}
+    config = ExperimentConfig(dataset="Tiny", **sizes, cache_images=cache)
+    return Dataset(folder, config, cache_dir=cache_dir)
 
 
 def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -181,7 +185,7 @@ def test_a_folder_that_may_only_be_read_stays_as_it_is(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
     before = sorted((folder / "Tiny").iterdir())
-    with pytest.warns(UserWarning, match="Tiny may only be read: .* cache_dir"):
+    with pytest.warns(UserWarning, match="Tiny may only be read: .*allow writing"):
         plain = tiny(folder)
     expected = plain.split("train").sources[EVERY]
     cached = tiny(folder, cache_dir=tmp_path / "results" / ".cache").split("train")

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asen_study.evaluation import fusion_sweep, triplet_rows
 from asen_tf.data import AttributeTable, Split
 from asen_tf.evaluation import average_precision
-from asen_tf.evaluation.evaluate import held_out_triplets, triplet_rows
 from asen_tf.evaluation.intervals import wilson_interval
-from asen_tf.evaluation.retrieval import PairEmbeddings, fusion_sweep, validation_map
+from asen_tf.evaluation.retrieval import PairEmbeddings, validation_map
+from asen_tf.evaluation.triplets import held_out_triplets
 from asen_tf.models import fuse
 
 TABLE = AttributeTable(("length", "neck", "lone"), (3, 3, 2))
@@ -69,12 +70,12 @@ def test_triplets_depend_on_labels_and_seed_alone() -> None:
 def test_accuracy_is_the_share_that_a_loop_counts() -> None:
     of = split()
     pairs = embedded(of)
-    rows = triplet_rows(pairs, of, names=("global", "local"), method="m", seed=4, per_attribute=200)
+    rows = triplet_rows(pairs, of, names=("global", "local"), method="m", seed=4)
     found = {(row["embedding"], row["attribute"]): row for row in rows}
     assert list(dict.fromkeys(row["attribute"] for row in rows)) == ["length", "neck", "overall"]
     place = {tuple(pair): at for at, pair in enumerate(pairs.pairs.tolist())}
     right: dict[tuple[str, str], list[bool]] = {}
-    for attribute, anchor, positive, negative in held_out_triplets(of, per_attribute=200).tolist():
+    for attribute, anchor, positive, negative in held_out_triplets(of).tolist():
         for name in ("global", "local"):
             a, p, n = (
                 pairs.arrays[name][place[image, attribute]]
@@ -97,7 +98,7 @@ def test_a_perfect_space_is_always_right_and_a_tie_is_wrong() -> None:
     equal = np.ones((len(pairs), 4))
     for vectors, share in ((perfect, 100.0), (equal, 0.0)):
         stored = PairEmbeddings(pairs, {"global": vectors.astype(np.float32)})
-        rows = triplet_rows(stored, of, names=("global",), method="m", seed=0, per_attribute=50)
+        rows = triplet_rows(stored, of, names=("global",), method="m", seed=0)
         assert {row["accuracy"] for row in rows} == {share}
 
 

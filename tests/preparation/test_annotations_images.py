@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from asen_tf.data import AnnotationError, AttributeTable, read_split, write_meta
+from asen_tf.data import AnnotationError, AttributeTable, read_split
+from data_prep.writing import write_meta
 
 
 def make(data_dir: Path, **files: str) -> Path:

@@ -214,3 +214,107 @@ def test_a_table_without_attributes_says_what_each_column_is(tmp_path: Path) -> 
     path = written(tmp_path / "shop.csv", f"image,sku,state\n{lines}")  # the first
     catalog.prepare(raw, data, table=path, dataset="Shop")
     assert read_meta(data, "Shop").names == ("state",)
+
+
+def column(tmp_path: Path, title: str, values: list[str]) -> tuple[tuple[str, ...], str]:
+    """Prepare a table of colours and one more column; return the attributes and the report."""
+    cells = [values[number % len(values)] for number in range(ROWS)]
+    lines = [f'{n}.png;{COLOURS[n % 3]};"{cell}"' for n, cell in enumerate(cells)]
+    path = written(tmp_path / "shop.csv", "\n".join([f'image;colour;"{title}"', *lines]))
+    raw = tmp_path / "raw" if (tmp_path / "raw").exists() else pictures(tmp_path / "raw")
+    report = catalog.prepare(raw, tmp_path / "data", table=path, dataset="Shop")
+    return read_meta(tmp_path / "data", "Shop").names, str(report)
+
+
+SIZES = [str(size) for size in range(36, 45)]
+
+
+def test_prices_and_numbers_of_products_are_no_attributes_however_few(tmp_path: Path) -> None:
+    left_out = {
+        "price": ["49", "59", "69"],
+        "Preis (EUR)": ["49.9", "59", "1.299,00"],
+        "Verkaufspreis": SIZES,  # numbers like sizes: the header decides
+        "amount": ["EUR 49,90", "49,90 EUR", "CHF 1'299.00", "49 €", "$5"],
+        "now": ["49,-", "59,-"],
+        "cost": ["12,50", "13,-"],
+        "precio": ["49", "59"],
+    }
+    for title, values in left_out.items():
+        names, report = column(tmp_path, title, values)
+        assert names == ("colour",), title
+        assert f"column {title!r} is left out: its values are prices" in report
+    for title in ("sku", "EAN", "id", "Product ID", "Title", "Artikelnummer"):
+        names, report = column(tmp_path, title, ["a1", "a2", "a3"])
+        assert names == ("colour",), title
+        assert f"column {title!r} is left out: its header says that it names products" in report
+
+
+@pytest.mark.parametrize(
+    ("title", "values"),
+    [
+        ("shoe size", SIZES),
+        ("heel", ["2.5", "5.0", "7.5"]),
+        ("price range", ["1", "2", "3"]),
+        ("price", ["low", "high"]),
+        ("brand id", ["7", "8"]),
+        ("number of buttons", ["0", "2", "4"]),
+        ("size", ["US 8", "US 9"]),
+    ],
+)
+def test_attributes_of_few_numbers_stay(tmp_path: Path, title: str, values: list[str]) -> None:
+    assert column(tmp_path, title, values)[0] == ("colour", title.replace(" ", "_"))
+
+
+# What is wrong with a table: its header and cell, what the message says, and the remedies: another
+# header, another cell, or further options.
+LONG = "very " * 250 + "long"
+REMEDIES = {
+    "a long value": (
+        "image,hue,more",
+        (LONG, "short"),
+        "at most 1000 characters.*shorten it, or choose other columns with --attributes",
+        [("image,hue,more", ("long", "short"), {}), ("", (), {"attributes": "hue"})],
+    ),
+    "equal names": (
+        "image,Neck line,neck-line",
+        ("V", "round"),
+        "distinct names.*rename a column, or choose others with --attributes",
+        [("image,Neck line,collar", (), {}), ("", (), {"attributes": "Neck line"})],
+    ),
+    "no name but marks": (
+        "image,hue,!?",
+        ("V", "round"),
+        "of letters or digits.*rename a column, or choose others with --attributes",
+        [("image,hue,collar", (), {}), ("", (), {"attributes": "hue"})],
+    ),
+    "the same name": (
+        "image,hue,hue",
+        ("V", "round"),
+        "distinct names.*name the column of image paths `image`, and no two columns alike",
+        [("image,hue,collar", (), {})],
+    ),
+    "no name": (
+        "image,hue,",
+        ("V", "round"),
+        "a column with values must have a name.*name it in the header, or remove it",
+        [("image,hue,collar", (), {}), ("image,hue,", ("", ""), {})],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", REMEDIES)
+def test_every_remedy_that_a_message_names_works(tmp_path: Path, fault: str) -> None:
+    head, cells, message, remedies = REMEDIES[fault]
+    raw, data = pictures(tmp_path / "raw"), tmp_path / "data"
+
+    def prepared(head: str, cells: tuple[str, ...], **options: str) -> tuple[str, ...]:
+        rows = [f"{number}.png,{COLOURS[number % 3]},{cells[number % 2]}" for number in range(ROWS)]
+        path = written(tmp_path / "shop.csv", "\n".join([head, *rows]))
+        catalog.prepare(raw, data, table=path, dataset="Shop", **options)
+        return read_meta(data, "Shop").names
+
+    with pytest.raises(AnnotationError, match=message):
+        prepared(head, cells)
+    for other_head, other_cells, options in remedies:
+        names = prepared(other_head or head, other_cells or cells, **options)
+        assert len(names) == (1 if options or other_cells == ("", "") else 2)

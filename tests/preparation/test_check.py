@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asen_tf.data import AttributeTable, write_meta, write_split
+from asen_tf.data import AttributeTable
 from data_prep.check import main
+from data_prep.writing import write_meta, write_split
 
 # Queries and candidates per value of FashionAI's test split, and the exact random MAP in percent.
 FASHIONAI = {

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asen_tf.data import AttributeTable, load_image, write_meta, write_split
+from asen_tf.data import AttributeTable, load_image
 from data_prep.contact_sheet import contact_sheets, main
+from data_prep.writing import write_meta, write_split
 
 CELL = 40
 LEFT, TOP = 150, 0  # where the first picture of the first row begins

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import raw_releases
+from PIL import Image
 
 from asen_tf.data import AnnotationError, read_split, read_value_names
 from data_prep import deepfashion
@@ -96,6 +97,27 @@ def test_from_the_release_to_split_files(tmp_path: Path) -> None:
         assert other.files == first.files and other.labels.tolist() == first.labels.tolist()
     (raw / "Anno_coarse" / "list_attr_img.txt").unlink()
     assert deepfashion.main(["--raw", str(raw), "--out", str(tmp_path / "other")]) == 2
+
+
+def test_equal_images_are_in_one_split(tmp_path: Path) -> None:
+    raw, lines = tmp_path / "raw", []
+    (raw / "img").mkdir(parents=True)
+    (raw / "Anno").mkdir()
+    for number in range(60):  # every picture three times, far apart
+        name = f"img/{number}.png"
+        Image.new("RGB", (4, 4), (number % 20, 0, 0)).save(raw / name)
+        marks = ["1" if number < 59 else "0"] + ["0"] * 5  # the last one is not used
+        lines.append(f"{name} {' '.join(marks)}\n")
+    write(raw / "Anno" / "list_attr_cloth.txt", CLOTH)
+    write(raw / "Anno" / "list_attr_img.txt", f"60\nimage_name  labels\n{''.join(lines)}")
+    for seed in range(3):
+        report = deepfashion.prepare(raw, tmp_path / "data", seed=seed)
+        assert "39 images equal another one; equal images are in one split" in str(report)
+        found: dict[int, set[str]] = {}
+        for name in ("train", "valid", "test"):
+            for file in read_split(tmp_path / "data", "DeepFashion", name).files:
+                found.setdefault(int(Path(file).stem) % 20, set()).add(name)
+        assert len(found) == 20 and all(len(splits) == 1 for splits in found.values())
 
 
 @pytest.mark.parametrize("archive", [None, "img.zip", "Img/img.zip"])

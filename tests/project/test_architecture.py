@@ -44,7 +44,9 @@ def test_the_way_of_an_image_is_short_and_there() -> None:
 def test_these_files_and_no_others_run_from_file_to_map(tmp_path: Path) -> None:
     make_dataset(tmp_path, images=80, size=48, dataset="Garments")
     lite = "efficientnet_lite0"
-    config = smoke().override(starting_weights="random", global_backbone=lite, local_backbone=lite)
+    config = smoke().override(
+        starting_weights="random", global_backbone=lite, local_backbone=lite, cache_images=False
+    )
     names = read_meta(tmp_path, "Garments").names
     model = build_model(config, names)
     ran: set[str] = set()
@@ -56,7 +58,7 @@ def test_these_files_and_no_others_run_from_file_to_map(tmp_path: Path) -> None:
     sys.setprofile(note)
     threading.setprofile(note)  # images are decoded in threads
     try:
-        dataset = Dataset(tmp_path, "Garments", source_size=64, global_size=32, cache=False)
+        dataset = Dataset(tmp_path, config)
         test = dataset.split("test")
         embedded = embed_labelled_pairs(model, test, batch=8)
         found = summarise(query_metrics(embedded, test.split, "fused")["average_precision"])

@@ -9,7 +9,10 @@ import shlex
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
+from small_model import pictures, small_model
 
 from asen_tf.config import ExperimentConfig
 
@@ -31,7 +34,8 @@ RUN_BY = {
     "test_every_row_has_every_fold_in_the_seeds_place",
     "make explore": "tests/apps/test_explorer_server.py::"
     "test_the_command_says_what_it_shows_and_what_not",
-    "make explore INDEX": "tests/browser/test_catalogue_in_chromium.py::test_",
+    "make explore INDEX": "tests/browser/test_catalogue_in_chromium.py::"
+    "test_a_shops_day_in_the_browser",
     "make gallery": "tests/study/test_gallery.py::"
     "test_a_finished_study_gives_small_clean_notebooks",
     "make tune": "tests/study/test_tuning_notebook.py::"
@@ -62,10 +66,12 @@ RUN_BY = {
     ".venv/bin/python -m benchmarks.first_answer": "tests/apps/test_search_benchmark.py::"
     "test_a_kept_graph_and_a_server_make_a_search_cheaper",
     ".venv/bin/python -m pytest": "not run: it is what runs the tests",
-    ".venv/bin/python -m data_prep.catalog": "tests/preparation/test_catalog.py::test_",
+    ".venv/bin/python -m data_prep.catalog": "tests/preparation/test_small_catalogue.py::"
+    "test_a_split_without_queries_is_refused_before_training",
     ".venv/bin/python -m data_prep.check": "tests/preparation/test_check.py::"
     "test_the_command_line_prints_tables_and_sets_the_status",
-    ".venv/bin/python -m data_prep.fashionai": "tests/preparation/test_fashionai.py::test_",
+    ".venv/bin/python -m data_prep.fashionai": "tests/preparation/test_fashionai.py::"
+    "test_broken_images_are_named_or_left_out_before_training",
     ".venv/bin/python -m asen_study.tuning": "tests/study/test_tuning_distributed.py::"
     "test_one_of_two_workers_is_killed_and_the_search_still_finishes",
     ".venv/bin/papermill notebooks/03_train.ipynb": "tests/study/test_notebook_parameters.py::"
@@ -152,7 +158,30 @@ def test_a_test_runs_it_or_it_is_said_why_none_does(command: str) -> None:
     if runs.startswith("not run: "):
         return
     file, _, name = runs.partition("::")
-    assert f"def {name}" in (ROOT / file).read_text(encoding="utf-8"), runs
+    assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), runs
+
+
+def test_the_python_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "results/runs/quick/asen_pp-seed0-0"
+    run.mkdir(parents=True)
+    small_model(("neckline_design", "sleeve_length")).save(run / "model.keras")
+    for name, pixels in zip(("photo.jpg", "a.jpg", "b.jpg"), pictures(3), strict=True):
+        Image.fromarray(pixels).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    held = {"paths": ["a.jpg", "b.jpg"], "metadata": [{"brand": "Acme"}, {"brand": "Other"}]}
+    blocks = {
+        page.name: found
+        for page in PAGES
+        if (found := re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
+    }
+    assert {name: len(found) for name, found in blocks.items()} == {
+        **{"README.md": 1, "checkpoints.md": 1, "search.md": 1}
+    }
+    for found in blocks.values():  # the README's comes first, and makes the embedder
+        exec(found[0].replace("seed0-...", "seed0-0"), held)
+    assert [hit.image.name for hit in held["hits"]] == ["a.jpg"]  # the one of that brand
+    assert np.linalg.norm(held["vector"]) == pytest.approx(1.0, abs=1e-5)
+    assert held["vectors"].shape[:2] == (2, 2) and (tmp_path / "catalogue").is_dir()
 
 
 def test_no_row_is_left_over() -> None:

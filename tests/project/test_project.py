@@ -166,6 +166,7 @@ def test_make_study_trains_as_many_methods_side_by_side_as_asked() -> None:
     [
         (["study", "PROFILE=ablation"], "PROFILE is one of quick ablations parts own photos smoke"),
         (["study", "PROFILE=quick smoke"], "got 'quick smoke'"),
+        (["study", "RAW=IMAGES", "CSV=shop.csv"], "which DATASET names: make study DATASET=Shop"),
         (["study", "PROFILE=own"], "your own data; name it: make study DATASET=NAME"),
         (["study", "JOBS=two"], "JOBS is .*a number from 1; got 'two'"),
         (["photos", "JOBS=0"], "JOBS is .*got '0'"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,17 +12,54 @@ import pytest
 from matplotlib.colors import same_color
 
 from asen_study.figures.curves import fusion_sweep, setting_sweep, training_bands
-from asen_study.figures.gallery import AttentionExample, attention_side_by_side
-from asen_study.figures.scores import forest, method_scores
+from asen_study.figures.gallery import AttentionExample, attention_side_by_side, local_views
+from asen_study.figures.scores import forest, map_scores, method_scores
 from asen_study.figures.spaces import all_spaces, attribute_spaces, project
-from asen_study.figures.style import METHODS
-from asen_study.tables import summarise
+from asen_study.figures.style import METHODS, colours_of
+from asen_study.tables import main_rows, summarise, sweep, weakest
 from asen_tf.data import AttributeTable, Split
 from asen_tf.evaluation.retrieval import PairEmbeddings
+from asen_tf.presets import smoke
 
 
 def frame(columns: str, *rows: tuple) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns.split())
+
+
+def test_a_sweep_of_one_point_is_none() -> None:
+    rows = [("asen_pp", "fused", 0, "overall", 50.0), ("asen_v2", "global", 0, "overall", 40.0)]
+    columns = "method embedding seed attribute map"
+    found = SimpleNamespace(map=frame(columns, *rows), config=smoke())
+    assert sweep(found, "local_size").empty
+    found.map = frame(columns, *rows, ("asen_pp/local_size_32", "fused", 0, "overall", 45.0))
+    assert sorted(sweep(found, "local_size")["map"]) == [45.0, 50.0]
+
+
+def test_curves_are_of_few_rows_and_of_single_networks() -> None:
+    six = ["features", "triplet", "csn", "asen_v2", "asen_pp", "rpf"]
+    table = frame("method images", *[(row, 1) for row in ["asen_v2/two_seeds", *six]])
+    assert list(main_rows(table)["method"]) == six
+    more = pd.concat([table, frame("method images", ("asen", 1))])
+    assert list(main_rows(more)["method"]) == ["triplet", "csn", "asen_v2", "asen_pp"]
+    assert main_rows(table[:0]).empty
+
+
+def test_the_weakest_attribute_is_that_of_the_last_embedding() -> None:
+    rows = [("global", "neck", 1.0), ("fused", "neck", 9.0), ("fused", "collar", 8.0)]
+    rows += [("fused", "overall", 2.0)]
+    table = frame("embedding attribute map", *rows).assign(series=lambda one: one["embedding"])
+    assert weakest(table) == ("collar", "fused") and weakest(table[:0]) == ()
+
+
+def test_many_methods_are_drawn_as_dots_and_stages_without_names() -> None:
+    names = ["triplet", "csn", "asen", "asen_v2", "asen_pp", "asen_pp/adapted", "rpf"]
+    rows = [(n, "fused", 0, a, 40.0, 35.0, 50.0) for n in names for a in ("overall", "macro")]
+    table = frame("method embedding seed attribute map ci_low ci_high", *rows)
+    assert map_scores(summarise(table)).get_suptitle() == "How well each row retrieves"
+    assert len(map_scores(summarise(table[2:])).axes) == 1
+    stages = [(n, 0, 1000 * e, 9.0, f"stage{e}") for n in names[4:] for e in (1, 2)]
+    curve = frame("method seed images val_map stage", *stages)
+    assert [text.get_text() for text in training_bands(curve).axes[0].texts] == ["stage 2 begins"]
 
 
 def legend(holder) -> list[str]:
@@ -109,6 +148,9 @@ def test_methods_are_dots_in_the_tables_order_with_intervals(methods: list[str])
     assert legend(figure) == ["global", "random"]
 
 
+ADAPTED = "asen_pp/adapted"
+
+
 def example(truth=None, *, peak: tuple[int, int] | None = (1, 3)) -> AttentionExample:
     attention = np.full((4, 4), 0.1, np.float32)
     if peak:
@@ -134,6 +176,26 @@ def test_without_true_boxes_none_are_drawn_and_a_flat_map_has_no_cross() -> None
     figure = attention_side_by_side({"asen": {"neck": example(peak=None)}})
     assert not any(axes.patches or axes.lines for axes in figure.axes[:-1])  # the last is a scale
     assert legend(figure) == ["maximum of the attention"]
+
+
+def test_what_local_branches_see_stands_beside_the_true_part() -> None:
+    seen = {row: {"neck_design": example((0.25, 0.5, 0.75, 1.0))} for row in ("asen_pp", ADAPTED)}
+    halved = replace(seen[ADAPTED]["neck_design"], region=(0.0, 0.0, 0.5, 0.5))
+    for one in (halved, seen["asen_pp"]["neck_design"]):
+        one.image[:20, :20] = 90  # all that the smaller region holds
+    figure = local_views({**seen, ADAPTED: {"neck_design": halved}}, 16)
+    whole, part, first, second = figure.axes
+    words = ["image", "true part", "ASEN++", "ASEN++, adapted"]
+    assert [axes.get_title().replace("\n", " ") for axes in figure.axes] == words
+    assert figure.get_suptitle() == "What each local branch sees, 16 x 16 px"
+    boxes = [box.get_bbox().extents.tolist() for box in whole.patches]
+    assert boxes == [[10, 20, 30, 40], [0, 0, 40, 40], [0, 0, 20, 20]]  # px: true, then regions
+    colours = colours_of(seen).values()
+    assert all(map(same_color, [box.get_edgecolor() for box in whole.patches[1:]], colours))
+    drawn = [axes.images[0].get_array() for axes in (part, first, second)]
+    assert {view.shape for view in drawn} == {(16, 16, 3)}
+    assert (drawn[2] == 90).all() and (drawn[0] == 200).mean() > 0.9 > (drawn[1] == 200).mean()
+    assert legend(figure) == ["true box of the part", "ASEN++", "ASEN++, adapted"]
 
 
 def test_different_images_beside_each_other_are_refused() -> None:

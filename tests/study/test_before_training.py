@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -13,12 +14,14 @@ import pandas as pd
 import pytest
 from small_model import small_model
 
+from asen_apps.explorer.indexes import Indexes
 from asen_study import experiment
 from asen_study.matrix import settings
+from asen_study.pipeline import Study
 from asen_study.runs import Places, shared_place
 from asen_tf.backbones import BackboneError
 from asen_tf.backbones.checkpoints import CheckpointError
-from asen_tf.data import AnnotationError, SamplingError
+from asen_tf.data import AnnotationError, SamplingError, reading
 from asen_tf.files import DiskFullError
 from asen_tf.presets import preset, smoke
 from asen_tf.training import BEST
@@ -130,3 +133,26 @@ def test_room_for_a_model_is_compared_before_it_is_written(
     usage = usage._replace(free=needed)
     write(stage, output)
     assert needed <= (output / "model.keras").stat().st_size
+
+
+def test_a_dataset_that_may_only_be_read_is_hashed_once(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    study = Study("smoke", places, {"dataset": "Shop"})
+    (first,) = study.data_fingerprints()
+    assert (Path(places.results_dir) / ".cache" / "Shop" / "contents.json").exists()
+    assert not (Path(places.data_dir) / "Shop" / ".cache").exists()
+
+    def never(path: str) -> str:
+        raise AssertionError(f"{path} was read again")
+
+    monkeypatch.setattr(reading, "file_digest", never)
+    indexes = Indexes(places.study_dir, places.data_dir)
+    method = SimpleNamespace(name="asen_pp", dataset="Shop")
+    for ask in (
+        lambda: study.data_fingerprints() == [first],
+        lambda: indexes._folder(method).name == f"asen_pp-{first[:10]}",
+    ):
+        monkeypatch.setattr(reading, "_contents_read", {})  # as in a new process
+        assert ask()

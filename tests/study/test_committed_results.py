@@ -8,7 +8,16 @@ import re
 import pytest
 from kept_results import ROOT, kept, table
 
-from asen_study.matrix import CONTROLLED, CONTROLS, FEATURES, MAIN, NEIGHBOURS, ROWS, settings
+from asen_study.matrix import (
+    CHANGES,
+    CONTROLLED,
+    CONTROLS,
+    FEATURES,
+    MAIN,
+    NEIGHBOURS,
+    ROWS,
+    settings,
+)
 from asen_tf.presets import compact, quick, strong
 from data_prep.garments.values import ATTRIBUTES
 
@@ -21,6 +30,7 @@ ALL = [*ATTRIBUTES, "overall", "macro"]
 LATER = (
     *("asen_pp/local_size_64", "asen_v2/compact", "asen_v2/random_start", "asen_pp/adapted"),
     *("asen_pp/three_attributes", *CONTROLS, "rpf", "asen_pp/e_info_nce"),
+    *(row for row in CHANGES if row not in ("asen_pp", "asen_pp/no_alignment")),
 )
 ABLATED = tuple(row for row in ROWS if row not in (*FEATURES, *LATER))
 # One of five seeds is finished; three rows that `make study PROFILE=ablations` trains are not.
@@ -45,7 +55,8 @@ study = pytest.mark.parametrize("name", STUDIES)
 
 
 def embeddings(row: str) -> tuple[str, ...]:
-    return ("global", "local", "fused") if row.startswith("asen_pp") else ("global",)
+    two = row.startswith(("asen_pp", "rpf"))
+    return ("global", "local", "fused") if two else ("global",)
 
 
 def quoted_rows(text: str, names: set[str]) -> dict[str, list[str]]:

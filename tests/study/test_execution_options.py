@@ -14,10 +14,10 @@ import pytest
 import tensorflow as tf
 
 from asen_study import experiment
+from asen_study.evaluation import validate
 from asen_study.production import open_dataset, produce
 from asen_study.runs import Places
 from asen_tf.config import ExperimentConfig
-from asen_tf.evaluation.evaluate import validate
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
 from asen_tf.training import StageResult, Team, phases, similarity, train
@@ -115,8 +115,8 @@ CASES = {
     "float16": ({"mixed_precision": "mixed_float16"}, 3e-3, "float16", False),
     "bfloat16": ({"mixed_precision": "mixed_bfloat16"}, 3e-3, "bfloat16", False),
 }
-# `tests/test_replicas.py` trains two mirrored replicas; a single one is the slow case.
-MARKS = {"mirrored": pytest.mark.slow}
+# `test_replicas.py` trains two mirrored replicas, one of which is slow here; compiling takes long.
+MARKS = {"mirrored": pytest.mark.slow, "XLA": pytest.mark.slow}
 every_option = pytest.mark.parametrize(
     ("options", "tolerance", "dtype", "compiled"),
     [pytest.param(*case, id=name, marks=MARKS.get(name, ())) for name, case in CASES.items()],

@@ -40,7 +40,7 @@ def test_the_table_is_made_of_what_did_not_fail(folder: Path, done) -> None:
     table = pd.read_csv(folder / "results/smoke/map.csv")
     ranked = table[table["method"] != "random"]
     assert set(zip(ranked["method"], ranked["seed"], strict=True)) == {("triplet", 0)}
-    assert "MAP on the test split, percent" in done.stdout
+    assert "(MAP) on the test split, percent" in done.stdout
 
 
 def test_failures_are_told_with_their_reasons_and_the_exit_status(folder: Path, done) -> None:

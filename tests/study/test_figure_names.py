@@ -14,6 +14,7 @@ from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from asen_study.figures import spaces, style
+from asen_tf.data.images import font_with
 
 UNKNOWN = "\U0010f0a1\U0010f0a2"  # letters of nobody's: no font has them
 
@@ -55,9 +56,9 @@ def font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     builder.save(tmp_path / "squares.ttf")
     monkeypatch.setattr(fontManager, "ttflist", [*fontManager.ttflist])
     fontManager.addfont(tmp_path / "squares.ttf")
-    style._font_with.cache_clear()
+    font_with.cache_clear()
     yield "Squares"
-    style._font_with.cache_clear()
+    font_with.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_letters_that_no_font_has_are_numbered_with_a_note(
     other = UNKNOWN[::-1]
     figure = figure_of(f"by {UNKNOWN}", [UNKNOWN, f"{other} ({other})", "red"], "red")
     assert style.draw_names(figure) == {UNKNOWN: 1, f"{other} ({other}": 2}
-    assert f"the letters of: [1] {UNKNOWN}, [2] {other}" in capsys.readouterr().out
+    assert f"No installed font can draw: [1] {UNKNOWN}, [2] {other}" in capsys.readouterr().out
     expected = figure_of("by [1]", ["[1]", "[2])", "red"], "red")
     np.testing.assert_array_equal(pixels(figure), pixels(expected))
 

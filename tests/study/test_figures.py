@@ -121,8 +121,8 @@ def test_confusions_count_the_values_of_the_first_candidates() -> None:
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     embedded = PairEmbeddings(rows[:, :2], {"fused": vectors * [[3.0]]})
     words = {"sleeve": ("None", "Short", "Long")}
-    asked = {"attribute": "sleeve", "embedding": "fused", "first": 2}
-    axes = figures.confusions(embedded, split, words, **asked).axes[0]
+    shown = {"embedded": embedded, "split": split, "names": words}
+    axes = figures.confusions(("sleeve", "fused"), **shown, first=2).axes[0]
     shares = axes.collections[0].get_array().reshape(3, 3)
     np.testing.assert_allclose(shares, [[50, 50, 0], [0, 100, 0], [0, 0, 0]])
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["None", "Short", "Long"]

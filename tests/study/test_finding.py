@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 from pathlib import Path
@@ -12,12 +13,13 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from asen_study.report import finding, whether_it_pays, write
+from asen_study.report import finding, pays, whether_it_pays, write
 
 KEPT = Path(__file__).parents[2] / "results" / "quick"
 
 SCORES = "method,embedding,seed,attribute,map\n"
 PAIRS = "method_a,method_b,attribute,difference,ci_low,ci_high\n"
+AHEAD = "is ahead with a mean average precision (MAP)"
 RANDOM = "random,-,0,overall,20\n"
 ASEN_V2 = "asen_v2,global,0,overall,50\nasen_v2,global,1,overall,54\nasen_v2,global,0,macro,99\n"
 ASEN_PP = "asen_pp,global,0,overall,90\nasen_pp,fused,0,overall,{}\n"
@@ -29,26 +31,26 @@ ASEN_PP = "asen_pp,global,0,overall,90\nasen_pp,fused,0,overall,{}\n"
         (  # the mean over seeds, the last embedding; "macro" plays no part
             RANDOM + ASEN_V2 + ASEN_PP.format(55),
             "asen_pp,asen_v2,macro,1,8,9\nasen_pp,asen_v2,overall,3,0.5,5.5\n",
-            "ASEN++ is ahead with 55.0 overall, 35.0 above a random ranking and 3.0 above ASEN_v2 "
-            "(95% interval 0.5 to 5.5; significant).",
+            f"ASEN++ {AHEAD} of 55.0 overall, 35.0 above a random "
+            "ranking and 3.0 above ASEN_v2 (95% interval 0.5 to 5.5; significant).",
         ),
         (  # the pair stands the other way round in the table
             RANDOM + ASEN_V2 + ASEN_PP.format(51),
             "asen_pp,asen_v2,overall,-1,-3,1\n",
-            "ASEN_v2 is ahead with 52.0 overall, 32.0 above a random ranking and 1.0 above ASEN++ "
-            "(95% interval -1.0 to 3.0; open: it may be chance).",
+            f"ASEN_v2 {AHEAD} of 52.0 overall, 32.0 above a random "
+            "ranking and 1.0 above ASEN++ (95% interval -1.0 to 3.0; open: it may be chance).",
         ),
         (
             RANDOM + ASEN_V2 + ASEN_PP.format(51),
             None,
-            "ASEN_v2 is ahead with 52.0 overall, 32.0 above a random ranking and 1.0 above "
-            "ASEN++, of which no interval is known.",
+            f"ASEN_v2 {AHEAD} of 52.0 overall, 32.0 above a random "
+            "ranking and 1.0 above ASEN++; no interval is available.",
         ),
         (
             RANDOM + ASEN_V2,
             "asen_v2,random,overall,32,30,34\n",
-            "ASEN_v2 is ahead with 52.0 overall, 32.0 above a random ranking; there is no other "
-            "method to compare.",
+            f"ASEN_v2 {AHEAD} of 52.0 overall, 32.0 above a random "
+            "ranking; there is no other method to compare.",
         ),
         (RANDOM, None, "Only the random ranking is there: nothing was trained."),
     ],
@@ -70,40 +72,90 @@ def pairs(row: str, *gaps: tuple[str, float, float, float]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns)
 
 
+DRAWN = "on drawn garments"
 V2, TWO, WHOLE = "asen_v2", "asen_v2/two_seeds", "asen_pp/whole_frame"
 
 
 def test_it_pays_if_it_is_above_all_three_with_certainty() -> None:
     found = pairs("asen_pp", (V2, 4, 2, 6), (TWO, 3, 0.5, 5), (WHOLE, 5, 3, 7))
-    assert whether_it_pays(found) == (
-        "ASEN++ pays: in macro MAP it is above ASEN_v2 (+4.00 points, +2.00 to +6.00; overall "
-        "+2.00), ASEN_v2, two seeds fused (+3.00 points, +0.50 to +5.00; overall +1.50), ASEN++, "
-        "whole frame (+5.00 points, +3.00 to +7.00; overall +2.50)."
+    assert whether_it_pays(found, on=DRAWN) == (
+        "ASEN++ pays on drawn garments: in macro MAP it is above ASEN_v2 (+4.00 points, +2.00 to "
+        "+6.00; overall +2.00) and ASEN_v2, two seeds fused (+3.00 points, +0.50 to +5.00; overall "
+        "+1.50) and ASEN++, whole frame (+5.00 points, +3.00 to +7.00; overall +2.50)."
     )
     other = found.replace({"asen_pp": "asen_pp/adapted"})  # the other form has a control of its own
-    assert whether_it_pays(other).startswith("It cannot be said that ASEN++, adapted pays")
+    assert whether_it_pays(other, on=DRAWN).startswith(
+        "It cannot be said that ASEN++, adapted pays"
+    )
     own = other.replace({WHOLE: "asen_pp/adapted_whole_frame"})
-    assert whether_it_pays(own).startswith("ASEN++, adapted pays: in macro MAP it is above")
-    both = whether_it_pays(pd.concat([found, own]))
-    assert both == f"{whether_it_pays(found)} {whether_it_pays(own)}"
+    assert whether_it_pays(own, on="on photographs").startswith(
+        "ASEN++, adapted pays on photographs: in macro MAP it is above"
+    )
+    both = whether_it_pays(pd.concat([found, own]), on=DRAWN)
+    assert both == " ".join(whether_it_pays(one, on=DRAWN) for one in (found, own))
 
 
 @pytest.mark.parametrize(
     ("gaps", "says"),
     [
         # An interval that touches zero does not leave it out.
-        ([(V2, 4, 2, 6), (TWO, 3, 0, 5), (WHOLE, 5, 3, 7)], r"open .* to ASEN_v2, two seeds fused"),
+        (
+            [(V2, 4, 2, 6), (TWO, 3, 0, 5), (WHOLE, 5, 3, 7)],
+            r"from ASEN_v2, two seeds fused \(.*\) is open",
+        ),
         ([(V2, 4, 2, 6), (TWO, 3, 1, 5), (WHOLE, -5, -7, -3)], r"below ASEN\+\+, whole frame"),
-        ([(V2, 4, 2, 6), (WHOLE, 5, 3, 7)], r"not measured is ASEN_v2, two seeds fused\.$"),
-        ([(V2, 4, float("nan"), float("nan")), (TWO, 3, 1, 5), (WHOLE, 5, 3, 7)], r"to ASEN_v2 \("),
+        ([(V2, 4, 2, 6), (WHOLE, 5, 3, 7)], r"; ASEN_v2, two seeds fused was not measured\.$"),
+        (
+            [(V2, 4, float("nan"), float("nan")), (TWO, 3, 1, 5), (WHOLE, 5, 3, 7)],
+            r"difference from ASEN_v2 \(",
+        ),
     ],
 )
 def test_otherwise_it_says_what_is_open(gaps: list, says: str) -> None:
     found = pairs("asen_pp", *gaps)
     for table in (found, found[::-1]):
-        said = whether_it_pays(table)
-        assert said.startswith("It cannot be said that ASEN++ pays: ") and re.search(says, said)
-    assert whether_it_pays(found[found["method_a"] != "asen_pp"]) == ""
+        said = whether_it_pays(table, on=DRAWN)
+        assert said.startswith(
+            "It cannot be said that ASEN++ pays on drawn garments: "
+        ) and re.search(says, said)
+    assert whether_it_pays(found[found["method_a"] != "asen_pp"], on=DRAWN) == ""
+
+
+def test_a_study_says_it_of_its_data_and_at_the_end_only_with_all_controls(tmp_path: Path) -> None:
+    assert pays(tmp_path) == ""
+    complete = pairs("asen_pp", (V2, 4, 2, 6), (TWO, 3, 0.5, 5), (WHOLE, 5, 3, 7))
+    lacking = complete[complete["method_b"] != WHOLE].replace("asen_pp", "asen_pp/adapted")
+    pd.concat([complete, lacking]).to_csv(tmp_path / "pairs.csv", index=False)
+    for dataset, on in (
+        ("Garments", "drawn garments"),
+        ("ClothingAttributes-{seed}", "photographs"),
+    ):
+        origin = {"settings": {"dataset": dataset}}
+        (tmp_path / "provenance.json").write_text(json.dumps(origin), encoding="utf-8")
+        whole, short = pays(tmp_path), pays(tmp_path, measured=True)
+        assert short.startswith(f"ASEN++ pays on {on}: ") and whole.startswith(short)
+        assert "adapted" in whole and "adapted" not in short
+    lacking.to_csv(tmp_path / "pairs.csv", index=False)
+    assert pays(tmp_path, measured=True) == ""
+
+
+def test_details_are_of_asen_pp_and_folds_are_no_seeds(tmp_path: Path) -> None:
+    rows = [
+        (method, "fused", seed, attribute, value, 1, 99)
+        for method, value in (("asen_pp", 30), ("asen_pp/adapted", 50), ("asen_v2/two_seeds", 40))
+        for seed in (0, 1)
+        for attribute, value in (("neck", value), ("collar", value - 9), ("overall", value))
+    ]
+    columns = "method embedding seed attribute map ci_low ci_high".split()
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "map.csv", index=False)
+    machine = {"cores": 2, "system": "Linux"}
+    run = {"created": "2026-01-01", "machine": machine, "commit": "abc"}
+    origin = {"settings": {"dataset": "ClothingAttributes-{seed}"}, "runs": [run]}
+    (tmp_path / "provenance.json").write_text(json.dumps(origin), encoding="utf-8")
+    write([], tmp_path / "report.html")
+    text = BeautifulSoup((tmp_path / "report.html").read_text(encoding="utf-8"), "html.parser")
+    assert "ASEN++, adapted is best in neck (50.0%)" in text.get_text()
+    assert "Data: ClothingAttributes; 2 folds of each method." in text.get_text()
 
 
 @pytest.fixture(scope="module")

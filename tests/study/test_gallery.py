@@ -81,6 +81,26 @@ def test_folders_progress_bars_and_times_are_gone_and_the_rest_stays(tmp_path: P
     assert html.data["text/html"].startswith("<b>x</b><img ") and picture(60) in str(html.data)
 
 
+def test_a_large_page_is_left_out_and_other_parts_of_the_study_are_looked_at(
+    tmp_path: Path,
+) -> None:
+    place = study(tmp_path)
+    executed = place / "notebooks" / "05_results.ipynb"
+    for other, name in (("ablations", "06_ablations"), ("parts", "02_backbone_start")):
+        (tmp_path / other / "notebooks").mkdir(parents=True)
+        shutil.copy(executed, tmp_path / other / "notebooks" / f"{name}.ipynb")
+    notebook = nbformat.read(executed, as_version=4)
+    page = OUTPUT("display_data", {"text/html": "<p>" + "x" * 300_000, "text/plain": "HTML"})
+    notebook.cells[0].outputs.append(page)
+    nbformat.write(notebook, executed)
+    written = {path.stem: path for path in gallery(place, tmp_path / "out")}
+    assert list(written) == ["00_method", "02_backbone_start", "05_results"] + [
+        *("06_ablations", "08_design_evidence")
+    ]
+    (*_, left) = nbformat.read(written["05_results"], as_version=4).cells[0].outputs
+    assert list(left.data) == ["text/plain"] and "a separate page" in left.data["text/plain"]
+
+
 @pytest.mark.parametrize(
     ("settings", "given", "named"),
     [

@@ -58,7 +58,7 @@ def test_variations_are_counted_by_their_intervals() -> None:
     ]
     said = tables.variations_in_words(pd.DataFrame(rows, columns=columns))
     assert said == (
-        "Of 3 variations of ASEN++, it is significantly better than 1 and worse than 1; of the "
+        "Of 3 variations of ASEN++, it is significantly better than 1 and worse than 1; for the "
         "other 1 this study cannot tell. The largest change is that of ASEN++, region at the "
         "true part: 8.0 points more."
     )

@@ -10,6 +10,7 @@ import pytest
 
 from asen_study.matrix import (
     ABLATIONS,
+    CHANGES,
     CONTROLLED,
     CONTROLS,
     FEATURES,
@@ -36,7 +37,7 @@ STUDY = quick().override(local_size=80)  # px; so that every row of another size
 
 # The settings that each row may change, written down a second time.
 ADAPTED = {
-    *("local_start", "alignment_loss_weight"),
+    *("local_start", "alignment_loss_weight", "local_size"),
     *("stage1_decay", "stage2_global_learning_rate", "stage2_decay"),
 }
 VARIED = {
@@ -80,8 +81,17 @@ VARIED = {
     "asen_pp/three_attributes": {"attributes_per_step", "steps_per_epoch"},
     "asen_pp/true_region": {"region"},
     "asen_pp/centre_crop": {"region"},
-    **{f"asen_pp/threshold_{value}": {"roi_threshold"} for value in (0.05, 0.2, 0.4, 0.6)},
-    **{f"asen_pp/local_size_{side}": {"local_size"} for side in (32, 64, 96)},
+    **{f"asen_pp/threshold_{value}": {"roi_threshold"} for value in (0.05, 0.2, 0.3, 0.4, 0.6)},
+    **{f"asen_pp/local_size_{side}": {"local_size"} for side in (32, 64, 96, 128, 160)},
+    "asen_pp/one_fall": {"stage1_decay", "stage2_global_learning_rate", "stage2_decay"},
+    "asen_pp/local_start": {"local_start"},
+    "asen_pp/alignment_0.02": {"alignment_loss_weight"},
+    "asen_pp/cells": {"map_reading"},
+    "asen_pp/mass": {"region_rule"},
+    "asen_pp/peak": {"region_rule", "least_region"},
+    "asen_pp/jitter": {"region_jitter"},
+    "asen_pp/all_attributes": {"attributes_per_step", "steps_per_epoch"},
+    "asen_pp/global_192": {"global_size"},
 }
 
 
@@ -121,6 +131,7 @@ def test_a_seed_is_a_fold_where_the_datasets_name_says_so() -> None:
 def test_the_studies_rows_are_of_the_matrix() -> None:
     assert set(PHOTOS) < set(ROWS) and set(FEATURES) | set(LABELS_NEEDED) < set(PHOTOS)
     left_out = {name for name in ROWS if name.startswith("asen_pp/threshold_")}
+    left_out |= {*CHANGES} - {"asen_pp", "asen_pp/no_alignment"}
     left_out |= {"asen_pp/adapted", "asen_pp/local_size_64", "asen_pp/local_size_96", "rpf"}
     assert set(ABLATIONS) == set(ROWS) - {*FEATURES, *CONTROLS, *left_out}
     controls = {"asen_v2", *CONTROLS}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,8 +14,8 @@ import pandas as pd
 import pytest
 from notebook_cells import run_here
 
-from asen_study.measurement import measure
-from asen_study.runs import Places, finished_runs
+from asen_study.measurement import measure, measure_elsewhere
+from asen_study.runs import Places, Selection, finished_runs
 from asen_tf.config import ConfigError
 from asen_tf.data import read_meta, read_split
 from asen_tf.embedder import Embedder
@@ -79,6 +80,23 @@ def test_the_table_is_what_ranking_its_embeddings_gives(folder: Path, embedding:
     assert row["queries"].item() == asked.count(attribute) > 1
     expected = naive_map(folder, embedding, attribute)
     assert row["map"].item() == pytest.approx(expected, abs=0.01)
+
+
+def test_models_that_are_told_where_the_part_is_are_not_measured_elsewhere(folder: Path) -> None:
+    places = Places(folder / "data", folder / "results", "elsewhere")
+    told = SimpleNamespace(config=smoke().override(region="true"))
+    assert measure_elsewhere(
+        Selection((told,), ("asen_pp/true_region",), {}), "Garments", places
+    ).empty
+    run = SimpleNamespace(
+        path=folder / "fused", config=smoke().override(method="asen_v2", networks=2)
+    )
+    run.path.mkdir()
+    names = read_meta(folder / "data", "Garments").names
+    build_model(run.config, names).save(run.path / "model.keras")
+    chosen = Selection((told, run), ("asen_pp/true_region", "asen_v2/two_seeds"), {})
+    table = measure_elsewhere(chosen, "Garments", places)
+    assert set(table["method"]) == {"random", "asen_v2/two_seeds"}
 
 
 def test_the_run_says_which_file_it_measured_and_how_it_read_the_images(folder: Path) -> None:

@@ -10,12 +10,12 @@ from line_training import RATES, STEPS, Line, Squares, steps
 
 from asen_study import experiment, pretraining
 from asen_study.pretraining import AttributeClassifier
-from asen_study.production import open_dataset, produce
+from asen_study.production import OutOfMemoryError, open_dataset, produce, remedies
 from asen_study.runs import Places
 from asen_tf.models.build import METHODS
 from asen_tf.models.relatives import TripletNetwork
 from asen_tf.presets import smoke
-from asen_tf.training import ClusterError, OutOfMemoryError, Team, remedies
+from asen_tf.training import ClusterError, Team
 from asen_tf.training.optimizers import LearningRateGroup, grouped_optimizer
 from asen_tf.training.trainer import Trainer
 from data_prep.synthetic import make_dataset
@@ -120,10 +120,11 @@ EVERY = ("attributes_per_step", "pretrain_batch", "embed_batch")
     [
         (GreedyTraining, f"for a step of training; lower {STEP}", "attributes_per_step"),
         (GreedyEmbedding, BATCH, "embed_batch"),
-        (
+        pytest.param(
             GreedyStart,
             "for a step of pretraining; lower pretrain_batch=16 or global_size=32",
             "pretrain_batch",
+            marks=pytest.mark.slow,
         ),
         (GreedyCheck, BATCH, "embed_batch"),
     ],

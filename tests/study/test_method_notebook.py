@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import papermill
 import pytest
+from nbformat import NotebookNode
 from PIL import Image
 from small_model import NAMES, pictures, small_model
 
@@ -19,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Run the notebook without a trained model; return its results folder and all it printed."""
+def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NotebookNode]:
+    """Run the notebook without a trained model; return its results folder and its copy."""
     folder = tmp_path_factory.mktemp("method")
     notebook = papermill.execute_notebook(
         ROOT / "notebooks" / "00_method.ipynb",
@@ -30,8 +31,20 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         cwd=ROOT,
         progress_bar=False,
     )
+    return folder, notebook
+
+
+@pytest.fixture(scope="module")
+def printed(executed: tuple[Path, NotebookNode]) -> tuple[Path, str]:
+    """Return the results folder and all that the notebook printed."""
+    folder, notebook = executed
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return folder, "".join(out.get("text", "") for out in outputs if out.get("name") == "stdout")
+
+
+def test_it_runs_in_under_a_minute(executed: tuple[Path, NotebookNode]) -> None:
+    took = [cell.metadata["papermill"]["duration"] or 0.0 for cell in executed[1].cells]
+    assert 1.0 < sum(took) < 60.0, took  # seconds
 
 
 def test_it_says_that_nothing_was_trained_and_draws_its_pictures(

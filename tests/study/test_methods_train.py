@@ -16,15 +16,33 @@ from asen_study.runs import Places, Run
 from asen_tf.data.dataset import Dataset
 from asen_tf.presets import smoke
 
-ROWS = (
-    "triplet",
+# Their losses and masks have tests of their own.
+SLOW = (
     *("triplet/semi_hard", "triplet/hard", "triplet/npairs", "triplet/lifted_struct"),
-    *("triplet/contrastive", "csn", "csn/disjoint", "asen", "asen_v2", "asen_pp"),
+    "csn/disjoint",
+)
+ROWS = (
+    *("triplet", "triplet/contrastive", "csn", "asen", "asen_v2", "asen_pp"),
     *("asen_pp/no_attention", "asen_pp/one_stage", "asen_pp/separate_tables"),
     *("asen_pp/true_region", "asen_pp/random_triplets"),
     *("asen_pp/whole_frame", "asen_v2/same_rates", "asen_v2/two_seeds", "rpf"),
 )
 TWO_BRANCHES = ("asen_pp", "rpf")  # what the names of such rows begin with
+every_row = pytest.mark.parametrize(
+    "row", [*ROWS, *(pytest.param(row, marks=pytest.mark.slow) for row in SLOW)]
+)
+
+
+class Trained(dict):
+    """Runs by row; a row that is asked for is trained, all in one process."""
+
+    def __init__(self, places: Places) -> None:
+        super().__init__()
+        self.places = places
+
+    def __missing__(self, row: str) -> Run:
+        self[row] = experiment.run(settings(row, smoke()), self.places)
+        return self[row]
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +58,12 @@ def data(smoke_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(data: Path) -> dict[str, Run]:
     """All rows, one after the other in a process that has trained others before."""
-    places = Places(data / "data", data / "results", "smoke")
-    return {row: experiment.run(settings(row, smoke()), places) for row in ROWS}
+    trained = Trained(Places(data / "data", data / "results", "smoke"))
+    assert all(trained[row] for row in ROWS)
+    return trained
 
 
-@pytest.mark.parametrize("row", ROWS)
+@every_row
 def test_losses_and_scores_are_finite(runs: dict[str, Run], row: str) -> None:
     history, scores = runs[row].table("history"), runs[row].table("map")
     assert len(history) == 4 * runs[row].config.networks  # epochs, of one stage or of two
@@ -62,7 +81,7 @@ def test_losses_and_scores_are_finite(runs: dict[str, Run], row: str) -> None:
     assert set(answers["embedding"]) == embeddings and answers["accuracy"].between(0, 100).all()
 
 
-@pytest.mark.parametrize("row", ROWS)
+@every_row
 def test_weights_moved_and_stayed_finite(runs: dict[str, Run], row: str) -> None:
     model = runs[row].load_model()
     for weight in model.weights:
@@ -81,7 +100,7 @@ def test_backbone_and_first_stage_are_made_once(runs: dict[str, Run], data: Path
 
 def test_true_regions_are_what_the_local_branch_saw(runs: dict[str, Run], data: Path) -> None:
     config = runs["asen_pp/true_region"].config
-    dataset = Dataset(data / "data", "Garments", source_size=64, global_size=32, true_regions=True)
+    dataset = Dataset(data / "data", config)
     squares = dataset.split("test").squares
     seen = runs["asen_pp/true_region"].test_pairs()
     assert config.region == "true"
@@ -123,7 +142,7 @@ def test_two_seeds_rank_as_the_fusion_of_two_ordinary_runs(
     parts = [part.test_pairs().arrays["global"] for part in (runs["asen_v2"], other)]
     by_hand = np.hstack([part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts])
     by_hand = by_hand.astype(np.float64) / np.sqrt(2.0)
-    dataset = Dataset(data / "data", "Garments", source_size=64, global_size=32)
+    dataset = Dataset(data / "data", run.config)
     expected = precisions(run, by_hand, dataset)
     assert run.precisions()["global"].keys() == expected.keys()
     for name, values in run.precisions()["global"].items():

@@ -9,7 +9,8 @@ import pytest
 from doit.exceptions import InvalidDodoFile
 
 from asen_study.schedule import tasks
-from asen_tf.data import AttributeTable, write_meta
+from asen_tf.data import AttributeTable
+from data_prep.writing import write_meta
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,13 @@ from package.layers import Attention
 
 def run(x):
     """Train."""
-    return losses.loss(Attention()(x))
+    from package.layers.attention import twice  # only needed here
+
+    return losses.loss(twice(Attention()(x)))
 '''
 _LOSSES = "MARGIN = 0.2\n\ndef loss(x):\n    return max(0, x - MARGIN)\n\ndef unused():\n    pass\n"
 _ATTENTION = "class Attention:\n    def __call__(self, x):\n        return 2 * x\n"
+_ATTENTION += "\n\ndef twice(x):\n    return 2 * x\n"
 
 
 def fingerprint(root: Path, files: dict[str, str], entry: str = "package.experiment") -> str:
@@ -44,6 +47,7 @@ def test_moving_merging_and_renaming_modules_keeps_it(tmp_path: Path) -> None:
         "method/parts.py": _ATTENTION + "\n\n" + _LOSSES,
         "study/__init__.py": "",
         "study/door.py": _ENTRY.replace("from package import losses", "from method import parts")
+        .replace("package.layers.attention", "method.parts")
         .replace("package.layers", "method.parts")
         .replace("losses.loss", "parts.loss"),
     }
@@ -77,8 +81,10 @@ def test_a_change_of_a_constant_or_of_a_class_that_a_package_passes_on_counts(
 ) -> None:
     before = package(tmp_path / "a")
     assert package(tmp_path / "b", losses=_LOSSES.replace("0.2", "0.3")) != before
-    changed = {"layers/attention": _ATTENTION.replace("2 * x", "3 * x")}
-    assert package(tmp_path / "c", **changed) != before
+    for number, name in enumerate(("(self, x):\n        return 2", "twice(x):\n    return 2")):
+        assert name in _ATTENTION
+        changed = {"layers/attention": _ATTENTION.replace(name, name[:-1] + "3")}
+        assert package(tmp_path / f"c{number}", **changed) != before
 
 
 def test_the_own_fingerprint_covers_the_layers_and_not_the_presets(tmp_path: Path) -> None:

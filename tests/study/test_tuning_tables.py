@@ -77,8 +77,7 @@ def test_importance_is_the_same_each_time(trials: pd.DataFrame) -> None:
 
 
 def test_three_trials_are_too_few(trials: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match="4 or more completed trials; got 3"):
-        importance(trials[-4:], FIELDS)
+    assert importance(trials[-4:], FIELDS).empty
 
 
 # === Figures ===

@@ -1,4 +1,4 @@
-"""Writing split files, meta.json and values.json so that the readers accept them."""
+"""Writing split files, regions, meta.json and values.json so that the readers accept them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ import numpy as np
 from asen_tf.data.parsing import check_image_name, load_json_object
 from asen_tf.data.reading import META, VALUES, check_value_names
 from asen_tf.data.records import (
+    LARGEST_INDEX,
     AnnotationError,
     AttributeTable,
     check_split_name,
     dataset_root,
+    regions_filename,
     roles,
     rows_filename,
     triplets_filename,
 )
+from asen_tf.data.regions import HEADER, check_box
 from asen_tf.files import write_json, write_text
 
 
@@ -89,6 +92,27 @@ def write_listed_split(
     write_text(root / f"filenames_{split}.txt", _lines(files))
     text = _lines(" ".join(map(str, row)) for row in triplets.tolist())
     write_text(root / triplets_filename(split), text)
+
+
+def write_regions(
+    data_dir: Path | str,
+    dataset: str,
+    split: str,
+    regions: Mapping[tuple[int, int], Iterable[float]],
+) -> None:
+    """Write the region file of a split, sorted by file and attribute; it reads back exactly.
+
+    Raises:
+        AnnotationError: a negative index or a box that is not four finite, ordered numbers.
+    """
+    check_split_name(split)
+    path = dataset_root(data_dir, dataset) / regions_filename(split)
+    lines = [",".join(HEADER)]
+    for (index, attribute), sides in sorted(regions.items()):
+        box = tuple(float(side) for side in sides)
+        check_box((index, attribute), box, LARGEST_INDEX, LARGEST_INDEX, path, len(lines) + 1)
+        lines.append(",".join([str(int(index)), str(int(attribute)), *map(repr, box)]))
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _check_names(files: Sequence[str], path: Path) -> None:

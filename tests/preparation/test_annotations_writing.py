@@ -16,11 +16,9 @@ from asen_tf.data import (
     read_regions,
     read_split,
     read_value_names,
-    write_meta,
-    write_regions,
-    write_split,
 )
 from asen_tf.files import write_text
+from data_prep.writing import write_meta, write_regions, write_split
 
 TABLE = AttributeTable(("length", "neck"), (3, 2))
 ROWS = np.array([[0, 0, 2], [0, 1, 1], [1, 0, 0]])
