@@ -34,7 +34,7 @@ from asen_tf.evaluation.retrieval import (
     query_metrics,
     validation_map,
 )
-from asen_tf.evaluation.triplets import ranked_correctly, triplet_accuracy
+from asen_tf.evaluation.triplets import ranked_correctly, triplet_accuracy, triplets_of
 from asen_tf.files import write_json
 from asen_tf.models import SimilarityModel, fuse
 
@@ -234,9 +234,9 @@ def triplet_rows(
         seed, attribute, accuracy, ci_low, ci_high, triplets`; percent, with the 95% score interval
         of Wilson (1927) over triplets. Empty where there are no triplets.
     """
-    rows = []
+    rows, triplets = [], triplets_of(split)
     for name in names:
-        for attribute, right in ranked_correctly(embedded, split, name).items():
+        for attribute, right in ranked_correctly(embedded, triplets, split, name).items():
             low, high = wilson_interval(int(right.sum()), len(right))
             rows.append(
                 {

@@ -183,8 +183,7 @@ def check(config: ExperimentConfig, dataset: Dataset) -> None:
     """Check all that a run needs, before an image is decoded or anything is trained.
 
     Raises:
-        asen_tf.backbones.BackboneError, asen_tf.backbones.checkpoints.CheckpointError: there are
-            no starting weights.
+        asen_tf.backbones.BackboneError: there are no starting weights.
         asen_tf.data.AnnotationError: a split file breaks a rule, images are missing, or valid or
             test has neither queries nor triplets.
         asen_tf.data.SamplingError: the training split does not hold what the sampler needs.

@@ -49,16 +49,20 @@ def held_out_triplets(split: Split, *, per_attribute: int = 2000, seed: int = 0)
     return np.array(found, np.int64).reshape(-1, 4)
 
 
+def triplets_of(split: Split) -> np.ndarray:
+    """Return the triplets that a dataset lists, or else some that are drawn from its labels."""
+    return held_out_triplets(split) if split.triplets is None else split.triplets
+
+
 def ranked_correctly(
-    embedded: PairEmbeddings, split: Split, embedding: str
+    embedded: PairEmbeddings, triplets: np.ndarray, split: Split, embedding: str
 ) -> dict[str, np.ndarray]:
     """Return which triplets have cos(anchor, positive) > cos(anchor, negative); a tie is wrong.
 
-    The triplets are the ones that the dataset lists, or else are drawn from its labels.
-
     Args:
         embedded: embeddings of the split's pairs.
-        split: the labelled images, or listed triplets.
+        triplets: `(T, 4)` of `triplets_of`.
+        split: names the attributes.
         embedding: which embedding to measure.
 
     Returns:
@@ -67,22 +71,22 @@ def ranked_correctly(
     References:
         Ma et al., AAAI 2020 (arXiv 2002.02814), triplet prediction.
     """
-    asked = held_out_triplets(split) if split.triplets is None else split.triplets
-    if not len(asked):
+    if not len(triplets):
         return {}
     vectors = normalise(embedded.arrays[embedding])
     anchor, positive, negative = (
-        vectors[embedded.rows(asked[:, [column, 0]])] for column in (1, 2, 3)
+        vectors[embedded.rows(triplets[:, [column, 0]])] for column in (1, 2, 3)
     )
     near, far = ((anchor * other).sum(axis=1) for other in (positive, negative))
     right = near > far
     parts = {
-        split.attributes.names[attribute]: right[asked[:, 0] == attribute]
-        for attribute in np.unique(asked[:, 0])
+        split.attributes.names[attribute]: right[triplets[:, 0] == attribute]
+        for attribute in np.unique(triplets[:, 0])
     }
     return {**parts, "overall": right}
 
 
 def triplet_accuracy(embedded: PairEmbeddings, split: Split, embedding: str) -> float:
     """Return the percentage of a split's triplets that one embedding ranks correctly."""
-    return 100.0 * float(ranked_correctly(embedded, split, embedding)["overall"].mean())
+    right = ranked_correctly(embedded, triplets_of(split), split, embedding)["overall"]
+    return 100.0 * float(right.mean())

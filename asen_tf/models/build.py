@@ -81,7 +81,7 @@ def find_imagenet(name: str, folder: Path) -> Path | str:
     """Return the file of torchvision's ResNets or Google's ViT, "imagenet" for other backbones.
 
     Raises:
-        BackboneError, CheckpointError: there is no such file.
+        BackboneError: there is no such file.
     """
     if name in VARIANTS:
         imagenet_file(name)  # comes with a package, which may not be installed
