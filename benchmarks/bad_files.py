@@ -328,7 +328,9 @@ def indexes(folder: Path) -> Kind:
         model=SimpleNamespace(
             embedding_names=("global",), get_config=lambda: {"attributes": ["neck"]}, weights=()
         ),
-        embed_all=lambda paths, **more: vectors[[int(Path(path).stem) for path in paths], None],
+        batches=lambda paths, *more: [
+            ([*range(len(paths))], vectors[[int(Path(path).stem) for path in paths], None])
+        ],
     )
     index = AttributeIndex.build(embedder, [folder / f"{number}.png" for number in range(6)])
     index.prepare(progress=False)
