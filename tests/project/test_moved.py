@@ -101,6 +101,7 @@ def test_an_old_name_says_where_it_is_now(old: str) -> None:
         "from asen_tf.retrieval import AttributeIndex",
         "from asen_tf.config import rules",
         "from asen_tf.training import replicas",
+        "from asen_tf.training import OutOfMemoryError",
     ],
 )
 def test_every_way_to_import_says_so(code: str) -> None:
