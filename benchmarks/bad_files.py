@@ -323,14 +323,17 @@ def indexes(folder: Path) -> Kind:
     from asen_apps.search import AttributeIndex, SearchIndexError
 
     vectors = np.eye(6, 8, dtype=np.float32)
+
+    def embed_all(paths: Sequence[Path | str], **more: Any) -> np.ndarray:
+        return vectors[[int(Path(path).stem) for path in paths], None]
+
     embedder: Any = SimpleNamespace(
         attribute_names=("neck",),
         model=SimpleNamespace(
             embedding_names=("global",), get_config=lambda: {"attributes": ["neck"]}, weights=()
         ),
-        batches=lambda paths, *more: [
-            ([*range(len(paths))], vectors[[int(Path(path).stem) for path in paths], None])
-        ],
+        embed_all=embed_all,
+        batches=lambda paths, *more: [([*range(len(paths))], embed_all(paths))],
     )
     index = AttributeIndex.build(embedder, [folder / f"{number}.png" for number in range(6)])
     index.prepare(progress=False)

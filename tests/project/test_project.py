@@ -164,7 +164,7 @@ def test_make_study_trains_as_many_methods_side_by_side_as_asked() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["study", "PROFILE=ablation"], "PROFILE is one of quick ablations parts changes own photos smoke"),
+        (["study", "PROFILE=ablation"], "PROFILE is one of quick ablations parts "),
         (["study", "PROFILE=quick smoke"], "got 'quick smoke'"),
         (["study", "RAW=IMAGES", "CSV=shop.csv"], "which DATASET names: make study DATASET=Shop"),
         (["study", "PROFILE=own"], "your own data; name it: make study DATASET=NAME"),
