@@ -12,7 +12,8 @@ from asen_study.matrix import CONTROLS, PHOTOS
 from asen_tf.config import ExperimentConfig
 from asen_tf.presets import photos
 
-FOLDS = {0, 1, 2, 3}
+FOLDS = {0, 1, 2, 3, 4}
+TAGGED = {0, 1, 2, 3}  # whose empty cells were filled
 ROWS = set(PHOTOS) - {*CONTROLS, "asen_pp/adapted", "rpf"}  # these came later
 NAMES = {  # in the README: the row, and the embedding that it is measured by
     "Random ranking": ("random", "-"),
@@ -83,7 +84,7 @@ def test_filled_cells_are_counted_over_the_folds() -> None:
     for method, group in cells.groupby("method"):
         by_fold = group[(group["seed"] != "all") & (group["attribute"] == "overall")]
         together = group[(group["seed"] == "all") & (group["attribute"] == "overall")].iloc[0]
-        assert len(by_fold) == len(FOLDS) and by_fold["images"].sum() == together["images"], method
+        assert len(by_fold) == len(TAGGED) and by_fold["images"].sum() == together["images"], method
         filled = by_fold["images"] * by_fold["coverage"] / 100
         assert filled.sum() / by_fold["images"].sum() * 100 == pytest.approx(together["coverage"])
         right = (filled * by_fold["accuracy"]).sum() / filled.sum()
