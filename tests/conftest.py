@@ -20,6 +20,10 @@ import asen_tf  # noqa: F401 - checks the versions, and sets what TensorFlow rea
 
 # TensorFlow reads this once, when it is imported: errors only.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Workers share the cores: one that took them all would wait for the others most of the time.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(name, "1")
 # What commands keep for later starts is not the user's own.
 os.environ["ASEN_CACHE"] = tempfile.mkdtemp(prefix="asen-cache-")
 atexit.register(shutil.rmtree, os.environ["ASEN_CACHE"], ignore_errors=True)

@@ -48,6 +48,7 @@ def deviation(one: list[dict], two: list[dict]) -> float:
 # === Training ===
 
 
+@pytest.mark.distributed
 def test_every_step_of_two_replicas_costs_what_it_costs_with_one(
     data: Path, tmp_path: Path
 ) -> None:

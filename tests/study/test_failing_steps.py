@@ -16,6 +16,9 @@ from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a place with data, where files stand in the way of a run and of a backbone."""

@@ -126,7 +126,7 @@ EVERY = ("attributes_per_step", "pretrain_batch", "embed_batch")
             "pretrain_batch",
             marks=pytest.mark.slow,
         ),
-        (GreedyCheck, BATCH, "embed_batch"),
+        pytest.param(GreedyCheck, BATCH, "embed_batch", marks=pytest.mark.slow),
     ],
     ids=["training", "validation", "pretraining", "validation of the start"],
 )

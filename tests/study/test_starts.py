@@ -31,6 +31,7 @@ def test_a_study_that_starts_from_a_classification_starts_from_its_own() -> None
     assert [getattr(other, n) for n in names] == [getattr(own, n) for n in names]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_table_has_the_validation_map_of_each_start_and_reads_finished_runs(
     tmp_path: Path,
