@@ -15,7 +15,6 @@ from asen_study.production import key, open_dataset
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
 
-
 pytestmark = pytest.mark.slow
 
 
