@@ -27,6 +27,7 @@ from asen_tf.models import SimilarityModel, build_model, load_starting_weights
 from asen_tf.models.build import METHODS, find_imagenet
 from asen_tf.training import BEST, Phase, StageResult, Team, phases, train
 from asen_tf.training.similarity import epoch_planner
+from asen_tf.training.stage import save_weights
 
 # Settings that decide the pretrained backbone; runs that differ in others share it.
 _PRETRAIN_FIELDS = (
@@ -228,7 +229,7 @@ def _pretrained(config: ExperimentConfig, dataset: Dataset, places: Places) -> R
         return pretrain_backbone(config, dataset, directory=directory)
 
     def write(stage: StageResult, output: Path) -> None:
-        stage.network.backbone.save_weights(output / "backbone.weights.h5")
+        save_weights(stage.network.backbone, output / "backbone.weights.h5")
         stage.table().to_csv(output / "history.csv", index=False)
         shutil.copytree(stage.directory / "tensorboard", output / "tensorboard")
 

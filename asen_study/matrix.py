@@ -185,6 +185,7 @@ LABELS = {
     "asen_pp/global_192": "ASEN++, global input 192 px",
 }
 
+_KNOW_THE_ATTRIBUTE = ("csn", "asen", "asen_v2", "asen_pp", "asen_pp/adapted", "rpf", *CONTROLS)
 # Which rows are compared over the same queries: each method with the one before it, each variation
 # with the method that it varies.
 NEIGHBOURS: tuple[tuple[str, str], ...] = (
@@ -203,7 +204,7 @@ NEIGHBOURS: tuple[tuple[str, str], ...] = (
     ("rpf", "asen_v2"),
     ("rpf", "asen_pp"),
     ("triplet", "features"),
-    *((row, other) for row in ("csn", "asen", "asen_v2", "asen_pp") for other in FEATURES),
+    *((row, other) for row in _KNOW_THE_ATTRIBUTE for other in FEATURES),
     *((row, row.split("/")[0]) for row in ROWS if row.startswith(("triplet/", "csn/", "asen_v2/"))),
     *(("asen_pp", row) for row in ROWS if row.startswith("asen_pp/")),
     ("asen_pp/adapted", "asen_v2"),

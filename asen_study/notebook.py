@@ -19,7 +19,7 @@ from asen_tf.config import ConfigError, ExperimentConfig, did_you_mean
 from asen_tf.presets import preset
 
 ROOT = Path(__file__).parents[1]
-_FOR_DRAWINGS = ("quick", "compact", "smoke", "tune")  # presets of small or drawn images
+_FOR_DRAWINGS = ("quick", "strong", "compact", "smoke", "tune")  # presets of small or drawn images
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill adds
 _KNOWN_WARNINGS = (
     r"\s*TensorFlow Addons \(TFA\) has ended development",  # why the versions are fixed

@@ -20,6 +20,7 @@ from asen_tf.training.cluster import Steps, team_of
 from asen_tf.training.trainer import Trainer
 
 BEST, LAST = "best.weights.h5", "last.weights.h5"
+_HDF5 = 8192  # bytes that an array takes in a file besides its values, generously
 
 Validate = Callable[[keras.Model], Mapping[str, float]]
 
@@ -174,7 +175,7 @@ def run_stage(
     network = network_now()
     if not team.is_chief:
         return StageResult(network, [], 0, directory)
-    _save_weights(network, directory / LAST)
+    save_weights(network, directory / LAST)
     write_json(finished, history)
     return StageResult(network, history, _best_epoch(history, monitor), directory)
 
@@ -187,7 +188,7 @@ def measured_once(network: keras.Model, *, directory: Path, validate: Validate) 
         return StageResult(network_now, [], 0, directory)
     measured = {name: float(value) for name, value in validate(network_now).items()}
     (directory / "tensorboard").mkdir(parents=True, exist_ok=True)
-    _save_weights(network_now, directory / BEST)
+    save_weights(network_now, directory / BEST)
     return StageResult(network_now, [{"epoch": 0, **measured}], 0, directory)
 
 
@@ -244,7 +245,7 @@ class _EpochEnd(keras.callbacks.Callback):
         (logs if logs is not None else {}).update(measured)
         self.history.append({"epoch": epoch + 1, **losses, **measured})
         if _best_epoch(self.history, self.monitor) == epoch + 1:
-            _save_weights(network, self.directory / BEST)
+            save_weights(network, self.directory / BEST)
         self.state.save(epoch, {"history": self.history})
         shown = "  ".join(f"{name} {value:.3f}" for name, value in {**losses, **measured}.items())
         self.bar.write(f"{self.bar.desc}, epoch {epoch + 1}: {shown}")
@@ -254,6 +255,12 @@ def _best_epoch(history: list[dict[str, float]], monitor: str) -> int:
     return int(max(history, key=lambda record: record[monitor])["epoch"])
 
 
-def _save_weights(network: keras.Model, path: Path) -> None:
-    with replacing(path) as temporary:
+def save_weights(network: keras.Model, path: Path) -> None:
+    """Write a network's weights to a `.weights.h5` file, if there is room for it.
+
+    HDF5 takes the process down when it cannot finish a file, so that must be known first.
+    """
+    arrays = network.get_weights()
+    needed = sum(array.nbytes for array in arrays) + _HDF5 * (len(arrays) + 1)
+    with replacing(path, needed=needed) as temporary:
         network.save_weights(temporary)

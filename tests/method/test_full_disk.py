@@ -13,9 +13,14 @@ from asen_tf.files import DiskFullError, replacing
 SCRIPT = """
 import sys
 from pathlib import Path
+import keras
 import numpy as np
 from asen_tf.data.images import CachedImages
 from asen_tf.files import DiskFullError, replacing, write_text
+from asen_tf.training.stage import save_weights
+
+network = keras.Sequential([keras.layers.Dense(512, name="d"), keras.layers.Dense(512)])
+network.build((None, 512))
 
 class Grey:
     side = 64
@@ -31,7 +36,8 @@ def unknown_size():
         (temporary / "a").write_bytes(bytes(2**21))
 
 for what in (unknown_size, lambda: write_text(folder / "b", "x" * 2**21),
-             lambda: CachedImages(Grey(), folder / "c.npy", description="decoding")):
+             lambda: CachedImages(Grey(), folder / "c.npy", description="decoding"),
+             lambda: save_weights(network, folder / "d.weights.h5")):
     try:
         what()
         print("written")
@@ -56,7 +62,10 @@ def test_a_full_disk_is_told_in_a_sentence_and_nothing_is_left(tmp_path: Path) -
     if not done.stdout and ("permitted" in done.stderr or "denied" in done.stderr):
         pytest.skip(f"no mounts in a namespace of one's own: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
-    first, second, third, left = done.stdout.splitlines()
+    # HDF5 would end the process by a signal if it were let to begin.
+    first, second, third, fourth, left = done.stdout.splitlines()
+    needed = 4 * 2 * (512 * 512 + 512) + 5 * 8192
+    assert fourth.startswith(f"{folder}: no room for d.weights.h5: {needed:,} needed, ")
     assert first == (
         f"{folder}: no room for run: 1,048,576 bytes free; make room, or choose another folder"
     )
