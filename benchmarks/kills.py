@@ -172,7 +172,9 @@ def _processor_seconds(process: int) -> float:
 def results(folder: Path) -> dict[str, str]:
     """Return the digest of each table, and of what was packed, by its path in the folder."""
     found = [path for pattern in TABLES for path in folder.rglob(pattern)]
-    found = [path for path in found if path.name != "costs.csv"]  # times
+    found = [  # without times, and without what was being written
+        path for path in found if path.name != "costs.csv" and not path.name.startswith(".tmp-")
+    ]
     found += folder.rglob("*.tfrecord")
     return {path.relative_to(folder).as_posix(): _digest(path) for path in sorted(found)}
 
@@ -211,8 +213,9 @@ def kill(
                 else:
                     assert ended.code == 0, ended.text
             ended = run(folder)
-            same = ended.code == 0 and results(folder) == expected
-            assert same, f"after {places}: {ended.code}\n{ended.text[-3000:]}"
+            assert ended.code == 0, f"after {places}: {ended.code}\n{ended.text[-3000:]}"
+            others = sorted(name for name, _ in results(folder).items() ^ expected.items())
+            assert not others, f"after {places}, these are others: {others}"
             left = len(unfinished(folder))
             how = f"the round's command finished with the same tables; {left} unfinished files left"
             print(f"{done} kills: {', '.join(places)}: {how}", flush=True)
