@@ -50,6 +50,7 @@ _ADAPTED = {
     "stage1_decay": 0.83,
     "stage2_global_learning_rate": 3.3e-4,
     "stage2_decay": 0.83,
+    "local_size": "global_size",
 }
 _WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
 _COMPACT = {
@@ -201,6 +202,8 @@ def settings(row: str, study: ExperimentConfig) -> ExperimentConfig:
     if "attributes_per_step" in changes:  # fewer images in a step, as many in all
         share = study.attributes_per_step / changes["attributes_per_step"]
         changes["steps_per_epoch"] = round(study.steps_per_epoch * share)
+    if changes.get("local_size") == "global_size":  # both branches see as many pixels
+        changes["local_size"] = study.global_size
     return study.override(**changes)
 
 
