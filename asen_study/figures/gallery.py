@@ -50,6 +50,7 @@ class AttentionExample:
         region: the square that the local branch sees.
         truth: the true box of the part, or None if it is not known.
         extent: where the map starts and ends on the image; see `asen_tf.backbones.map_extent`.
+        local_size: side of the square that the region becomes for the local branch, px.
     """
 
     image: np.ndarray
@@ -58,6 +59,7 @@ class AttentionExample:
     region: Box
     truth: Box | None
     extent: tuple[float, float] = (0.0, 1.0)
+    local_size: int = 96
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class Gallery:
                 region=(left, top, right, bottom),
                 truth=self._truths.get((int(row[0]), int(row[1]))),
                 extent=extent,
+                local_size=config.local_size,
             )
             for image, row, attention, (top, left, bottom, right) in zip(
                 sources, rows, self.pairs.arrays["attention"][found], boxes.tolist(), strict=True
@@ -316,7 +319,7 @@ def attention_side_by_side(seen: Mapping[str, Mapping[str, AttentionExample]]) -
 
 
 @themed
-def local_views(seen: Mapping[str, Mapping[str, AttentionExample]], local_size: int) -> Figure:
+def local_views(seen: Mapping[str, Mapping[str, AttentionExample]]) -> Figure:
     """Draw what the local branches of several methods see of the same images, pixel by pixel.
 
     A row per attribute: the image with the true box of the part and all regions, the true part,
@@ -324,7 +327,6 @@ def local_views(seen: Mapping[str, Mapping[str, AttentionExample]], local_size: 
 
     Args:
         seen: as for `attention_side_by_side`; every example with its true box.
-        local_size: side of the local input, px.
     """
     parts = {
         name: replace(one, region=_square(one.truth)) for name, one in [*seen.values()][0].items()
@@ -333,7 +335,7 @@ def local_views(seen: Mapping[str, Mapping[str, AttentionExample]], local_size: 
     styles = {name_of(row): {**_REGION, "edgecolor": colours[row]} for row in seen}
 
     def draw(axes: Axes, example: AttentionExample) -> None:
-        axes.imshow(_zoomed(example.image, example.region, local_size))
+        axes.imshow(_zoomed(example.image, example.region, example.local_size))
 
     figure, panels = _side_by_side({"true part": parts, **seen}, draw)
     for axes, name in zip(panels[:, 0], parts, strict=True):
@@ -343,7 +345,8 @@ def local_views(seen: Mapping[str, Mapping[str, AttentionExample]], local_size: 
     frames = {"true box of the part": _TRUTH, **styles}
     patches = [Rectangle((0, 0), 1, 1, **style) for style in frames.values()]
     figure.legend(patches, [*frames], loc="outside lower center", ncols=3, handleheight=1.3)
-    title = f"What each local branch sees, {local_size} x {local_size} px"
+    sizes = {next(iter(of.values())).local_size: None for of in seen.values()}
+    title = f"What each local branch sees, {' and '.join(map(str, sizes))} px wide"
     figure.suptitle(title, fontweight="bold", fontsize="medium")
     return figure
 

@@ -179,21 +179,21 @@ def test_without_true_boxes_none_are_drawn_and_a_flat_map_has_no_cross() -> None
 
 
 def test_what_local_branches_see_stands_beside_the_true_part() -> None:
-    seen = {row: {"neck_design": example((0.25, 0.5, 0.75, 1.0))} for row in ("asen_pp", ADAPTED)}
-    halved = replace(seen[ADAPTED]["neck_design"], region=(0.0, 0.0, 0.5, 0.5))
-    for one in (halved, seen["asen_pp"]["neck_design"]):
-        one.image[:20, :20] = 90  # all that the smaller region holds
-    figure = local_views({**seen, ADAPTED: {"neck_design": halved}}, 16)
+    whole = replace(example((0.25, 0.5, 0.75, 1.0)), local_size=16)
+    halved = replace(whole, region=(0.0, 0.0, 0.5, 0.5), local_size=24)
+    whole.image[:20, :20] = 90  # all that the smaller region holds
+    seen = {"asen_pp": {"neck_design": whole}, ADAPTED: {"neck_design": halved}}
+    figure = local_views(seen)
     whole, part, first, second = figure.axes
     words = ["image", "true part", "ASEN++", "ASEN++, adapted"]
     assert [axes.get_title().replace("\n", " ") for axes in figure.axes] == words
-    assert figure.get_suptitle() == "What each local branch sees, 16 x 16 px"
+    assert figure.get_suptitle() == "What each local branch sees, 16 and 24 px wide"
     boxes = [box.get_bbox().extents.tolist() for box in whole.patches]
     assert boxes == [[10, 20, 30, 40], [0, 0, 40, 40], [0, 0, 20, 20]]  # px: true, then regions
     colours = colours_of(seen).values()
     assert all(map(same_color, [box.get_edgecolor() for box in whole.patches[1:]], colours))
     drawn = [axes.images[0].get_array() for axes in (part, first, second)]
-    assert {view.shape for view in drawn} == {(16, 16, 3)}
+    assert [view.shape for view in drawn] == [(16, 16, 3), (16, 16, 3), (24, 24, 3)]
     assert (drawn[2] == 90).all() and (drawn[0] == 200).mean() > 0.9 > (drawn[1] == 200).mean()
     assert legend(figure) == ["true box of the part", "ASEN++", "ASEN++, adapted"]
 

@@ -81,7 +81,7 @@ DRAWN: dict[Callable[..., Figure], Callable[[], Figure]] = {
         frame("method seed train_images attribute map", ("asen_v2", 0, 50, "macro", 40.0))
     ),
     figures.learning_curves: lambda: figures.learning_curves(HISTORY),
-    figures.local_views: lambda: figures.local_views(SEEN, 8),
+    figures.local_views: lambda: figures.local_views(SEEN),
     figures.localisation_scores: lambda: figures.localisation_scores(
         frame(PLACES, ("asen_pp", 0, "neck", 70.0, 20.0, 40.0, 19.0))
     ),
