@@ -52,7 +52,7 @@ class ExperimentConfig:
     source_size: int = 640  # px, side of the square that regions are cut from; ours (bounds memory)
     fit: str = "square"  # what that square shows: the image's centre; paper. "whole_edge", all of
     # it, the shorter side padded by repeating the edge; "whole_mean", by the mean colour; ours
-    preprocessing: str = "ours"  # or "release": imported models see the authors' very pixels; ours
+    preprocessing: str = "ours"  # or "release": imported models see exactly the authors' pixels; ours
     global_size: int = 224  # px, input side of the global branch; paper
     local_size: int = 112  # px, input side of the local branch; paper
     cache_images: bool = True  # decode once to uint8 on disk; False decodes at every use; ours
@@ -79,9 +79,9 @@ class ExperimentConfig:
     attribute_tables: str = "shared"  # by both branches; or "separate"
     region: str = "attended"  # what the local branch sees; or the "true" part, "centre", "whole"
     region_rule: str = "threshold"  # which pixels of a map; paper. "mass", or "peak"; ours
-    region_share: float = 0.7  # of a map's sum, that the pixels of region_rule "mass" hold; ours
+    region_share: float = 0.7  # region_rule "mass": share of the map's sum to keep; ours
     least_region: float = 0.0  # least side of an attended region, share of the frame's; ours
-    region_jitter: float = 0.0  # of place and size in training, share of a side; ours
+    region_jitter: float = 0.0  # random shift and scaling in training, share of a side; ours
     map_reading: str = "released"  # where a map's cells lie; "cells": where they see; ours
     stages: int = 2  # of asen_pp's training; 1: both branches jointly from the start
     single_branch_stages: int = 1  # of all others' training; 2: at the rates of asen_pp's; ours

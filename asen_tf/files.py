@@ -83,7 +83,7 @@ def _is_full(error: BaseException) -> bool:
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8 with LF line ends; a kill leaves no partial file.
 
-    What no UTF-8 can say, such as the bytes of a file's name in another encoding, is escaped.
+    Characters that UTF-8 cannot encode, as in file names of another encoding, are escaped.
     """
     with replacing(path) as temporary:
         temporary.write_text(text, "utf-8", errors="backslashreplace", newline="\n")

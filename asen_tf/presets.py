@@ -102,7 +102,8 @@ def quick() -> ExperimentConfig:
     """The runs of `make study`: drawn garments, an ImageNet start, minutes on two cores.
 
     Sampling is batch-all: the same number of images gives far more triplets than random sampling.
-    The rates fall to the paper's share of their start, 0.19 and 0.14, within each stage.
+    Within each stage the rates decay to the same share of their start as in the paper, 0.19 and
+    0.14.
     """
     return _from_imagenet().override(
         dataset="Garments",

@@ -198,7 +198,8 @@ def cut_after(name: str, backbone: keras.Model, stages: int) -> tuple[keras.Mode
             the joined map needs that stage, too.
 
     Returns:
-        What maps images to the features of the last of these stages, and what goes on from there.
+        Two models: from images to the features of the last frozen stage, and from those to the
+        output.
     """
     prefix = backbone.name.removesuffix("backbone")
     stages = min(stages, JOINED_STAGE) if name in VARIANTS else stages

@@ -1,4 +1,4 @@
-"""Confidence intervals: by the bootstrap (Efron and Tibshirani, 1993), and of shares by Wilson's.
+"""Confidence intervals: bootstrap (Efron and Tibshirani, 1993) for means, Wilson's for shares.
 
 Of one method: `bootstrap_interval` and `macro_interval`, over queries. The queries of the test
 split are treated as a sample of all queries one might ask. The interval says how far the metric may

@@ -254,7 +254,7 @@ class BackgroundAttention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="asen_tf")
 class AttributeCrossAttention(SpatialAttention):
-    r"""Pools a feature map by multi-head attention that an attribute asks, without a residual.
+    r"""Multi-head attention over a feature map with the attribute as the query; no residual.
 
     With feature map :math:`x`, attribute embedding :math:`e_a`, and a learned vector for each of
     the two kinds of tokens, :math:`t_q` and :math:`t_x`:

@@ -88,7 +88,7 @@ class AsenV2(SingleBranch):
     `AttributeChannelAttention`. The embedding has as many dimensions as the backbone has channels.
 
     With `networks=2` there is a `second` network of the same kind. Each is trained on its own; the
-    embedding is theirs, fused half and half, and of two maps none is shown.
+    embedding is theirs, fused half and half; no attention map is returned.
 
     References:
         Ma et al., AAAI 2020 (arXiv 2002.02814), second form of the release.

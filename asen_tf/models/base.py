@@ -81,7 +81,7 @@ class SimilarityModel(keras.Model):
         global_size: int = 224  # px, side of the global input
         source_size: int = 640  # px, side of the source images that it was trained on
         fit: str = "square"  # how its images become squares; see `asen_tf.data.fitting`
-        preprocessing: str = "ours"  # "release": whole images become the authors' very pixels
+        preprocessing: str = "ours"  # "release": exactly the authors' pixels, from whole images
         global_backbone: str = "resnet50"  # a name that `build_backbone` knows
         map_reading: str = "released"  # where cells lie; see `asen_tf.backbones.map_extent`
 
@@ -268,7 +268,7 @@ class SimilarityModel(keras.Model):
         return {"attributes": names, **dataclasses.asdict(self.settings), **stage}
 
     def resume_after(self, stages: int) -> keras.Model:
-        """Let `call` take as `view` what the frozen stages of the backbone give, computed before.
+        """Let `call` accept precomputed outputs of the frozen stages of the backbone as `view`.
 
         Args:
             stages: that are frozen, at least 1.

@@ -86,7 +86,7 @@ class ConditionalSimilarityNetwork(SingleBranch):
 
 @keras.saving.register_keras_serializable(package="asen_tf")
 class FrozenFeatures(SingleBranch):
-    r"""What you get in a minute: the mean of features whose backbone is never trained.
+    r"""The baseline without training: the mean of features whose backbone stays as it was.
 
     With the features :math:`x` of the backbone's last stage (of EfficientNet-Lite's joined map the
     channels of stride 32 alone, which rank better than all: 66.0 against 64.5 macro MAP on the

@@ -72,7 +72,7 @@ class Team:
         return self.strategy.scope()
 
     def from_chief(self, number: int) -> int:
-        """Return the chief's number; all workers call this, and none goes on before all have.
+        """Return the chief's number; no worker continues until all have called this.
 
         Args:
             number: an integer; the other workers' are ignored.
@@ -80,7 +80,7 @@ class Team:
         return number
 
     def agree(self, number: int, what: str) -> None:
-        """Check that every worker has the chief's number; none goes on before all have called this.
+        """Check that every worker has the chief's number; none continues until all have called it.
 
         Args:
             number: an integer.
@@ -148,7 +148,7 @@ class ReplicaTeam(Team):
         return resolver is None or resolver.task_id in (None, 0)
 
     def from_chief(self, number: int) -> int:
-        """Add up the workers' numbers, 0 except for the chief's; this exchange makes them wait."""
+        """Broadcast the chief's number; this also synchronises the workers."""
         if self.workers == 1:
             return number
 

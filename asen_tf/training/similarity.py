@@ -73,8 +73,8 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
 
     ASEN++ and RPF have two: the global branch alone, then both, the global one more slowly.
     Methods of one branch, and these with `stages=1`, have a single one as long as both together,
-    with the first one's rates, which fall to the same share of their start: at the end, every
-    method has seen the same images, and none is cut off at a high rate. A method of one branch
+    with the first one's rates, which decay to the same share of their start: every method sees as
+    many images and ends at a low rate. A method of one branch
     with `single_branch_stages=2` has those of ASEN++, with the same rates of its global branch.
     """
     everything = config.stage1_epochs + config.stage2_epochs
