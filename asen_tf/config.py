@@ -52,7 +52,7 @@ class ExperimentConfig:
     source_size: int = 640  # px, side of the square that regions are cut from; ours (bounds memory)
     fit: str = "square"  # what that square shows: the image's centre; paper. "whole_edge", all of
     # it, the shorter side padded by repeating the edge; "whole_mean", by the mean colour; ours
-    preprocessing: str = "ours"  # or "release": imported models see exactly the authors' pixels; ours
+    preprocessing: str = "ours"  # "release": imported models see the authors' exact pixels; ours
     global_size: int = 224  # px, input side of the global branch; paper
     local_size: int = 112  # px, input side of the local branch; paper
     cache_images: bool = True  # decode once to uint8 on disk; False decodes at every use; ours
