@@ -416,8 +416,11 @@ def _next_commands(place: Path) -> list[tuple[str, str]]:
 
 
 def _model_to_use(place: Path) -> Path:
-    """Return the study's folder, which stands for ASEN++; without that, the best method's model."""
+    """Return the study's folder, which stands for ASEN++; without that, the best row's model."""
+    runs = json.loads((place / "provenance.json").read_text(encoding="utf-8"))["runs"]
+    folders = {run["row"]: place / run["run"] for run in runs[::-1]}
     best = pd.read_csv(place / "map.csv").query("attribute == 'overall'").sort_values("map")
-    methods = ["asen_pp", *best["method"][::-1]]
-    found = [one for method in methods for one in sorted(place.glob(f"{method}-seed*/model.keras"))]
-    return found[0] if found and not found[0].parent.name.startswith("asen_pp") else place
+    saved = [
+        row for row in best["method"][::-1] if (folders.get(row, place) / "model.keras").exists()
+    ]
+    return folders[saved[0]] / "model.keras" if saved and "asen_pp" not in folders else place

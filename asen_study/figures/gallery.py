@@ -328,8 +328,10 @@ def local_views(seen: Mapping[str, Mapping[str, AttentionExample]]) -> Figure:
     Args:
         seen: as for `attention_side_by_side`; every example with its true box.
     """
+    finest = max(one.local_size for examples in seen.values() for one in examples.values())
     parts = {
-        name: replace(one, region=_square(one.truth)) for name, one in [*seen.values()][0].items()
+        name: replace(one, region=_square(one.truth), local_size=finest)
+        for name, one in [*seen.values()][0].items()
     }
     colours = colours_of(seen)
     styles = {name_of(row): {**_REGION, "edgecolor": colours[row]} for row in seen}

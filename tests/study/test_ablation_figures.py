@@ -193,7 +193,7 @@ def test_what_local_branches_see_stands_beside_the_true_part() -> None:
     colours = colours_of(seen).values()
     assert all(map(same_color, [box.get_edgecolor() for box in whole.patches[1:]], colours))
     drawn = [axes.images[0].get_array() for axes in (part, first, second)]
-    assert [view.shape for view in drawn] == [(16, 16, 3), (16, 16, 3), (24, 24, 3)]
+    assert [view.shape for view in drawn] == [(24, 24, 3), (16, 16, 3), (24, 24, 3)]
     assert (drawn[2] == 90).all() and (drawn[0] == 200).mean() > 0.9 > (drawn[1] == 200).mean()
     assert legend(figure) == ["true box of the part", "ASEN++", "ASEN++, adapted"]
 
