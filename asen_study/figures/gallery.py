@@ -212,7 +212,7 @@ def compared_attention(
         rows: of the matrix; those without a run, or without attention maps, are left out.
         data_dir: the directory of meta.json and the datasets.
         ending: of the attributes' names, to take those alone.
-        boxed: take only images whose true box is known.
+        boxed: leave out attributes whose true boxes are not known.
     """
     found = {}
     for row in rows:

@@ -149,8 +149,13 @@ class Dataset:
         regions = read_regions(self.data_dir, self.name, split.name)
         if regions is None:
             return None
-        if split.missing or (self.config.packed and self.config.region != "true"):
-            there = {index for index, _ in regions if split.path(index).is_file()}
-            regions = {pair: box for pair, box in regions.items() if pair[0] in there}
+        if split.missing or self.config.packed:
+            absent = {index for index, _ in regions if not split.path(index).is_file()}
+            if absent and self.config.packed and self.config.region == "true":
+                rule = "region 'true' needs the image files themselves, whose sizes boxes refer to"
+                remedy = "copy the image files to this machine, or use region 'attended'"
+                path = split.path(min(absent))
+                raise AnnotationError(rule, path=path, got="no such file", remedy=remedy)
+            regions = {pair: box for pair, box in regions.items() if pair[0] not in absent}
         size, fit = self.config.source_size, self.config.fit
         return boxes_in_square(split, regions, side=size, fit=fit)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from asen_study import experiment
 from asen_study.runs import Places
-from asen_tf.data import read_split
+from asen_tf.data import AnnotationError, read_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.images import ImageError
 from asen_tf.files import DiskFullError
@@ -191,6 +191,8 @@ def test_a_training_takes_either(folder: Path, tmp_path: Path) -> None:
     config = smoke().override(starting_weights="random", method="asen", packed=True)
     assert images(folder, packed=True).true_boxes("test")
     shutil.rmtree(folder / "Garments" / "images")
+    with pytest.raises(AnnotationError, match="region 'true' needs the image files .*; copy the"):
+        images(folder, packed=True, region="true").split("test")
     run = experiment.run(config, Places(folder, tmp_path, "packed"))
     assert run.table("map")["map"].between(0, 100).all()
     assert not (run.path / "localisation.csv").exists()
