@@ -16,15 +16,15 @@ import numpy as np
 import pandas as pd
 
 from asen_study.evaluation import evaluate, validate
-from asen_study.pretraining import pretrain_backbone
 from asen_study.production import key, open_dataset, produce
 from asen_study.runs import Places, Run, shared_place
+from asen_study.starts import find_imagenet, load_starting_weights, pretrain_backbone
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import SPLITS, AnnotationError, read_split
 from asen_tf.data.dataset import Dataset
 from asen_tf.files import replacing
-from asen_tf.models import SimilarityModel, build_model, load_starting_weights
-from asen_tf.models.build import METHODS, find_imagenet
+from asen_tf.models import SimilarityModel, build_model
+from asen_tf.models.build import METHODS
 from asen_tf.training import BEST, Phase, StageResult, Team, phases, train
 from asen_tf.training.similarity import epoch_planner
 from asen_tf.training.stage import save_weights
@@ -79,7 +79,7 @@ def run(config: ExperimentConfig, places: Places) -> Run:
         )
     if config.networks > 1:
         return _fused(config, places)
-    dataset = open_dataset(config, places.data_dir, places.results_dir)
+    dataset = open_dataset(config, places)
     finished = _place(config, dataset, places)
     *earlier, phase = phases(config)
     backbone = stage1 = None
@@ -122,7 +122,7 @@ def _fused(config: ExperimentConfig, places: Places) -> Run:
         run(config.override(networks=1, seed=config.seed + later), places)
         for later in range(config.networks)
     ]
-    dataset = open_dataset(config, places.data_dir, places.results_dir)
+    dataset = open_dataset(config, places)
 
     def join(team: Team, directory: Path) -> SimilarityModel:
         model = build_model(config, dataset.attributes.names)
@@ -160,7 +160,7 @@ def pretrain(config: ExperimentConfig, places: Places) -> Run:
     Returns:
         A run that holds `backbone.weights.h5`, `history.csv`, `config.json`, `manifest.json`.
     """
-    dataset = open_dataset(config, places.data_dir, places.results_dir)
+    dataset = open_dataset(config, places)
     return _pretrained(config, dataset, places)
 
 

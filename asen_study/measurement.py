@@ -16,12 +16,13 @@ from asen_study import experiment
 from asen_study.evaluation import evaluate
 from asen_study.production import describe, fix_randomness, key, once, open_dataset
 from asen_study.runs import Places, Run, Selection
+from asen_study.starts import load_starting_weights
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.embedder import Embedder
 from asen_tf.files import file_digest
 from asen_tf.models import SimilarityModel, build_model, load_saved
-from asen_tf.models.build import METHODS, load_starting_weights
+from asen_tf.models.build import METHODS
 
 
 def run_or_measure(
@@ -68,7 +69,7 @@ def measure(model_file: str | Path, config: ExperimentConfig, places: Places) ->
     file = Path(model_file)
     model = load_saved(file)
     config = settings_of(model, config)
-    dataset = open_dataset(config, places.data_dir, places.results_dir)
+    dataset = open_dataset(config, places)
     _check_attributes(file, model, dataset)
     origin = {"model_file": file.name, "model_sha256": file_digest(file)}
     identity = key({**config.to_dict(), **origin}, dataset)

@@ -20,7 +20,7 @@ import tensorflow as tf
 from filelock import FileLock
 
 from asen_study import provenance
-from asen_study.runs import Run
+from asen_study.runs import Places, Run
 from asen_tf.config import ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.files import activity_of, replacing, write_json
@@ -45,18 +45,12 @@ class OutOfMemoryError(MemoryError):
     """Training or embedding needs more memory than there is."""
 
 
-def open_dataset(
-    config: ExperimentConfig, data_dir: str | Path, results_dir: str | Path | None = None
-) -> Dataset:
+def open_dataset(config: ExperimentConfig, places: Places) -> Dataset:
     """Open the dataset that a configuration names.
 
-    Args:
-        config: the settings.
-        data_dir: the directory of meta.json and the datasets.
-        results_dir: decoded images go into `.cache` in it if the dataset's folder may only be read.
+    Decoded images go into the results folder's `.cache` if the dataset's own may only be read.
     """
-    cache_dir = None if results_dir is None else Path(results_dir) / ".cache"
-    return Dataset(data_dir, config, cache_dir=cache_dir)
+    return Dataset(places.data_dir, config, cache_dir=Path(places.results_dir) / ".cache")
 
 
 def key(settings: Mapping[str, Any], dataset: Dataset) -> str:

@@ -81,11 +81,6 @@ class Run:
         return self._json("manifest.json")
 
     @property
-    def results_dir(self) -> Path:
-        """The folder of the studies; see `Places`."""
-        return self.path.parent.parent
-
-    @property
     def origin(self) -> tuple[str, str]:
         """Fingerprints of the code and the data; runs of one table share both."""
         return self.manifest["code_fingerprint"], self.manifest["data_fingerprint"]

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from asen_study.starts import load_starting_weights
 from asen_tf.data import load_image
 from asen_tf.embedder import Embedder
-from asen_tf.models import build_model, load_starting_weights
+from asen_tf.models import build_model
 from asen_tf.presets import paper
 
 ATTRIBUTES = tuple(f"attribute_{index}" for index in range(10))

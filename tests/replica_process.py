@@ -51,6 +51,7 @@ def main() -> None:
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
 
     from asen_study.production import open_dataset
+    from asen_study.runs import Places
     from asen_tf.presets import smoke
     from asen_tf.training import trainer
     from asen_tf.training.cluster import ReplicaTeam
@@ -69,7 +70,7 @@ def main() -> None:
             for name in case["without"]:
                 setattr(*whole[name])
             place = folder / f"{number}-{replicas}"
-            found.append(history(config, open_dataset(config, data), replicas, place))
+            found.append(history(config, open_dataset(config, Places(data)), replicas, place))
             for name, function in kept.items():
                 setattr(*whole[name][:2], function)
         print(json.dumps(found), flush=True)

@@ -15,7 +15,7 @@ from asen_apps.rerank.measures import LabelledImages, Shortlists, shortlist
 from asen_apps.rerank.tables import RANKS
 from asen_study import provenance
 from asen_study.production import open_dataset
-from asen_study.runs import Run
+from asen_study.runs import Places, Run
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import Split, read_split, read_value_names
 from asen_tf.data.dataset import SplitImages
@@ -104,7 +104,7 @@ class Reranking:
         cls,
         general: Run,
         specific: Run,
-        data_dir: str | Path,
+        places: Places,
         *,
         depth: int,
         progress: bool = False,
@@ -117,21 +117,21 @@ class Reranking:
         Args:
             general: a run of the method `triplet`, or of `features` without linear maps.
             specific: a run on the same data.
-            data_dir: the directory of meta.json and the datasets.
+            places: where the data is.
             depth: how much of each list to keep: the largest K, or k, that will be asked for.
             progress: show a progress bar.
 
         Raises:
             ConfigError: see `asen_apps.rerank.check`; also when the runs saw different data.
         """
-        check(general.config, data_dir)
-        dataset = open_dataset(specific.config, data_dir, specific.results_dir)
+        check(general.config, places.data_dir)
+        dataset = open_dataset(specific.config, places)
         made_from = [run.manifest["data_fingerprint"] for run in (general, specific)]
         if set(made_from) != {dataset.fingerprint}:
             raise ConfigError(
-                f"both runs must come from the data in {data_dir}, {dataset.fingerprint[:16]}; got "
-                f"{made_from[0][:16]} ({general.path.name}) and {made_from[1][:16]} "
-                f"({specific.path.name}); train the other one again"
+                f"both runs must come from the data in {places.data_dir}, "
+                f"{dataset.fingerprint[:16]}; got {made_from[0][:16]} ({general.path.name}) "
+                f"and {made_from[1][:16]} ({specific.path.name}); train the other one again"
             )
         images = dataset.split("test")
         embedded = [run.test_pairs() for run in (general, specific)]
@@ -147,7 +147,7 @@ class Reranking:
             for side, rows in zip(found, sides, strict=True):
                 side[name] = _images(images.split, rows, index, embedded, vectors)
             lists[name] = shortlist(found[0][name], found[1][name], depth=depth)
-        names = read_value_names(data_dir, dataset.name) or {}
+        names = read_value_names(places.data_dir, dataset.name) or {}
         return cls(general, specific, lists, *found, images, names)
 
 

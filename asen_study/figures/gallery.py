@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import matplotlib.patheffects as effects
@@ -19,7 +18,7 @@ from PIL import Image
 
 from asen_study.figures.style import COLOURS, WIDTH, colours_of, enlarged, name_of, themed
 from asen_study.production import open_dataset
-from asen_study.runs import Run, Selection
+from asen_study.runs import Places, Run, Selection
 from asen_tf.backbones import map_extent
 from asen_tf.data import label, read_value_names
 from asen_tf.data.fitting import Box
@@ -82,7 +81,7 @@ class Gallery:
 
     Args:
         run: a finished run.
-        data_dir: the directory of meta.json and the datasets.
+        places: where the study and its data are.
 
     Attributes:
         attributes: names of the attributes that have queries, or listed triplets, in the test
@@ -92,14 +91,14 @@ class Gallery:
         pairs: the model's outputs for the test images.
     """
 
-    def __init__(self, run: Run, data_dir: str | Path) -> None:
+    def __init__(self, run: Run, places: Places) -> None:
         self.config = run.config
-        dataset = open_dataset(self.config, data_dir, run.results_dir)
+        dataset = open_dataset(self.config, places)
         self._images = dataset.split("test")
         self.split = self._images.split
         self.pairs = run.test_pairs()
         self._truths = dataset.true_boxes("test") or {}
-        self.names = read_value_names(data_dir, dataset.name) or {}
+        self.names = read_value_names(places.data_dir, dataset.name) or {}
         asking = self.split.queries if self.split.triplets is None else self.split.labels
         asked = set(asking[:, 1].tolist())
         names = dataset.attributes.names
@@ -200,7 +199,7 @@ def first_run(selection: Selection, row: str) -> tuple[Run, str]:
 def compared_attention(
     selection: Selection,
     rows: Sequence[str],
-    data_dir: str | Path,
+    places: Places,
     *,
     ending: str = "",
     boxed: bool = False,
@@ -210,14 +209,14 @@ def compared_attention(
     Args:
         selection: the finished runs; of each row that with the lowest seed counts.
         rows: of the matrix; those without a run, or without attention maps, are left out.
-        data_dir: the directory of meta.json and the datasets.
+        places: where the study and its data are.
         ending: of the attributes' names, to take those alone.
         boxed: leave out attributes whose true boxes are not known.
     """
     found = {}
     for row in rows:
         if row in selection.rows:
-            seen = Gallery(first_run(selection, row)[0], data_dir).attentions(count=1)
+            seen = Gallery(first_run(selection, row)[0], places).attentions(count=1)
             found[row] = {
                 name: examples[0]
                 for name, examples in seen.items()

@@ -59,7 +59,7 @@ def sampled_batch(
     """
     if config.method == "features":
         return []
-    dataset = open_dataset(config, places.data_dir, places.results_dir)
+    dataset = open_dataset(config, places)
     train = dataset.split("train")
     plan = epoch_planner(config, train.split)(0)
     words = read_value_names(places.data_dir, dataset.name) or {}

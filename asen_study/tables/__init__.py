@@ -20,6 +20,7 @@ from asen_study.tables.costs import (
     remeasure_costs,
 )
 from asen_study.tables.labels import labels_in_words, labels_needed, tags
+from asen_study.tables.regions import region_cells, region_geometry
 from asen_study.tables.text import (
     cells,
     extremes_in_words,
@@ -60,6 +61,8 @@ __all__ = [
     "of_methods",
     "published",
     "published_beside",
+    "region_cells",
+    "region_geometry",
     "remeasure_costs",
     "scores_in_words",
     "show",

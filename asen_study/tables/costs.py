@@ -19,7 +19,7 @@ from tqdm import tqdm
 from asen_study import provenance
 from asen_study.matrix import images_seen
 from asen_study.production import open_dataset
-from asen_study.runs import Run, Selection
+from asen_study.runs import Places, Run, Selection
 from asen_study.tables.collecting import StudyTables, TableError
 from asen_study.tables.writing import as_csv, tables_to_read
 from asen_tf.backbones import freeze
@@ -32,7 +32,7 @@ _IMAGES, _REPEATS = 64, 5
 _MEANS = ("overall", "macro")  # rows of a table that are not attributes
 
 
-def measure_costs(tables: StudyTables, data_dir: Path | str) -> pd.DataFrame:
+def measure_costs(tables: StudyTables, places: Places) -> pd.DataFrame:
     """Count parameters and time the embedding of test images, a row per method and embedding.
 
     Runs are measured one after the other, for each row of the matrix the one with the lowest seed.
@@ -42,7 +42,7 @@ def measure_costs(tables: StudyTables, data_dir: Path | str) -> pd.DataFrame:
 
     Args:
         tables: of `collect`.
-        data_dir: the directory of meta.json and the datasets.
+        places: where the study and its data are.
 
     Returns:
         `method, embedding, parameters, ms_per_image, images_seen`: trainable parameters that the
@@ -52,7 +52,7 @@ def measure_costs(tables: StudyTables, data_dir: Path | str) -> pd.DataFrame:
     for run, row in zip(tables.selection.runs, tables.selection.rows, strict=True):
         if row in rows:
             continue
-        images = open_dataset(run.config, data_dir, run.results_dir).split("test")
+        images = open_dataset(run.config, places).split("test")
         model = run.load_model()
         chosen = np.resize(np.arange(len(images.sources)), _IMAGES)
         boxes = images.squares[chosen, 0] if model.needs_boxes else None
@@ -99,18 +99,18 @@ def count_parameters(model: SimilarityModel, *, joint: bool) -> int:
     return sum(int(np.prod(w.shape)) for layer in layers for w in layer.trainable_weights)
 
 
-def model_parts(config: ExperimentConfig, data_dir: Path | str) -> pd.DataFrame:
+def model_parts(config: ExperimentConfig, places: Places) -> pd.DataFrame:
     """Count the parameters of a configuration's model, part by part, before it is trained.
 
     Args:
         config: the settings.
-        data_dir: the directory of meta.json, which names the attributes.
+        places: where meta.json is, which names the attributes.
 
     Returns:
         `parameters, trained`, indexed by part: numbers of its weights, statistics of batch norms
         included, and of those that training changes; the last row is the sum.
     """
-    model = build_model(config, read_meta(data_dir, config.dataset).names)
+    model = build_model(config, read_meta(places.data_dir, config.dataset).names)
     for name, backbone in model.backbones:
         norms = not config.train_batch_norms
         freeze(name, backbone, stages=config.frozen_stages, batch_norms=norms)

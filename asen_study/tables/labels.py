@@ -72,7 +72,7 @@ def labels_needed(
 
 
 def _labelled_images(config: ExperimentConfig, places: Places) -> int:
-    split = open_dataset(config, places.data_dir, places.results_dir).split("train").split
+    split = open_dataset(config, places).split("train").split
     return len(np.unique(split.labels[:, 0]))
 
 
@@ -151,7 +151,7 @@ def tags(config: ExperimentConfig, places: Places, *, threshold: float = THRESHO
 
 def _counts(run: Run, row: str, places: Places, threshold: float) -> Iterable[dict[str, Any]]:
     """Count, for each attribute, the test images and how many each way of filling gets right."""
-    dataset = open_dataset(run.config, places.data_dir, places.results_dir)
+    dataset = open_dataset(run.config, places)
     model = run.load_model()
     splits = {name: dataset.split(name) for name in ("train", "valid", "test")}
     embedded = {

@@ -108,7 +108,7 @@ class Search:
         config, places = self.settings.config, self.places
         facts = {"settings": config.to_dict(), "fields": self.settings.fields}
         facts |= {"algorithm": self.algorithm, "seed": self.seed}
-        identity = key(facts, open_dataset(config, places.data_dir, places.results_dir))
+        identity = key(facts, open_dataset(config, places))
         return self.place / "search" / f"{self.algorithm}-{identity}"
 
     def make_oracle(self) -> DurableOracle:

@@ -1,29 +1,22 @@
-"""From a configuration to a model."""
+"""From a configuration, or a saved file, to a model; no code from a file is run."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from asen_tf.backbones import BackboneError, build_backbone
-from asen_tf.backbones.efficientnet import VARIANTS, imagenet_file
+import keras
+
 from asen_tf.config import ExperimentConfig
 from asen_tf.models.asen import Asen, AsenV2
 from asen_tf.models.asen_pp import AsenPlusPlus
 from asen_tf.models.base import SimilarityModel
 from asen_tf.models.relatives import ConditionalSimilarityNetwork, FrozenFeatures, TripletNetwork
 from asen_tf.models.rpf import RegionToPatch
-
-# The files that the authors of ASEN++ and RPF start from, and whence: by name of the backbone, what
-# their names look like, one of them, and its address.
-_TORCHVISION = "https://download.pytorch.org/models/"
-_GOOGLE = "https://storage.googleapis.com/vit_models/imagenet21k/"
-_PUBLISHED = {
-    "resnet50": ("resnet50-*.pth", "torchvision's resnet50-19c8e357.pth", _TORCHVISION),
-    "resnet34": ("resnet34-*.pth", "torchvision's resnet34-333f7ec4.pth", _TORCHVISION),
-    "vit_b16": ("ViT-B_16*.npz", "Google's ViT-B_16.npz", _GOOGLE),
-}
 
 METHODS: dict[str, type[SimilarityModel]] = {
     "features": FrozenFeatures,
@@ -34,6 +27,11 @@ METHODS: dict[str, type[SimilarityModel]] = {
     "asen_pp": AsenPlusPlus,
     "rpf": RegionToPatch,
 }
+
+# What `save` writes. Keras would also read other members, some of which may hold pickles.
+_MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
+_MOST_PACKED = 100  # times that a member may grow when it is unpacked: weights hardly shrink
+_LONGEST = 2**20  # bytes of config.json; ours have a few hundred
 
 
 def build_model(config: ExperimentConfig, attributes: Sequence[str]) -> SimilarityModel:
@@ -53,47 +51,78 @@ def build_model(config: ExperimentConfig, attributes: Sequence[str]) -> Similari
     return method(attributes, **{name: getattr(config, name) for name in names})
 
 
-def load_starting_weights(
-    model: SimilarityModel, config: ExperimentConfig, pretrained: Path | None
-) -> None:
-    """Put the starting weights that a configuration names into every backbone of a model.
+# === Saved models ===
+
+
+class ModelFileError(ValueError):
+    """A file does not hold a model of this package."""
+
+
+def load_saved(path: Path | str) -> SimilarityModel:
+    """Load a model that `save` wrote, and nothing else: no code from the file is run.
+
+    Keras imports whatever module the file names and looks up the class there; it also reads older
+    formats, in which layers may hold code. So the file is checked before Keras sees it: it must ask
+    for one of this package's methods, with plain values as settings.
 
     Args:
-        model: freshly built.
-        config: `starting_weights`: "random" changes nothing; "imagenet" takes, for "keras:"
-            networks, the weights of `keras.applications`, and for torchvision's ResNets and
-            Google's ViT their files in `imagenet_dir`; "pretrain" takes the file `pretrained`.
-        pretrained: backbone weights of the pretraining step.
+        path: a `.keras` file.
 
     Raises:
-        asen_tf.backbones.BackboneError: if the weights are not there, or do not fit.
+        ModelFileError: there is no such file, or it holds something other than a method of this
+            package.
     """
-    if config.starting_weights == "random":
-        return
-    for name, backbone in model.backbones:
-        weights = pretrained
-        if config.starting_weights == "imagenet":
-            weights = find_imagenet(name, Path(config.imagenet_dir))
-        backbone.set_weights(build_backbone(name, weights=weights).get_weights())
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such model; a finished run holds model.keras")
+    if path.suffix != ".keras":
+        raise ModelFileError(f"{path}: not a readable model (its name must end in .keras)")
+    try:
+        with zipfile.ZipFile(path) as opened:
+            names = opened.namelist()
+            if sorted(names) != sorted(_MEMBERS):
+                raise ModelFileError(
+                    f"{path}: a saved model must hold {', '.join(sorted(_MEMBERS))} and nothing "
+                    f"else; got {', '.join(names[:5]) or 'nothing'}"
+                )
+            members = opened.infolist()
+            if any(member.file_size > _MOST_PACKED * member.compress_size for member in members):
+                raise ModelFileError(
+                    f"{path}: it would unpack to far more than it should; not loaded"
+                )
+            if opened.getinfo("config.json").file_size > _LONGEST:
+                raise ModelFileError(f"{path}: config.json must be short; got more than a megabyte")
+            _check(path, json.loads(opened.read("config.json")))
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except ModelFileError:
+        raise
+    except Exception as error:  # Keras, h5py and zipfile raise many kinds
+        raise ModelFileError(f"{path}: not a readable model ({error})") from error
 
 
-def find_imagenet(name: str, folder: Path) -> Path | str:
-    """Return the file of torchvision's ResNets or Google's ViT, "imagenet" for other backbones.
-
-    Raises:
-        BackboneError: there is no such file.
-    """
-    if name in VARIANTS:
-        imagenet_file(name)  # comes with a package, which may not be installed
-    if name not in _PUBLISHED:
-        return "imagenet"
-    pattern, published, address = _PUBLISHED[name]
-    found = sorted(folder.glob(pattern))
-    if not found:
-        raise BackboneError(
-            f"{folder}: no file {pattern} with ImageNet weights of {name!r}; put {published} "
-            f"there ({address}), name its folder: "
-            "imagenet_dir, use a keras:<Name> backbone, or train a start: "
-            f"starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
+def _check(path: Path, config: Any) -> None:
+    """Raise unless a saved model's configuration is that of a method, free of other objects."""
+    known = {
+        keras.saving.get_registered_name(method): method.__name__ for method in METHODS.values()
+    }
+    asked = config if isinstance(config, dict) else {}
+    name, kind, module = (asked.get(x) for x in ("registered_name", "class_name", "module"))
+    # Keras finds a registered class by its name and does not import the module, which may have had
+    # another name when the file was saved; it must be one of this package all the same.
+    ours = isinstance(module, str) and module.split(".")[0] == "asen_tf"
+    if not isinstance(name, str) or known.get(name) != kind or not ours:
+        raise ModelFileError(
+            f"{path}: the file must hold a method of this package; got {kind!r} of {module!r}; it "
+            "is not loaded, because loading it could run code"
         )
-    return found[0]
+    if _names_objects(asked.get("config")) or asked.get("build_config"):
+        raise ModelFileError(
+            f"{path}: the settings of a model must be plain values; got further objects; it is "
+            "not loaded, because loading it could run code"
+        )
+
+
+def _names_objects(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "class_name" in value or any(map(_names_objects, value.values()))
+    return isinstance(value, list) and any(map(_names_objects, value))

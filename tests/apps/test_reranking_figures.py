@@ -15,7 +15,7 @@ from asen_apps import rerank
 from asen_apps.rerank import Reranking, check, result_table, write
 from asen_study.figures.style import COLOURS, METHODS
 from asen_study.matrix import settings
-from asen_study.runs import Run
+from asen_study.runs import Places, Run
 from asen_tf.config import ConfigError
 from asen_tf.data import fingerprint
 from asen_tf.presets import smoke
@@ -66,7 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def reranking(place: Path, *, specific: str = "asen_v2") -> Reranking:
     return Reranking.from_runs(
-        Run(place / "triplet"), Run(place / specific), place / "data", depth=20
+        Run(place / "triplet"), Run(place / specific), Places(place / "data"), depth=20
     )
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asen_study.starts import find_imagenet
 from asen_tf.backbones import BackboneError, build, build_backbone, normalisation_mode
 from asen_tf.backbones.vision_transformer import build_vision_transformer
 from asen_tf.config import ConfigError
-from asen_tf.models.build import find_imagenet
 from asen_tf.presets import paper
 
 LAYERS, WIDTH, HEADS, GRID = 2, 6, 3, 2

@@ -17,10 +17,11 @@ from torch_models import AsenPP, Csn2020, ResNet, Wrapped  # noqa: E402
 from asen_apps.commands import main  # noqa: E402
 from asen_study.measurement import measure  # noqa: E402
 from asen_study.runs import Places  # noqa: E402
+from asen_study.starts import load_starting_weights  # noqa: E402
 from asen_tf.backbones import BackboneError, build_backbone  # noqa: E402
 from asen_tf.data import AttributeTable  # noqa: E402
 from asen_tf.embedder import Embedder  # noqa: E402
-from asen_tf.models import build_model, load_starting_weights  # noqa: E402
+from asen_tf.models import build_model  # noqa: E402
 from asen_tf.presets import paper  # noqa: E402
 from asen_tf.weights import load_authors_checkpoint  # noqa: E402
 from data_prep.synthetic import make_dataset  # noqa: E402

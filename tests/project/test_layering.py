@@ -29,7 +29,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "asen_study": (
         ("comparison", "evaluation", "matrix", "provenance", "voting"),
         ("runs",),
-        ("pretraining", "production"),
+        ("production", "starts"),
         ("experiment",),
         ("measurement",),
         ("figures", "notebook", "pipeline", "tables"),

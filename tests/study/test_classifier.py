@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from asen_study.pretraining import (
+from asen_study.starts import (
     AttributeClassifier,
     ClassificationObjective,
     augment,

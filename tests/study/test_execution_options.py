@@ -61,7 +61,7 @@ class Kept(Trainer):
 
 def train_in_stages(config: ExperimentConfig, data: Path, folder: Path, *, stages: int) -> Steps:
     """Train the first one or two stages as `experiment.run` does, but embed only once, at last."""
-    dataset, tables, embedded = open_dataset(config, data), [], {}
+    dataset, tables, embedded = open_dataset(config, Places(data)), [], {}
 
     def train_all(team: Team, directory: Path) -> StageResult:
         with team.scope():

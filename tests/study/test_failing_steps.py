@@ -12,6 +12,7 @@ from study_process import run_study
 
 from asen_study.experiment import _PRETRAIN_FIELDS
 from asen_study.production import key, open_dataset
+from asen_study.runs import Places
 from asen_tf.presets import smoke
 from data_prep.synthetic import make_dataset
 
@@ -23,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a place with data, where files stand in the way of a run and of a backbone."""
     place = tmp_path_factory.mktemp("failing")
     make_dataset(place / "data", images=160, test_images=16, size=96)
-    dataset = open_dataset(smoke(), place / "data")
+    dataset = open_dataset(smoke(), Places(place / "data"))
     start = {name: smoke().override(seed=1).to_dict()[name] for name in _PRETRAIN_FIELDS}
     study = place / "results" / "smoke"
     study.mkdir(parents=True)

@@ -137,7 +137,7 @@ def test_a_batch_shows_an_anchor_images_of_its_value_and_of_others(
 @pytest.mark.parametrize("method", ["asen_pp", "csn", "triplet"])
 def test_the_parts_of_a_model_add_up_to_it(places: Places, method: str) -> None:
     config = smoke().override(method=method)
-    parts = tables.model_parts(config, places.data_dir)
+    parts = tables.model_parts(config, places)
     model = build_model(config, read_meta(places.data_dir, "Garments").names)
     assert parts.loc["together", "parameters"] == model.count_params()
     trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)

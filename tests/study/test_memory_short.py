@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from line_training import RATES, STEPS, Line, Squares, steps
 
-from asen_study import experiment, pretraining
-from asen_study.pretraining import AttributeClassifier
+from asen_study import experiment, starts
 from asen_study.production import OutOfMemoryError, open_dataset, produce, remedies
 from asen_study.runs import Places
+from asen_study.starts import AttributeClassifier
 from asen_tf.models.build import METHODS
 from asen_tf.models.relatives import TripletNetwork
 from asen_tf.presets import smoke
@@ -136,7 +136,7 @@ def test_the_settings_of_what_was_being_done_are_named_and_no_others(
     start = "random" if issubclass(greedy, TripletNetwork) else "pretrain"
     config = smoke().override(method="triplet", embed_batch=5, starting_weights=start)
     if start == "pretrain":
-        monkeypatch.setattr(pretraining, "AttributeClassifier", greedy)
+        monkeypatch.setattr(starts, "AttributeClassifier", greedy)
     else:
         monkeypatch.setitem(METHODS, "triplet", greedy)
     with pytest.raises(OutOfMemoryError) as raised:
@@ -152,7 +152,7 @@ def test_the_settings_of_what_was_being_done_are_named_and_no_others(
 def test_a_run_that_needs_too_much_leaves_no_result_and_can_go_on(tmp_path: Path) -> None:
     make_dataset(tmp_path / "data", images=60, size=64, dataset="Garments")
     config, finished = smoke(), tmp_path / "results" / "run"
-    dataset = open_dataset(config, tmp_path / "data")
+    dataset = open_dataset(config, Places(tmp_path / "data"))
 
     def train(team: Team, directory: Path) -> None:
         if not (directory / "tried").exists():

@@ -164,7 +164,7 @@ def test_the_second_stage_can_start_from_the_best_epoch_of_the_first(
 
     monkeypatch.setattr(experiment, "validate", falling)
     places = Places(data / "data", tmp_path, "best")
-    dataset = production.open_dataset(smoke(), places.data_dir, places.results_dir)
+    dataset = production.open_dataset(smoke(), places)
     config = settings("rpf", smoke()).override(starting_weights="random", stage1_flips=True)
     start = {}
     for name, changes in {

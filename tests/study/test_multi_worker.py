@@ -10,6 +10,7 @@ from cluster_process import Worker
 from multi_worker_runs import CASES, Trained, train_all
 
 from asen_study.production import open_dataset
+from asen_study.runs import Places
 from asen_tf.training.similarity import epoch_planner
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(3600)]
@@ -88,7 +89,7 @@ def reads(worker: Worker) -> dict[str, list[tuple[int, ...]]]:
 @pytest.mark.parametrize("case", CASES)
 def test_each_worker_reads_its_half_of_every_step(trained: Trained, case: str) -> None:
     config = trained.config(case)
-    split = open_dataset(config, trained.data).split("train").split
+    split = open_dataset(config, Places(trained.data)).split("train").split
     plan = epoch_planner(config, split)
     epochs = config.stage1_epochs + config.stage2_epochs
     steps = [plan(epoch).images[0] for epoch in range(epochs)]  # (groups, images of a group)

@@ -45,7 +45,7 @@ def test_the_run_and_its_model_know_their_fit(run: Run) -> None:
 
 
 def test_examples_are_drawn_on_the_padded_image(run: Run, places: Places) -> None:
-    gallery = Gallery(run, places.data_dir)
+    gallery = Gallery(run, places)
     truths = read_regions(places.data_dir, "Garments", "test")
     split, side = gallery.split, CONFIG.source_size
     squares = [load_image(split.path(n), side, fit="whole_mean") for n in range(len(split.files))]

@@ -1,7 +1,7 @@
-"""Starting weights for compact backbones: classification of attribute values.
+"""What backbones start from: ImageNet weights, or the classification of attribute values.
 
-The paper starts from ImageNet weights. Where there are none, the backbone is first trained, on
-the training split alone, to name the values of every labelled attribute; the head is then thrown
+The paper starts from ImageNet weights. A compact backbone has none: it is first trained, on the
+training split alone, to name the values of every labelled attribute; the head is then thrown
 away. Every method of a study starts from the same backbone.
 """
 
@@ -16,7 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from asen_tf.backbones import build_backbone, normalisation_mode
+from asen_tf.backbones import BackboneError, build_backbone, normalisation_mode
+from asen_tf.backbones.efficientnet import VARIANTS, imagenet_file
 from asen_tf.config import ExperimentConfig
 from asen_tf.data.dataset import Dataset, SplitImages
 from asen_tf.data.pipeline import training_steps
@@ -24,13 +25,76 @@ from asen_tf.data.sampling import Plan, SamplingError
 from asen_tf.files import during
 from asen_tf.layers import ImageNormalisation
 from asen_tf.layers.spatial_attention import attend
+from asen_tf.models import SimilarityModel
 from asen_tf.training.stage import StageResult, TrainingState, run_stage
 from asen_tf.training.trainer import Tensors, Trainer
+
+# The files that the authors of ASEN++ and RPF start from, and whence: by name of the backbone, what
+# their names look like, one of them, and its address.
+_TORCHVISION = "https://download.pytorch.org/models/"
+_GOOGLE = "https://storage.googleapis.com/vit_models/imagenet21k/"
+_PUBLISHED = {
+    "resnet50": ("resnet50-*.pth", "torchvision's resnet50-19c8e357.pth", _TORCHVISION),
+    "resnet34": ("resnet34-*.pth", "torchvision's resnet34-333f7ec4.pth", _TORCHVISION),
+    "vit_b16": ("ViT-B_16*.npz", "Google's ViT-B_16.npz", _GOOGLE),
+}
 
 _VOID = -1e9  # logit of a value that an attribute does not have
 _SCALE = 0.05  # zoom by up to this share, in or out
 _SHIFT = 0.06  # shift by up to this share of the side
 _PLACE_SPEED = 30.0  # Adam moves every weight alike; where to look must move faster than the rest
+
+
+# === ImageNet ===
+
+
+def load_starting_weights(
+    model: SimilarityModel, config: ExperimentConfig, pretrained: Path | None
+) -> None:
+    """Put the starting weights that a configuration names into every backbone of a model.
+
+    Args:
+        model: freshly built.
+        config: `starting_weights`: "random" changes nothing; "imagenet" takes, for "keras:"
+            networks, the weights of `keras.applications`, and for torchvision's ResNets and
+            Google's ViT their files in `imagenet_dir`; "pretrain" takes the file `pretrained`.
+        pretrained: backbone weights of the pretraining step.
+
+    Raises:
+        asen_tf.backbones.BackboneError: if the weights are not there, or do not fit.
+    """
+    if config.starting_weights == "random":
+        return
+    for name, backbone in model.backbones:
+        weights = pretrained
+        if config.starting_weights == "imagenet":
+            weights = find_imagenet(name, Path(config.imagenet_dir))
+        backbone.set_weights(build_backbone(name, weights=weights).get_weights())
+
+
+def find_imagenet(name: str, folder: Path) -> Path | str:
+    """Return the file of torchvision's ResNets or Google's ViT, "imagenet" for other backbones.
+
+    Raises:
+        BackboneError: there is no such file.
+    """
+    if name in VARIANTS:
+        imagenet_file(name)  # comes with a package, which may not be installed
+    if name not in _PUBLISHED:
+        return "imagenet"
+    pattern, published, address = _PUBLISHED[name]
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise BackboneError(
+            f"{folder}: no file {pattern} with ImageNet weights of {name!r}; put {published} "
+            f"there ({address}), name its folder: "
+            "imagenet_dir, use a keras:<Name> backbone, or train a start: "
+            f"starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
+        )
+    return found[0]
+
+
+# === A classification ===
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")
