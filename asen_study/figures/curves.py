@@ -333,7 +333,10 @@ def _meaning(what: str, table: pd.DataFrame) -> dict[str, str]:
     seeds = table["seed"].nunique()
     if seeds < 2:
         return {}
-    return {"title": f"{what}: ±1 standard deviation\nover {seeds} seeds", "alignment": "left"}
+    return {
+        "title": f"{what}: ±1 standard deviation\nover {seeds} seeds or folds",
+        "alignment": "left",
+    }
 
 
 def _mark(axes: Axes, chosen: float, name: str) -> None:

@@ -119,7 +119,7 @@ def map_scores(summary: pd.DataFrame) -> Figure:
     )
     title = "How well each attribute is retrieved (test split), with 95% intervals"
     if (ranked["seeds"] > 1).any():
-        title = "How well each attribute is retrieved (test split), over seeds"
+        title = "How well each attribute is retrieved (test split), over seeds or folds"
     axes.set(title=title, xlabel="", ylabel="MAP, percent", ylim=(0, 100))
     _finish(axes, ranked["attribute"].unique())
     return figure
@@ -309,13 +309,13 @@ def _places(rows: pd.DataFrame, places: dict[str, float]) -> np.ndarray:
 def _bars_meaning(ranked: pd.DataFrame) -> str:
     """Return what the bars are, in words."""
     seeds = sorted(ranked["seeds"].unique())
-    several = f"±1 standard deviation over {seeds[-1] if seeds else 0} seeds"
+    several = f"±1 standard deviation over {seeds[-1] if seeds else 0} seeds or folds"
     alone = "95% interval over queries"
     if len(seeds) > 1:
-        several = "±1 standard deviation over seeds"
+        several = "±1 standard deviation over seeds or folds"
     if 1 not in seeds:
         return several
-    return alone if len(seeds) == 1 else f"{several}; with one seed, {alone}"
+    return alone if len(seeds) == 1 else f"{several}; with one, {alone}"
 
 
 @themed

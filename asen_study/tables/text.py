@@ -273,14 +273,15 @@ def source_note(selection: Selection, study: ExperimentConfig) -> str:
     data = dict.fromkeys(run.origin[1][:16] for run in selection.runs)
     folds = sorted({run.settings.get("dataset", study.dataset) for run in selection.runs})
     tested = f"split of {study.dataset}" if len(folds) < 2 else f"splits of {', '.join(folds)}"
+    repeats = "seeds" if len(folds) < 2 else "folds"
     return (
         f"MAP in percent on the test {tested}; in brackets the 95 % bootstrap "
-        "interval over queries, or after ± the standard deviation over seeds. "
+        f"interval over queries, or after ± the standard deviation over {repeats}. "
         "`overall` is weighted by queries, `macro` is the mean of the attributes. "
         "Random is the exact expectation. Images seen: by the training of the method, counted "
         "as often as they were shown; the pretraining that all share is not in it.\n"
-        f"{len(selection.runs)} runs, seeds {', '.join(map(str, seeds))}; settings, versions and "
-        "times of each in `provenance.json`.\n"
+        f"{len(selection.runs)} runs, {repeats} {', '.join(map(str, seeds))}; settings, versions "
+        "and times of each in `provenance.json`.\n"
         f"Code {code}, data {', '.join(data)}, commit {', '.join(commits)}; "
         f"Python {first.manifest['python']}, {packages}.\n"
     )

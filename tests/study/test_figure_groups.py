@@ -68,7 +68,7 @@ def test_methods_of_the_committed_table_stand_where_their_names_are() -> None:
         place = at[LABELS[method]] + (aside[embedding] if method.startswith("asen_pp") else 0.0)
         assert min(abs(x - value) + abs(y - place) for x, y in drawn) < 1e-9, (method, embedding)
     (words,) = figure.legends
-    assert words.get_title().get_text() == f"bars: {DEVIATION} over 3 seeds"
+    assert words.get_title().get_text() == f"bars: {DEVIATION} over 3 seeds or folds"
     assert legend(figure) == ["global", "local", "fused", "ASEN++ fused", "random"]
     bold = {t.get_text() for t in axes.get_yticklabels() if t.get_fontweight() == "bold"}
     assert bold == {group_of(row) for row in set(scores["method"]) - {"random"}}
@@ -81,7 +81,7 @@ def test_one_seed_has_intervals_over_queries() -> None:
     fewer = scores[(scores["seed"] == 0) | (scores["method"] != "csn")]
     (words,) = method_scores(summarise(fewer)).legends
     title = words.get_title().get_text()
-    assert title.endswith("over seeds; with one seed, 95% interval over queries")
+    assert title.endswith("over seeds or folds; with one, 95% interval over queries")
 
 
 def test_differences_are_what_the_variation_does() -> None:
@@ -108,12 +108,12 @@ def test_differences_are_what_the_variation_does() -> None:
 
 def test_legends_say_what_bars_and_bands_are() -> None:
     (axes,) = fusion_sweep(FUSION).axes
-    assert axes.get_legend().get_title().get_text() == f"band: {DEVIATION}\nover 2 seeds"
+    assert axes.get_legend().get_title().get_text() == f"band: {DEVIATION}\nover 2 seeds or folds"
     (axes,) = fusion_sweep(FUSION[FUSION["seed"] == 0]).axes
     assert not axes.get_legend().get_title().get_text()
     rows = [(32, name, seed, 40.0 + seed) for name in ("global", "fused") for seed in range(3)]
     (axes,) = setting_sweep(frame("value embedding seed map", *rows), setting="px", chosen=32).axes
-    assert axes.get_legend().get_title().get_text() == f"bars: {DEVIATION}\nover 3 seeds"
+    assert axes.get_legend().get_title().get_text() == f"bars: {DEVIATION}\nover 3 seeds or folds"
 
 
 def test_a_setting_has_a_line_with_bars_per_embedding() -> None:
@@ -156,7 +156,7 @@ def test_bands_say_where_the_second_stage_begins() -> None:
     (mark,) = [line for line in axes.lines if len(line.get_xdata()) == 2]
     assert list(mark.get_xdata()) == [3.0, 3.0]  # thousands, after the last epoch of the first
     assert [text.get_text() for text in axes.texts] == ["stage 2 of ASEN++ begins"]
-    assert axes.get_legend().get_title().get_text() == f"bands: {DEVIATION}\nover 2 seeds"
+    assert axes.get_legend().get_title().get_text() == f"bands: {DEVIATION}\nover 2 seeds or folds"
     (axes,) = training_bands(table[table["method"] == "csn"]).axes
     assert not axes.texts and len(axes.lines) == 1
 
