@@ -236,7 +236,7 @@ def label_curves(table: pd.DataFrame, *, attribute: str = "macro") -> Figure:
     rows = table[table["attribute"] == attribute]
     figure = Figure(figsize=(0.75 * WIDTH, 3.6), layout="constrained")
     axes = figure.subplots()
-    colours = colours_of(rows["method"])
+    colours, ticks = colours_of(rows["method"]), []
     for place, (method, part) in enumerate(rows.groupby("method", sort=False)):
         style = {"style": _STYLES[place], "name": name_of(method)}
         if (part["train_images"] == 0).all():
@@ -248,9 +248,14 @@ def label_curves(table: pd.DataFrame, *, attribute: str = "macro") -> Figure:
         sizes = part.groupby(size)["train_images"].transform("mean").round()
         drawn = part.assign(train_images=sizes)
         _band(axes, drawn, "train_images", "map", colour=colours[method], **style)
-    ticks = sorted(rows.loc[rows["train_images"] > 0, "train_images"].unique())
+        ticks = sorted(sizes.unique())
+    words = [f"{tick:g}" for tick in ticks]
+    if len(ticks) > 1:
+        words[-1] = f"all, {words[-1]}"
+        if ticks[-1] < 1.5 * ticks[-2]:  # no room for both
+            words[-2] = ""
     axes.set_xscale("log")
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks(ticks, words)
     axes.minorticks_off()
     axes.set(
         title=f"What more labels bring, {label(attribute)}",

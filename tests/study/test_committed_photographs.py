@@ -13,7 +13,6 @@ from asen_tf.config import ExperimentConfig
 from asen_tf.presets import photos
 
 FOLDS = {0, 1, 2, 3, 4}
-TAGGED = {0, 1, 2, 3}  # whose empty cells were filled
 ROWS = set(PHOTOS) - {*CONTROLS, "asen_pp/adapted", "rpf"}  # these came later
 NAMES = {  # in the README: the row, and the embedding that it is measured by
     "Random ranking": ("random", "-"),
@@ -75,7 +74,7 @@ def test_the_readme_quotes_the_means_over_the_folds() -> None:
 
 def test_no_picture_shows_a_photograph() -> None:
     drawn = {path.name for path in (ROOT / "results" / "photos").rglob("*.png")}
-    assert drawn == {"map.png", "training_bands.png", "value_counts.png"}
+    assert drawn == {"labels.png", "map.png", "training_bands.png", "value_counts.png"}
     assert not [*(ROOT / "results" / "photos").rglob("*.jpg")]
 
 
@@ -84,8 +83,38 @@ def test_filled_cells_are_counted_over_the_folds() -> None:
     for method, group in cells.groupby("method"):
         by_fold = group[(group["seed"] != "all") & (group["attribute"] == "overall")]
         together = group[(group["seed"] == "all") & (group["attribute"] == "overall")].iloc[0]
-        assert len(by_fold) == len(TAGGED) and by_fold["images"].sum() == together["images"], method
+        assert len(by_fold) == len(FOLDS) and by_fold["images"].sum() == together["images"], method
         filled = by_fold["images"] * by_fold["coverage"] / 100
         assert filled.sum() / by_fold["images"].sum() * 100 == pytest.approx(together["coverage"])
         right = (filled * by_fold["accuracy"]).sum() / filled.sum()
         assert right == pytest.approx(together["accuracy"])
+
+
+def test_what_more_labels_bring_is_quoted_and_follows_from_the_attributes() -> None:
+    scores = table("photos", "labels.csv")
+    assert set(scores["seed"]) == {0, 1, 2}
+    for _, group in scores.groupby(["method", "seed", "train_images"]):
+        sums = group.set_index("attribute")["map"]
+        parts = group[~group["attribute"].isin(["overall", "macro"])]
+        assert len(parts) == 10 and sums["macro"] == pytest.approx(parts["map"].mean(), abs=1e-3)
+    every = table("photos", "map.csv")
+    of_all = scores["train_images"].isin([0]) | (scores["train_images"] > 800)
+    keys = ["method", "seed", "attribute"]
+    both = scores[of_all].merge(every, on=keys, suffixes=("", "_of_study"))
+    assert len(both) == 3 * 3 * 12 and (both["map"] == both["map_of_study"]).all()
+    macro = scores[(scores["attribute"] == "macro") & (scores["train_images"] > 0)]
+    sizes = macro["train_images"].where(macro["train_images"] <= 800, 10**6)
+    means = macro.groupby([macro["method"], sizes])["map"].mean()
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").split("How many labels")[1]
+    for name, row in (
+        ("ImageNet features, a trained linear", "features/linear"),
+        ("ASEN_v2", "asen_v2"),
+    ):
+        line = next(one for one in page.splitlines() if one.startswith(f"| {name}"))
+        assert re.findall(r"\| ([\d.]+)", line) == [f"{value:.1f}" for value in means[row]]
+    free = scores[(scores["attribute"] == "macro") & (scores["train_images"] == 0)]["map"].mean()
+    assert f"untrained features have {free:.1f}" in " ".join(page.split())
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    few, full = means.xs(400, level=1), means.xs(10**6, level=1)
+    assert f"{few['asen_v2']:.1f} of {full['asen_v2']:.1f}" in readme
+    assert f"{few['features/linear']:.1f} of {full['features/linear']:.1f}" in readme
