@@ -32,12 +32,12 @@ CONTROLLED = (*MAIN, *CONTROLS, "asen_pp/adapted", "rpf")
 PHOTOS = (*FEATURES, "asen", *CONTROLLED)  # of the study on photographs
 LABELS_NEEDED = ("features/linear", "asen_v2")  # trained on fewer and fewer photographs there
 
-_THRESHOLDS = (0.05, 0.2, 0.3, 0.4, 0.6)  # the paper's 0.1 is the study's own setting
+THRESHOLDS = (0.05, 0.2, 0.3, 0.4, 0.6)  # the paper's 0.1 is the study's own setting
 _LOCAL_SIZES = (32, 64, 96, 128, 160)  # px
 # Rows without a measurable effect, or that are `asen_pp` at the study's setting; still trainable by
 # name.
 _OPEN = (
-    *(f"asen_pp/threshold_{value}" for value in _THRESHOLDS),
+    *(f"asen_pp/threshold_{value}" for value in THRESHOLDS),
     *("asen_pp/local_size_64", "asen_pp/local_size_96"),
 )
 
@@ -127,7 +127,7 @@ ROWS: dict[str, dict[str, Any]] = {
     # What the local branch sees; at the true part it is no upper bound, see `true_squares`
     "asen_pp/true_region": {"region": "true"},
     "asen_pp/centre_crop": {"region": "centre"},
-    **{f"asen_pp/threshold_{value}": {"roi_threshold": value} for value in _THRESHOLDS},
+    **{f"asen_pp/threshold_{value}": {"roi_threshold": value} for value in THRESHOLDS},
     **{f"asen_pp/local_size_{side}": {"local_size": side} for side in _LOCAL_SIZES},
     **{f"asen_pp/{name}": changes for name, changes in TRIED.items()},
 }
@@ -172,7 +172,7 @@ LABELS = {
     "asen_pp/three_attributes": "ASEN++, three attributes a step",
     "asen_pp/true_region": "ASEN++, region at the true part",
     "asen_pp/centre_crop": "ASEN++, centre crop (lower bound)",
-    **{f"asen_pp/threshold_{value}": f"ASEN++, threshold {value}" for value in _THRESHOLDS},
+    **{f"asen_pp/threshold_{value}": f"ASEN++, threshold {value}" for value in THRESHOLDS},
     **{f"asen_pp/local_size_{side}": f"ASEN++, local input {side} px" for side in _LOCAL_SIZES},
     "asen_pp/one_fall": "ASEN++, rates that fall once",
     "asen_pp/local_start": "ASEN++, local start from global",

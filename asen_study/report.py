@@ -80,7 +80,7 @@ _OPENING = """<p class="made">{made}</p>
 <h2>Mean average precision (MAP) on the test split, percent</h2>
 <div class="wide">{table}</div>
 <p class="note">Overall: mean of all queries, with the 95% interval over them, or with the standard
-deviation over seeds; macro: mean of the attributes. Random is what guessing scores. The best of
+deviation over {kind}s; macro: mean of the attributes. Random is what guessing scores. The best of
 each column is bold.</p>"""
 
 
@@ -145,7 +145,7 @@ def write(executed: Sequence[Path], page: Path) -> None:
 def _opening(place: Path) -> str:
     """Return the HTML of what a reader should see first."""
     table = pd.read_csv(place / "map.csv")
-    made, note = "", ""
+    made, note, kind = "", "", "seed"
     if (place / "provenance.json").exists():
         origin = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
         newest = max(origin["runs"], key=lambda run: run["created"])
@@ -162,7 +162,7 @@ def _opening(place: Path) -> str:
             note += " The images are drawn: they say little about photographs."
     said = escape(" ".join([finding(place), *_details(place, table), pays(place)]))
     return _OPENING.format(
-        made=escape(made), said=said, note=escape(note), table=_score_table(table)
+        made=escape(made), said=said, note=escape(note), table=_score_table(table), kind=kind
     )
 
 

@@ -68,8 +68,9 @@ def protocol_config(name: str, steps: int) -> ExperimentConfig:
 def measure(name: str, steps: int, data_dir: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Train a protocol; return its curve, and what came of it on the test split."""
     config = protocol_config(name, steps)
-    dataset = open_dataset(config, Places(data_dir))
-    start = pretrain(config, Places(data_dir)) if config.starting_weights == "pretrain" else None
+    places = Places(data_dir)
+    dataset = open_dataset(config, places)
+    start = pretrain(config, places) if config.starting_weights == "pretrain" else None
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
     model = starting_model(config, dataset.attributes.names, start)

@@ -272,8 +272,8 @@ def source_note(selection: Selection, study: ExperimentConfig) -> str:
     code, _ = first.origin
     data = dict.fromkeys(run.origin[1][:16] for run in selection.runs)
     folds = sorted({run.settings.get("dataset", study.dataset) for run in selection.runs})
-    tested = f"split of {study.dataset}" if len(folds) < 2 else f"splits of {', '.join(folds)}"
-    repeats = "seeds" if len(folds) < 2 else "folds"
+    tested = f"split{'s' if len(folds) > 1 else ''} of {', '.join(folds)}"
+    repeats = "folds" if "{seed}" in study.dataset else "seeds"
     return (
         f"MAP in percent on the test {tested}; in brackets the 95 % bootstrap "
         f"interval over queries, or after ± the standard deviation over {repeats}. "

@@ -102,6 +102,7 @@ def test_an_old_name_says_where_it_is_now(old: str) -> None:
         "from asen_tf.config import rules",
         "from asen_tf.training import replicas",
         "from asen_tf.training import OutOfMemoryError",
+        "from asen_tf.models import load_starting_weights",
     ],
 )
 def test_every_way_to_import_says_so(code: str) -> None:

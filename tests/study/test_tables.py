@@ -94,6 +94,16 @@ def test_the_note_shows_whether_files_differed_from_the_commit(modified: str) ->
     note = source_note(Selection((run,), ("asen_pp",), {}), quick())
     assert f"commit 0123456789{modified};" in note
     assert "1 runs, seeds 4;" in note and "numpy 1.26.4" in note and "c" * 16 in note
+    assert "test split of Garments;" in note and "deviation over seeds." in note
+    folds = [
+        Run(Path(f"results/x/asen_pp-seed{fold}-1"), {**contents, "config.json": settings})
+        for fold in (0, 1)
+        for settings in [{"seed": fold, "dataset": f"Shop-{fold}"}]
+    ]
+    study = quick().override(dataset="Shop-{seed}")
+    for runs, said in ((folds, "splits of Shop-0, Shop-1;"), (folds[:1], "split of Shop-0;")):
+        note = source_note(Selection(tuple(runs), ("asen_pp",) * len(runs), {}), study)
+        assert said in note and "deviation over folds." in note and "runs, folds 0" in note
 
 
 def test_triplet_accuracies_are_averaged_over_seeds_by_hand() -> None:
