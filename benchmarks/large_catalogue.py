@@ -175,11 +175,12 @@ def _of_milvus(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
     if lite:
         row = lite[-1]
         hours = row["build"] / row["items"] * options.items / 3600
+        took = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
         said += (
             f" Milvus Lite is for small collections, as its documentation says ({LITE_SAYS}), so "
             f"it holds {row['items']:,} items here: adding one took "
             f"{1000 * row['build'] / row['items']:.2f} ms, so {options.items:,} would take "
-            f"{hours:.1f} hours even if that did not grow, and answer more slowly than exact "
+            f"{took} even if that did not grow, and answer more slowly than exact "
             "search, as it compares all of them, too."
         )
     return said

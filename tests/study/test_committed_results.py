@@ -16,6 +16,7 @@ from asen_study.matrix import (
     MAIN,
     NEIGHBOURS,
     ROWS,
+    STARTS,
     settings,
 )
 from asen_tf.presets import compact, quick, strong
@@ -198,3 +199,15 @@ def test_every_picture_of_the_readme_is_there() -> None:
     assert pictures
     for description, path in pictures:
         assert len(description) > 20 and (ROOT / path).stat().st_size > 10_000
+
+
+def test_what_each_start_gives_is_quoted() -> None:
+    starts = table("quick", "starts.csv")
+    assert list(starts["method"].unique()) == list(STARTS)
+    assert starts.groupby("method")["images"].max().nunique() == 1
+    last = starts.groupby("method", sort=False)["val_map"].last()
+    page = " ".join((ROOT / "docs" / "results.md").read_text(encoding="utf-8").split())
+    said = re.search(
+        r"MAP of ([\d.]+) from ImageNet, ([\d.]+) from .*? and ([\d.]+) from noth", page
+    )
+    assert said is not None and list(said.groups()) == [f"{value:.1f}" for value in last]
