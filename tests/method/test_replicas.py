@@ -71,7 +71,7 @@ def test_what_replicas_exchange_is_needed(data: Path, tmp_path: Path) -> None:
     found = [deviation(*histories) for histories in losses(data, tmp_path, cases)]
     print("largest relative differences of the loss:", [f"{value:.2g}" for value in found])
     assert found[0] < 1e-4 and found[4] < 1e-4
-    assert min(found[1:4]) > 1e-2
+    assert min(found[1:4]) > 1e-3  # ten times what runs may differ by that exchange it
 
 
 # === Their parts, by hand ===
