@@ -92,6 +92,7 @@ def configuration(namespace: Mapping[str, Any]) -> ExperimentConfig:
 
     Raises:
         ConfigError: a name is unknown, or a value breaks its setting's rule.
+        asen_tf.training.ClusterError: strategy multi_worker, and `TF_CONFIG` is absent or wrong.
     """
     settings = ExperimentConfig().to_dict()
     values = parameters(namespace, also=settings)
@@ -105,6 +106,10 @@ def configuration(namespace: Mapping[str, Any]) -> ExperimentConfig:
             f"The preset {values['preset']} is for drawn garments; for photographs, such as "
             f"{config.dataset} may hold, -p preset photos does better."
         )
+    if config.strategy == "multi_worker":  # workers must meet before TensorFlow computes anything
+        from asen_tf.training.cluster import team_for
+
+        team_for(config)
     return config
 
 

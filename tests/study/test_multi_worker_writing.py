@@ -56,6 +56,7 @@ def test_of_two_notebooks_the_chiefs_alone_keeps_the_figure(
     workers, _ = run_cluster(*commands, shown=(chief, other))
     assert [worker.code for worker in workers] == [0, 0], workers[1].output[-3000:]
     (run,) = chief.glob("quick/asen_pp-*")
-    figure = (run / "learning_curves.png").relative_to(chief).as_posix()
-    assert files(chief).keys() - files(other).keys() == {figure}
+    figures = {run / "learning_curves.png", chief / "quick" / "figures" / "batch_asen_pp.png"}
+    kept = {path.relative_to(chief).as_posix() for path in figures}
+    assert files(chief).keys() - files(other).keys() == kept
     assert files(other).keys() <= files(chief).keys()
