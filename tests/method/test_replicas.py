@@ -65,13 +65,14 @@ def test_what_replicas_exchange_is_needed(data: Path, tmp_path: Path) -> None:
         {"without": [], "sampling": "random_triplets", **TOGETHER},
         {"without": ["statistics"], "sampling": "random_triplets", **TOGETHER},
         {"without": ["statistics"], "sampling": "batch_all", **TOGETHER},
-        {"without": ["counts"], "sampling": "batch_all", **TOGETHER},
+        # With a small margin the replicas' numbers of active triplets differ; at first all are active.
+        {"without": ["counts"], "sampling": "batch_all", "margin": 0.02, **TOGETHER},
         {"without": [], "method": "triplet", "loss": "contrastive", **TOGETHER},
     ]
     found = [deviation(*histories) for histories in losses(data, tmp_path, cases)]
     print("largest relative differences of the loss:", [f"{value:.2g}" for value in found])
     assert found[0] < 1e-4 and found[4] < 1e-4
-    assert min(found[1:4]) > 1e-3  # ten times what runs may differ by that exchange it
+    assert min(found[1:4]) > 1e-2
 
 
 # === Their parts, by hand ===
