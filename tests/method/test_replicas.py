@@ -65,7 +65,7 @@ def test_what_replicas_exchange_is_needed(data: Path, tmp_path: Path) -> None:
         {"without": [], "sampling": "random_triplets", **TOGETHER},
         {"without": ["statistics"], "sampling": "random_triplets", **TOGETHER},
         {"without": ["statistics"], "sampling": "batch_all", **TOGETHER},
-        # With a small margin the replicas' numbers of active triplets differ; at first all are active.
+        # A small margin: at the study's own all triplets are active at first, on both replicas.
         {"without": ["counts"], "sampling": "batch_all", "margin": 0.02, **TOGETHER},
         {"without": [], "method": "triplet", "loss": "contrastive", **TOGETHER},
     ]
