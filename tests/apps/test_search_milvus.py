@@ -60,6 +60,16 @@ def test_only_the_allowed_are_found(filled, share: int) -> None:
     assert (backend.search(vectors[:1], 2, np.zeros(0, np.int64))[1] == -1).all()
 
 
+def test_what_is_added_is_in_its_files_and_waits_in_no_log(tmp_path: Path) -> None:
+    """Milvus Lite copies what waits in its log at every search, which made it 30 times as slow."""
+    backend = MilvusBackend.create(str(tmp_path / "v.db"), attribute="a", dimension=5)
+    backend.add(np.arange(30), random_vectors(30, 5))
+    backend.add(np.arange(30, 40), random_vectors(10, 5, seed=2))
+    folder = tmp_path / "v.db"
+    assert not list(folder.rglob("wal/*"))
+    assert len(list(folder.rglob("data/*.parquet"))) == 2  # one for each call
+
+
 def test_vectors_come_back_to_the_last_bit_and_can_go(database: str) -> None:
     vectors = random_vectors(30, 5)
     backend = MilvusBackend.create(database, attribute="a", dimension=5)
