@@ -165,14 +165,17 @@ def starts(config: ExperimentConfig, places: Places, *, compare: bool = True) ->
         compare: False trains nothing.
 
     Returns:
-        As `StudyTables.history`, with `label`, the row's name in words; empty without `compare`.
+        As `StudyTables.history`, with `label`, the row's name in words, and the runs in its
+        `attrs`; empty without `compare`.
     """
     if not compare:
         return pd.DataFrame()
     runs = {row: experiment.run(settings(row, config), places) for row in STARTS}
     histories = [_history(run, row) for row, run in runs.items()]
     table = pd.concat(histories, ignore_index=True)
-    return table.assign(label=table["method"].map(LABELS))
+    table = table.assign(label=table["method"].map(LABELS))
+    table.attrs["runs"] = [described(run, row, config) for row, run in runs.items()]
+    return table
 
 
 def described(run: Run, row: str, config: ExperimentConfig) -> dict[str, object]:

@@ -14,7 +14,7 @@ from asen_study import experiment
 from asen_study.matrix import LABELS, LABELS_NEEDED, in_fold, settings
 from asen_study.production import open_dataset
 from asen_study.runs import Places, Run, select
-from asen_study.tables.collecting import TableError
+from asen_study.tables.collecting import TableError, described
 from asen_study.voting import calibrate, vote
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Split
@@ -51,10 +51,10 @@ def labels_needed(
 
     Returns:
         `method, seed, train_images, attribute, map, ci_low, ci_high, queries`; MAP on the test
-        split in percent.
+        split in percent; the runs are in its `attrs`.
     """
     fewer = replace(places, study=f"{places.study}/{FEWER}")
-    tables = []
+    tables, runs = [], []
     for seed in seeds:
         fold = in_fold(config, seed)
         available = _labelled_images(fold, places)
@@ -62,13 +62,17 @@ def labels_needed(
             smaller = [size for size in sizes if size < available and row in LABELS_NEEDED]
             for size in (*smaller, 0):
                 chosen = settings(row, fold).override(train_images=size)
-                scores = experiment.run(chosen, fewer if size else places).table("map")
+                run = experiment.run(chosen, fewer if size else places)
+                runs.append(described(run, row, config))
+                scores = run.table("map")
                 scores = scores[scores["method"] != "random"].drop(columns="embedding")
                 images = 0 if row == "features" else size or available
                 tables.append(scores.assign(method=row, train_images=images))
     found = pd.concat(tables, ignore_index=True)
     numbers = ["attribute", "map", "ci_low", "ci_high", "queries"]
-    return found[["method", "seed", "train_images", *numbers]]
+    found = found[["method", "seed", "train_images", *numbers]]
+    found.attrs["runs"] = runs
+    return found
 
 
 def _labelled_images(config: ExperimentConfig, places: Places) -> int:
@@ -126,7 +130,7 @@ def tags(config: ExperimentConfig, places: Places, *, threshold: float = THRESHO
         filled; `accuracy` with `ci_low, ci_high`: how many of these are right, and
         `majority_filled`: how many the most frequent value would have got right there. Wilson's
         95% intervals, none for `overall`, which counts an image once for each attribute. The rows
-        of seed "all" count the test images of all seeds together.
+        of seed "all" count the test images of all seeds together. The runs are in its `attrs`.
 
     Raises:
         TableError: none of the rows has a finished run.
@@ -146,7 +150,9 @@ def tags(config: ExperimentConfig, places: Places, *, threshold: float = THRESHO
     )
     counted = _with_sums(counted, ["method", "seed"], attribute="overall")
     counted = _with_sums(counted, ["method", "attribute"], seed="all")
-    return pd.DataFrame([_percent(line) for line in counted.to_dict("records")])
+    table = pd.DataFrame([_percent(line) for line in counted.to_dict("records")])
+    table.attrs["runs"] = [described(run, row, config) for run, row in chosen]
+    return table
 
 
 def _counts(run: Run, row: str, places: Places, threshold: float) -> Iterable[dict[str, Any]]:

@@ -15,6 +15,7 @@ import pandas as pd
 from asen_study.matrix import THRESHOLDS
 from asen_study.production import open_dataset
 from asen_study.runs import Places, Run
+from asen_study.tables.collecting import described
 from asen_tf.evaluation.localisation import region_side
 from asen_tf.evaluation.retrieval import embed_labelled_pairs
 from asen_tf.layers.region_of_interest import region_boxes
@@ -40,8 +41,8 @@ def region_geometry(run: Run, row: str, places: Places) -> pd.DataFrame:
         `least`, the squares' least side; `pairs`, images of the validation split with a true box;
         and, in percent, `side`, the region's mean side as a share of the frame's; `coverage`, the
         mean share of the true box that the region holds; `whole`, how many regions hold all of it;
-        `filled`, the mean share of the region that the true box fills. Empty for a method without
-        attention maps, and where no true box is known.
+        `filled`, the mean share of the region that the true box fills. The run is in its `attrs`.
+        Empty for a method without attention maps, and where no true box is known.
     """
     dataset = open_dataset(run.config, places)
     truths = dataset.true_boxes("valid")
@@ -51,7 +52,7 @@ def region_geometry(run: Run, row: str, places: Places) -> pd.DataFrame:
     embedded = embed_labelled_pairs(model, images, batch=run.config.embed_batch, progress=True)
     if "attention" not in embedded.arrays:
         return pd.DataFrame()
-    known = [row for row, pair in enumerate(embedded.pairs.tolist()) if tuple(pair) in truths]
+    known = [i for i, pair in enumerate(embedded.pairs.tolist()) if tuple(pair) in truths]
     pairs, maps = embedded.pairs[known], embedded.arrays["attention"][known]
     boxes = np.array([truths[tuple(pair)] for pair in pairs.tolist()])
     own = {"method": row, "seed": run.settings["seed"]}
@@ -66,7 +67,9 @@ def region_geometry(run: Run, row: str, places: Places) -> pd.DataFrame:
                 means = {key: 100 * column[chosen].mean() for key, column in measured.items()}
                 named = {"rule": rule, "value": value, "least": least, "attribute": name}
                 rows.append({**own, **named, "pairs": int(chosen.sum()), **means})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    table.attrs["runs"] = [described(run, row, run.config)]
+    return table
 
 
 def region_cells(measured: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from asen_study.provenance import commit
 from asen_study.runs import Selection
 from asen_study.tables.collecting import StudyTables, TableError, described
 from asen_study.tables.text import cells, source_note, summarise, to_latex, to_markdown
@@ -82,10 +83,18 @@ def as_csv(frame: pd.DataFrame) -> str:
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> Path:
-    """Write one table as CSV, like those of `write`, unless it is empty; return its path."""
+    """Write one table as CSV, like those of `write`, unless it is empty; return its path.
+
+    A table whose `attrs["runs"]` name the runs that it comes from (`described`) gets a file beside
+    it, `<name>_provenance.json`, with these and the commit that read them.
+    """
+    path = Path(path)
     if len(frame):
-        write_text(Path(path), as_csv(frame))
-    return Path(path)
+        write_text(path, as_csv(frame))
+        if "runs" in frame.attrs:
+            origin = {"evaluated_by": commit(), "runs": frame.attrs["runs"]}
+            write_json(path.with_name(f"{path.stem}_provenance.json"), origin)
+    return path
 
 
 def tables_to_read(

@@ -67,11 +67,12 @@ def test_what_replicas_exchange_is_needed(data: Path, tmp_path: Path) -> None:
         {"without": ["statistics"], "sampling": "batch_all", **TOGETHER},
         # A small margin: at the study's own all triplets are active at first, on both replicas.
         {"without": ["counts"], "sampling": "batch_all", "margin": 0.02, **TOGETHER},
+        {"without": [], "sampling": "batch_all", "margin": 0.02, **TOGETHER},
         {"without": [], "method": "triplet", "loss": "contrastive", **TOGETHER},
     ]
     found = [deviation(*histories) for histories in losses(data, tmp_path, cases)]
     print("largest relative differences of the loss:", [f"{value:.2g}" for value in found])
-    assert found[0] < 1e-4 and found[4] < 1e-4
+    assert max(found[0], found[4], found[5]) < 1e-4
     assert min(found[1:4]) > 1e-2
 
 

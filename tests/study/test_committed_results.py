@@ -211,3 +211,16 @@ def test_what_each_start_gives_is_quoted() -> None:
         r"MAP of ([\d.]+) from ImageNet, ([\d.]+) from .*? and ([\d.]+) from noth", page
     )
     assert said is not None and list(said.groups()) == [f"{value:.1f}" for value in last]
+
+
+@pytest.mark.parametrize(
+    ("study", "name"),
+    [("quick", "starts"), ("ablations", "regions"), ("photos", "labels"), ("photos", "tags")],
+)
+def test_a_table_of_runs_outside_the_study_names_them(study: str, name: str) -> None:
+    shown, origin = table(study, f"{name}.csv"), json.loads(kept(f"{study}/{name}_provenance.json"))
+    named = {(run["row"], str(run["seed"])) for run in origin["runs"]}
+    shown = shown[shown["seed"].astype(str) != "all"]
+    assert named == set(zip(shown["method"], shown["seed"].astype(str), strict=True))
+    for run in origin["runs"]:
+        assert len(run["commit"]) == 40 and len(run["data_fingerprint"]) == 64

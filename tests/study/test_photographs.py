@@ -12,6 +12,7 @@ import published_photographs
 import pytest
 from study_process import run_study
 
+from asen_study import provenance
 from asen_study.matrix import FEATURES
 from asen_tf.embedder import Embedder
 
@@ -113,7 +114,12 @@ def test_fewer_labels_have_a_table_and_a_figure(place: Path) -> None:
     assert fewer == 24 < everything and sorted(sizes["features/linear"]) == [24, everything]
     assert table["map"].between(0, 100).all()
     assert (place / "figures" / "labels.png").stat().st_size > 10_000
-    assert len(list((place / "labels").glob("*/manifest.json"))) == 2
+    fewer = [path.parent.name for path in (place / "labels").glob("*/manifest.json")]
+    origin = json.loads((place / "labels_provenance.json").read_text(encoding="utf-8"))
+    runs = [run["run"] for run in origin["runs"]]
+    assert len(fewer) == 2 and set(fewer) < set(runs)
+    assert all((place / run).is_dir() for run in set(runs) - set(fewer))
+    assert origin["evaluated_by"] == provenance.commit()
 
 
 def test_votes_are_counted_beside_the_majority(place: Path) -> None:
@@ -128,6 +134,8 @@ def test_votes_are_counted_beside_the_majority(place: Path) -> None:
     summed = table[table["seed"] == "all"].set_index(["method", "attribute"])["images"]
     parts = table[table["seed"] != "all"].groupby(["method", "attribute"])["images"].sum()
     assert summed.to_dict() == parts.to_dict()
+    origin = json.loads((place / "tags_provenance.json").read_text(encoding="utf-8"))
+    assert [run["row"] for run in origin["runs"]].count("asen_v2") == 2  # folds
     known = table[(table["attribute"] != "overall") & (table["coverage"] > 0)]
     assert (known["ci_low"] <= known["accuracy"]).all()
     assert (known["accuracy"] <= known["ci_high"]).all()
