@@ -246,6 +246,11 @@ def classified_start(study: ExperimentConfig) -> ExperimentConfig:
     return settings("asen_v2/compact", study)
 
 
+def repeat_of(dataset: str) -> str:
+    """Return what a study repeats: "fold" if its dataset's name has a place for the seed."""
+    return "fold" if "{seed}" in dataset else "seed"
+
+
 def in_fold(study: ExperimentConfig, seed: int) -> ExperimentConfig:
     """Return a study's settings for one seed; `{seed}` in the dataset's name stands for it.
 

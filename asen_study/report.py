@@ -18,7 +18,7 @@ from PIL import Image
 
 from asen_study.executed import clean, leave_out_pages, slim
 from asen_study.figures import picture
-from asen_study.matrix import LABELS, PAYS_ABOVE
+from asen_study.matrix import LABELS, PAYS_ABOVE, repeat_of
 from asen_study.runs import DRAWN
 from asen_study.tables import extremes_in_words, localisation_in_words, summarise
 from asen_tf.files import write_text
@@ -151,9 +151,9 @@ def _opening(place: Path) -> str:
         newest = max(origin["runs"], key=lambda run: run["created"])
         machine, commit = newest["machine"], (newest["commit"] or "no commit")[:10]
         made = f"{newest['created'][:10]}, {machine['cores']} cores, {machine['system']}, {commit}"
-        dataset, folds, _ = origin["settings"]["dataset"].partition("-{seed}")
+        kind = repeat_of(origin["settings"]["dataset"])
+        dataset = origin["settings"]["dataset"].removesuffix("-{seed}")
         seeds = table.loc[table["method"] != "random", "seed"].nunique()
-        kind = "fold" if folds else "seed"
         trained = f"one {kind}" if seeds == 1 else f"{seeds} {kind}s"
         note = f"Data: {dataset}; {trained} of each method."
         if seeds == 1:

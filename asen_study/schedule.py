@@ -28,6 +28,7 @@ from asen_study.matrix import (
     MAIN,
     PHOTOS,
     ROWS,
+    repeat_of,
 )
 from asen_study.pipeline import Attempt, Step, Study, failures
 from asen_study.runs import Places
@@ -77,7 +78,7 @@ class Profile:
     @property
     def folds(self) -> bool:
         """Whether each seed has a dataset of its own."""
-        return "{seed}" in self.changes.get("dataset", "")
+        return repeat_of(self.changes.get("dataset", "")) == "fold"
 
 
 _QUICK = Profile(
@@ -106,10 +107,9 @@ PROFILES = {
     ),
     "changes": replace(
         _QUICK,
-        preset="strong",
         rows=CHANGES,
         seeds=(0, 1),
-        minutes={"data": 1.5, "train": 260, "ablations": 3},
+        minutes={"data": 1.5, "train": 110, "ablations": 3},
     ),
     "smoke": Profile(
         preset="smoke",

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import display
 
-from asen_study.matrix import LABELS
+from asen_study.matrix import LABELS, repeat_of
 from asen_study.runs import DRAWN, Selection
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import label
@@ -273,7 +273,7 @@ def source_note(selection: Selection, study: ExperimentConfig) -> str:
     data = dict.fromkeys(run.origin[1][:16] for run in selection.runs)
     folds = sorted({run.settings.get("dataset", study.dataset) for run in selection.runs})
     tested = f"split{'s' if len(folds) > 1 else ''} of {', '.join(folds)}"
-    repeats = "folds" if "{seed}" in study.dataset else "seeds"
+    repeats = f"{repeat_of(study.dataset)}s"
     return (
         f"MAP in percent on the test {tested}; in brackets the 95 % bootstrap "
         f"interval over queries, or after ± the standard deviation over {repeats}. "
