@@ -106,7 +106,7 @@ bench: $(VENV)/.installed-dev ## measure speed, write results/benchmarks/ (10 mi
 	$(RUN) -m benchmarks.first_answer --out results/benchmarks/first_answer.md
 	$(RUN) -m benchmarks.table
 
-bench-large: $(VENV)/.installed-dev ## measure a catalogue of a million simulated images (40 minutes, 10 GB)
+bench-large: $(VENV)/.installed-dev ## measure a catalogue of a million simulated images (30 minutes, 10 GB)
 	$(RUN) -m benchmarks.large_catalogue --out results/benchmarks/large_catalogue.md --docs docs/search.md
 
 bench-map: $(VENV)/.installed-dev ## measure seconds until a MAP is reached (20 minutes, after `make study`)

@@ -18,7 +18,12 @@ import pandas as pd
 from asen_study.evaluation import evaluate, validate
 from asen_study.production import key, open_dataset, produce
 from asen_study.runs import Places, Run, shared_place
-from asen_study.starts import find_imagenet, load_starting_weights, pretrain_backbone
+from asen_study.starts import (
+    find_imagenet,
+    load_starting_weights,
+    open_gates,
+    pretrain_backbone,
+)
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import SPLITS, AnnotationError, read_split
 from asen_tf.data.dataset import Dataset
@@ -82,15 +87,18 @@ def run(config: ExperimentConfig, places: Places) -> Run:
     dataset = open_dataset(config, places)
     finished = _place(config, dataset, places)
     *earlier, phase = phases(config)
-    backbone = stage1 = None
+    backbone = stage1 = zoomed = None
     if not finished.exists():  # what it starts from is made first: each sets the seed anew
         check(config, dataset)
         stage1 = _first_stage(config, dataset, places) if earlier else None
+        if config.local_start == "zooms":
+            zoomed = _first_stage(config.override(stage1_zooms=True), dataset, places)
         backbone = _backbone(config, dataset, places)
 
     def train_last(team: Team, directory: Path) -> StageResult:
         folder = directory / phase.name
-        return _train(config, dataset, phase, team, folder, backbone=backbone, stage1=stage1)
+        started = {"backbone": backbone, "stage1": stage1, "zoomed": zoomed}
+        return _train(config, dataset, phase, team, folder, **started)
 
     def write(stage: StageResult, output: Path) -> None:
         stage.network.load_weights(stage.directory / BEST)
@@ -287,13 +295,19 @@ def _train(
     *,
     backbone: Run | None,
     stage1: Run | None = None,
+    zoomed: Run | None = None,
 ) -> StageResult:
     """Train a new model for one stage, from what it starts from."""
     with team.scope():
         model = starting_model(config, dataset.attributes.names, backbone)
+        if zoomed is not None:
+            _load_first_stage(model, zoomed)
+            model.start_local_from_global()
         if stage1 is not None:
             _load_first_stage(model, stage1)
-            if config.local_start == "global":
-                model.start_local_from_global()
+        if config.local_start == "global":
+            model.start_local_from_global()
+        if config.local_start == "placeless":
+            open_gates(model.backbones[-1][1])
     check = validate(dataset.split("valid"), batch=config.embed_batch)
     return train(model, config, dataset, phase, directory=directory, validate=check)

@@ -58,6 +58,7 @@ _ADAPTED = {
 TRIED = {
     "one_fall": {name: _ADAPTED[name] for name in _ADAPTED if name.endswith(("decay", "rate"))},
     "local_start": {"local_start": "global"},
+    "zoomed_start": {"local_start": "zooms"},
     "alignment_0.02": {"alignment_loss_weight": 0.02},
     "cells": {"map_reading": "cells"},
     "mass": {"region_rule": "mass"},
@@ -70,6 +71,7 @@ CHANGES = (
     *("asen_pp", "asen_pp/adapted", "asen_pp/no_alignment", "asen_pp/threshold_0.3"),
     *(f"asen_pp/{name}" for name in TRIED),
     *("asen_pp/local_size_128", "asen_pp/local_size_160"),
+    *("asen_pp/compact", "asen_pp/compact_placeless"),
 )
 _WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
 _COMPACT = {
@@ -81,6 +83,7 @@ _COMPACT = {
     "pretrain_learning_rate": 2.5e-3,
 }
 
+_COMPACT_PAIR = {"local_backbone": "compact", "local_size": 64, **_COMPACT, **_WHOLLY_TRAINED}
 _CONTRASTED = {"alignment": "e_info_nce", "alignment_loss_weight": 0.04}  # as RPF is released
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -124,6 +127,9 @@ ROWS: dict[str, dict[str, Any]] = {
     # Other triplets: as many images, each three of them one triplet, or of three attributes a step
     "asen_pp/random_triplets": {"sampling": "random_triplets"},
     "asen_pp/three_attributes": {"attributes_per_step": 3},
+    # Small networks, and what their gates by place give the local branch, which sees crops
+    "asen_pp/compact": _COMPACT_PAIR,
+    "asen_pp/compact_placeless": {**_COMPACT_PAIR, "local_start": "placeless"},
     # What the local branch sees; at the true part it is no upper bound, see `true_squares`
     "asen_pp/true_region": {"region": "true"},
     "asen_pp/centre_crop": {"region": "centre"},
@@ -176,6 +182,9 @@ LABELS = {
     **{f"asen_pp/local_size_{side}": f"ASEN++, local input {side} px" for side in _LOCAL_SIZES},
     "asen_pp/one_fall": "ASEN++, rates that fall once",
     "asen_pp/local_start": "ASEN++, local start from global",
+    "asen_pp/zoomed_start": "ASEN++, local start from zooms",
+    "asen_pp/compact": "ASEN++, compact, classification start",
+    "asen_pp/compact_placeless": "ASEN++, compact, local gates open",
     "asen_pp/alignment_0.02": "ASEN++, alignment 0.02",
     "asen_pp/cells": "ASEN++, maps read at their cells",
     "asen_pp/mass": "ASEN++, region of 70% of the attention",
@@ -207,6 +216,7 @@ NEIGHBOURS: tuple[tuple[str, str], ...] = (
     *((row, other) for row in _KNOW_THE_ATTRIBUTE for other in FEATURES),
     *((row, row.split("/")[0]) for row in ROWS if row.startswith(("triplet/", "csn/", "asen_v2/"))),
     *(("asen_pp", row) for row in ROWS if row.startswith("asen_pp/")),
+    ("asen_pp/compact", "asen_pp/compact_placeless"),
     ("asen_pp/adapted", "asen_v2"),
     *(("asen_pp", row) for row in CONTROLS if row.startswith("asen_v2/")),
     *(("asen_pp/adapted", row) for row in CONTROLS),

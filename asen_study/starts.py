@@ -23,7 +23,7 @@ from asen_tf.data.dataset import Dataset, SplitImages
 from asen_tf.data.pipeline import training_steps
 from asen_tf.data.sampling import Plan, SamplingError
 from asen_tf.files import during
-from asen_tf.layers import ImageNormalisation
+from asen_tf.layers import ImageNormalisation, PositionGate
 from asen_tf.layers.spatial_attention import attend
 from asen_tf.models import SimilarityModel
 from asen_tf.training.stage import StageResult, TrainingState, run_stage
@@ -42,6 +42,9 @@ _PUBLISHED = {
 _VOID = -1e9  # logit of a value that an attribute does not have
 _SCALE = 0.05  # zoom by up to this share, in or out
 _SHIFT = 0.06  # shift by up to this share of the side
+_OPEN = (
+    30.0  # bias of an open gate: its sigmoid is 1 and its gradient 0, so training leaves it open
+)
 _PLACE_SPEED = 30.0  # Adam moves every weight alike; where to look must move faster than the rest
 
 
@@ -92,6 +95,17 @@ def find_imagenet(name: str, folder: Path) -> Path | str:
             f"starting_weights=pretrain, pretrain_backbone={name}, pretrain_epochs=10"
         )
     return found[0]
+
+
+def open_gates(backbone: keras.Model) -> None:
+    """Let each `PositionGate` of a backbone pass everything, wherever it is, from now on.
+
+    In a crop a place means nothing.
+    """
+    for layer in backbone.layers:
+        if isinstance(layer, PositionGate):
+            kernel, bias = layer.get_weights()
+            layer.set_weights([np.zeros_like(kernel), np.full_like(bias, _OPEN)])
 
 
 # === A classification ===

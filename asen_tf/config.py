@@ -90,7 +90,8 @@ class ExperimentConfig:
     # --- Starting weights ----------------------------------------------------------------------
     starting_weights: str = "imagenet"  # "imagenet", "pretrain" (the step below) or "random"
     imagenet_dir: str = "weights"  # folder of torchvision's resnet50-*.pth and resnet34-*.pth
-    local_start: str = "own"  # of asen_pp's local branch; "global": the first stage's weights; ours
+    local_start: str = "own"  # asen_pp's local branch as any other; "global": with the weights of
+    # the first stage; "zooms": of one on random squares; "placeless": with open gates; ours
     pretrain_epochs: int = 0  # epochs of attribute-value classification; ours
     pretrain_batch: int = 64  # images per step; ours
     pretrain_learning_rate: float = 1e-3  # peak of the one-cycle schedule, Adam; ours
@@ -123,6 +124,7 @@ class ExperimentConfig:
     stage1_decay: float = 0.9  # factor applied every stage1_decay_epochs; paper
     stage1_decay_epochs: int = 3  # paper
     stage1_flips: bool = False  # mirror half of its images, chosen at random; True in RPF
+    stage1_zooms: bool = False  # show random squares of its images, not all of them; ours
     stage2_start: str = "last"  # epoch of stage 1 that stage 2 starts from; "best" in RPF
     stage2_epochs: int = 20  # both branches jointly; paper
     stage2_local_learning_rate: float = 1e-4  # local branch; paper
@@ -216,7 +218,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "networks": (1, 2),
     "stage2_start": ("last", "best"),
     "starting_weights": ("imagenet", "pretrain", "random"),
-    "local_start": ("own", "global"),
+    "local_start": ("own", "global", "zooms", "placeless"),
     "loss": ("triplet", *METRIC_LOSSES),
     "alignment": ("cosine", "e_info_nce"),
     "sampling": ("random_triplets", "batch_all", "listed_triplets"),
@@ -300,10 +302,15 @@ def check(values: Mapping[str, Any]) -> None:
     )
     alike = method == "asen_pp" and stages == 2 and backbones[0] == backbones[1]
     _refuse_if(
-        values["local_start"] == "global" and not alike,
-        "local_start='global' gives the local branch the weights of the global one after its own "
-        "stage: it needs method='asen_pp', stages=2 and equal backbones; got "
+        values["local_start"] in ("global", "zooms") and not alike,
+        f"local_start={values['local_start']!r} gives the local branch the weights of a global one "
+        "after its own stage: it needs method='asen_pp', stages=2 and equal backbones; got "
         f"{method!r}, {stages}, {backbones[0]!r} and {backbones[1]!r}",
+    )
+    _refuse_if(
+        values["local_start"] == "placeless" and (method, backbones[1]) != ("asen_pp", "compact"),
+        "local_start='placeless' opens the gates by place of the local branch's compact backbone; "
+        f"got {method!r} with local_backbone={backbones[1]!r}",
     )
     _refuse_if(
         values["networks"] > 1 and method != "asen_v2",
@@ -315,9 +322,11 @@ def check(values: Mapping[str, Any]) -> None:
         "triplets have none; got sampling='listed_triplets'; take alignment='cosine'",
     )
     _refuse_if(
-        values["stage1_flips"] and stages == 1 and method in TWO_BRANCHES,
-        "stage1_flips mirrors what the global branch sees while it trains alone, so it needs "
-        "stages=2; got stages=1",
+        (values["stage1_flips"] or values["stage1_zooms"])
+        and stages == 1
+        and method in TWO_BRANCHES,
+        "stage1_flips and stage1_zooms move what the global branch sees while it trains alone, so "
+        "each needs stages=2; got stages=1",
     )
     _refuse_if(
         values["train_images"] > 0 and sampling == "listed_triplets",

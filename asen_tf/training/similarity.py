@@ -50,7 +50,7 @@ class Phase:
         local_rate: learning rate of the local layers, if they are trained.
         decay: factor of the learning rates every `decay_epochs`.
         decay_epochs: see `decay`.
-        flips: whether half of the images, chosen at random, are mirrored.
+        moves: how images are moved at random: "flips" and "zooms" of `training_steps`.
 
     References:
         Dong et al., IEEE TIP 2021 (arXiv 2104.02429), two-stage training.
@@ -65,7 +65,7 @@ class Phase:
     local_rate: float
     decay: float
     decay_epochs: int
-    flips: bool = False
+    moves: tuple[str, ...] = ()
 
 
 def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
@@ -84,7 +84,7 @@ def phases(config: ExperimentConfig) -> tuple[Phase, ...]:
         "local_rate": config.stage2_local_learning_rate,
         "decay": config.stage1_decay,
         "decay_epochs": config.stage1_decay_epochs,
-        "flips": config.stage1_flips,
+        "moves": tuple(n for n in ("flips", "zooms") if getattr(config, f"stage1_{n}")),
     }
     single = {**first, "epochs": everything, "decay": _stretched(config, everything)}
     both = config.method in TWO_BRANCHES
@@ -220,7 +220,7 @@ def train(
     elif (
         config.frozen_stages
         and config.cache_images
-        and not phase.flips  # features of a mirrored image are others
+        and not phase.moves  # features of a moved image are others
         and team.replicas == 1  # several would each hold all features
     ):
         frozen = tf.function(model.resume_after(config.frozen_stages))
@@ -238,11 +238,11 @@ def train(
         training_steps,
         lambda epoch: plan(phase.first_epoch + epoch),
         views=views,
-        sources=images.sources if phase.joint else None,
+        sources=images.sources if phase.joint or "zooms" in phase.moves else None,
         squares=images.squares if phase.joint else None,
-        jitter=config.seed if phase.joint and config.region_jitter else None,
+        moves=(*phase.moves, "jitter") if phase.joint and config.region_jitter else phase.moves,
+        seed=config.seed,
         epochs=phase.epochs,
-        flips_seed=config.seed if phase.flips else None,
     )
     return run_stage(
         trainer,

@@ -212,6 +212,15 @@ def test_a_local_start_needs_a_stage_of_the_global_branch_and_the_same_backbone(
     for changes in ({"stages": 1}, {"method": "asen_v2"}):
         with pytest.raises(ConfigError, match="stages=2"):
             ExperimentConfig(local_start="global", local_backbone="resnet50", **changes)
+    with pytest.raises(ConfigError, match="local_start='zooms' .*equal backbones"):
+        ExperimentConfig(local_start="zooms")
+
+
+def test_gates_are_opened_where_there_are_some() -> None:
+    with pytest.raises(ConfigError, match="compact backbone; got 'asen_pp' with .*='resnet34'"):
+        ExperimentConfig(local_start="placeless")
+    with pytest.raises(ConfigError, match="got 'asen_v2' with"):
+        ExperimentConfig(local_start="placeless", local_backbone="compact", method="asen_v2")
 
 
 def test_two_networks_are_of_asen_v2() -> None:

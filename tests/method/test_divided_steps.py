@@ -49,6 +49,9 @@ class OneWorker:
         )
 
 
+FLIPS = {"moves": ["flips"]}
+
+
 def all_steps(views) -> partial:
     return partial(training_steps, lambda epoch: PLAN, views=views, sources=None, epochs=EPOCHS)
 
@@ -59,7 +62,9 @@ def test_views_are_mirrored_by_seed_and_epoch_alone(parts: int) -> None:
 
     def flips(seed: int, first_epoch: int = 0) -> np.ndarray:
         streams = [
-            all_steps(Memory(views))(first_epoch=first_epoch, parts=[p], of=parts, flips_seed=seed)
+            all_steps(Memory(views))(
+                first_epoch=first_epoch, parts=[p], of=parts, **FLIPS, seed=seed
+            )
             for p in range(parts)
         ]
         found = []
@@ -75,7 +80,7 @@ def test_views_are_mirrored_by_seed_and_epoch_alone(parts: int) -> None:
     assert 0.3 < first.mean() < 0.7 and (first[:STEPS] != first[STEPS:]).any()
     assert (flips(6) != first).any()
     np.testing.assert_array_equal(flips(5, first_epoch=1), first[STEPS:])
-    whole = all_steps(Memory(views))(first_epoch=0, flips_seed=5).as_numpy_iterator()
+    whole = all_steps(Memory(views))(first_epoch=0, **FLIPS, seed=5).as_numpy_iterator()
     for step, mirrored, number in zip(whole, first, range(2 * STEPS), strict=True):
         straight = views[PLAN.images[number % STEPS]]
         expected = np.where(mirrored[..., None, None, None], straight[:, :, :, ::-1], straight)

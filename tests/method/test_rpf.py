@@ -207,7 +207,7 @@ def test_the_preset_is_the_release() -> None:
     assert (first.epochs, first.global_rate, first.decay, first.decay_epochs) == (50, 5e-5, 0.9, 3)
     assert (second.epochs, second.decay, second.decay_epochs) == (50, 0.9, 2)
     assert (second.local_rate, second.global_rate) == (5.5e-5, 1e-5)
-    assert first.flips and not second.flips and config.stage2_start == "best"
+    assert first.moves == ("flips",) and not second.moves and config.stage2_start == "best"
     assert (config.global_backbone, config.local_backbone) == ("resnet50", "vit_b16")
     assert (config.local_size, config.roi_threshold, config.margin) == (224, 0.1, 0.2)
     weights = config.global_loss_weight, config.local_loss_weight, config.alignment_loss_weight

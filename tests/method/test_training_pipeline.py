@@ -232,11 +232,11 @@ def test_a_batch_holds_the_planned_images_with_their_labels(sampling: str) -> No
 
 
 def test_draws_of_jitter_are_a_pure_function_too_however_a_step_is_divided() -> None:
-    def draws(first: int, jitter: int, **parts) -> np.ndarray:
+    def draws(first: int, seed: int, **parts) -> np.ndarray:
         planner = epoch_planner(smoke(), SPLIT)
         given = {"views": Memory(VIEWS), "sources": None, "first_epoch": first, "epochs": 3}
-        found = training_steps(planner, **given, jitter=jitter, **parts).as_numpy_iterator()
-        return np.array([batch["draws"] for batch in found])
+        found = training_steps(planner, **given, moves=["jitter"], seed=seed, **parts)
+        return np.array([batch["draws"] for batch in found.as_numpy_iterator()])
 
     whole = draws(0, 5)
     assert whole.shape == (9, *steps()[0]["value"].shape, 3) and whole.dtype == np.float32
@@ -246,6 +246,31 @@ def test_draws_of_jitter_are_a_pure_function_too_however_a_step_is_divided() -> 
     halves = draws(0, 5, parts=(0, 1), of=2).reshape(whole.shape)
     np.testing.assert_array_equal(halves, whole)
     assert "draws" not in steps()[0]
+
+
+def test_zooms_are_squares_of_the_source_as_pillow_resizes_them() -> None:
+    given = {"views": Memory(VIEWS), "sources": Memory(SOURCES), "first_epoch": 0, "epochs": 3}
+    plan = epoch_planner(smoke(), SPLIT)
+    moved = [
+        list(training_steps(plan, **given, moves=moves, seed=5).as_numpy_iterator())
+        for moves in (["zooms"], ["jitter"])  # the same random numbers, seen as they are
+    ]
+    widths, compared = [], 0
+    for number, (zoomed, drawn) in enumerate(zip(*moved, strict=True)):
+        assert "source" not in zoomed and zoomed["view"].dtype == np.uint8
+        images = plan(number // 3).images[number % 3]
+        for place in np.ndindex(*images.shape):
+            side, top, left = (drawn["draws"][place].astype(float) + 1) / 2
+            width = 24 * (0.3 + 0.7 * side)
+            top, left = top * (24 - width), left * (24 - width)
+            picture = Image.fromarray(SOURCES[images[place]])
+            box = (left, top, left + width, top + width)
+            expected = picture.resize((16, 16), Image.Resampling.BILINEAR, box=box)
+            found = zoomed["view"][place].astype(int)
+            assert np.abs(found - np.asarray(expected).astype(int)).max() <= 1
+            widths.append(width)
+            compared += 1
+    assert compared > 50 and min(widths) < 10 and max(widths) > 22
 
 
 def test_epochs_are_a_pure_function_of_seed_and_epoch() -> None:

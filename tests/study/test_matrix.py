@@ -40,6 +40,11 @@ ADAPTED = {
     *("local_start", "alignment_loss_weight", "local_size"),
     *("stage1_decay", "stage2_global_learning_rate", "stage2_decay"),
 }
+COMPACT = {
+    *("global_backbone", "global_size", "local_backbone", "local_size", "starting_weights"),
+    *("pretrain_epochs", "pretrain_batch", "pretrain_learning_rate"),
+    *("frozen_stages", "backbone_rate_share", "train_batch_norms"),
+}
 VARIED = {
     "features": {"method"},
     "features/whitened": {"method", "feature_map"},
@@ -85,6 +90,9 @@ VARIED = {
     **{f"asen_pp/local_size_{side}": {"local_size"} for side in (32, 64, 96, 128, 160)},
     "asen_pp/one_fall": {"stage1_decay", "stage2_global_learning_rate", "stage2_decay"},
     "asen_pp/local_start": {"local_start"},
+    "asen_pp/zoomed_start": {"local_start"},
+    "asen_pp/compact": COMPACT,
+    "asen_pp/compact_placeless": {*COMPACT, "local_start"},
     "asen_pp/alignment_0.02": {"alignment_loss_weight"},
     "asen_pp/cells": {"map_reading"},
     "asen_pp/mass": {"region_rule"},

@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from asen_study import experiment, production
 from asen_study.matrix import settings
 from asen_study.runs import Places, Run
 from asen_tf.data.dataset import Dataset
+from asen_tf.layers import PositionGate
+from asen_tf.models import SimilarityModel
 from asen_tf.presets import smoke
+from asen_tf.training import StageResult
 
 # Their losses and masks have tests of their own.
 SLOW = (
@@ -177,6 +181,51 @@ def test_the_second_stage_can_start_from_the_best_epoch_of_the_first(
             start[name] = [stored[key] for key in stored.files]
     same = {name: all(map(np.array_equal, start["best"], arrays)) for name, arrays in start.items()}
     assert same == {"best": True, "last": False, "first": True}
+
+
+def test_a_local_branch_can_start_from_a_stage_on_random_squares(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Begins(Exception):
+        """The second stage is about to be trained."""
+
+    train = experiment.train
+
+    def until_joint(model: SimilarityModel, *arguments, **options) -> StageResult:
+        phase = arguments[2]
+        if phase.joint:
+            raise Begins(*(backbone.get_weights() for _, backbone in model.backbones))
+        assert phase.moves in ((), ("zooms",))
+        return train(model, *arguments, **options)
+
+    monkeypatch.setattr(experiment, "train", until_joint)
+    places = Places(data / "data", data / "results", "zooms")
+    config = settings("asen_pp/zoomed_start", smoke())
+    with pytest.raises(Begins) as begun:
+        experiment.run(config, places)
+    dataset = production.open_dataset(config, places)
+    own = experiment.starting_model(
+        config.override(starting_weights="random"), dataset.attributes.names
+    )
+    for found, zooms in zip(begun.value.args, (False, True), strict=True):
+        stage = experiment._first_stage(config.override(stage1_zooms=zooms), dataset, places)
+        experiment._load_first_stage(own, stage)
+        expected = own.backbones[0][1].get_weights()
+        assert all(map(np.array_equal, found, expected))
+    assert not all(map(np.array_equal, *begun.value.args))
+
+
+def test_open_gates_let_every_place_by_until_the_end(data: Path) -> None:
+    config = settings("asen_pp", smoke()).override(local_start="placeless")
+    run = experiment.run(config, Places(data / "data", data / "results", "gates"))
+    both = [
+        [layer for layer in backbone.layers if isinstance(layer, PositionGate)]
+        for _, backbone in run.load_model().backbones
+    ]
+    features = tf.random.stateless_normal((2, 5, 5, 256), seed=(0, 1))
+    (closed,), (opened,) = both
+    np.testing.assert_array_equal(opened(features), features)
+    assert np.abs(closed(features) - features).max() > 0.1
 
 
 def test_learned_masks_move_and_fixed_ones_stay(runs: dict[str, Run]) -> None:
