@@ -145,9 +145,8 @@ def e_info_nce(
         Dong et al., "From Region to Patch: Attribute-Aware Foreground-Background Contrastive
         Learning for Fine-Grained Fashion Retrieval", SIGIR 2023 (arXiv 2305.10260), as released.
     """
-    width = global_embeddings.shape[-1]
     asks, answers, others = (
-        _unit(tf.reshape(vectors, (-1, width)))
+        _unit(tf.reshape(vectors, (-1, vectors.shape[-1])))
         for vectors in (global_embeddings, local_embeddings, background)
     )
     attributes, values = tf.reshape(attributes, [-1]), tf.reshape(values, [-1])

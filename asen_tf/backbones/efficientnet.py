@@ -109,9 +109,8 @@ def stage_of(layer: str, name: str) -> int:
 
 def _repeats(name: str) -> list[int]:
     """Return how many blocks each stage has; depth scales all stages but the first and the last."""
-    depth = VARIANTS[name][1]
-    repeats = [stage[0] for stage in _STAGES]
-    return [repeats[0], *(math.ceil(count * depth) for count in repeats[1:-1]), repeats[-1]]
+    first, *middle, last = (stage[0] for stage in _STAGES)
+    return [first, *(math.ceil(count * VARIANTS[name][1]) for count in middle), last]
 
 
 def imagenet_file(name: str) -> Path:

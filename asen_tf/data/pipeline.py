@@ -134,17 +134,16 @@ def _zoomed(images: tf.Tensor, draws: tf.Tensor, *, side: int) -> tf.Tensor:
     shares = (tf.reshape(draws, (-1, 3)) + 1.0) / 2.0
     width = _LEAST_ZOOM + (1.0 - _LEAST_ZOOM) * shares[:, :1]
     first = shares[:, 1:] * (1.0 - width)
-    flat = tf.reshape(images, (-1, *images.shape[2:]))
     squares = tf.concat([first, first + width], axis=1)
+    flat = tf.reshape(images, (-1, *images.shape[2:]))
     crops = crop_regions(flat, squares, map_size=1, crop_size=side)
     return tf.reshape(tf.cast(tf.round(crops), tf.uint8), (*images.shape[:2], side, side, 3))
 
 
 def _pixels(images: ImageSource | ImageFeatures, indices: tf.Tensor) -> tf.Tensor:
-    flat = tf.reshape(indices, [-1])
     if isinstance(images, ImageFeatures):
         shape, kind = images.array.shape[1:], tf.float32
     else:
         shape, kind = (images.side, images.side, 3), tf.uint8
-    found = tf.numpy_function(images.__getitem__, [flat], kind, stateful=False)
+    found = tf.numpy_function(images.__getitem__, [tf.reshape(indices, [-1])], kind, stateful=False)
     return tf.reshape(found, (*indices.shape, *shape))

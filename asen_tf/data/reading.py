@@ -287,8 +287,7 @@ def fingerprint(data_dir: Path | str, dataset: str, cache_dir: Path | None = Non
         source = root / f"filenames_{split}.txt"
         if source.exists():
             names, lines = parse_names(source)
-            entries = locate_images(root, names, source, lines)
-            images |= zip(names, entries, strict=True)
+            images |= zip(names, locate_images(root, names, source, lines), strict=True)
         parts += [source.name, *(rows_filename(split, role) for role in roles(split))]
         parts += [triplets_filename(split), regions_filename(split)]
     for part in parts:

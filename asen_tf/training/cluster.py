@@ -207,6 +207,10 @@ class ReplicaTeam(Team):
 # === Which team ===
 
 
+# The process's one: several would number their exchanges alike.
+_mirrored = functools.cache(tf.distribute.MirroredStrategy)
+
+
 def team_of(strategy: tf.distribute.Strategy) -> Team:
     """Return the team of a strategy; networks have theirs as `distribute_strategy`."""
     return Team(strategy) if strategy.num_replicas_in_sync == 1 else ReplicaTeam(strategy)
@@ -223,12 +227,6 @@ def team_for(config: ExperimentConfig) -> Team:
     if config.strategy == "multi_worker":
         return team_of(cluster_strategy())
     return team_of(tf.distribute.get_strategy())
-
-
-@functools.cache
-def _mirrored() -> tf.distribute.Strategy:
-    """Return the process's one MirroredStrategy; several would number their exchanges alike."""
-    return tf.distribute.MirroredStrategy()
 
 
 @functools.cache
