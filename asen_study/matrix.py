@@ -15,11 +15,12 @@ from asen_tf.config import ConfigError, ExperimentConfig, did_you_mean
 
 MAIN = ("triplet", "csn", "asen_v2", "asen_pp")  # the rows of the quick study
 
+PAIR = "asen_v2/two_seeds"  # of this seed and the next, fused
 FEATURES = ("features", "features/whitened", "features/linear")  # without a trained network
 # As many networks without a zoom, the same rates without a local branch, and local branches without
 # a zoom: they tell what the zoom itself gives.
 CONTROLS = (
-    *("asen_v2/two_seeds", "asen_v2/same_rates"),
+    *(PAIR, "asen_v2/same_rates"),
     *("asen_pp/whole_frame", "asen_pp/adapted_whole_frame"),
 )
 # What each form of ASEN++ must be above before anyone says that it pays.
@@ -72,6 +73,10 @@ CHANGES = (
     *(f"asen_pp/{name}" for name in TRIED),
     *("asen_pp/local_size_128", "asen_pp/local_size_160"),
     *("asen_pp/compact", "asen_pp/compact_placeless"),
+)
+# The row whose first stage these share; all others share that of ASEN++, or train their own.
+SAME_FIRST_STAGE = dict.fromkeys(
+    ("asen_pp/adapted", "asen_pp/adapted_whole_frame", "asen_pp/one_fall"), "asen_pp/adapted"
 )
 _WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
 _COMPACT = {

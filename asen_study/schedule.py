@@ -26,8 +26,10 @@ from asen_study.matrix import (
     FEATURES,
     LABELS_NEEDED,
     MAIN,
+    PAIR,
     PHOTOS,
     ROWS,
+    SAME_FIRST_STAGE,
     repeat_of,
 )
 from asen_study.pipeline import Attempt, Step, Study, failures
@@ -204,7 +206,7 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
         name,
         profile,
         Study(profile.preset, places, profile.changes, tuple(seeds) if profile.folds else ()),
-        rows=sorted(rows, key=lambda row: row != "asen_pp"),
+        rows=sorted(rows, key=lambda row: row not in ("asen_pp", "asen_pp/adapted")),
         seeds=seeds,
         jobs=_whole("jobs", option("jobs", 1), least=1),
         raw=raw,
@@ -285,6 +287,7 @@ class _Schedule:
     def trainings(self) -> Iterator[Task]:
         """Give what runs start from, then the runs, side by side, each with its share of cores."""
         countdown = Countdown(0, self.jobs)
+        pairs: list[Cell] = []  # of two networks, the other one of which is the next seed's
         for seed in self.seeds:
             start, needs = None, [f"data-fold{seed}" if self.profile.folds else "data"]
             if self.study.config.starting_weights == "pretrain":
@@ -299,9 +302,14 @@ class _Schedule:
                 description = f"training the starting backbone, seed {seed}"
                 yield self._step("backbone", description, step, start, [*needs, *self._before()])
                 needs = [f"backbone{suffix}"]
-            for row in self.rows:
-                cell = Cell(self.study, row, seed, self._threads, countdown, start)
+            cells = [
+                Cell(self.study, row, seed, self._threads, countdown, start) for row in self.rows
+            ]
+            later = [] if self.profile.folds else [cell for cell in cells if cell.row == PAIR]
+            for cell in [*(cell for cell in cells if cell not in later), *pairs]:
                 yield self._training(cell, needs)
+            pairs = later
+        yield from (self._training(cell, needs) for cell in pairs)
 
     @property
     def _threads(self) -> int:
@@ -309,10 +317,13 @@ class _Schedule:
         return max((os.cpu_count() or 1) // self.jobs, 1)
 
     def _training(self, cell: Cell, needs: Sequence[str]) -> Task:
-        """Return the task that trains a cell, after what it needs."""
-        shares = cell.row.startswith("asen_pp/") and "asen_pp" in self.rows
-        first_stage = [f"train:asen_pp:{cell.seed}"] if shares else []
-        needs = [*needs, *first_stage, *self._before()]
+        """Return the task that trains a cell, after those that train a part of it."""
+        parts: list[str] = []
+        if cell.row.startswith("asen_pp/"):
+            parts = [f"train:{SAME_FIRST_STAGE.get(cell.row, 'asen_pp')}:{cell.seed}"]
+        elif cell.row == PAIR:
+            parts = [f"train:asen_v2:{cell.seed + later}" for later in (0, 1)]
+        needs = [*needs, *(part for part in parts if part in self.trained), *self._before()]
         if cell.row == "asen_pp" and cell.seed == self.seeds[0]:
             self.main = None if self.profile.folds else cell.trial
             self.executed.append(cell.step.executed)

@@ -61,3 +61,28 @@ def test_a_study_of_ones_own_data_wants_a_name_when_it_is_run_not_before() -> No
     (task,) = tasks("own", lambda name, other: other)
     (refuse,) = task["actions"]
     assert "make study DATASET=NAME" in refuse().get_msg()
+
+
+def test_what_starts_from_a_part_of_another_training_comes_after_it() -> None:
+    def named(profile: str) -> dict[str, list[str]]:
+        found = tasks(profile, lambda name, other: 2 if name == "jobs" else other)
+        return {
+            task["name"]: [name.split(":", 1)[1] for name in task["task_dep"]] for task in found
+        }
+
+    after = named("ablations")
+    order = [*after]
+    for seed in range(5):
+        parts = {
+            "asen_pp/whole_frame": [f"asen_pp:{seed}"],
+            "asen_pp/adapted_whole_frame": [f"asen_pp/adapted:{seed}"],
+            # The last seed's other network is no row of its own.
+            "asen_v2/two_seeds": [f"asen_v2:{s}" for s in (seed, seed + 1) if s < 5],
+        }
+        for row, needed in parts.items():
+            name = f"train:{row}:{seed}"
+            assert {f"train:{part}" for part in needed} <= set(after[name])
+        assert f"train:asen_pp:{seed}" not in after[f"train:asen_pp/adapted:{seed}"][:-1]
+    assert all(order.index(one) < order.index(name) for name in order for one in after[name])
+    # In a study of folds the other network is trained on this one's fold.
+    assert "train:asen_v2:1" not in named("photos")["train:asen_v2/two_seeds:0"]
