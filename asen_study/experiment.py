@@ -107,6 +107,9 @@ def run(config: ExperimentConfig, places: Places) -> Run:
         if stage1 is not None:
             history.insert(0, stage1.table("history"))
             shutil.copytree(stage1.path / "tensorboard", logs / "stage1")
+        if zoomed is not None:
+            history.insert(0, zoomed.table("history").assign(stage="zooms"))
+            shutil.copytree(zoomed.path / "tensorboard", logs / "zooms")
         pd.concat(history).to_csv(output / "history.csv", index=False)
         shutil.copytree(stage.directory / "tensorboard", logs / phase.name)
         _save(stage.network, output)
@@ -297,7 +300,10 @@ def _train(
     stage1: Run | None = None,
     zoomed: Run | None = None,
 ) -> StageResult:
-    """Train a new model for one stage, from what it starts from."""
+    """Train a new model for one stage, from what it starts from.
+
+    Of `zoomed` the local branch alone keeps weights; the attributes' table is that of `stage1`.
+    """
     with team.scope():
         model = starting_model(config, dataset.attributes.names, backbone)
         if zoomed is not None:

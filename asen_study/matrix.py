@@ -75,9 +75,12 @@ CHANGES = (
     *("asen_pp/compact", "asen_pp/compact_placeless"),
 )
 # The row whose first stage these share; all others share that of ASEN++, or train their own.
-SAME_FIRST_STAGE = dict.fromkeys(
-    ("asen_pp/adapted", "asen_pp/adapted_whole_frame", "asen_pp/one_fall"), "asen_pp/adapted"
-)
+SAME_FIRST_STAGE = {
+    "asen_pp/adapted": "asen_pp/adapted",
+    "asen_pp/adapted_whole_frame": "asen_pp/adapted",
+    "asen_pp/one_fall": "asen_pp/adapted",
+    "asen_pp/compact_placeless": "asen_pp/compact",
+}
 _WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
 _COMPACT = {
     "global_backbone": "compact",
@@ -220,7 +223,8 @@ NEIGHBOURS: tuple[tuple[str, str], ...] = (
     ("triplet", "features"),
     *((row, other) for row in _KNOW_THE_ATTRIBUTE for other in FEATURES),
     *((row, row.split("/")[0]) for row in ROWS if row.startswith(("triplet/", "csn/", "asen_v2/"))),
-    *(("asen_pp", row) for row in ROWS if row.startswith("asen_pp/")),
+    *(("asen_pp", row) for row in ROWS if row.startswith("asen_pp/") and "compact" not in row),
+    ("asen_pp/zoomed_start", "asen_pp/local_start"),
     ("asen_pp/compact", "asen_pp/compact_placeless"),
     ("asen_pp/adapted", "asen_v2"),
     *(("asen_pp", row) for row in CONTROLS if row.startswith("asen_v2/")),
@@ -279,12 +283,13 @@ def row_of(values: Mapping[str, Any], study: ExperimentConfig) -> str | None:
     """Return the row whose settings a run has, whatever its seed; None if there is no such row.
 
     Args:
-        values: the run's settings.
+        values: the run's settings; one that came after the run has its default.
         study: the study's; for folds see `in_fold`.
     """
+    values = {**ExperimentConfig().to_dict(), **values}
     for row in ROWS:
         try:
-            wanted = settings(row, in_fold(study, values.get("seed", study.seed))).to_dict()
+            wanted = settings(row, in_fold(study, values["seed"])).to_dict()
         except ConfigError:
             continue  # losses of whole groups, say, in a study of triplets: no run can have them
         if {**wanted, "seed": None} == {**values, "seed": None}:
@@ -295,12 +300,15 @@ def row_of(values: Mapping[str, Any], study: ExperimentConfig) -> str | None:
 def images_seen(values: Mapping[str, Any]) -> int:
     """Return how many images a run trains on, counted as often as they are shown.
 
-    The pretraining of the backbone, which all runs share, does not count.
+    The pretraining of the backbone, which all runs share, does not count; the other first stage
+    that a local branch starts from does.
     """
     config = ExperimentConfig.from_dict(values)
     if config.method == "features" and config.feature_map != "linear":
         return 0
     epochs = config.stage1_epochs + config.stage2_epochs
+    if config.local_start == "zooms":
+        epochs += config.stage1_epochs
     return config.networks * epochs * config.steps_per_epoch * _images_per_step(config)
 
 

@@ -287,7 +287,8 @@ class _Schedule:
     def trainings(self) -> Iterator[Task]:
         """Give what runs start from, then the runs, side by side, each with its share of cores."""
         countdown = Countdown(0, self.jobs)
-        pairs: list[Cell] = []  # of two networks, the other one of which is the next seed's
+        # Rows of two networks: the second one is the next seed's.
+        pairs: list[tuple[Cell, Sequence[str]]] = []
         for seed in self.seeds:
             start, needs = None, [f"data-fold{seed}" if self.profile.folds else "data"]
             if self.study.config.starting_weights == "pretrain":
@@ -305,11 +306,10 @@ class _Schedule:
             cells = [
                 Cell(self.study, row, seed, self._threads, countdown, start) for row in self.rows
             ]
-            later = [] if self.profile.folds else [cell for cell in cells if cell.row == PAIR]
-            for cell in [*(cell for cell in cells if cell not in later), *pairs]:
-                yield self._training(cell, needs)
-            pairs = later
-        yield from (self._training(cell, needs) for cell in pairs)
+            own = [(cell, needs) for cell in cells if cell.row != PAIR or self.profile.folds]
+            yield from (self._training(*one) for one in [*own, *pairs])
+            pairs = [(cell, needs) for cell in cells if (cell, needs) not in own]
+        yield from (self._training(*one) for one in pairs)
 
     @property
     def _threads(self) -> int:
@@ -344,7 +344,7 @@ class _Schedule:
         """Return the training that the next task waits for.
 
         It is as many places before as run side by side: so one seed comes after the other, and an
-        unfinished study has whole seeds to show.
+        unfinished study has whole seeds to show, but for the newest seed's fused networks.
         """
         return self.trained[-self.jobs :][:1] if len(self.trained) >= self.jobs else []
 

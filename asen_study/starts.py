@@ -42,9 +42,8 @@ _PUBLISHED = {
 _VOID = -1e9  # logit of a value that an attribute does not have
 _SCALE = 0.05  # zoom by up to this share, in or out
 _SHIFT = 0.06  # shift by up to this share of the side
-_OPEN = (
-    30.0  # bias of an open gate: its sigmoid is 1 and its gradient 0, so training leaves it open
-)
+# Bias of an open gate: in float32 its sigmoid is 1 and its gradient 0, so it stays open.
+_OPEN = 30.0
 _PLACE_SPEED = 30.0  # Adam moves every weight alike; where to look must move faster than the rest
 
 

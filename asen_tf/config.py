@@ -90,8 +90,8 @@ class ExperimentConfig:
     # --- Starting weights ----------------------------------------------------------------------
     starting_weights: str = "imagenet"  # "imagenet", "pretrain" (the step below) or "random"
     imagenet_dir: str = "weights"  # folder of torchvision's resnet50-*.pth and resnet34-*.pth
-    local_start: str = "own"  # asen_pp's local branch as any other; "global": with the weights of
-    # the first stage; "zooms": of one on random squares; "placeless": with open gates; ours
+    local_start: str = "own"  # how asen_pp's local branch starts: "own", from starting_weights;
+    # "global", the first stage's; "zooms", one's on random squares; "placeless", open gates; ours
     pretrain_epochs: int = 0  # epochs of attribute-value classification; ours
     pretrain_batch: int = 64  # images per step; ours
     pretrain_learning_rate: float = 1e-3  # peak of the one-cycle schedule, Adam; ours
@@ -323,10 +323,9 @@ def check(values: Mapping[str, Any]) -> None:
     )
     _refuse_if(
         (values["stage1_flips"] or values["stage1_zooms"])
-        and stages == 1
-        and method in TWO_BRANCHES,
-        "stage1_flips and stage1_zooms move what the global branch sees while it trains alone, so "
-        "each needs stages=2; got stages=1",
+        and (method == "features" or (stages == 1 and method in TWO_BRANCHES)),
+        "stage1_flips and stage1_zooms move what a global branch sees while it trains alone, so "
+        f"each needs stages=2 and a network that is trained; got stages={stages}, {method!r}",
     )
     _refuse_if(
         values["train_images"] > 0 and sampling == "listed_triplets",

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -165,7 +166,7 @@ def starts(config: ExperimentConfig, places: Places, *, compare: bool = True) ->
         compare: False trains nothing.
 
     Returns:
-        As `StudyTables.history`, with `label`, the row's name in words, and the runs in its
+        As `StudyTables.history`, with `label`, the row's name in words, and its origin in
         `attrs`; empty without `compare`.
     """
     if not compare:
@@ -174,15 +175,31 @@ def starts(config: ExperimentConfig, places: Places, *, compare: bool = True) ->
     histories = [_history(run, row) for row, run in runs.items()]
     table = pd.concat(histories, ignore_index=True)
     table = table.assign(label=table["method"].map(LABELS))
-    table.attrs["runs"] = [described(run, row, config) for row, run in runs.items()]
+    table.attrs["origin"] = origin([(run, row) for row, run in runs.items()], config)
     return table
 
 
-def described(run: Run, row: str, config: ExperimentConfig) -> dict[str, object]:
-    """Return where a run's numbers come from: its changes to the study's settings, and more."""
+def origin(runs: Iterable[tuple[Run, str]], config: ExperimentConfig) -> dict[str, Any]:
+    """Return where numbers come from: the study's settings, and what each run changes.
+
+    Args:
+        runs: each with its row of the matrix.
+        config: the study's settings.
+
+    Returns:
+        `settings`, and `runs`: a list of name, row, changes and what the manifest holds.
+    """
     study = config.to_dict()
-    changes = {name: value for name, value in run.settings.items() if value != study.get(name)}
-    return {"run": run.path.name, "row": row, "changes": changes, **run.manifest}
+    described = [
+        {
+            "run": run.path.name,
+            "row": row,
+            "changes": {name: v for name, v in run.settings.items() if v != study.get(name)},
+            **run.manifest,
+        }
+        for run, row in runs
+    ]
+    return {"settings": study, "runs": described}
 
 
 def sweep(tables: StudyTables, setting: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from asen_study import experiment
 from asen_study.matrix import LABELS, LABELS_NEEDED, in_fold, settings
 from asen_study.production import open_dataset
 from asen_study.runs import Places, Run, select
-from asen_study.tables.collecting import TableError, described
+from asen_study.tables.collecting import TableError, origin
 from asen_study.voting import calibrate, vote
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import Split
@@ -51,7 +51,7 @@ def labels_needed(
 
     Returns:
         `method, seed, train_images, attribute, map, ci_low, ci_high, queries`; MAP on the test
-        split in percent; the runs are in its `attrs`.
+        split in percent; its origin is in `attrs`.
     """
     fewer = replace(places, study=f"{places.study}/{FEWER}")
     tables, runs = [], []
@@ -63,7 +63,7 @@ def labels_needed(
             for size in (*smaller, 0):
                 chosen = settings(row, fold).override(train_images=size)
                 run = experiment.run(chosen, fewer if size else places)
-                runs.append(described(run, row, config))
+                runs.append((run, row))
                 scores = run.table("map")
                 scores = scores[scores["method"] != "random"].drop(columns="embedding")
                 images = 0 if row == "features" else size or available
@@ -71,7 +71,7 @@ def labels_needed(
     found = pd.concat(tables, ignore_index=True)
     numbers = ["attribute", "map", "ci_low", "ci_high", "queries"]
     found = found[["method", "seed", "train_images", *numbers]]
-    found.attrs["runs"] = runs
+    found.attrs["origin"] = origin(runs, config)
     return found
 
 
@@ -130,7 +130,7 @@ def tags(config: ExperimentConfig, places: Places, *, threshold: float = THRESHO
         filled; `accuracy` with `ci_low, ci_high`: how many of these are right, and
         `majority_filled`: how many the most frequent value would have got right there. Wilson's
         95% intervals, none for `overall`, which counts an image once for each attribute. The rows
-        of seed "all" count the test images of all seeds together. The runs are in its `attrs`.
+        of seed "all" count the test images of all seeds together. Its origin is in `attrs`.
 
     Raises:
         TableError: none of the rows has a finished run.
@@ -151,7 +151,7 @@ def tags(config: ExperimentConfig, places: Places, *, threshold: float = THRESHO
     counted = _with_sums(counted, ["method", "seed"], attribute="overall")
     counted = _with_sums(counted, ["method", "attribute"], seed="all")
     table = pd.DataFrame([_percent(line) for line in counted.to_dict("records")])
-    table.attrs["runs"] = [described(run, row, config) for run, row in chosen]
+    table.attrs["origin"] = origin(chosen, config)
     return table
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from asen_study.matrix import THRESHOLDS
 from asen_study.production import open_dataset
 from asen_study.runs import Places, Run
-from asen_study.tables.collecting import described
+from asen_study.tables.collecting import origin
 from asen_tf.evaluation.localisation import region_side
 from asen_tf.evaluation.retrieval import embed_labelled_pairs
 from asen_tf.layers.region_of_interest import region_boxes
@@ -41,7 +41,7 @@ def region_geometry(run: Run, row: str, places: Places) -> pd.DataFrame:
         `least`, the squares' least side; `pairs`, images of the validation split with a true box;
         and, in percent, `side`, the region's mean side as a share of the frame's; `coverage`, the
         mean share of the true box that the region holds; `whole`, how many regions hold all of it;
-        `filled`, the mean share of the region that the true box fills. The run is in its `attrs`.
+        `filled`, the mean share of the region that the true box fills. Its origin is in `attrs`.
         Empty for a method without attention maps, and where no true box is known.
     """
     dataset = open_dataset(run.config, places)
@@ -68,7 +68,7 @@ def region_geometry(run: Run, row: str, places: Places) -> pd.DataFrame:
                 named = {"rule": rule, "value": value, "least": least, "attribute": name}
                 rows.append({**own, **named, "pairs": int(chosen.sum()), **means})
     table = pd.DataFrame(rows)
-    table.attrs["runs"] = [described(run, row, run.config)]
+    table.attrs["origin"] = origin([(run, row)], run.config)
     return table
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from asen_study.provenance import commit
 from asen_study.runs import Selection
-from asen_study.tables.collecting import StudyTables, TableError, described
+from asen_study.tables.collecting import StudyTables, TableError, origin
 from asen_study.tables.text import cells, source_note, summarise, to_latex, to_markdown
 from asen_tf.config import ExperimentConfig
 from asen_tf.files import write_json, write_text
@@ -63,17 +63,9 @@ def write(
     for name, text in texts.items():
         write_text(place / name, text)
     selection = tables.selection
-    write_json(
-        place / "provenance.json",
-        {
-            "settings": tables.config.to_dict(),
-            "runs": [
-                described(run, row, tables.config)
-                for run, row in zip(selection.runs, selection.rows, strict=True)
-            ],
-            "left_out": dict(selection.left_out),
-        },
-    )
+    runs = zip(selection.runs, selection.rows, strict=True)
+    told = {**origin(runs, tables.config), "left_out": dict(selection.left_out)}
+    write_json(place / "provenance.json", told)
     return [place / name for name in (*texts, "provenance.json")]
 
 
@@ -85,15 +77,15 @@ def as_csv(frame: pd.DataFrame) -> str:
 def write_table(frame: pd.DataFrame, path: Path | str) -> Path:
     """Write one table as CSV, like those of `write`, unless it is empty; return its path.
 
-    A table whose `attrs["runs"]` name the runs that it comes from (`described`) gets a file beside
-    it, `<name>_provenance.json`, with these and the commit that read them.
+    A table whose `attrs` tell its origin gets a file beside it, `<name>_provenance.json`, with that
+    and the commit that read the runs.
     """
     path = Path(path)
     if len(frame):
         write_text(path, as_csv(frame))
-        if "runs" in frame.attrs:
-            origin = {"evaluated_by": commit(), "runs": frame.attrs["runs"]}
-            write_json(path.with_name(f"{path.stem}_provenance.json"), origin)
+        if "origin" in frame.attrs:
+            told = {"evaluated_by": commit(), **frame.attrs["origin"]}
+            write_json(path.with_name(f"{path.stem}_provenance.json"), told)
     return path
 
 

@@ -241,7 +241,7 @@ class AsenPlusPlus(SimilarityModel):
         """Give the local branch the global one's weights, in all layers that have equal shapes.
 
         After the first stage these know the attributes already. Spatial attention of another `d`
-        keeps its own start.
+        keeps its own start, and so does a table of attributes of the branch's own.
         """
         for layer in self.local_branch.layers:
             if layer.weights:

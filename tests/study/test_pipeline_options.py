@@ -84,5 +84,8 @@ def test_what_starts_from_a_part_of_another_training_comes_after_it() -> None:
             assert {f"train:{part}" for part in needed} <= set(after[name])
         assert f"train:asen_pp:{seed}" not in after[f"train:asen_pp/adapted:{seed}"][:-1]
     assert all(order.index(one) < order.index(name) for name in order for one in after[name])
+    changes = named("changes")
+    assert "train:asen_pp/compact:1" in changes["train:asen_pp/compact_placeless:1"]
+    assert "train:asen_pp/adapted:0" in changes["train:asen_pp/one_fall:0"]
     # In a study of folds the other network is trained on this one's fold.
     assert "train:asen_v2:1" not in named("photos")["train:asen_v2/two_seeds:0"]
