@@ -57,6 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--study", default="quick", help="folder of the study (default: %(default)s)"
     )
+    parser.add_argument(
+        "--model", type=Path, metavar="MODEL", help="if it has moved since the index was made"
+    )
+    parser.add_argument(
+        "--root", type=Path, metavar="FOLDER", help="where the images are, if they have moved"
+    )
     for option, default, what in (
         ("--results-dir", "results/runs", "where the studies are (default: %(default)s)"),
         ("--data-dir", "data", "where their data is (default: %(default)s)"),
@@ -100,7 +106,9 @@ def _serve_index(options: argparse.Namespace, parameters: dict[str, Any]) -> int
         print(error, file=sys.stderr)
         return 2
     print(f"{options.index}: {count} images", flush=True)
-    parameters["index"] = str(options.index.resolve())
+    for name in ("index", "model", "root"):
+        if (given := getattr(options, name)) is not None:
+            parameters[name] = str(given.resolve())
     serve(parameters, port=options.port, show_browser=not options.no_browser)
     return 0
 

@@ -34,7 +34,13 @@ _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def show(
-    place: Path | str, data_dir: Path | str, *, count: int = 12, index: Path | str = ""
+    place: Path | str,
+    data_dir: Path | str,
+    *,
+    count: int = 12,
+    index: Path | str = "",
+    model: Path | str = "",
+    root: Path | str = "",
 ) -> None:
     """Display the explorer of a study, or of an index: the notebook's one call.
 
@@ -47,10 +53,12 @@ def show(
         data_dir: the directory of meta.json and the datasets.
         count: how many images a search returns.
         index: the folder of an index, which is shown instead of the study.
+        model: of the index, if it has moved since.
+        root: the folder of the index's images, if they have.
     """
     try:
         if index:
-            explorer = CatalogueExplorer(index, count=count)
+            explorer = CatalogueExplorer(index, count=count, model=model, root=root)
         else:
             explorer = Explorer(place, data_dir, count=count)
         app = App(explorer)
@@ -229,7 +237,9 @@ class App:
         )
         self._more.disabled = len(answer.neighbours) < self._count or self._count >= MOST
         link = escape(self.address(), quote=True)
-        self._address.value = f'<a href="#{link}" data-address="{link}">Link to this query</a>'
+        own = "" if query.image is not None else " (without your picture)"
+        text = f"Link to this query{own}"
+        self._address.value = f'<a href="#{link}" data-address="{link}">{text}</a>'
         self._result.value = rendering.answer(answer, self.explorer.picture)
         self._say(rendering.paragraph(rendering.summary(answer)))
         self.answer = answer
@@ -258,6 +268,8 @@ class App:
         settings += [("where", text) for text in self.conditions]
         if self._query.image is not None:
             settings.append(("image", self._query.title))
+        if not self._labelled.value:
+            settings.append(("unlabelled", "yes"))
         if self._method is not self.explorer.first:
             settings.append(("method", self._method.label))
         if self._count != self.explorer.count:
@@ -270,6 +282,7 @@ class App:
         weights = dict(text.rpartition(":")[::2] for text in said.get("attribute", []))
         self._attributes.choose(weights)
         self._where.value = "; ".join(said.get("where", []))
+        self._labelled.value = "unlabelled" not in said
         gallery = self.explorer.gallery
         for title in said.get("image", []):
             image = gallery.named(title)

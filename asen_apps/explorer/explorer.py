@@ -340,15 +340,24 @@ class CatalogueExplorer(Explorer):
     Args:
         folder: of the index.
         count: how many images a search returns.
+        model: the index's model, if it has moved since.
+        root: the folder of its images, if they have.
     """
 
-    def __init__(self, folder: Path | str, *, count: int = 12) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        count: int = 12,
+        model: Path | str = "",
+        root: Path | str = "",
+    ) -> None:
         self.place, self.count, self.left_out = Path(folder), count, []
         try:
             notes = index_notes(self.place)
-            path = model_of(notes, self.place)
+            path = model_of(notes, self.place, model or None)
             self._embedder = open_embedder(path, ReportingEmbedder)
-            self._catalogue = AttributeIndex.load(self.place, self._embedder)
+            self._catalogue = AttributeIndex.load(self.place, self._embedder, root=root or None)
         except (SearchIndexError, EmbedderError, OSError) as error:
             raise ExplorerError(f"The index cannot be opened. {error}") from error
         run = Run(path.parent)

@@ -161,6 +161,9 @@ def add_attributes(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL|INDEX",
         help="a .keras file, a study's folder, or an index",
     )
+    parser.add_argument(
+        "--model", type=Path, metavar="MODEL", help="of an index, if it has moved since"
+    )
 
 
 # === What they do ===
@@ -176,7 +179,7 @@ def run_index(options: argparse.Namespace) -> int:
     model = options.model
     if options.update:
         notes = index_notes(options.out)
-        model = model_of(notes, options.out, model)
+        model = model_of(notes, options.out, model, remedy="name it: asen index MODEL --update")
         if sources == Sources():
             sources = sources_of(notes, options.out)
     elif model is None:
@@ -250,7 +253,7 @@ def run_attributes(options: argparse.Namespace) -> int:
     notes: dict[str, Any] = {}
     if (options.path / "CURRENT").is_file():
         notes = index_notes(options.path)
-        model = model_of(notes, options.path)
+        model = model_of(notes, options.path, options.model)
     elif options.path.is_dir():
         from asen_tf.embedder import model_file  # TensorFlow
 

@@ -227,8 +227,20 @@ def index_fields(folder: Path) -> list[str]:
     return list(dict.fromkeys(name for fields in items.metadata for name in fields))
 
 
-def model_of(notes: dict[str, Any], folder: Path | str, model: Path | str | None = None) -> Path:
+def model_of(
+    notes: dict[str, Any],
+    folder: Path | str,
+    model: Path | str | None = None,
+    *,
+    remedy: str = "give it by --model",
+) -> Path:
     """Return the model's file that an index remembers, or the one given, if it is still that one.
+
+    Args:
+        notes: of `index_notes`.
+        folder: of the index, for messages.
+        model: the one given.
+        remedy: how the user names another one.
 
     Raises:
         SearchIndexError: the index remembers none, or the file is missing or has changed.
@@ -240,14 +252,14 @@ def model_of(notes: dict[str, Any], folder: Path | str, model: Path | str | None
 
         return model_file(model)
     if not fit:
-        raise SearchIndexError(f"{folder}: remembers no model; give it by --model MODEL.keras")
+        raise SearchIndexError(f"{folder}: remembers no model; {remedy}")
     path = Path(known["path"])
     if not path.is_file():
-        raise SearchIndexError(f"{path}: the model of {folder} is gone; give it by --model")
+        raise SearchIndexError(f"{path}: the model of {folder} is gone; {remedy}")
     if file_digest(path) != known["sha256"]:
         raise SearchIndexError(
-            f"{path}: not the model that made {folder} (wrong checksum); give that one by --model, "
-            "or build the index again"
+            f"{path}: not the model that made {folder} (wrong checksum); if that one is "
+            f"elsewhere, {remedy}, or build the index again"
         )
     return path
 

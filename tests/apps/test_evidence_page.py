@@ -22,6 +22,7 @@ from PIL import Image
 
 from asen_apps import evidence
 from asen_apps.evidence import CatalogueFiles, EvidenceError, Sheet, examine, make
+from asen_apps.evidence.sheet import model_origin
 from asen_tf.embedder import Embedder
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
@@ -218,6 +219,33 @@ def test_a_name_in_another_encoding_is_escaped(folder: Path, tmp_path: Path) -> 
     assert foreign.name in [item["file"] for item in items]
     assert "gr\\udcfcn.png" in page.read_text("utf-8")
     assert hashlib.sha256(numbers.read_bytes()).hexdigest() in page.read_text("utf-8")
+
+
+def test_the_map_of_untrained_features_comes_from_the_study(tmp_path: Path) -> None:
+    def finish(name: str, settings: dict, data: str, score: float) -> Path:
+        run = tmp_path / name
+        run.mkdir()
+        (run / "config.json").write_text(json.dumps({"dataset": "Shop", **settings}))
+        (run / "manifest.json").write_text(json.dumps({"data_fingerprint": data}))
+        rows = [
+            f"{m},{e},0,neckline,{v},0,0,9"
+            for m, e, v in (("random", "-", 20), ("x", "global", score))
+        ]
+        header = "method,embedding,seed,attribute,map,ci_low,ci_high,queries"
+        (run / "map.csv").write_text("\n".join([header, *rows]))
+        (run / "model.keras").write_bytes(b"weights")
+        return run / "model.keras"
+
+    features = {"method": "features", "feature_map": "none"}
+    model = finish("asen_v2-0", {"method": "asen_v2"}, "this", 61)
+    finish("features-1", features, "other", 50)
+    finish("features-2", {**features, "feature_map": "whitened"}, "this", 51)
+    origin = model_origin(model, ["neckline", "buttons"], "global")
+    assert origin["map"] == {"neckline": {"model": 61.0, "random": 20.0}, "buttons": {}}
+    assert "features" not in origin  # of other data, or not as they are
+    finish("features-3", features, "this", 52)
+    origin = model_origin(model, ["neckline", "buttons"], "global")
+    assert origin["features"] == {"neckline": 52.0}
 
 
 def test_what_makes_the_numbers_doubtful_stands_in_red_above_everything(sheet: Sheet) -> None:

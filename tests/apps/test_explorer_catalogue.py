@@ -15,7 +15,7 @@ from PIL import Image
 from small_model import NAMES, pictures, small_model
 from widget_page import rows, texts
 
-from asen_apps.explorer import App, ExplorerError
+from asen_apps.explorer import App, ExplorerError, __main__
 from asen_apps.explorer.__main__ import main
 from asen_apps.explorer.explorer import CatalogueExplorer
 from asen_apps.search.cataloguing import Sources, make_index
@@ -123,6 +123,12 @@ def test_more_are_shown_and_a_link_asks_the_same_again(app: App, folder: Path) -
     again._sent.value = "2|address:attribute=sleave%3Ax&image=gone.png&count=-3&method=none"
     again.wait()
     assert again.answer.query.title == "dress 5.png"  # what it does not know is passed over
+    assert ">Link to this query<" in again._address.value
+    again._sent.value = (
+        f"3|file:mine.png:{base64.b64encode((folder / 'dress 2.png').read_bytes()).decode()}"
+    )
+    again.wait()
+    assert "Link to this query (without your picture)" in again._address.value
 
 
 def test_a_link_tells_files_of_the_same_name_apart(drawings: Path) -> None:
@@ -195,6 +201,27 @@ def test_what_is_no_index_is_said(tmp_path: Path, capsys) -> None:
         CatalogueExplorer(tmp_path)
     assert main([str(tmp_path), "--no-browser"]) == 2
     assert "no saved index here" in capsys.readouterr().err
+
+
+def test_an_index_is_shown_with_its_model_and_images_elsewhere(
+    folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    shutil.copytree(folder, tmp_path / "moved", ignore=shutil.ignore_patterns("index"))
+    (folder / "model.keras").rename(tmp_path / "model.keras")
+    try:
+        with pytest.raises(ExplorerError, match="is gone; give it by --model"):
+            CatalogueExplorer(folder / "index")
+        asked: list[dict] = []
+        monkeypatch.setattr(__main__, "serve", lambda given, **_: asked.append(given))
+        given = ["--model", tmp_path / "model.keras", "--root", tmp_path / "moved"]
+        assert main([str(folder / "index"), *map(str, given)]) == 0
+        (parameters,) = asked
+        named = {name: parameters[name] for name in ("model", "root")}
+        found = CatalogueExplorer(parameters["index"], **named)
+    finally:
+        (tmp_path / "model.keras").rename(folder / "model.keras")
+    assert {path.parent for path in found._catalogue.images} == {tmp_path / "moved"}
+    assert found.picture(found.gallery.ids[0])
 
 
 def test_an_index_whose_model_has_changed_is_refused(folder: Path, tmp_path: Path) -> None:

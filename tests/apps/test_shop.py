@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import http.client
+import io
 import json
 import os
 import shlex
@@ -207,6 +209,49 @@ def test_another_model_in_its_place_is_noticed(shop: Path, tmp_path, capsys, mon
         model_of({"model": {**notes["model"], "path": str(moved)}}, "catalogue")
 
 
+def test_a_model_that_has_moved_is_named_anew(
+    shop: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    shutil.copytree(shop / "catalogue", tmp_path / "catalogue")
+    moved = tmp_path / "model.keras"
+    asked = "asen search {} photos/010.jpg --attribute sleeve {}"
+    (shop / "model.keras").rename(moved)
+    try:
+        for line in ("asen attributes {} {}", asked):
+            code, _, err = run(line.format("catalogue", ""), capsys, shop, monkeypatch)
+            assert code == 2 and "the model of catalogue is gone; give it by --model" in err
+            code, out, err = run(
+                line.format("catalogue", f"--model {moved}"), capsys, shop, monkeypatch
+            )
+            assert code == 0 and ("neckline" in out or "010.jpg" in out), err
+        line = f"asen index --update --out {tmp_path / 'catalogue'}"
+        code, _, err = run(line, capsys, shop, monkeypatch)
+        assert code == 2 and "is gone; name it: asen index MODEL --update" in err
+        line = line.replace("--update", f"{moved} --update")
+        assert run(line, capsys, shop, monkeypatch)[1].startswith(f"{tmp_path}/catalogue: 0 added")
+    finally:
+        moved.rename(shop / "model.keras")
+
+
+def test_a_studys_folder_stands_for_its_model(
+    smoke_study: Path, made: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    study = smoke_study / "results" / "smoke"
+    (model,) = study.glob("asen_pp-seed0-*/model.keras")
+    found = [embedder.Embedder.load(place) for place in (study, model)]
+    photo = made / "photos" / "010.jpg"
+    np.testing.assert_array_equal(*(one.embed(photo, "neck_design") for one in found))
+    code, out, _ = run(f"asen attributes {study}", capsys, made, monkeypatch)
+    assert code == 0 and "neck_design  (MAP on test " in out
+    line = f"asen index {study} photos/010.jpg photos/013.jpg --out {tmp_path / 'index'}"
+    code, out, err = run(line, capsys, made, monkeypatch)
+    assert code == 0 and "2 images, 8 attributes" in out, err
+    index = AttributeIndex.load(tmp_path / "index", found[0])
+    expected = found[1].embed(photo, "neck_design")
+    expected = expected / np.linalg.norm(expected)
+    np.testing.assert_allclose(index.vectors("neck_design")[0], expected.ravel(), atol=1e-5)
+
+
 def test_a_killed_index_goes_on_and_embeds_nothing_twice(
     made: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
@@ -227,6 +272,8 @@ def test_a_killed_index_goes_on_and_embeds_nothing_twice(
     assert not (tmp_path / "index").exists()
     with open(tmp_path / ".index.part" / "vectors.bin", "ab") as stream:
         stream.write(b"half a vector")  # as a kill in the middle of a write leaves it
+    with open(tmp_path / ".index.part" / "done.txt", "ab") as stream:
+        stream.write(b"0123456789abcdef")  # half a line
     stop = 0
     code, out, err = run(line, capsys, made, monkeypatch)
     assert code == 2 and "going on: 40 images were embedded" in err
@@ -360,6 +407,10 @@ def test_the_server_wants_a_token_and_keeps_its_limits(served: dict) -> None:
     picture = {"image": "bm8gaW1hZ2U=", "attributes": {"sleeve": 1}}
     code, told = ask(served, "/search", json.dumps(picture).encode(), **key)
     assert code == 400 and "not an image" in told
+    Image.new("1", (10_000, 5_001)).save(stream := io.BytesIO(), "PNG")  # a few kilobytes
+    huge = {**picture, "image": base64.b64encode(stream.getvalue()).decode()}
+    code, told = ask(served, "/search", json.dumps(huge).encode(), **key)
+    assert code == 400 and "50 million" in told
     code, told = ask(served, "/search", json.dumps({**picture, "k": 1001}).encode(), **key)
     assert code == 422 and "1000" in told
     large = http.client.HTTPConnection("127.0.0.1", served["port"], timeout=60)

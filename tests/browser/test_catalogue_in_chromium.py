@@ -115,6 +115,9 @@ def test_a_shops_day_in_the_browser(page, catalogue: tuple[Path, str], keep_pict
     assert page.locator(".ax-card").count() == 12
     assert "dress" in page.locator(".ax-card").first.inner_text()
     keep_picture(page, "catalogue_wide.png")
+    page.wait_for_function("location.hash.includes('image=')")
+    address_of_first = page.evaluate("location.hash")
+    first = re.search(r"image=(dress\d+\.jpg)", address_of_first)[1]
     # A filter.
     page.locator(".ax-where input").fill("brand=Acme; price<30")
     page.locator(".ax-where input").press("Enter")
@@ -135,6 +138,10 @@ def test_a_shops_day_in_the_browser(page, catalogue: tuple[Path, str], keep_pict
     wait_for(other, name.replace(".", r"\."))
     again = other.locator(".ax-card img").evaluate_all("all => all.map(one => one.dataset.ask)")
     assert again == shown
+    # A link that is pasted into a page that is there already.
+    other.evaluate("link => { location.hash = link }", address_of_first)
+    wait_for(other, first.replace(".", r"\."))
+    other.close()
     # Pictures that are dropped and pasted.
     content = (folder / "Garments" / "dress7.jpg").read_bytes()
     hand_over(page, "drop", "mine.jpg", content)

@@ -71,8 +71,16 @@
 
   // === The query in the address ===
 
-  const asked = window.location.hash.slice(1);
+  let asked = window.location.hash.slice(1);
   let waiting = asked !== "";
+
+  // A link that is pasted into the address bar of a page that is there already.
+  window.addEventListener("hashchange", function () {
+    const link = document.querySelector(".ax .ax-address [data-address]");
+    asked = window.location.hash.slice(1);
+    waiting = asked !== "" && !(link && link.dataset.address === asked);
+    address();
+  });
 
   function address() {
     const link = document.querySelector(".ax .ax-address [data-address]");
