@@ -346,7 +346,11 @@ def _picture(text: str) -> bytes:
         kinds = ", ".join(FORMATS)
         raise SearchIndexError(f"the query image: not an image; send one of {kinds}") from None
     if width * height > LARGEST_PIXELS or len(content) > LARGEST_BYTES:
-        raise SearchIndexError("the query image: too large; send a smaller copy")
+        raise SearchIndexError(
+            f"the query image: at most {LARGEST_PIXELS // 10**6} million pixels and "
+            f"{LARGEST_BYTES // 2**20} MB; got {width} x {height} and {len(content) / 2**20:.1f} MB; "
+            "send a smaller copy"
+        )
     return content
 
 

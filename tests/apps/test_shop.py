@@ -242,7 +242,7 @@ def test_a_studys_folder_stands_for_its_model(
     photo = made / "photos" / "010.jpg"
     np.testing.assert_array_equal(*(one.embed(photo, "neck_design") for one in found))
     code, out, _ = run(f"asen attributes {study}", capsys, made, monkeypatch)
-    assert code == 0 and "neck_design  (MAP on test " in out
+    assert code == 0 and "collar_design  (MAP on test " in out
     line = f"asen index {study} photos/010.jpg photos/013.jpg --out {tmp_path / 'index'}"
     code, out, err = run(line, capsys, made, monkeypatch)
     assert code == 0 and "2 images, 8 attributes" in out, err
@@ -410,7 +410,7 @@ def test_the_server_wants_a_token_and_keeps_its_limits(served: dict) -> None:
     Image.new("1", (10_000, 5_001)).save(stream := io.BytesIO(), "PNG")  # a few kilobytes
     huge = {**picture, "image": base64.b64encode(stream.getvalue()).decode()}
     code, told = ask(served, "/search", json.dumps(huge).encode(), **key)
-    assert code == 400 and "50 million" in told
+    assert code == 400 and "at most 50 million pixels" in told and "10000 x 5001" in told
     code, told = ask(served, "/search", json.dumps({**picture, "k": 1001}).encode(), **key)
     assert code == 422 and "1000" in told
     large = http.client.HTTPConnection("127.0.0.1", served["port"], timeout=60)
