@@ -348,8 +348,8 @@ def _picture(text: str) -> bytes:
     if width * height > LARGEST_PIXELS or len(content) > LARGEST_BYTES:
         raise SearchIndexError(
             f"the query image: at most {LARGEST_PIXELS // 10**6} million pixels and "
-            f"{LARGEST_BYTES // 2**20} MB; got {width} x {height} and {len(content) / 2**20:.1f} MB; "
-            "send a smaller copy"
+            f"{LARGEST_BYTES // 2**20} MB; got {width} x {height} and "
+            f"{len(content) / 2**20:.1f} MB; send a smaller copy"
         )
     return content
 
