@@ -299,7 +299,10 @@ class App:
         self._worker.ask(self.update)
 
     def _hear(self, change: dict) -> None:
-        """Do what explorer.js sends: `<number>|image:7`, `|address:...` or `|file:name:base64`."""
+        """Do what explorer.js sends: `<number>|image:7`, `|address:...`, `|file:name:base64`.
+
+        `|again:` says that the result has not reached the page.
+        """
         kind, _, rest = change["new"].partition("|")[2].partition(":")
         if not kind:
             return
@@ -308,6 +311,9 @@ class App:
             self._pick(int(rest))
         elif kind == "address":
             self.go(rest)
+        elif kind == "again":
+            shown, self._result.value = self._result.value, ""
+            self._result.value = shown
         elif kind == "file":
             name, _, coded = rest.partition(":")
             with suppress(ValueError):

@@ -103,6 +103,14 @@ def test_a_click_on_a_result_makes_it_the_query(app: App) -> None:
     assert app.answer.query.image == image
 
 
+def test_a_result_that_has_not_reached_the_page_is_sent_again(app: App) -> None:
+    sent: list[str] = []
+    shown = app._result.value
+    app._result.observe(lambda change: sent.append(change["new"]), "value")
+    app._sent.value = "1|again:"
+    assert sent == ["", shown] and "ax-card" in shown
+
+
 def test_more_are_shown_and_a_link_asks_the_same_again(app: App, folder: Path) -> None:
     rows(app)["buttons"][0].value = True
     rows(app)["buttons"][1].value = 0.5

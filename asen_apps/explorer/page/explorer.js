@@ -73,6 +73,7 @@
 
   let asked = window.location.hash.slice(1);
   let waiting = asked !== "";
+  let looked = false; // whether the first result has come
 
   // A link that is pasted into the address bar of a page that is there already.
   window.addEventListener("hashchange", function () {
@@ -86,6 +87,14 @@
     const link = document.querySelector(".ax .ax-address [data-address]");
     if (!link) {
       return;
+    }
+    if (!looked) { // what is sent while the page is still being made may be lost
+      looked = true;
+      window.setTimeout(function () {
+        if (!document.querySelector(".ax .ax-card")) {
+          send("again:");
+        }
+      }, 1000);
     }
     if (waiting) { // the page has been drawn, so it can be told what to show
       waiting = !send("address:" + asked);
