@@ -306,9 +306,10 @@ class _Schedule:
             cells = [
                 Cell(self.study, row, seed, self._threads, countdown, start) for row in self.rows
             ]
-            own = [(cell, needs) for cell in cells if cell.row != PAIR or self.profile.folds]
+            later = () if self.profile.folds else (PAIR,)
+            own = [(cell, needs) for cell in cells if cell.row not in later]
             yield from (self._training(*one) for one in [*own, *pairs])
-            pairs = [(cell, needs) for cell in cells if (cell, needs) not in own]
+            pairs = [(cell, needs) for cell in cells if cell.row in later]
         yield from (self._training(*one) for one in pairs)
 
     @property

@@ -181,6 +181,11 @@ class Sheet:
                 "Nothing is known of how well the model tells attributes apart in pictures like "
                 "these: no measurement lies beside its file."
             )
+        elif strange := self._elsewhere():
+            found.append(
+                f"The model was measured on pictures of {self.origin['dataset']}; nothing is known "
+                f"of how well it tells attributes apart in pictures like {' and '.join(strange)}."
+            )
         design, measured = self.examination.design, self.origin.get("map", {})
         sides = (design.width, design.height)
         frame = (min(sides) if self.fit == "square" else max(sides)) ** 2
@@ -200,6 +205,13 @@ class Sheet:
                     f"{score['model']:.1f}, is no better than untrained features ({plain:.1f})."
                 )
         return found
+
+    def _elsewhere(self) -> list[str]:
+        """Name what lies outside the dataset that the model was measured on, if that is known."""
+        dataset, asked = self.origin.get("dataset"), self.examination
+        places = {"the design": asked.design.path, "the catalogue's": asked.catalogue.root}
+        known = dataset is not None
+        return [n for n, place in places.items() if known and dataset not in place.resolve().parts]
 
     @cached_property
     def notes(self) -> list[str]:

@@ -301,7 +301,7 @@ class App:
     def _hear(self, change: dict) -> None:
         """Do what explorer.js sends: `<number>|image:7`, `|address:...`, `|file:name:base64`.
 
-        `|again:` says that the result has not reached the page.
+        `|drawn:` says that the page has been made; what changed while it was may be lost.
         """
         kind, _, rest = change["new"].partition("|")[2].partition(":")
         if not kind:
@@ -311,9 +311,9 @@ class App:
             self._pick(int(rest))
         elif kind == "address":
             self.go(rest)
-        elif kind == "again":
-            shown, self._result.value = self._result.value, ""
-            self._result.value = shown
+        elif kind == "drawn":
+            for part in (self._status, self._result, self._address):
+                part.send_state("value")
         elif kind == "file":
             name, _, coded = rest.partition(":")
             with suppress(ValueError):

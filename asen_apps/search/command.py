@@ -178,6 +178,16 @@ def run_index(options: argparse.Namespace) -> int:
     sources = Sources(tuple(options.images), options.csv, options.folder)
     model = options.model
     if options.update:
+        for name, usual in (
+            ("attribute", None),
+            ("embedding", None),
+            ("backend", "auto"),
+            ("dtype", "float32"),
+        ):
+            if getattr(options, name) != usual:
+                raise SearchIndexError(
+                    f"an update keeps what the index has; leave out --{name}, or build it again"
+                )
         notes = index_notes(options.out)
         model = model_of(notes, options.out, model, remedy="name it: asen index MODEL --update")
         if sources == Sources():

@@ -266,6 +266,13 @@ def test_what_makes_the_numbers_doubtful_stands_in_red_above_everything(sheet: S
     assert [w.split(":")[1] for w in replace(good, attention=whole).warnings] == [
         " the region is 100% of what the model sees, so no part of the design was singled out."
     ] * 2
+    # Measured, but on other pictures than the design and the catalogue.
+    (warning,) = replace(good, origin={**good.origin, "dataset": "Shop"}).warnings
+    assert "measured on pictures of Shop" in warning
+    assert warning.endswith("in pictures like the design and the catalogue's.")
+    here = good.examination.catalogue.root.resolve().name
+    (warning,) = replace(good, origin={**good.origin, "dataset": here}).warnings or [""]
+    assert "catalogue's" not in warning
     unknown = replace(good, origin={name: origin[name] for name in ("file", "sha256", "bytes")})
     page = BeautifulSoup(evidence.as_html(unknown), "html.parser")
     (line,) = page.select(".warning")

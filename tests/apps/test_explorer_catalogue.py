@@ -103,12 +103,13 @@ def test_a_click_on_a_result_makes_it_the_query(app: App) -> None:
     assert app.answer.query.image == image
 
 
-def test_a_result_that_has_not_reached_the_page_is_sent_again(app: App) -> None:
-    sent: list[str] = []
-    shown = app._result.value
-    app._result.observe(lambda change: sent.append(change["new"]), "value")
-    app._sent.value = "1|again:"
-    assert sent == ["", shown] and "ax-card" in shown
+def test_a_page_that_has_been_made_is_told_all_again(app: App, monkeypatch) -> None:
+    sent: list[tuple[str, str]] = []
+    kind = type(app._result)
+    monkeypatch.setattr(kind, "send_state", lambda self, key: sent.append((self.value, key)))
+    app._sent.value = "1|drawn:"
+    shown, told, link = ((part.value, "value") for part in (app._result, app._status, app._address))
+    assert sent == [told, shown, link] and "ax-card" in shown[0] and "compared" in told[0]
 
 
 def test_more_are_shown_and_a_link_asks_the_same_again(app: App, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,33 @@ def test_the_page_begins_with_a_result(app: App) -> None:
     assert len(page.select(".ax-card")) == len(app.answer.neighbours) > 0
     assert status.startswith(f"ASEN++ compared {app.answer.query.title} with ")
     assert len(app.answer.attention) == 2
+
+
+def test_a_study_opens_on_the_two_most_telling_of_well_labelled_attributes(
+    app: App, monkeypatch
+) -> None:
+    explorer, gallery = app.explorer, app.explorer.gallery
+    table = explorer.first.run.path / "map.csv"
+    scores = {name: 95.0 - 3 * place for place, name in enumerate(gallery.attributes)}
+    lines = [
+        "method,embedding,seed,attribute,map",
+        *(f"x,fused,0,{n},{v}" for n, v in scores.items()),
+    ]
+    table.write_text("\n".join(lines))
+    told = explorer._telling()
+    table.unlink()
+    assert set(told) == {name for name in scores if gallery.chance(name) < 1} and len(told) > 2
+    for name, merit in told.items():  # 0 at chance, 1 if all is right
+        chance = gallery.chance(name)
+        assert merit * (1 - chance) + chance == pytest.approx(scores[name] / 100)
+    pairs = list(combinations(gallery.attributes, 2))
+    enough = [pair for pair in pairs if len(gallery.labelled(pair)) >= 4 * explorer.count]
+    for pair in (enough or pairs)[-1], (enough or pairs)[0]:
+        monkeypatch.setattr(explorer, "_telling", lambda pair=pair: dict.fromkeys(pair, 0.9))
+        chosen, query = explorer.first_question()
+        if enough:
+            assert chosen == pair
+        assert query.image in gallery.labelled(chosen)
 
 
 def test_every_picture_has_words_and_every_verdict_a_mark(app: App) -> None:

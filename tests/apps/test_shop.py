@@ -284,6 +284,41 @@ def test_a_killed_index_goes_on_and_embeds_nothing_twice(
     np.testing.assert_allclose(index.vectors("sleeve"), expected, atol=1e-5)
 
 
+def test_a_killed_update_goes_on_and_leaves_the_index_meanwhile(
+    made: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    folder, embedded = tmp_path / "pictures", []
+    folder.mkdir()
+    for number in range(12, 15):
+        shutil.copy(
+            made / "photos" / f"{'new/' if number % 3 == 0 else ''}{number:03d}.jpg", folder
+        )
+    line = f"asen index {made}/model.keras pictures --attribute sleeve --out index"
+    assert run(line, capsys, tmp_path, monkeypatch)[0] == 0
+    for number in range(20, 40):
+        shutil.copy(
+            made / "photos" / f"{'new/' if number % 3 == 0 else ''}{number:03d}.jpg", folder
+        )
+    network = cataloguing.Embedder.batches
+
+    def count(self, paths, *arguments):
+        for places, vectors in network(self, paths, *arguments):
+            if stop and len(embedded) >= stop:
+                raise KeyboardInterrupt
+            embedded.extend(places)
+            yield places, vectors
+
+    monkeypatch.setattr(cataloguing.Embedder, "batches", count)
+    stop = 8
+    line = "asen index --update --out index"
+    assert run(line, capsys, tmp_path, monkeypatch)[0] == 130
+    assert len(opened(tmp_path / "index", made)) == 3  # as it was
+    stop = 0
+    code, out, err = run(line, capsys, tmp_path, monkeypatch)
+    assert code == 0 and "20 added" in out and "going on" in err
+    assert len(embedded) == 20 and len(opened(tmp_path / "index", made)) == 23
+
+
 def test_an_update_adds_drops_and_embeds_again(made: Path, tmp_path, capsys, monkeypatch) -> None:
     for number, name in enumerate(("022", "023", "025", "026", "028"), 1):
         shutil.copy(made / "photos" / f"{name}.jpg", tmp_path / f"{number}.jpg")
@@ -304,6 +339,10 @@ def test_an_update_adds_drops_and_embeds_again(made: Path, tmp_path, capsys, mon
     }  # fmt: skip
     expected = index.embedder.embed_all(index.images, attributes=["sleeve"])[:, 0]
     np.testing.assert_allclose(index.vectors("sleeve"), expected, atol=1e-5)
+    for words in ("--attribute sleeve", "--dtype float16", "--backend hnsw", "--embedding local"):
+        line = f"asen index --update {words} --out index"
+        code, _, err = run(line, capsys, tmp_path, monkeypatch)
+        assert code == 2 and f"leave out {words.split()[0]}, or build it again" in err
     code, out, _ = run("asen index --update --out index", capsys, tmp_path, monkeypatch)
     assert out.startswith("index: 0 added, 0 dropped, 0 embedded again, 0 with new metadata")
 

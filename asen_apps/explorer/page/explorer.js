@@ -73,7 +73,6 @@
 
   let asked = window.location.hash.slice(1);
   let waiting = asked !== "";
-  let looked = false; // whether the first result has come
 
   // A link that is pasted into the address bar of a page that is there already.
   window.addEventListener("hashchange", function () {
@@ -88,14 +87,6 @@
     if (!link) {
       return;
     }
-    if (!looked) { // what is sent while the page is still being made may be lost
-      looked = true;
-      window.setTimeout(function () {
-        if (!document.querySelector(".ax .ax-card")) {
-          send("again:");
-        }
-      }, 1000);
-    }
     if (waiting) { // the page has been drawn, so it can be told what to show
       waiting = !send("address:" + asked);
     } else if (link.dataset.address !== window.location.hash.slice(1)) {
@@ -103,7 +94,10 @@
     }
   }
 
+  let drawn = false;
+
   function nameAll() {
+    drawn = drawn || send("drawn:"); // what came before may not have reached the page
     address();
     document.querySelectorAll(".ax .ax-row").forEach(function (row) {
       const tick = row.querySelector(".widget-label-basic");
