@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 from doit.exceptions import InvalidDodoFile
 
+from asen_study import experiment
+from asen_study.matrix import ROWS, SAME_FIRST_STAGE, settings
 from asen_study.schedule import tasks
+from asen_tf.config import ExperimentConfig
 from asen_tf.data import AttributeTable
+from asen_tf.presets import quick
 from data_prep.writing import write_meta
 
 
@@ -89,3 +93,19 @@ def test_what_starts_from_a_part_of_another_training_comes_after_it() -> None:
     assert "train:asen_pp/adapted:0" in changes["train:asen_pp/one_fall:0"]
     # In a study of folds the other network is trained on this one's fold.
     assert "train:asen_v2:1" not in named("photos")["train:asen_v2/two_seeds:0"]
+
+
+def test_rows_that_are_said_to_share_a_first_stage_do() -> None:
+    published = ExperimentConfig().to_dict()
+    later = {name: published[name] for name in experiment._SECOND_STAGE_FIELDS}
+    stages = {
+        row: settings(row, quick()).override(**later).hash
+        for row in ROWS
+        if row.startswith("asen_pp") and settings(row, quick()).stages == 2
+    }
+    for row, stage in stages.items():
+        if row in SAME_FIRST_STAGE:
+            assert stage == stages[SAME_FIRST_STAGE[row]], row
+        elif stage != stages["asen_pp"]:  # its own: only those said to do so share it
+            others = {other for other, same in stages.items() if same == stage} - {row}
+            assert all(SAME_FIRST_STAGE.get(other) == row for other in others), row
