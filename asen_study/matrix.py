@@ -150,6 +150,8 @@ ROWS: dict[str, dict[str, Any]] = {
 _ANSWERS = (*MAIN, "asen_pp/no_alignment")  # of the rows that belong elsewhere, these too
 _ELSEWHERE = (*FEATURES, *_OPEN, *CONTROLLED, *CHANGES)
 ABLATIONS = tuple(row for row in ROWS if row in _ANSWERS or row not in _ELSEWHERE)
+# What a study of another name than `parts` compares.
+STUDIED = {"ablations": CONTROLLED, "changes": CHANGES}
 
 LABELS = {
     "random": "Random",

@@ -21,8 +21,6 @@ from asen_study import report
 from asen_study.cells import Cell, Countdown
 from asen_study.matrix import (
     ABLATIONS,
-    CHANGES,
-    CONTROLLED,
     FEATURES,
     LABELS_NEEDED,
     MAIN,
@@ -30,6 +28,7 @@ from asen_study.matrix import (
     PHOTOS,
     ROWS,
     SAME_FIRST_STAGE,
+    STUDIED,
     repeat_of,
 )
 from asen_study.pipeline import Attempt, Step, Study, failures
@@ -96,7 +95,7 @@ PROFILES = {
     "ablations": replace(
         _QUICK,
         preset="strong",
-        rows=CONTROLLED,
+        rows=STUDIED["ablations"],
         seeds=(0, 1, 2, 3, 4),
         minutes={"data": 1.5, "train": 330, "ablations": 3},
     ),
@@ -109,7 +108,7 @@ PROFILES = {
     ),
     "changes": replace(
         _QUICK,
-        rows=CHANGES,
+        rows=STUDIED["changes"],
         seeds=(0, 1),
         minutes={"data": 1.5, "train": 110, "ablations": 3},
     ),

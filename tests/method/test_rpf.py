@@ -289,7 +289,7 @@ def test_losses_of_two_steps_and_of_their_repetition_have_the_same_digits() -> N
     ("changes", "message"),
     [
         ({"alignment": "e_info_nce", "sampling": "listed_triplets"}, "take alignment='cosine'"),
-        ({"stage1_flips": True, "stages": 1}, "needs stages=2 and .*; got stages=1, 'rpf'"),
+        ({"stage1_flips": True, "stages": 1}, "needs stages=2 and .*; got stages=1, 'asen_pp'"),
         ({"patch_layers": 25}, r"patch_layers must lie in \[0, 24\]; got 25"),
         ({"alignment": "nce"}, "alignment must be one of cosine, e_info_nce; got 'nce'"),
     ],

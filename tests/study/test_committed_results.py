@@ -121,7 +121,7 @@ def test_the_differences_are_those_of_the_table(name: str) -> None:
     seeds = {"random": (0,), **STUDIES[name]}
     expected = [(a, b) for a, b in NEIGHBOURS if {x.split(":")[0] for x in (a, b)} <= {*seeds}]
     assert list(dict.fromkeys(zip(pairs["method_a"], pairs["method_b"], strict=True))) == expected
-    maps = scores.set_index(["method", "embedding", "attribute", "seed"])["map"]
+    maps = scores.set_index(["method", "embedding", "attribute", "seed"])["map"].sort_index()
 
     def mean(method: str, attribute: str, seeds: set[int]) -> float:
         row, _, embedding = method.partition(":")

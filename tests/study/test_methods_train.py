@@ -6,6 +6,7 @@ import itertools
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ import tensorflow as tf
 from asen_study import experiment, production
 from asen_study.matrix import settings
 from asen_study.runs import Places, Run
+from asen_tf.config import ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.layers import PositionGate
 from asen_tf.models import SimilarityModel
@@ -183,7 +185,7 @@ def test_the_second_stage_can_start_from_the_best_epoch_of_the_first(
     assert same == {"best": True, "last": False, "first": True}
 
 
-def test_a_local_branch_can_start_from_a_stage_on_random_squares(
+def test_a_local_branch_can_start_from_random_squares_or_without_places(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Begins(Exception):
@@ -194,38 +196,36 @@ def test_a_local_branch_can_start_from_a_stage_on_random_squares(
     def until_joint(model: SimilarityModel, *arguments, **options) -> StageResult:
         phase = arguments[2]
         if phase.joint:
-            raise Begins(*(backbone.get_weights() for _, backbone in model.backbones))
+            raise Begins(*(backbone for _, backbone in model.backbones))
         assert phase.moves in ((), ("zooms",))
         return train(model, *arguments, **options)
 
     monkeypatch.setattr(experiment, "train", until_joint)
-    places = Places(data / "data", data / "results", "zooms")
+    places = Places(data / "data", data / "results", "starts")
+
+    def begun(config: ExperimentConfig) -> list[keras.Model]:
+        with pytest.raises(Begins) as raised:
+            experiment.run(config, places)
+        return list(raised.value.args)
+
     config = settings("asen_pp/zoomed_start", smoke())
-    with pytest.raises(Begins) as begun:
-        experiment.run(config, places)
+    found = [backbone.get_weights() for backbone in begun(config)]
     dataset = production.open_dataset(config, places)
-    own = experiment.starting_model(
-        config.override(starting_weights="random"), dataset.attributes.names
-    )
-    for found, zooms in zip(begun.value.args, (False, True), strict=True):
+    plain = config.override(starting_weights="random")
+    own = experiment.starting_model(plain, dataset.attributes.names)
+    for weights, zooms in zip(found, (False, True), strict=True):
         stage = experiment._first_stage(config.override(stage1_zooms=zooms), dataset, places)
         experiment._load_first_stage(own, stage)
-        expected = own.backbones[0][1].get_weights()
-        assert all(map(np.array_equal, found, expected))
-    assert not all(map(np.array_equal, *begun.value.args))
+        assert all(map(np.array_equal, weights, own.backbones[0][1].get_weights()))
+    assert not all(map(np.array_equal, *found))
 
-
-def test_open_gates_let_every_place_by_until_the_end(data: Path) -> None:
-    config = settings("asen_pp", smoke()).override(local_start="placeless")
-    run = experiment.run(config, Places(data / "data", data / "results", "gates"))
-    both = [
-        [layer for layer in backbone.layers if isinstance(layer, PositionGate)]
-        for _, backbone in run.load_model().backbones
-    ]
     features = tf.random.stateless_normal((2, 5, 5, 256), seed=(0, 1))
-    (closed,), (opened,) = both
-    np.testing.assert_array_equal(opened(features), features)
-    assert np.abs(closed(features) - features).max() > 0.1
+    closed, opened = (
+        next(layer for layer in backbone.layers if isinstance(layer, PositionGate))(features)
+        for backbone in begun(config.override(local_start="placeless"))
+    )
+    np.testing.assert_array_equal(opened, features)
+    assert np.abs(closed - features).max() > 0.1
 
 
 def test_learned_masks_move_and_fixed_ones_stay(runs: dict[str, Run]) -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from asen_study import tables
 from asen_study.matrix import LABELS, STARTS, classified_start, images_seen, settings
 from asen_study.runs import Places, finished_runs
+from asen_study.starts import open_gates
+from asen_tf.backbones import build_backbone
+from asen_tf.layers import PositionGate
 from asen_tf.presets import compact, quick, smoke
 from data_prep.synthetic import make_dataset
 
@@ -29,6 +35,23 @@ def test_a_study_that_starts_from_a_classification_starts_from_its_own() -> None
     other, own = classified_start(quick()), compact()
     names = ("global_backbone", "global_size", "pretrain_epochs", "pretrain_batch")
     assert [getattr(other, n) for n in names] == [getattr(own, n) for n in names]
+
+
+def test_open_gates_stay_open_in_training() -> None:
+    backbone = build_backbone("compact")
+    open_gates(backbone)
+    (gate,) = (layer for layer in backbone.layers if isinstance(layer, PositionGate))
+    before = [weight.numpy() for weight in backbone.trainable_weights]
+    kept = {id(weight) for weight in gate.weights}
+    images = tf.random.stateless_normal((2, 32, 32, 3), seed=(0, 1))
+    optimizer = keras.optimizers.Adam(1e-2)
+    for _ in range(3):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((backbone(images, training=True) - 1.0) ** 2)
+        gradients = tape.gradient(loss, backbone.trainable_weights)
+        optimizer.apply_gradients(zip(gradients, backbone.trainable_weights, strict=True))
+    for weight, old in zip(backbone.trainable_weights, before, strict=True):
+        assert np.array_equal(weight.numpy(), old) == (id(weight) in kept), weight.name
 
 
 @pytest.mark.slow
