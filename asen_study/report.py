@@ -1,4 +1,4 @@
-"""The HTML report of a study, and its summary in the terminal."""
+"""The HTML report of a study: its findings, tables and figures, and its executed notebooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from PIL import Image
 
 from asen_study.executed import clean, leave_out_pages, slim
 from asen_study.figures import picture
-from asen_study.matrix import LABELS, PAYS_ABOVE, repeat_of
+from asen_study.findings import finding, pays
+from asen_study.matrix import LABELS, repeat_of
 from asen_study.runs import DRAWN
 from asen_study.tables import extremes_in_words, localisation_in_words, summarise
 from asen_tf.files import write_text
@@ -246,26 +247,6 @@ def _title(notebook: NotebookNode, stem: str) -> str:
     return f"{title}: {of}" if of else title
 
 
-def pays(place: Path, *, measured: bool = False) -> str:
-    """Return `whether_it_pays` for a study whose pairs are written, else "".
-
-    Args:
-        place: the study's directory, with `pairs.csv` and `provenance.json`.
-        measured: leave out a form of ASEN++ that one of its controls was not measured for.
-    """
-    if not all((place / name).exists() for name in ("pairs.csv", "provenance.json")):
-        return ""
-    pairs = pd.read_csv(place / "pairs.csv")
-    if measured:
-        held = set(pairs[["method_a", "method_b"]].itertuples(index=False, name=None))
-        for row, controls in PAYS_ABOVE.items():
-            if not {(row, control) for control in controls} <= held:
-                pairs = pairs[pairs["method_a"] != row]
-    origin = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
-    drawn = origin["settings"]["dataset"] in DRAWN
-    return whether_it_pays(pairs, on="on drawn garments" if drawn else "on photographs")
-
-
 def _described(picture: str, alt: str | None) -> str:
     """Give the one `<img>` in a piece of HTML its alternative text, if there is one."""
     if alt is None:
@@ -283,144 +264,7 @@ def _with_formulas(markdown: str) -> str:
     return re.sub(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", formula, markdown, flags=re.S)
 
 
-# === The terminal ===
-
-
 def is_current(executed: Sequence[Path], page: Path) -> bool:
     """Return whether the page is newer than every notebook that it joins."""
     made = page.stat().st_mtime if page.exists() else 0.0
     return all(path.exists() and path.stat().st_mtime <= made for path in executed)
-
-
-def show(place: Path) -> None:
-    """Print a study's overall MAP by method and embedding, where its files are, and what is next.
-
-    Args:
-        place: the study's directory.
-    """
-    table = pd.read_csv(place / "map.csv")
-    overall = table[table["attribute"].isin(["overall", "macro"])]
-    wide = overall.pivot_table(
-        index=["method", "embedding"], columns="attribute", values="map", sort=False
-    )
-    print(
-        f"\nMean average precision (MAP) on the test split, percent\n{wide.round(2).to_string()}\n"
-    )
-    if "features" in set(table["method"]):  # is training worth it, attribute by attribute?
-        best = table.groupby(["attribute", "method"], sort=False)["map"].max().unstack()
-        print(f"Beside features without training, by attribute\n{best.round(2).to_string()}\n")
-    print("\n".join(filter(None, (finding(place), pays(place, measured=True)))), end="\n\n")
-    for model in sorted(place.glob("*/model.keras")):
-        print(f"model:  {model}")
-    print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}\n\nNext:")
-    for command, purpose in _next_commands(place):
-        print(f"  {command}\n      {purpose}", flush=True)
-
-
-def finding(place: Path) -> str:
-    """Say in one sentence which method of a study is ahead, by how much, and how sure that is.
-
-    Args:
-        place: the study's directory, with `map.csv` and, for the interval, `pairs.csv`.
-    """
-    if not (place / "map.csv").exists():
-        return "Triplets were predicted, no ranking was measured: see triplets.csv."
-    table = pd.read_csv(place / "map.csv").query("attribute == 'overall'")
-    means = table.groupby(["method", "embedding"], sort=False)["map"].mean()
-    best = means.groupby("method", sort=False).last().sort_values(ascending=False, kind="stable")
-    chance = best.pop("random") if "random" in best else 0.0
-    if best.empty:
-        return "Only the random ranking is there: nothing was trained."
-    first = f"{LABELS.get(best.index[0], best.index[0])} is ahead with a mean average precision "
-    first += (
-        f"(MAP) of {best.iloc[0]:.1f} overall, {best.iloc[0] - chance:.1f} above a random ranking"
-    )
-    if len(best) == 1:
-        return f"{first}; there is no other method to compare."
-    gap, other = best.iloc[0] - best.iloc[1], LABELS.get(best.index[1], best.index[1])
-    said = f"{first} and {gap:.1f} above {other}"
-    if (place / "pairs.csv").exists():
-        pairs = pd.read_csv(place / "pairs.csv").query("attribute == 'overall'")
-        pairs = pairs.set_index(["method_a", "method_b"])
-        for sign, names in ((1, tuple(best.index[:2])), (-1, tuple(best.index[1::-1]))):
-            if names in pairs.index:
-                low, high = sorted(sign * end for end in pairs.loc[names, ["ci_low", "ci_high"]])
-                sure = "significant" if low > 0 else "open: it may be chance"
-                return f"{said} (95% interval {low:.1f} to {high:.1f}; {sure})."
-    return f"{said}; no interval is available."
-
-
-def whether_it_pays(pairs: pd.DataFrame, *, on: str) -> str:
-    """Say whether ASEN++ pays, which takes being above its controls with certainty.
-
-    That is above ASEN_v2, above two fused ASEN_v2, and above the same ASEN++ whose local branch
-    sees the whole frame, each in macro MAP with an interval that excludes zero.
-
-    Args:
-        pairs: of `asen_study.tables.compare`.
-        on: which data that is said of, such as "on photographs".
-
-    Returns:
-        A sentence for each of ASEN++ and its adapted form that the pairs hold; "" for neither.
-    """
-    found = pairs.set_index(["method_a", "method_b", "attribute"])
-    sentences = []
-    for row, controls in PAYS_ABOVE.items():
-        said: dict[str, list[str]] = {"above": [], "open": [], "below": [], "missing": []}
-        for control in controls:
-            name = LABELS[control]
-            if (row, control, "macro") not in found.index:
-                said["missing"].append(name)
-                continue
-            gap = found.loc[(row, control, "macro")]
-            overall = found.loc[(row, control, "overall"), "difference"]
-            interval = f"{gap.difference:+.2f} points, {gap.ci_low:+.2f} to {gap.ci_high:+.2f}"
-            clear = "above" if gap.ci_low > 0 else "below" if gap.ci_high < 0 else "open"
-            said[clear].append(f"{name} ({interval}; overall {overall:+.2f})")
-        if row not in set(pairs["method_a"]):
-            continue
-        parts = [
-            (several if len(said[kind]) > 1 else one).format(" and ".join(said[kind]))
-            for kind, one, several in (
-                ("above", "it is above {}", "it is above {}"),
-                ("open", "the difference from {} is open", "the differences from {} are open"),
-                ("below", "it is below {}", "it is below {}"),
-                ("missing", "{} was not measured", "{} were not measured"),
-            )
-            if said[kind]
-        ]
-        ahead = len(said["above"]) == len(controls)
-        opening = f"{LABELS[row]} pays {on}"
-        opening = opening if ahead else f"It cannot be said that {opening}"
-        sentences.append(f"{opening}: in macro MAP {'; '.join(parts)}.")
-    return " ".join(sentences)
-
-
-def _next_commands(place: Path) -> list[tuple[str, str]]:
-    """Return three commands, the first about one's own photographs, each with its purpose."""
-    explore = (f"make explore STUDY={place.name}", "look at this study in the browser")
-    settings = json.loads((place / "provenance.json").read_text(encoding="utf-8"))["settings"]
-    if settings.get("dataset") in DRAWN:
-        return [
-            ("make study DATASET=Shop RAW=IMAGES CSV=shop.csv", "the same on your own photographs"),
-            explore,
-            ("make notebooks", "00_method explains what was trained; README.md says what else"),
-        ]
-    model = _model_to_use(place)
-    index = f".venv/bin/asen index {model} --csv TABLE --images FOLDER --out catalogue"
-    return [
-        (index, "make your own photographs searchable; docs/search.md says what comes next"),
-        explore,
-        (f".venv/bin/asen attributes {model}", "which attributes you can ask for"),
-    ]
-
-
-def _model_to_use(place: Path) -> Path:
-    """Return the study's folder, which stands for ASEN++; without that, the best row's model."""
-    runs = json.loads((place / "provenance.json").read_text(encoding="utf-8"))["runs"]
-    folders = {run["row"]: place / run["run"] for run in runs[::-1]}
-    best = pd.read_csv(place / "map.csv").query("attribute == 'overall'").sort_values("map")
-    saved = [
-        row for row in best["method"][::-1] if (folders.get(row, place) / "model.keras").exists()
-    ]
-    return folders[saved[0]] / "model.keras" if saved and "asen_pp" not in folders else place

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from traitlets import Unicode
 
 from asen_apps.explorer import LARGEST_BYTES, ExplorerError, rendering
-from asen_apps.explorer.explorer import Answer, CatalogueExplorer, Explorer
+from asen_apps.explorer.answer import Answer
+from asen_apps.explorer.explorer import CatalogueExplorer, Explorer
 from asen_apps.explorer.gallery import CatalogueGallery, capital
 from asen_apps.explorer.methods import explain_left_out
 from asen_apps.search import SearchIndexError

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from asen_apps.explorer import ExplorerError
+from asen_apps.explorer.answer import Answer, Neighbour, QueryAttention
 from asen_apps.explorer.gallery import (
     CatalogueGallery,
     Gallery,
     Query,
-    Verdict,
     check_upload,
     decode_upload,
 )
@@ -34,95 +32,11 @@ from asen_apps.search.frozen import open_embedder
 from asen_apps.search.items import matching, read_conditions
 from asen_apps.search.storage import index_notes, model_of
 from asen_study.runs import DRAWN, Run
-from asen_tf.data.fitting import Box
 from asen_tf.embedder import EmbedderError
 from asen_tf.models import SimilarityModel
 from asen_tf.models.base import attribute_index
 
 _LISTED = 5  # numbers of unreadable images in a sentence
-
-# === What a search returns ===
-
-
-@dataclass(frozen=True)
-class QueryAttention:
-    """What the model attends to in the query for one attribute.
-
-    Attributes:
-        attribute: the attribute's name.
-        weight: its share of the score, in (0, 1].
-        value: the names of the query's values; "" where they are not known.
-        map: `(h, w)` float32; None for a method without attention.
-        region: the square that the local branch sees or would see; None likewise.
-        extent: where the map starts and ends on the query; see `asen_tf.backbones.map_extent`.
-    """
-
-    attribute: str
-    weight: float
-    value: str
-    map: np.ndarray | None
-    region: Box | None
-    extent: tuple[float, float] = (0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """One of the most similar images.
-
-    Attributes:
-        image: its file index in the test split.
-        score: the sum of weight times cosine.
-        parts: cosine by attribute, in the order of the answer's attention.
-        verdicts: its values by attribute, and whether they are the query's.
-        reached_by: the share of random pairs of the images that reach the score.
-        title: what the image is called.
-        details: what else is known of it.
-    """
-
-    image: int
-    score: float
-    parts: dict[str, float]
-    verdicts: dict[str, Verdict]
-    reached_by: float = math.nan
-    title: str = ""
-    details: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The result of a search.
-
-    Attributes:
-        method: the method's name on the page.
-        query: what was searched with.
-        pixels: `(S, S, 3)` uint8, the query as the model sees it.
-        fit: how the method's images become squares.
-        attention: what the model attends to for each attribute, in the order of the attributes.
-        neighbours: the most similar images, best first.
-        searched: the number of images that were compared.
-        notes: sentences that the reader should see.
-        seconds: how long the search took.
-        noun: what an image is called.
-    """
-
-    method: str
-    query: Query
-    pixels: np.ndarray
-    fit: str
-    attention: tuple[QueryAttention, ...]
-    neighbours: tuple[Neighbour, ...]
-    searched: int
-    notes: tuple[str, ...]
-    seconds: float
-    noun: str = "test image"
-
-    def shared(self, attribute: str) -> tuple[int, int]:
-        """Return how many neighbours share the query's value, and for how many that is known."""
-        known = [one.verdicts[attribute].right for one in self.neighbours]
-        return sum(right is True for right in known), sum(right is not None for right in known)
-
-
-# === The explorer ===
 
 
 class Explorer:

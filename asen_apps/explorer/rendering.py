@@ -14,7 +14,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from asen_apps.explorer.explorer import Answer, Neighbour, QueryAttention
+from asen_apps.explorer.answer import Answer, Neighbour, QueryAttention
 from asen_apps.explorer.gallery import PICTURE_SIDE, capital, data_uri
 from asen_apps.search.service import share
 from asen_study.figures.style import with_attention

@@ -1,5 +1,7 @@
 """Figures: data in, a matplotlib `Figure` out; `keep` saves it, `show` displays it, too."""
 
+from asen_study.figures.attention import attention_maps, attention_side_by_side, local_views
+from asen_study.figures.comparisons import forest, method_scores
 from asen_study.figures.curves import (
     attention_curves,
     fusion_sweep,
@@ -11,11 +13,8 @@ from asen_study.figures.curves import (
 )
 from asen_study.figures.gallery import (
     Gallery,
-    attention_maps,
-    attention_side_by_side,
     compared_attention,
     first_run,
-    local_views,
     retrieval_strips,
 )
 from asen_study.figures.method import (
@@ -29,10 +28,8 @@ from asen_study.figures.method import (
 )
 from asen_study.figures.scores import (
     confusions,
-    forest,
     localisation_scores,
     map_scores,
-    method_scores,
     value_counts,
 )
 from asen_study.figures.spaces import all_spaces, attribute_spaces

@@ -11,6 +11,7 @@ import functools
 import io
 import math
 import re
+import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from asen_tf.data.images import font_with, letters_of
 from asen_tf.files import replacing
 from asen_tf.training import keeps_files
 
+_LETTERS = 12.5  # of a title, per inch
 REGION = "#F0E442"  # yellow, the colour of the frame
 
 # Okabe and Ito's colours: readers with any kind of colour vision can tell them apart. A method has
@@ -97,6 +99,11 @@ def name_of(method: str) -> str:
     """Return the label of a row of the matrix, or of `row:embedding`."""
     row, _, embedding = method.partition(":")
     return f"{LABELS.get(row, row)} {embedding}".strip()
+
+
+def wrapped(words: str, inches: float) -> str:
+    """Return words broken into lines that fit above a picture of that width."""
+    return textwrap.fill(words, max(round(_LETTERS * inches), 8))
 
 
 def colours_of(rows: Iterable[str]) -> dict[str, str]:

@@ -152,12 +152,7 @@ def _parse(text: str, path: Path, line: int) -> tuple[tuple[int, int], Box]:
 
 
 def check_box(
-    key: tuple[int, int],
-    box: tuple[float, ...],
-    files: int,
-    attributes: int,
-    path: Path,
-    line: int,
+    key: tuple[int, int], box: tuple[float, ...], files: int, attributes: int, path: Path, line: int
 ) -> None:
     """Raise AnnotationError unless a box is one, of a (file, attribute) that there is."""
     if not (0 <= key[0] < files and 0 <= key[1] < attributes):

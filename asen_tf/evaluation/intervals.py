@@ -19,11 +19,7 @@ _Z = 1.959963984540054  # quantile of the normal distribution for 95%
 
 
 def bootstrap_interval(
-    values: ArrayLike,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int,
+    values: ArrayLike, *, confidence: float = 0.95, resamples: int = 2000, seed: int
 ) -> tuple[float, float]:
     """Return the interval (low, high) of the mean over queries.
 
@@ -44,11 +40,7 @@ def bootstrap_interval(
 
 
 def macro_interval(
-    samples: Iterable[ArrayLike],
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int,
+    samples: Iterable[ArrayLike], *, confidence: float = 0.95, resamples: int = 2000, seed: int
 ) -> tuple[float, float]:
     """Return the interval of the unweighted mean of the attributes' means.
 

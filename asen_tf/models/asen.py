@@ -16,7 +16,8 @@ from asen_tf.layers import (
     start_as_released,
 )
 from asen_tf.models.asen_pp import fuse
-from asen_tf.models.base import PairInputs, SingleBranch, branch_model, image_features
+from asen_tf.models.base import PairInputs, branch_model, image_features
+from asen_tf.models.single_branch import SingleBranch
 
 
 @keras.saving.register_keras_serializable(package="asen_tf")

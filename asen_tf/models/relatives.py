@@ -13,7 +13,8 @@ import tensorflow as tf
 from asen_tf.backbones import semantic_channels
 from asen_tf.config import FEATURE_MAPS
 from asen_tf.layers import ConditionalMask, start_as_released
-from asen_tf.models.base import SingleBranch, image_features
+from asen_tf.models.base import image_features
+from asen_tf.models.single_branch import SingleBranch
 
 # Of the whitening: this multiple of the mean variance is added to the variance of every direction,
 # so that directions in which images hardly differ are not blown up. Of 0, 0.01, 0.03, 0.1, 0.3, 1,

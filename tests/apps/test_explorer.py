@@ -11,7 +11,7 @@ import pytest
 from explorer_study import make
 
 from asen_apps.explorer import Explorer, ExplorerError
-from asen_apps.explorer.explorer import Answer
+from asen_apps.explorer.answer import Answer
 from asen_apps.explorer.indexes import FOLDER
 from asen_tf import Embedder
 

@@ -18,7 +18,8 @@ from widget_page import rows, texts
 from asen_apps.explorer import App, ExplorerError, __main__
 from asen_apps.explorer.__main__ import main
 from asen_apps.explorer.explorer import CatalogueExplorer
-from asen_apps.search.cataloguing import Sources, make_index
+from asen_apps.search.catalogue_table import Sources
+from asen_apps.search.cataloguing import make_index
 
 COUNT = 12
 

@@ -11,7 +11,7 @@ from full_disk import full_disk
 from known_vectors import KnownEmbedder, paths, random_vectors
 
 from asen_apps.explorer import Explorer
-from asen_apps.explorer.explorer import Answer
+from asen_apps.explorer.answer import Answer
 from asen_apps.explorer.indexes import FOLDER, _save
 from asen_apps.search import AttributeIndex, SearchIndexError
 

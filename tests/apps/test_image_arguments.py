@@ -21,8 +21,8 @@ from small_model import pictures, small_model
 
 from asen_apps.commands import main
 from asen_apps.search.catalogue_table import Sources
-from asen_apps.search.cataloguing import Journal, ResumingEmbedder
 from asen_apps.search.items import find_images, image_files
+from asen_apps.search.journal import Journal, ResumingEmbedder
 from asen_apps.search.service import Catalogue, application
 from asen_tf.data import ImageError, load_image
 from asen_tf.embedder import Embedder

@@ -19,7 +19,7 @@ from asen_apps import commands
 from asen_apps.commands import main
 from asen_apps.explorer import __main__ as explorer
 from asen_apps.search import AttributeIndex
-from asen_apps.search.command import as_picture
+from asen_apps.search.answers import as_picture
 from asen_study.matrix import settings
 from asen_tf.embedder import Embedder
 from asen_tf.presets import smoke

@@ -26,7 +26,7 @@ from PIL import Image
 from small_model import NAMES, small_model
 
 from asen_apps.commands import main
-from asen_apps.search import AttributeIndex, cataloguing, frozen, model_fingerprint, service
+from asen_apps.search import AttributeIndex, frozen, journal, model_fingerprint, service
 from asen_apps.search.frozen import FrozenModel, open_embedder
 from asen_apps.search.storage import model_of
 from asen_tf import embedder
@@ -263,7 +263,7 @@ class Embedded:
 
 @pytest.fixture
 def embedded(monkeypatch) -> Embedded:
-    found, network = Embedded(), cataloguing.Embedder.batches
+    found, network = Embedded(), journal.Embedder.batches
 
     def count(self, paths, *arguments):
         for places, vectors in network(self, paths, *arguments):
@@ -272,7 +272,7 @@ def embedded(monkeypatch) -> Embedded:
             found.places.extend(places)
             yield places, vectors
 
-    monkeypatch.setattr(cataloguing.Embedder, "batches", count)
+    monkeypatch.setattr(journal.Embedder, "batches", count)
     return found
 
 

@@ -18,7 +18,8 @@ from PIL import Image
 from small_model import small_model
 
 from asen_apps.explorer import LARGEST_BYTES
-from asen_apps.search.cataloguing import Sources, make_index
+from asen_apps.search.catalogue_table import Sources
+from asen_apps.search.cataloguing import make_index
 from asen_apps.search.service import attribute_names
 from asen_apps.search.storage import index_notes
 from asen_tf.data import read_split, read_value_names

@@ -28,11 +28,11 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "asen_study": (
         ("comparison", "evaluation", "matrix", "provenance", "voting"),
-        ("runs",),
+        ("profiles", "runs"),
         ("production", "starts"),
         ("experiment",),
         ("measurement",),
-        ("figures", "notebook", "pipeline", "tables"),
+        ("figures", "findings", "notebook", "pipeline", "tables"),
         ("cells", "executed", "tuning"),
         ("report",),
         ("schedule",),

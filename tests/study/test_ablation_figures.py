@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from matplotlib.colors import same_color
 
+from asen_study.figures.attention import attention_side_by_side, local_views
+from asen_study.figures.comparisons import forest, method_scores
 from asen_study.figures.curves import fusion_sweep, setting_sweep, training_bands
-from asen_study.figures.gallery import AttentionExample, attention_side_by_side, local_views
-from asen_study.figures.scores import forest, map_scores, method_scores
+from asen_study.figures.gallery import AttentionExample
+from asen_study.figures.scores import map_scores
 from asen_study.figures.spaces import all_spaces, attribute_spaces, project
 from asen_study.figures.style import METHODS, colours_of
 from asen_study.tables import main_rows, summarise, sweep, weakest

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from test_ablation_figures import FUSION, frame, legend, points, space
 
+from asen_study.figures.comparisons import forest, group_of, lay_out, method_scores
 from asen_study.figures.curves import fusion_sweep, setting_sweep, training_bands
-from asen_study.figures.scores import forest, group_of, lay_out, method_scores
 from asen_study.figures.spaces import all_spaces, attribute_spaces
 from asen_study.matrix import CONTROLS, LABELS, ROWS
 from asen_study.tables import summarise

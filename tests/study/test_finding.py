@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from asen_study.report import finding, pays, whether_it_pays, write
+from asen_study.findings import finding, pays, whether_it_pays
+from asen_study.report import write
 
 KEPT = Path(__file__).parents[2] / "results" / "quick"
 

@@ -25,8 +25,8 @@ from asen_study.matrix import (
     row_of,
     settings,
 )
+from asen_study.profiles import PROFILES
 from asen_study.runs import select
-from asen_study.schedule import PROFILES
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.embedder import EmbedderError, model_file
 from asen_tf.models import build_model

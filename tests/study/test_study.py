@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from notebook_cells import run_here
 from study_process import run_study
 
-from asen_study.report import finding
+from asen_study.findings import finding
 from asen_tf.data import read_meta
 
 ROOT = Path(__file__).parents[2]
