@@ -76,11 +76,13 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
     raw = option("raw", None)
     if raw and not Path(raw).is_dir():
         raise InvalidDodoFile(f"raw: there is no folder {raw}")
+    starts = ("asen_pp", *SAME_FIRST_STAGE.values())
     schedule = _Schedule(
         name,
         profile,
         Study(profile.preset, places, profile.changes, tuple(seeds) if profile.folds else ()),
-        rows=sorted(rows, key=lambda row: row not in ("asen_pp", "asen_pp/adapted")),
+        # What others start from comes first, and what waits for two runs last.
+        rows=sorted(rows, key=lambda row: (row == PAIR, row not in starts)),
         seeds=seeds,
         jobs=_whole("jobs", option("jobs", 1), least=1),
         raw=raw,

@@ -335,13 +335,12 @@ def _mark_second_stages(axes: Axes, table: pd.DataFrame) -> None:
 
 def _meaning(what: str, table: pd.DataFrame) -> dict[str, str]:
     """Return a legend title that explains bars or bands; empty where there are none."""
-    seeds = table["seed"].nunique()
-    if seeds < 2:
+    lines = [name for name in ("label", "method") if name in table]
+    counts = set(table.groupby(lines)["seed"].nunique() if lines else [table["seed"].nunique()])
+    if max(counts) < 2:
         return {}
-    return {
-        "title": f"{what}: ±1 standard deviation\nover {seeds} seeds or folds",
-        "alignment": "left",
-    }
+    seeds = f"{max(counts)} seeds or folds" if len(counts) == 1 else "seeds or folds"
+    return {"title": f"{what}: ±1 standard deviation\nover {seeds}", "alignment": "left"}
 
 
 def _mark(axes: Axes, chosen: float, name: str) -> None:

@@ -92,7 +92,14 @@ def test_what_starts_from_a_part_of_another_training_comes_after_it() -> None:
     assert "train:asen_pp/compact:1" in changes["train:asen_pp/compact_placeless:1"]
     assert "train:asen_pp/adapted:0" in changes["train:asen_pp/one_fall:0"]
     # In a study of folds the other network is trained on this one's fold.
-    assert "train:asen_v2:1" not in named("photos")["train:asen_v2/two_seeds:0"]
+    photos = named("photos")
+    assert "train:asen_v2:1" not in photos["train:asen_v2/two_seeds:0"]
+    # Of two that run side by side, the second does not wait for the first.
+    for after in (named("ablations"), changes, photos):
+        trained = [name for name in after if name.startswith("train:")]
+        assert len(trained) > 15
+        for first, second in zip(trained, trained[1:], strict=False):
+            assert first not in after[second], (first, second)
 
 
 def test_rows_that_are_said_to_share_a_first_stage_do() -> None:
