@@ -23,6 +23,7 @@ from asen_study.starts import (
     load_starting_weights,
     open_gates,
     pretrain_backbone,
+    start_as_keras,
 )
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import SPLITS, AnnotationError, read_split
@@ -186,6 +187,8 @@ def starting_model(
         backbone: of `pretrain`, for `starting_weights="pretrain"`.
     """
     model = build_model(config, attributes)
+    if config.initial_values == "keras":
+        start_as_keras(model)
     weights = None if backbone is None else backbone.path / "backbone.weights.h5"
     load_starting_weights(model, config, weights)
     return model

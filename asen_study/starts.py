@@ -107,6 +107,17 @@ def open_gates(backbone: keras.Model) -> None:
             layer.set_weights([np.zeros_like(kernel), np.full_like(bias, _OPEN)])
 
 
+def start_as_keras(model: SimilarityModel) -> None:
+    """Draw new linear layers and tables as Keras does: Glorot uniform, biases 0, tables in 0.05."""
+    for layer in model.submodules:
+        if isinstance(layer, keras.layers.Dense):
+            draw = keras.initializers.GlorotUniform()
+            layer.set_weights([draw(w.shape) if w.ndim > 1 else 0 * w for w in layer.get_weights()])
+        elif isinstance(layer, keras.layers.Embedding):
+            draw = keras.initializers.RandomUniform(-0.05, 0.05)
+            layer.set_weights([draw(table.shape) for table in layer.get_weights()])
+
+
 # === A classification ===
 
 

@@ -89,6 +89,7 @@ class ExperimentConfig:
 
     # --- Starting weights ----------------------------------------------------------------------
     starting_weights: str = "imagenet"  # "imagenet", "pretrain" (the step below) or "random"
+    initial_values: str = "released"  # of heads and tables; "keras": Keras' own, narrower; ours
     imagenet_dir: str = "weights"  # folder of torchvision's resnet50-*.pth and resnet34-*.pth
     local_start: str = "own"  # how asen_pp's local branch starts: "own", from starting_weights;
     # "global", the first stage's; "zooms", one's on random squares; "placeless", open gates; ours
@@ -218,6 +219,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "networks": (1, 2),
     "stage2_start": ("last", "best"),
     "starting_weights": ("imagenet", "pretrain", "random"),
+    "initial_values": ("released", "keras"),
     "local_start": ("own", "global", "zooms", "placeless"),
     "loss": ("triplet", *METRIC_LOSSES),
     "alignment": ("cosine", "e_info_nce"),

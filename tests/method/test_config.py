@@ -24,6 +24,7 @@ def another(name: str) -> object:
         "loss": "npairs",
         "csn_masks": "disjoint",
         "preprocessing": "release",
+        "initial_values": "keras",
         "local_start": "global",
         "feature_map": "linear",
         "attribute_tables": "separate",

@@ -88,12 +88,15 @@ VARIED = {
     "asen_pp/centre_crop": {"region"},
     **{f"asen_pp/threshold_{value}": {"roi_threshold"} for value in (0.05, 0.2, 0.3, 0.4, 0.6)},
     **{f"asen_pp/local_size_{side}": {"local_size"} for side in (32, 64, 96, 128, 160)},
+    "asen_pp/constant_rates": {"stage1_decay", "stage2_decay"},
     "asen_pp/one_fall": {"stage1_decay", "stage2_global_learning_rate", "stage2_decay"},
     "asen_pp/local_start": {"local_start"},
     "asen_pp/zoomed_start": {"local_start"},
     "asen_pp/compact": COMPACT,
     "asen_pp/compact_placeless": {*COMPACT, "local_start"},
-    "asen_pp/alignment_0.02": {"alignment_loss_weight"},
+    **{f"asen_pp/alignment_{weight}": {"alignment_loss_weight"} for weight in (0.01, 0.02, 0.03)},
+    "asen_pp/keras_values": {"initial_values"},
+    "asen_pp/longer_stage1": {"stage1_epochs", "stage1_decay"},
     "asen_pp/cells": {"map_reading"},
     "asen_pp/mass": {"region_rule"},
     "asen_pp/peak": {"region_rule", "least_region"},
@@ -119,7 +122,8 @@ def test_a_row_differs_from_the_study_in_what_it_names_alone(row: str) -> None:
 def test_every_row_that_is_trained_sees_as_many_images(row: str) -> None:
     # 80 steps of 3 attributes, 4 values and 6 images, for 6 + 4 epochs, for each network.
     networks = {"features": 0, "features/whitened": 0, "asen_v2/two_seeds": 2}.get(row, 1)
-    epochs = 6 + 6 + 4 if row == "asen_pp/zoomed_start" else 10  # with the stage on squares
+    longer = ("asen_pp/zoomed_start", "asen_pp/longer_stage1")  # with the stage on squares
+    epochs = 6 + 6 + 4 if row in longer else 10
     assert images_seen(settings(row, compact()).to_dict()) == networks * 80 * 72 * epochs
 
 

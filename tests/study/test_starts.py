@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from asen_study import tables
+from asen_study.experiment import starting_model
 from asen_study.matrix import LABELS, STARTS, classified_start, images_seen, settings
 from asen_study.runs import Places, finished_runs
 from asen_study.starts import open_gates
@@ -52,6 +53,32 @@ def test_open_gates_stay_open_in_training() -> None:
         optimizer.apply_gradients(zip(gradients, backbone.trainable_weights, strict=True))
     for weight, old in zip(backbone.trainable_weights, before, strict=True):
         assert np.array_equal(weight.numpy(), old) == (id(weight) in kept), weight.name
+
+
+@pytest.mark.parametrize("row", ["asen_pp/keras_values", "asen", "rpf"])
+def test_initial_values_of_keras_are_in_all_heads_and_tables_and_nowhere_else(row: str) -> None:
+    config = settings(row, smoke()).override(starting_weights="random")
+
+    def begun(values: str) -> dict[str, np.ndarray]:
+        keras.utils.set_random_seed(3)
+        model = starting_model(config.override(initial_values=values), ("collar", "sleeve"))
+        return {weight.name: weight.numpy() for weight in model.weights}
+
+    released, found, again = begun("released"), begun("keras"), begun("keras")
+    assert released.keys() == found.keys()
+    changed = {name for name in found if not np.array_equal(found[name], released[name])}
+    assert not any("backbone" in name or "batch_norm" in name for name in changed)
+    kernels = {name for name in changed if found[name].ndim == 2 and "table" not in name}
+    assert len(kernels) > 2 and any("embedding" in name for name in kernels)
+    for name in changed:
+        assert np.array_equal(found[name], again[name])  # the same seed, the same digits
+        if name in kernels:
+            limit = np.sqrt(6.0 / sum(found[name].shape))
+        else:
+            limit = 0.05 if "table" in name else 0.0
+        furthest, few = np.abs(found[name]).max(), found[name].size < 100
+        assert (0.5 if few else 0.9) * limit <= furthest <= limit, name
+    assert len({found[name].tobytes() for name in kernels}) == len(kernels)  # each draws its own
 
 
 @pytest.mark.slow
