@@ -67,7 +67,7 @@ TRIED = {
     "cells": {"map_reading": "cells"},
     "mass": {"region_rule": "mass"},
     "peak": {"region_rule": "peak", "least_region": 0.3},
-    "longer_stage1": {"stage1_epochs": 12, "stage1_decay": 0.847},  # to the same share
+    "longer_stage1": {"stage1_epochs": 12, "stage1_decay": 0.86},  # to the same rate
     "jitter": {"region_jitter": 0.1},
     "all_attributes": {"attributes_per_step": 8},
     "global_192": {"global_size": 192},

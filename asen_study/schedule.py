@@ -81,7 +81,8 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
         name,
         profile,
         Study(profile.preset, places, profile.changes, tuple(seeds) if profile.folds else ()),
-        # What others start from comes first, and what waits for two runs last.
+        # What others start from comes first. In a fold the fused networks, which need its ASEN_v2,
+        # come last.
         rows=sorted(rows, key=lambda row: (row == PAIR, row not in starts)),
         seeds=seeds,
         jobs=_whole("jobs", option("jobs", 1), least=1),

@@ -108,7 +108,10 @@ def open_gates(backbone: keras.Model) -> None:
 
 
 def start_as_keras(model: SimilarityModel) -> None:
-    """Draw new linear layers and tables as Keras does: Glorot uniform, biases 0, tables in 0.05."""
+    """Redraw linear layers (Glorot, biases 0) and tables (±0.05) of a new model as Keras does.
+
+    Backbones, which may have linear layers, are loaded later.
+    """
     for layer in model.submodules:
         if isinstance(layer, keras.layers.Dense):
             draw = keras.initializers.GlorotUniform()

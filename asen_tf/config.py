@@ -89,7 +89,7 @@ class ExperimentConfig:
 
     # --- Starting weights ----------------------------------------------------------------------
     starting_weights: str = "imagenet"  # "imagenet", "pretrain" (the step below) or "random"
-    initial_values: str = "released"  # of heads and tables; "keras": Keras' own, narrower; ours
+    initial_values: str = "released"  # of heads and tables; "keras": see `start_as_keras`; ours
     imagenet_dir: str = "weights"  # folder of torchvision's resnet50-*.pth and resnet34-*.pth
     local_start: str = "own"  # how asen_pp's local branch starts: "own", from starting_weights;
     # "global", the first stage's; "zooms", one's on random squares; "placeless", open gates; ours

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asen_apps.explorer.gallery import (
-    Query,
-    Verdict,
-)
+from asen_apps.explorer.gallery import Query, Verdict
 from asen_tf.data.fitting import Box
 
 

@@ -11,12 +11,7 @@ from asen_study.figures.curves import (
     setting_sweep,
     training_bands,
 )
-from asen_study.figures.gallery import (
-    Gallery,
-    compared_attention,
-    first_run,
-    retrieval_strips,
-)
+from asen_study.figures.gallery import Gallery, compared_attention, first_run, retrieval_strips
 from asen_study.figures.method import (
     attention_by_attribute,
     batch_pictures,
@@ -26,12 +21,7 @@ from asen_study.figures.method import (
     sampled_batch,
     triplet_step,
 )
-from asen_study.figures.scores import (
-    confusions,
-    localisation_scores,
-    map_scores,
-    value_counts,
-)
+from asen_study.figures.scores import confusions, localisation_scores, map_scores, value_counts
 from asen_study.figures.spaces import all_spaces, attribute_spaces
 from asen_study.figures.style import keep, picture, show
 

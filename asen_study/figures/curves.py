@@ -335,9 +335,10 @@ def _mark_second_stages(axes: Axes, table: pd.DataFrame) -> None:
 
 def _meaning(what: str, table: pd.DataFrame) -> dict[str, str]:
     """Return a legend title that explains bars or bands; empty where there are none."""
-    lines = [name for name in ("label", "method") if name in table]
-    counts = set(table.groupby(lines)["seed"].nunique() if lines else [table["seed"].nunique()])
-    if max(counts) < 2:
+    lines = [name for name in ("label", "method", "value") if name in table]
+    found = table.groupby(lines)["seed"].nunique() if lines else [table["seed"].nunique()]
+    counts = {count for count in found if count > 1}  # one seed has no band
+    if not counts:
         return {}
     seeds = f"{max(counts)} seeds or folds" if len(counts) == 1 else "seeds or folds"
     return {"title": f"{what}: ±1 standard deviation\nover {seeds}", "alignment": "left"}

@@ -159,8 +159,11 @@ def test_bands_say_where_the_second_stage_begins() -> None:
     assert axes.get_legend().get_title().get_text() == f"bands: {DEVIATION}\nover 2 seeds or folds"
     (axes,) = training_bands(table[table["method"] == "csn"]).axes
     assert not axes.texts and len(axes.lines) == 1
-    alone = table.query("method == 'csn' or seed == 0")  # the rows have different numbers of seeds
+    alone = table.query("method == 'csn' or seed == 0")  # one seed has no band
     (axes,) = training_bands(alone).axes
+    assert axes.get_legend().get_title().get_text() == f"bands: {DEVIATION}\nover 2 seeds or folds"
+    third = table.query("method == 'csn' and seed == 0").assign(seed=2)
+    (axes,) = training_bands(pd.concat([table, third])).axes
     assert axes.get_legend().get_title().get_text() == f"bands: {DEVIATION}\nover seeds or folds"
 
 

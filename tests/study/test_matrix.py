@@ -122,9 +122,16 @@ def test_a_row_differs_from_the_study_in_what_it_names_alone(row: str) -> None:
 def test_every_row_that_is_trained_sees_as_many_images(row: str) -> None:
     # 80 steps of 3 attributes, 4 values and 6 images, for 6 + 4 epochs, for each network.
     networks = {"features": 0, "features/whitened": 0, "asen_v2/two_seeds": 2}.get(row, 1)
-    longer = ("asen_pp/zoomed_start", "asen_pp/longer_stage1")  # with the stage on squares
+    # Two first stages, or one that is twice as long.
+    longer = ("asen_pp/zoomed_start", "asen_pp/longer_stage1")
     epochs = 6 + 6 + 4 if row in longer else 10
     assert images_seen(settings(row, compact()).to_dict()) == networks * 80 * 72 * epochs
+
+
+def test_a_first_stage_that_is_longer_ends_at_the_same_rate() -> None:
+    study, row = quick(), settings("asen_pp/longer_stage1", quick())
+    ends = [c.stage1_decay ** (c.stage1_epochs - 1) for c in (study, row)]
+    assert row.stage1_epochs == 2 * study.stage1_epochs and ends[1] == pytest.approx(ends[0], 0.01)
 
 
 @pytest.mark.parametrize("row", VARIED)
