@@ -108,10 +108,7 @@ def open_gates(backbone: keras.Model) -> None:
 
 
 def start_as_keras(model: SimilarityModel) -> None:
-    """Redraw linear layers (Glorot, biases 0) and tables (±0.05) of a new model as Keras does.
-
-    Backbones, which may have linear layers, are loaded later.
-    """
+    """Redraw linear layers (Glorot, biases 0) and tables (±0.05) of a new model as Keras does."""
     for layer in model.submodules:
         if isinstance(layer, keras.layers.Dense):
             draw = keras.initializers.GlorotUniform()
