@@ -119,6 +119,7 @@ class _Schedule:
         executed: executed notebooks that the report joins.
         attempts: steps that may fail.
         trained: names of the tasks that train.
+        queue: of those that are not finished.
         main: the run that is evaluated on its own, if there is one. Its notebooks show images, and
             a study of photographs makes no picture that shows one.
     """
@@ -133,6 +134,7 @@ class _Schedule:
     executed: list[Path] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     trained: list[str] = field(default_factory=list)
+    queue: list[str] = field(default_factory=list)
     main: Attempt | None = None
     last: Attempt | None = None  # of the steps that read all runs; it writes the tables
 
@@ -201,16 +203,19 @@ class _Schedule:
             parts = [f"train:{SAME_FIRST_STAGE.get(cell.row, 'asen_pp')}:{cell.seed}"]
         elif cell.row == PAIR:
             parts = [f"train:asen_v2:{cell.seed + later}" for later in (0, 1)]
-        needs = [*needs, *(part for part in parts if part in self.trained), *self._before()]
+        current = cell.is_current()
+        name = f"train:{cell.row}:{cell.seed}{cell.images or ''}"
+        if not current:  # what is finished does not wait, and is not waited for
+            needs = [*needs, *(part for part in parts if part in self.trained), *self._before()]
+            self.queue.append(name)
         if cell.row == "asen_pp" and cell.seed == self.seeds[0]:
             self.main = None if self.profile.folds else cell.trial
             self.executed.append(cell.step.executed)
         self.attempts.append(cell.trial)
-        self.trained.append(f"train:{cell.row}:{cell.seed}{cell.images or ''}")
-        current = cell.is_current()
+        self.trained.append(name)
         cell.countdown.total += not current
         return {
-            "name": self.trained[-1],
+            "name": name,
             "doc": f"training {cell.name}",
             "actions": [cell.attempt],
             "uptodate": [cell.is_current],
@@ -224,7 +229,7 @@ class _Schedule:
         It is as many places before as run side by side: so one seed comes after the other, and an
         unfinished study has whole seeds to show, but for the newest seed's fused networks.
         """
-        return self.trained[-self.jobs :][:1] if len(self.trained) >= self.jobs else []
+        return self.queue[-self.jobs :][:1] if len(self.queue) >= self.jobs else []
 
     def readings(self) -> Iterator[Task]:
         """Give the steps that read finished runs, one after the other; the last writes tables."""

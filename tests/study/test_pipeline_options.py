@@ -9,6 +9,7 @@ import pytest
 from doit.exceptions import InvalidDodoFile
 
 from asen_study import experiment
+from asen_study.cells import Cell
 from asen_study.matrix import ROWS, SAME_FIRST_STAGE, settings
 from asen_study.schedule import tasks
 from asen_tf.config import ExperimentConfig
@@ -100,6 +101,20 @@ def test_what_starts_from_a_part_of_another_training_comes_after_it() -> None:
         assert len(trained) > 15
         for first, second in zip(trained, trained[1:], strict=False):
             assert first not in after[second], (first, second)
+
+
+def test_of_a_study_that_is_half_done_both_cores_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [("asen_pp/adapted", 0), ("asen_pp/adapted_whole_frame", 0), ("asen_pp", 2)]
+    monkeypatch.setattr(Cell, "is_current", lambda cell: (cell.row, cell.seed) not in left)
+    found = tasks("ablations", lambda name, other: 2 if name == "jobs" else other)
+    after = {task["name"]: task["task_dep"] for task in found}
+    for name, needed in after.items():
+        if name.startswith("train:") and name.split(":")[1:] not in [[r, str(s)] for r, s in left]:
+            assert needed == ["ablations:data"], name  # what is finished waits for no training
+    one, two, three = (after[f"train:{row}:{seed}"] for row, seed in left)
+    assert one == ["ablations:data"]
+    assert two == ["ablations:data", "ablations:train:asen_pp/adapted:0"]
+    assert three == one + ["ablations:train:asen_pp/adapted:0"]
 
 
 def test_rows_that_are_said_to_share_a_first_stage_do() -> None:
