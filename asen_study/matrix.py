@@ -44,10 +44,11 @@ _OPEN = (
 
 # Other starts than ImageNet, for the same method and as many images.
 STARTS = ("asen_v2", "asen_v2/compact", "asen_v2/random_start")
-# Chosen on validation. The local branch starts from the global one's first stage and sees as many
-# pixels, as that of RPF does; alignment weighs less; and the global branch's rate falls once over
-# both stages, as that of a single branch does.
+# Chosen on validation. The local branch starts from the global one's first stage, sees as many
+# pixels and weighs more in the fusion, as that of RPF does; alignment weighs less; and the global
+# branch's rate falls once over both stages, as that of a single branch does.
 _ADAPTED = {
+    "fusion_weight": 0.3,
     "local_size": "global_size",
     "local_start": "global",
     "alignment_loss_weight": 0.02,

@@ -37,7 +37,7 @@ STUDY = quick().override(local_size=80)  # px; so that every row of another size
 
 # The settings that each row may change, written down a second time.
 ADAPTED = {
-    *("local_start", "alignment_loss_weight", "local_size"),
+    *("local_start", "alignment_loss_weight", "local_size", "fusion_weight"),
     *("stage1_decay", "stage2_global_learning_rate", "stage2_decay"),
 }
 COMPACT = {
