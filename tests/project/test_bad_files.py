@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bad_files import QUICK, Kind, edited, try_kind
+from benchmarks.bad_files import edited, try_kind
+from benchmarks.file_kinds import QUICK, Kind
 
 
 @pytest.mark.parametrize("make", QUICK, ids=lambda make: make.__name__)
