@@ -162,4 +162,5 @@ def _model_to_use(place: Path) -> Path:
     saved = [
         row for row in best["method"][::-1] if (folders.get(row, place) / "model.keras").exists()
     ]
-    return folders[saved[0]] / "model.keras" if saved and "asen_pp" not in folders else place
+    one_form = folders.keys() & PAYS_ABOVE.keys()
+    return folders[saved[0]] / "model.keras" if saved and not one_form else place

@@ -115,7 +115,7 @@ PROFILES = {
         preset="photos",
         data_dir="data",
         images={},
-        rows=(*FEATURES, "asen_pp"),
+        rows=(*FEATURES, "asen_pp/adapted"),
         seeds=(0,),
         minutes={"data": 0.2, "backbone": 2, "train": 13, "evaluate": 0.5, "results": 0.3},
     ),

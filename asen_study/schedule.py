@@ -19,7 +19,7 @@ from doit.exceptions import InvalidDodoFile, TaskFailed
 
 from asen_study import findings, report
 from asen_study.cells import Cell, Countdown
-from asen_study.matrix import LABELS_NEEDED, PAIR, ROWS, SAME_FIRST_STAGE
+from asen_study.matrix import LABELS_NEEDED, PAIR, PAYS_ABOVE, ROWS, SAME_FIRST_STAGE
 from asen_study.pipeline import Attempt, Step, Study, failures
 from asen_study.profiles import OWN, PROFILES, Profile
 from asen_study.runs import Places
@@ -208,7 +208,8 @@ class _Schedule:
         if not current:  # what is finished does not wait, and is not waited for
             needs = [*needs, *(part for part in parts if part in self.trained), *self._before()]
             self.queue.append(name)
-        if cell.row == "asen_pp" and cell.seed == self.seeds[0]:
+        form = next((row for row in PAYS_ABOVE if row in self.rows), "")  # of ASEN++
+        if cell.row == form and cell.seed == self.seeds[0]:
             self.main = None if self.profile.folds else cell.trial
             self.executed.append(cell.step.executed)
         self.attempts.append(cell.trial)
@@ -278,13 +279,15 @@ class _Schedule:
         written = [("results", "writing tables and figures", tables)]
         if self.main is None:
             return written
-        parameters["seed"] = self.main.step.parameters["seed"]
+        run = self.main.step.parameters
+        parameters["seed"], of_run = run["seed"], {"method": run["method"]}
         steps = [
             ("evaluate", "evaluating, drawing", "04_evaluate"),
             ("rerank", "re-ranking general results by an attribute", "07_rerank"),
             ("evidence", "writing a sheet of design evidence", "08_design_evidence"),
         ]
-        more = {"evidence": {"split": "valid"}}  # a tenth of the test images: a sheet in seconds
+        # A sheet of a tenth of the test images takes seconds.
+        more = {"evaluate": of_run, "evidence": {**of_run, "split": "valid"}}
         readings = []
         for name, says, notebook in steps:
             # Lists are made by the run of a triplet network; a sheet asks for a design.

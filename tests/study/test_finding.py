@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from asen_study.findings import finding, pays, whether_it_pays
+from asen_study.findings import finding, pays, show, whether_it_pays
 from asen_study.report import write
 
 KEPT = Path(__file__).parents[2] / "results" / "quick"
@@ -138,6 +138,29 @@ def test_a_study_says_it_of_its_data_and_at_the_end_only_with_all_controls(tmp_p
         assert "adapted" in whole and "adapted" not in short
     lacking.to_csv(tmp_path / "pairs.csv", index=False)
     assert pays(tmp_path, measured=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "model"),
+    [
+        (("asen_v2", "asen_pp"), ""),
+        (("features", "asen_pp/adapted"), ""),
+        (("asen_v2", "csn"), "csn-seed0/model.keras"),  # the better one
+    ],
+)
+def test_a_study_that_holds_a_form_of_asen_pp_stands_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture, rows: tuple[str, ...], model: str
+) -> None:
+    lines = [f"{row},global,0,overall,{50 + n}" for n, row in enumerate(rows)]
+    (tmp_path / "map.csv").write_text(SCORES + "\n".join(lines))
+    runs = [{"row": row, "run": f"{row.replace('/', '-')}-seed0"} for row in rows]
+    origin = {"settings": {"dataset": "Shop"}, "runs": runs}
+    (tmp_path / "provenance.json").write_text(json.dumps(origin))
+    for run in runs:
+        (tmp_path / run["run"]).mkdir()
+        (tmp_path / run["run"] / "model.keras").touch()
+    show(tmp_path)
+    assert f"asen index {tmp_path / model} --csv" in capsys.readouterr().out
 
 
 def test_details_are_of_asen_pp_and_folds_are_no_seeds(tmp_path: Path) -> None:

@@ -62,6 +62,18 @@ def test_right_options_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not any("asen_pp" in name for name in names)
 
 
+def test_a_study_of_ones_own_data_trains_and_evaluates_what_pays_on_photographs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_meta(tmp_path / "data", "Shop", AttributeTable(("colour",), (2,)))
+    found = tasks("own", lambda name, other: "Shop" if name == "dataset" else other)
+    steps = {task["name"]: task["actions"] for task in found}
+    assert "train:asen_pp/adapted:0" in steps and "train:asen_pp:0" not in steps
+    evaluated = steps["evaluate"][1].__self__.step.parameters
+    assert (evaluated["method"], evaluated["seed"]) == ("asen_pp/adapted", 0)
+
+
 def test_a_study_of_ones_own_data_wants_a_name_when_it_is_run_not_before() -> None:
     (task,) = tasks("own", lambda name, other: other)
     (refuse,) = task["actions"]

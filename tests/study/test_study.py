@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +12,13 @@ from bs4 import BeautifulSoup
 from notebook_cells import run_here
 from study_process import run_study
 
+from asen_study import experiment, tables
 from asen_study.findings import finding
+from asen_study.matrix import settings
+from asen_study.runs import Places
 from asen_tf.config import ConfigError
 from asen_tf.data import read_meta
+from asen_tf.presets import smoke
 
 ROOT = Path(__file__).parents[2]
 MAP_COLUMNS = "method,embedding,seed,attribute,map,ci_low,ci_high,queries"
@@ -99,6 +104,26 @@ def test_costs_count_what_each_embedding_needs(folder: Path, output: str) -> Non
     assert (parts["csn", "global"] - parts["triplet", "global"]) == 8 * 16  # masks, 16 dimensions
     assert costs["ms_per_image"].between(0.01, 1000).all()
     assert set(costs["images_seen"]) == {4 * 3 * 8}  # epochs, steps, images a step
+
+
+def test_runs_brought_without_models_are_counted_and_measured_but_not_trained_again(
+    folder: Path, output: str, tmp_path: Path
+) -> None:
+    """Only a run's small files are there, as `results/photos/runs.zip` holds them."""
+    (run,) = (folder / "results" / "smoke").glob("csn-seed0-*")
+    names = ("*.json", "*.csv", "*.npz")
+    for path in (path for name in names for path in run.glob(name) if path.stem != "test_pairs"):
+        brought = tmp_path / "smoke" / run.name / path.name
+        brought.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, brought)
+    collected = tables.collect(tmp_path / "smoke", smoke())
+    costs = tables.measure_costs(collected, Places(folder / "data", tmp_path, "smoke"))
+    known = pd.read_csv(folder / "results/smoke/costs.csv").query("method == 'csn'")
+    columns = ["method", "embedding", "parameters", "images_seen"]
+    assert costs[columns].values.tolist() == known[columns].values.tolist()
+    again = experiment.run(settings("csn", smoke()), Places(folder / "data", tmp_path, "smoke"))
+    assert again.path == tmp_path / "smoke" / run.name
+    assert not (again.path / "model.keras").exists()  # nothing was trained
 
 
 def test_reranking_is_a_table_of_what_is_possible(folder: Path, output: str) -> None:
