@@ -227,10 +227,12 @@ class _Schedule:
     def _before(self) -> list[str]:
         """Return the training that the next task waits for.
 
-        It is as many places before as run side by side: so one seed comes after the other, and an
-        unfinished study has whole seeds to show, but for the newest seed's fused networks.
+        It is twice as many places before as run side by side: so one seed comes after the other,
+        and an unfinished study has whole seeds to show, but for the newest ones; yet while a
+        training waits for a part of it that another trains, the next can have its core.
         """
-        return self.queue[-self.jobs :][:1] if len(self.queue) >= self.jobs else []
+        ahead = 2 * self.jobs
+        return self.queue[-ahead:][:1] if len(self.queue) >= ahead else []
 
     def readings(self) -> Iterator[Task]:
         """Give the steps that read finished runs, one after the other; the last writes tables."""
