@@ -290,6 +290,7 @@ class _Schedule:
         ]
         # A sheet of a tenth of the test images takes seconds.
         more = {"evaluate": of_run, "evidence": {**of_run, "split": "valid"}}
+        more["rerank"] = {"specific": run["method"]}
         readings = []
         for name, says, notebook in steps:
             # Lists are made by the run of a triplet network; a sheet asks for a design.

@@ -38,7 +38,8 @@ def measure_costs(tables: StudyTables, places: Places) -> pd.DataFrame:
     Runs are measured one after the other, for each row of the matrix the one with the lowest seed.
     64 images of the test split are embedded for one attribute each: the time is the fastest of five
     repetitions, from images in memory at source size to embeddings. The global embedding of ASEN++
-    is timed with the global branch alone.
+    is timed with the global branch alone. A run without its
+    model is measured by `measure_untrained_costs`.
 
     Args:
         tables: of `collect`.
@@ -53,10 +54,12 @@ def measure_costs(tables: StudyTables, places: Places) -> pd.DataFrame:
         if row in rows:
             continue
         dataset = open_dataset(run.config, places)
+        if not (run.path / "model.keras").exists():  # it came from elsewhere, without its weights
+            untrained = measure_untrained_costs({row: run.config}, dataset.attributes.names)
+            rows[row] = untrained.to_dict("records")
+            continue
         images = dataset.split("test")
-        # A run that came from elsewhere without its model is as fast with other weights.
-        kept = (run.path / "model.keras").exists()
-        model = run.load_model() if kept else build_model(run.config, dataset.attributes.names)
+        model = run.load_model()
         chosen = np.resize(np.arange(len(images.sources)), _IMAGES)
         boxes = images.squares[chosen, 0] if model.needs_boxes else None
         seen = images_seen(run.settings)

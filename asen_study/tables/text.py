@@ -269,7 +269,7 @@ def source_note(selection: Selection, study: ExperimentConfig) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in versions)
     seeds = sorted({run.settings["seed"] for run in selection.runs})
     commits = sorted({_short(run.manifest["commit"]) for run in selection.runs})
-    code, _ = first.origin
+    codes = dict.fromkeys(run.origin[0] for run in selection.runs)
     data = dict.fromkeys(run.origin[1][:16] for run in selection.runs)
     folds = sorted({run.settings.get("dataset", study.dataset) for run in selection.runs})
     tested = f"split{'s' if len(folds) > 1 else ''} of {', '.join(folds)}"
@@ -282,7 +282,7 @@ def source_note(selection: Selection, study: ExperimentConfig) -> str:
         "as often as they were shown; the pretraining that all share is not in it.\n"
         f"{len(selection.runs)} runs, {repeats} {', '.join(map(str, seeds))}; settings, versions "
         "and times of each in `provenance.json`.\n"
-        f"Code {code}, data {', '.join(data)}, commit {', '.join(commits)}; "
+        f"Code {', '.join(codes)}, data {', '.join(data)}, commit {', '.join(commits)}; "
         f"Python {first.manifest['python']}, {packages}.\n"
     )
 

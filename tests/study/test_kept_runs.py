@@ -36,13 +36,14 @@ def lines(text: str, rows: set[str]) -> list[str]:
 
 def test_the_tables_are_those_of_the_runs(study) -> None:
     """A table may have rows of earlier code, too, whose runs are gone."""
-    name, _, collected = study
+    study_name, _, collected = study
     rows = {"random", *collected.selection.rows}
     rows |= {f"{row}:{part}" for row in rows for part in ("global", "local", "fused")}
-    made = {"map": collected.map, "history": collected.history, "pairs": tables.compare(collected)}
-    for table_name, frame in made.items():
-        kept_lines = lines(kept(f"{name}/{table_name}.csv"), rows)
-        assert as_csv(frame).splitlines() == kept_lines, table_name
+    made = {name: getattr(collected, name) for name in ("map", "history", "fusion", "triplets")}
+    made["pairs"] = tables.compare(collected)
+    for name, frame in made.items():
+        kept_lines = lines(kept(f"{study_name}/{name}.csv"), rows)
+        assert as_csv(frame).splitlines() == kept_lines, name
 
 
 def test_a_map_is_the_mean_of_its_queries(study) -> None:
@@ -55,6 +56,10 @@ def test_a_map_is_the_mean_of_its_queries(study) -> None:
                 if embedding != "random":
                     expected = rows[row, embedding, run.settings["seed"], attribute]
                     assert 100 * stored[key].mean() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_photographs_have_theirs() -> None:
+    assert "photos" in STUDIES
 
 
 def test_they_are_runs_of_the_table_and_small(study) -> None:
