@@ -140,7 +140,8 @@ def test_two_cores_are_kept_busy_though_controls_wait_for_their_first_stage(rows
     given = {"jobs": 2, "rows": ",".join(minutes)}
     found = tasks("photos", lambda name, other: given.get(name, other))
     needs = {f"photos:{task['name']}": task["task_dep"] for task in found}
-    waiting = [name for name in needs if ":train:" in name]
+    # Those on fewer images, which come after the tables, are left out.
+    waiting = [name for name in needs if ":train:" in name and name[-2] == ":"]
     running: list[tuple[int, str]] = []  # when each ends
     done, now, spent = set(), 0, 0
     while waiting or running:
