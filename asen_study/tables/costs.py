@@ -38,8 +38,8 @@ def measure_costs(tables: StudyTables, places: Places) -> pd.DataFrame:
     Runs are measured one after the other, for each row of the matrix the one with the lowest seed.
     64 images of the test split are embedded for one attribute each: the time is the fastest of five
     repetitions, from images in memory at source size to embeddings. The global embedding of ASEN++
-    is timed with the global branch alone. A run without its
-    model is measured by `measure_untrained_costs`.
+    is timed with the global branch alone. A run that has lost its model is measured as
+    `measure_untrained_costs` does.
 
     Args:
         tables: of `collect`.

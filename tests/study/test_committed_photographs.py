@@ -45,17 +45,16 @@ def test_every_row_has_every_fold_and_sums_follow_from_the_attributes() -> None:
 
 def test_the_settings_are_those_of_the_preset() -> None:
     origin = json.loads(kept("photos/provenance.json"))
-    expected = photos().override(dataset="ClothingAttributes-{seed}").to_dict()
+    study = photos().override(dataset="ClothingAttributes-{seed}")
     later = ExperimentConfig().to_dict()  # settings that came later: what there was before them
-    assert {**later, **origin["settings"]} == expected
+    assert {**later, **origin["settings"]} == study.to_dict()
     assert {(run["row"], run["seed"]) for run in origin["runs"]} == {
         (row, fold) for row in ROWS for fold in FOLDS
     }
     codes = {run["row"] in EARLIER: run["code_fingerprint"] for run in origin["runs"]}
     for run in origin["runs"]:
         assert run["code_fingerprint"] == codes[run["row"] in EARLIER], run["run"]
-        wanted = settings(run["row"], in_fold(photos(), run["seed"])).to_dict()
-        wanted["dataset"] = f"ClothingAttributes-{run['seed']}"
+        wanted = settings(run["row"], in_fold(study, run["seed"])).to_dict()
         assert {**origin["settings"], **run["changes"]} == wanted, run["run"]
 
 
@@ -78,6 +77,24 @@ def test_the_readme_quotes_the_means_over_the_folds() -> None:
         assert list(found.groups()) == expected, name
     pairs = table("photos", "pairs.csv")
     macro = pairs[pairs["attribute"] == "macro"].set_index(["method_a", "method_b"])
+    lines = {
+        line.split(" | ")[0].strip("| "): line for line in page.split("**How many")[0].splitlines()
+    }
+    above = {"ASEN_v2": ("asen_v2", "global"), **rows}  # the third column, of the page's names
+    found = {
+        name: row for name, (row, _) in above.items() if (row, "features/linear") in macro.index
+    }
+    for name in found.keys() & lines.keys():
+        gap = macro.loc[(found[name], "features/linear")]
+        told = f"| {gap.difference:+.1f} ({gap.ci_low:.1f} to {gap.ci_high:.1f}) |"
+        assert lines[name].endswith(told), name
+    assert len(found.keys() & lines.keys()) == 7
+    own = pairs[pairs["method_a"] == "asen_pp/adapted"].set_index(["method_b", "attribute"])
+    for control in ("asen_v2/two_seeds", "asen_pp/adapted_whole_frame"):  # what the page names
+        for attribute in ("neckline", "sleeve_length", "pattern"):
+            gap = own.loc[(control, attribute)]
+            told = f"({gap.difference:+.1f}, {gap.ci_low:.1f} to {gap.ci_high:.1f})"
+            assert (told in page) == (gap.ci_low > 0), (control, attribute)
     words = " ".join(text.split())
     gain = macro.loc[("asen_v2", "features/linear")]
     assert f"{gain.difference:.1f} points above the linear maps" in words

@@ -62,7 +62,7 @@ def test_right_options_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not any("asen_pp" in name for name in names)
 
 
-def test_a_study_of_ones_own_data_trains_and_evaluates_what_pays_on_photographs(
+def test_a_study_of_ones_own_data_trains_and_evaluates_the_adapted_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
