@@ -65,6 +65,8 @@ RUN_BY = {
     ".venv/bin/asen weights": "tests/method/test_weights.py::test_asen_pp_gives_pytorchs_numbers",
     ".venv/bin/python -m benchmarks.first_answer": "tests/apps/test_search_benchmark.py::"
     "test_a_kept_graph_and_a_server_make_a_search_cheaper",
+    ".venv/bin/python -m asen_study.records": "tests/study/test_kept_runs.py::"
+    "test_packing_the_runs_again_gives_the_same_archive",
     ".venv/bin/python -m zipfile": "tests/study/test_kept_runs.py::"
     "test_the_tables_are_those_of_the_runs",
     ".venv/bin/python -m pytest": "not run: it is what runs the tests",

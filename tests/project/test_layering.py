@@ -29,7 +29,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "asen_study": (
         ("comparison", "evaluation", "matrix", "provenance", "voting"),
         ("profiles", "runs"),
-        ("production", "starts"),
+        ("production", "records", "starts"),
         ("experiment",),
         ("measurement",),
         ("figures", "findings", "notebook", "pipeline", "tables"),

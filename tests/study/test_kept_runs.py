@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from kept_results import ROOT, kept, table
 
-from asen_study import tables
+from asen_study import records, tables
 from asen_study.runs import finished_runs
 from asen_study.tables.writing import as_csv
 from asen_tf.config import ExperimentConfig
@@ -72,3 +74,21 @@ def test_they_are_runs_of_the_table_and_small(study) -> None:
     }
     assert {path.suffix for path in folder.glob("*/*")} <= {".json", ".csv", ".npz"}
     assert (ROOT / "results" / name / "runs.zip").stat().st_size < 2**20
+
+
+def test_packing_the_runs_again_gives_the_same_archive(study, tmp_path: Path) -> None:
+    name, folder, _ = study
+    kept_archive, again = ROOT / "results" / name / "runs.zip", tmp_path / "runs.zip"
+    assert records.main([str(folder), str(again)]) == 0
+    with zipfile.ZipFile(kept_archive) as one, zipfile.ZipFile(again) as other:
+        members = [member.filename for member in one.infolist()]
+        assert [member.filename for member in other.infolist()] == members
+        assert all(one.read(member) == other.read(member) for member in members)
+
+
+def test_a_folder_without_runs_is_named_and_no_archive_replaced(tmp_path: Path, capsys) -> None:
+    archive = tmp_path / "runs.zip"
+    archive.write_bytes(b"an earlier one")
+    assert records.main([str(tmp_path / "nothing"), str(archive)]) == 2
+    assert f"{tmp_path / 'nothing'} has none" in capsys.readouterr().err
+    assert archive.read_bytes() == b"an earlier one"
