@@ -17,7 +17,8 @@ from data_prep.prepare import prepare as prepare_release
 
 COUNT = 60
 PATTERNS = ("solid", "floral", "spot", "graphics", "plaid", "stripe")
-PUBLISHED = Path(__file__).parents[3] / "shared" / "ClothingAttributeDataset"
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT.parent / "shared" / "ClothingAttributeDataset"
 
 
 def column(folder: Path, name: str, values: np.ndarray) -> None:
@@ -163,3 +164,10 @@ def test_the_published_files_have_the_numbers_that_are_known(tmp_path: Path) -> 
     assert sum(report.images.values()) == 1392
     found = labels(tmp_path / "data", 4, "train")
     assert {"Suit", "Dress"} <= {row.get("category") for row in found.values()}
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="needs the published photographs")
+def test_the_photographs_of_the_committed_study_are_listed() -> None:
+    listed = (ROOT / "results" / "photos" / "photographs.csv").read_text().split()
+    held = sorted(int(path.stem) for path in (PUBLISHED / "images").glob("*.jpg"))
+    assert listed == ["number", *map(str, held)]

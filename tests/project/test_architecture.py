@@ -26,7 +26,7 @@ MOST = 16  # files that a reader opens to follow one image
 
 def way() -> set[str]:
     """Return the files that the table lists."""
-    table = TEXT.split("## The way of one image")[1].split("\n## ")[0]
+    table = TEXT.split("## The path of one image")[1].split("\n## ")[0]
     listed = set()
     for row in (line for line in table.splitlines() if line.startswith("|")):
         folder = Path()

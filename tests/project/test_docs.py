@@ -82,6 +82,12 @@ RUN_BY = {
     "test_a_notebook_finds_the_project_from_everywhere",
     ".venv/bin/papermill notebooks/04_evaluate.ipynb": "tests/study/test_measurement.py::"
     "test_the_run_says_which_file_it_measured_and_how_it_read_the_images",
+    ".venv/bin/papermill notebooks/05_results.ipynb": "tests/study/test_photographs.py::"
+    "test_every_row_has_every_fold_in_the_seeds_place",
+    ".venv/bin/papermill notebooks/06_ablations.ipynb": "tests/study/test_study.py::"
+    "test_the_notebook_of_ablations_reads_whatever_rows_there_are",
+    ".venv/bin/papermill notebooks/10_tune.ipynb": "tests/study/test_tuning_notebook.py::"
+    "test_it_ends_with_tables_figures_and_a_verdict",
     ".venv/bin/papermill notebooks/07_rerank.ipynb": "tests/apps/test_reranking_notebook.py::"
     "test_on_ones_own_catalogue_it_measures_and_draws_each_attribute",
     ".venv/bin/papermill notebooks/08_design_evidence.ipynb": "tests/apps/"

@@ -98,7 +98,7 @@ def test_the_readme_quotes_the_means_over_the_folds() -> None:
     words = " ".join(text.split())
     gain = macro.loc[("asen_v2", "features/linear")]
     assert f"{gain.difference:.1f} points above the linear maps" in words
-    assert f"({gain.ci_low:.1f} to {gain.ci_high:.1f})" in words
+    assert f"(95% interval {gain.ci_low:.1f} to {gain.ci_high:.1f})" in words
     for control in ("asen_v2", "asen_pp/adapted_whole_frame", "asen_v2/two_seeds"):
         gap = macro.loc[("asen_pp/adapted", control)]
         told = f"{gap.difference:+.1f} ({gap.ci_low:.1f} to {gap.ci_high:.1f})"
@@ -154,5 +154,6 @@ def test_what_more_labels_bring_is_quoted_and_follows_from_the_attributes() -> N
     assert f"untrained features have {free:.1f}" in " ".join(page.split())
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     few, full = means.xs(400, level=1), means.xs(10**6, level=1)
-    assert f"{few['asen_v2']:.1f} of {full['asen_v2']:.1f}" in readme
-    assert f"{few['features/linear']:.1f} of {full['features/linear']:.1f}" in readme
+    assert f"ASEN_v2 {few['asen_v2']:.1f} with 400, {full['asen_v2']:.1f} with all" in readme
+    linear = few["features/linear"], full["features/linear"]
+    assert f"linear maps {linear[0]:.1f} and {linear[1]:.1f}" in readme
