@@ -79,7 +79,7 @@ PROFILES = {
         _QUICK,
         rows=STUDIED["changes"],
         seeds=(0, 1),
-        minutes={"data": 1.5, "train": 150, "ablations": 3},
+        minutes={"data": 1.5, "train": 160, "ablations": 10},
     ),
     "smoke": Profile(
         preset="smoke",
