@@ -215,7 +215,8 @@ def test_the_readme_quotes_the_whole_and_the_mean_of_the_attributes() -> None:
 def test_what_each_change_gave_is_quoted() -> None:
     """On validation, then macro MAP on test: fused, local, and against ASEN++ as published."""
     text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
-    quoted = quoted_rows(text.split("## What each change gave")[1], {LABELS[row] for row in CHANGES})
+    section = text.split("## What each change gave")[1]
+    quoted = quoted_rows(section, {LABELS[row] for row in CHANGES})
     best = table("changes", "history.csv").groupby(["method", "seed"])["val_map"].max()
     validated = best.groupby("method").mean()
     scores = table("changes", "map.csv").query("attribute == 'macro'")
