@@ -124,7 +124,10 @@ def map_extent(name: str, size: int, reading: str = "cells") -> tuple[float, flo
 
     Cells lie evenly between the two. As "released" they fill the image, 0 to 1. Where "cells" see,
     cell `i` of stride `s` is centred at pixel `s i` if convolutions pad both sides equally, and at
-    `s i + s - 1` with TensorFlow's padding of even sizes (EfficientNet-Lite, at stride 16).
+    `s i + s - 1` with TensorFlow's padding of even sizes (EfficientNet-Lite, at stride 16; its
+    enlarged last stage lies another half cell on). That is the middle of what kernels reach, and
+    of what untrained ones weigh. EfficientNet-Lite's ImageNet weights have theirs, on average,
+    within 2 px of the "released" reading, which is therefore the better one there.
 
     Args:
         name: one of `asen_tf.config.BACKBONES`; any name if the reading is "released".

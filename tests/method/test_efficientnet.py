@@ -156,3 +156,34 @@ def test_the_backbone_says_how_its_pixels_are_scaled() -> None:
     mode = normalisation_mode("efficientnet_lite1")
     scaled = ImageNormalisation(mode)(np.array([[[[127, 255, 63]]]], np.uint8))
     np.testing.assert_allclose(scaled, [[[[0.0, 1.0, -0.5]]]])
+
+
+def shift_of_sight(model: keras.Model, channels: slice) -> float:
+    """Return how far right of and below its cell of the picture a map's cell sees, px.
+
+    The centre of mass of the gradient's size, against the middle of the cell in a map that fills
+    the picture: the mean of both axes over four cells that lie evenly around the picture's middle,
+    towards which the picture's edges pull all centres.
+    """
+    noise = np.random.default_rng(0).uniform(0.0, 255.0, (8, 32, 32, 3))
+    pixels = tf.clip_by_value(tf.image.resize(noise, (128, 128), "bicubic"), 0.0, 255.0)
+    shifts = []
+    for cell in (2, 3, 4, 5):  # of 8
+        with tf.GradientTape() as tape:
+            tape.watch(pixels)
+            seen = model(ImageNormalisation("centred")(pixels), training=False)[..., channels]
+            answer = tf.reduce_sum(seen[:, cell, cell] ** 2)
+        weights = np.abs(tape.gradient(answer, pixels)).sum(axis=(0, 3))
+        centres = [np.average(np.arange(128), weights=weights.sum(axis=axis)) for axis in (0, 1)]
+        shifts.append(np.mean(centres) - (16 * cell + 7.5))
+    return float(np.mean(shifts))
+
+
+@pytest.mark.parametrize("channels", [slice(0, 112), slice(112, None)])
+def test_imagenet_weights_see_where_the_released_reading_says(
+    backbone: keras.Model, channels: slice
+) -> None:
+    """By their kernels' extent cells see to the lower right; training has turned that back."""
+    keras.utils.set_random_seed(0)
+    assert shift_of_sight(build_backbone("efficientnet_lite0"), channels) > 4.5
+    assert abs(shift_of_sight(backbone, channels)) < 2.5

@@ -198,6 +198,7 @@ def test_trainable_parameters_at_the_published_size() -> None:
     for layers, expected in ((model.global_layers, REGION + 8 * 512), (model.local_layers, PATCH)):
         variables = [variable for layer in layers for variable in layer.trainable_variables]
         assert sum(int(np.prod(variable.shape)) for variable in variables) == expected
+    assert (REGION + 8 * 512, PATCH) == (11_439_680, 90_396_160)  # as the preset says
     assert VIT == 85_797_120  # ViT-B/16 as published, without final norm and classifier
 
 

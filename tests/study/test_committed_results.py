@@ -213,7 +213,7 @@ def test_the_readme_quotes_the_whole_and_the_mean_of_the_attributes() -> None:
 
 
 def test_what_each_change_gave_is_quoted() -> None:
-    """On validation, then macro MAP on test: fused, local, and against ASEN++ as published."""
+    """On validation, then macro MAP on test, what the zoom adds, and against ASEN++."""
     text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     section = text.split("## What each change gave")[1]
     quoted = quoted_rows(section, {LABELS[row] for row in CHANGES})
@@ -224,12 +224,35 @@ def test_what_each_change_gave_is_quoted() -> None:
     pairs = table("changes", "pairs.csv").query("attribute == 'macro' and method_a == 'asen_pp'")
     gaps = pairs.set_index("method_b")
     for row in CHANGES:
-        expected = [validated[row], macro[row, "fused"], macro[row, "local"]]
+        parts = [macro[row, name] for name in ("fused", "global", "local")]
+        expected = [f"{value:.1f}" for value in (validated[row], *parts)]
+        expected.append(f"{parts[0] - parts[1]:+.1f}")
         told = ""
         if row in gaps.index:  # of which the row is the second: signs change
             gap = gaps.loc[row]
             told = f"{-gap.difference:+.1f} ({-gap.ci_high:+.1f} to {-gap.ci_low:+.1f})"
-        assert quoted[LABELS[row]] == [*(f"{value:.1f}" for value in expected), told], row
+        assert quoted[LABELS[row]] == [*expected, told], row
+
+
+def test_the_table_of_controls_is_quoted() -> None:
+    """Seeds, macro MAP and its deviation, overall, the local branch, and the first test split."""
+    text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    section = text.split("## Does the local branch pay?")[1].split("\n## ")[0]
+    labels = {**{row: LABELS[row] for row in STUDIES["ablations"]}, "random": "Random ranking"}
+    labels["asen_pp"] = "ASEN++ as published"
+    quoted = quoted_rows(section, set(labels.values()))
+    keys = ["method", "embedding", "attribute"]
+    scores = table("ablations", "map.csv").set_index(keys)["map"].sort_index()
+    first = table("ablations", "map_first_test.csv")
+    first = first.set_index(keys)["map"].sort_index()
+    for row, label in labels.items():
+        last = "-" if row == "random" else embeddings(row)[-1]
+        macro = scores[row, last, "macro"]
+        shown = f"{macro.mean():.1f}" + (f" ± {macro.std():.1f}" if len(macro) > 1 else "")
+        local = f"{scores[row, 'local', 'macro'].mean():.1f}" if last == "fused" else ""
+        overall, old = scores[row, last, "overall"].mean(), first[row, last, "macro"].mean()
+        seeds = "" if row == "random" else str(len(macro))
+        assert quoted[label] == [seeds, shown, f"{overall:.1f}", local, f"{old:.1f}"], row
 
 
 def test_every_picture_of_the_readme_is_there() -> None:
