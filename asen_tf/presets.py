@@ -39,8 +39,8 @@ def fashionai_rpf() -> ExperimentConfig:
     """RPF, the successor, on FashionAI, both stages, at the published size; for a GPU.
 
     Trainable parameters: 11,439,680 of the region branch and the attributes, 90,396,160 of the
-    patch branch. Published: MAP 70.11 (Dong et al., SIGIR 2023, arXiv 2305.10260). On DeepFashion its authors
-    fuse with `fusion_weight` 0.4; the compact form is the row `rpf` of the matrix.
+    patch branch. Published: MAP 70.11 (Dong et al., SIGIR 2023, arXiv 2305.10260). On DeepFashion
+    its authors fuse with `fusion_weight` 0.4; the compact form is the row `rpf` of the matrix.
     Command, with torchvision's ResNet-50 and Google's ViT-B_16.npz in `weights/` and
     `make install-torch` (see data_prep/README.md), after
     `python -m data_prep.fashionai --raw RAW_DIR --out data`:
