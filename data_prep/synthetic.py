@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import multiprocessing
 import os
@@ -21,12 +22,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
-from asen_tf.data import AttributeTable, parse_names
-from asen_tf.files import write_text
+from asen_tf.data import AnnotationError, AttributeTable, parse_names
+from asen_tf.files import replacing, write_text
 from data_prep.command import ended
-from data_prep.garments.files import Made, image_path, make_image
+from data_prep.garments.render import Box, render
 from data_prep.garments.values import ATTRIBUTES, VALUES
 from data_prep.releases import split_images, split_rows
 from data_prep.writing import write_meta, write_regions, write_split
@@ -38,35 +40,83 @@ FRESH_SEED = 10**6  # added to the seed for the images of a test split of their 
 FIRST = "First"  # added to a dataset's name: the test images that it had before
 PARTITION_KEY = 2**32 - 1  # spawn key of the partition's random stream: no image has this number
 
+Made = tuple[int, dict[str, int], dict[str, Box]]  # an image's number, labels and boxes
+
 
 class ParameterMismatch(ValueError):
     """The folder holds a dataset that was made with other parameters."""
 
 
-def _check_marker(root: Path, parameters: dict[str, int], overwrite: bool) -> bool:
-    """Return whether the dataset is finished; raise when it was made with other parameters."""
+def image_path(number: int) -> str:
+    """Return the path of image `number` inside the folder of the dataset."""
+    return f"images/{number // 1000:03d}/{number:06d}.jpg"
+
+
+def make_image(task: tuple[str, int, int, int]) -> Made:
+    """Render one image unless it is finished; return its number, labels and boxes.
+
+    `task` is (folder of the dataset, seed, number, size). A note of labels and boxes is written
+    after the image: an image without a note is rendered again, to the same bytes.
+    """
+    root, seed, number, size = task
+    path = Path(root) / image_path(number)
+    note = path.with_suffix(".json")
+    if path.exists() and note.exists():
+        known = json.loads(note.read_text())
+        return number, known["labels"], known["boxes"]
+    rendering, stream = render(seed, number, size), io.BytesIO()
+    Image.fromarray(rendering.pixels).save(stream, "JPEG", quality=rendering.quality)
+    with replacing(path) as temporary:
+        temporary.write_bytes(stream.getvalue())
+    write_text(note, json.dumps({"labels": rendering.labels, "boxes": rendering.boxes}))
+    return number, rendering.labels, rendering.boxes
+
+
+def _is_finished(root: Path, parameters: dict[str, int], overwrite: bool) -> bool:
+    """Return whether the dataset is finished; otherwise its folder is ready, cleared if need be.
+
+    Raises:
+        ParameterMismatch: it was made with other parameters, and is not to be replaced.
+        AnnotationError: a folder holds what this command has not made, and is not to be replaced.
+    """
     done, begun = root / MARKER, root / f"unfinished_{MARKER}"
-    for path in (done, begun):
-        if not path.exists():
-            continue
-        found = json.loads(path.read_text())
-        if found == parameters:
-            return path == done
-        if not overwrite:
-            raise ParameterMismatch(
-                f"{path}: a dataset must be continued with the parameters it was begun with; got "
-                f"{parameters}, found {found}; choose another --out, or --overwrite it"
-            )
+    marker = done if done.exists() else begun
+    found = json.loads(marker.read_text()) if marker.exists() else None
+    if found == parameters:
+        return marker == done
+    if overwrite:
+        _clear(root)
+    elif found is not None:
+        raise ParameterMismatch(
+            f"{marker}: a dataset must be continued with the parameters it was begun with; got "
+            f"{parameters}, found {found}; choose another --out, or --overwrite it"
+        )
+    else:
+        _check_empty(root)
+        _check_empty(root.with_name(f"{root.name}{FIRST}"))
     return False
 
 
+def _check_empty(folder: Path) -> None:
+    """Raise if a folder holds files; hidden ones and empty folders do not count."""
+    for path in folder.rglob("*"):
+        if not path.name.startswith(".") and not path.is_dir():
+            raise AnnotationError(
+                f"a folder without {MARKER} must be empty: this command has not made what it holds",
+                path=folder,
+                got=path.relative_to(folder).as_posix(),
+                remedy="choose another --dataset or --out, or replace it with --overwrite",
+            )
+
+
 def _clear(root: Path) -> None:
+    """Remove a dataset, but leave a note that this command made it: a kill shall not hide that."""
+    if (root / MARKER).exists():
+        (root / MARKER).replace(root / f"unfinished_{MARKER}")
     shutil.rmtree(f"{root}{FIRST}", ignore_errors=True)
     for pattern in ("images/*/*.jpg", "images/*/*.json", "images/*/.tmp-*", "*.txt", "*.csv"):
         for path in root.glob(pattern):
             path.unlink()
-    for name in (MARKER, f"unfinished_{MARKER}"):
-        (root / name).unlink(missing_ok=True)
 
 
 def _write_splits(data_dir: Path, dataset: str, made: Sequence[Made], seed: int) -> None:
@@ -136,10 +186,11 @@ def make_dataset(
         seed: of everything random.
         workers: processes; all cores when None.
         dataset: name of the dataset.
-        overwrite: replace a dataset that was made with other parameters.
+        overwrite: replace whatever other dataset is in its folder, or in that of "First".
 
     Raises:
         ParameterMismatch: the folder holds a dataset made with other parameters.
+        asen_tf.data.AnnotationError: one of the two folders holds what this function has not made.
         ValueError: fewer than 10 images, or a side below 32 pixels.
     """
     if images < 10 or size < 32 or test_images < 0:
@@ -149,17 +200,15 @@ def make_dataset(
     root, total = data_dir / dataset, images + test_images
     parameters = {"images": images, "test_images": test_images, "size": size, "seed": seed}
     parameters["version"] = RENDERER_VERSION
-    if _check_marker(root, parameters, overwrite):
+    if _is_finished(root, parameters, overwrite):
         print(f"{root}: {total} images are there already, made with the same parameters")
         return root
     begun = root / f"unfinished_{MARKER}"
-    if not begun.exists() or json.loads(begun.read_text()) != parameters:
-        _clear(root)
+    write_text(begun, json.dumps(parameters) + "\n")  # first: what a kill leaves is known as ours
     for left in root.glob("images/*/.tmp-*"):  # of a run that was killed
         left.unlink()
     for number in range(0, total, 1000):
         (root / image_path(number)).parent.mkdir(parents=True, exist_ok=True)
-    write_text(begun, json.dumps(parameters) + "\n")
     seconds = total * SECONDS_PER_IMAGE / workers
     print(
         f"{root}: rendering {total} images of {size} x {size} px with {workers} processes, "

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asen_tf.data import read_meta, read_regions, read_split, read_value_names
+from asen_tf.data import AnnotationError, read_meta, read_regions, read_split, read_value_names
+from data_prep import synthetic
 from data_prep.contact_sheet import contact_sheets
 from data_prep.garments.render import render
 from data_prep.releases import split_images, split_rows
@@ -71,6 +72,54 @@ def test_overwrite_replaces_the_data_set(tmp_path):
     make_dataset(tmp_path, images=20, size=48, seed=0, workers=1)
     make_dataset(tmp_path, images=10, size=48, seed=1, workers=1, overwrite=True)
     assert len(list(tmp_path.rglob("*.jpg"))) == 10
+
+
+@pytest.mark.parametrize("name", ["Garments", "GarmentsFirst"])
+def test_what_this_command_has_not_made_is_left_alone(tmp_path, capsys, name):
+    """A shop's own dataset of this name, say; only `--overwrite` replaces it."""
+    root = tmp_path / name
+    for file in ("label_train.txt", "regions_train.csv", "images/mine/1.jpg"):
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(file)
+    before = digest(tmp_path)
+    with pytest.raises(AnnotationError, match=rf"{name}: .* must be empty: .*; got '.*--overwrite"):
+        make_dataset(tmp_path, images=10, size=48, workers=1)
+    assert main(["--out", str(tmp_path), "--images", "10", "--size", "48"]) == 2
+    assert "choose another --dataset or --out" in capsys.readouterr().err
+    assert digest(tmp_path) == before
+    make_dataset(tmp_path, images=10, size=48, workers=1, dataset="Other")
+    assert before.items() <= digest(tmp_path).items()
+    make_dataset(tmp_path, images=10, size=48, workers=1, overwrite=True)
+    assert len(list(tmp_path.glob("Garments/images/*/*.jpg"))) == 10
+    assert not before.items() & digest(tmp_path).items()
+
+
+def test_a_kill_leaves_no_folder_without_a_note_of_who_made_it(tmp_path, monkeypatch):
+    """Wherever it hits: before rendering, or while another dataset is being removed."""
+    chosen = {"images": 10, "size": 48, "workers": 1}
+    root = tmp_path / "Garments"
+
+    def killed(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(synthetic, "image_path", killed)  # so that no folder of images is made
+        with pytest.raises(KeyboardInterrupt):
+            make_dataset(tmp_path, **chosen)
+    assert [path.name for path in root.iterdir()] == ["unfinished_renderer.json"]
+    (root / "images/000").mkdir(parents=True)
+    (root / "unfinished_renderer.json").unlink()  # what a kill could leave before
+    make_dataset(tmp_path, **chosen)
+    before = digest(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make_dataset(tmp_path, **{**chosen, "seed": 1}, overwrite=True)
+    assert not (root / "renderer.json").exists()  # what is being removed is not finished
+    with pytest.raises(ParameterMismatch):
+        make_dataset(tmp_path, **{**chosen, "seed": 1})
+    make_dataset(tmp_path, **chosen)
+    assert digest(root) == before
 
 
 def test_killed_run_goes_on_and_ends_with_the_same_bytes(made, tmp_path):
