@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,13 @@ RELEASES: dict[str, Callable[..., Report]] = {
         f"{clothing_attributes.DATASET}-{fold}": partial(clothing_attributes.prepare, fold=fold)
         for fold in range(clothing_attributes.FOLDS)
     },
+}
+# What to do about an option that a dataset does not have.
+_REMEDIES = {
+    "splits": "leave splits out: split files are used for FashionAI and DeepFashion only",
+    "download": "leave download out, and put the images into the raw folder: only DARN's images "
+    "are downloaded",
+    "attributes": "leave attributes out, or give the CSV file of your own catalogue as table",
 }
 
 
@@ -51,33 +59,26 @@ def prepare(
         What there is, and what was left out.
 
     Raises:
-        AnnotationError: the dataset is unknown, or something is wrong with the release.
+        AnnotationError: the dataset is unknown or has no such option, or something is wrong with
+            the release.
     """
-    options = {"splits": splits, "table": table, "download": download}
-    given = {name: Path(value) for name, value in options.items() if value is not None}
-    if broken is not None:
-        given["broken"] = broken
-    if download is not None and (dataset != "DARN" or table is not None):
-        raise AnnotationError(
-            "only DARN's images are downloaded, by its list of URLs",
-            got=dataset,
-            remedy="leave download out, and put the images into the raw folder",
-        )
     if table is not None:
-        chosen = {} if attributes is None else {"attributes": attributes}
-        options = {"dataset": dataset, "seed": seed, **given, **chosen}
-        return catalog.prepare(folder(raw), Path(out), **options)
-    if dataset not in RELEASES:
+        make = partial(catalog.prepare, dataset=dataset)
+    elif dataset in RELEASES:
+        make = RELEASES[dataset]
+    else:
         raise AnnotationError(
             f"a raw release must be one of {', '.join(RELEASES)}",
             got=dataset,
             remedy=f"{did_you_mean(dataset, RELEASES)}; for your own catalogue, also give its CSV "
             "file as table",
         )
-    if splits is not None and dataset not in ("FashionAI", "DeepFashion"):
-        raise AnnotationError(
-            "split files are used for FashionAI and DeepFashion only",
-            got=dataset,
-            remedy="leave splits out",
-        )
-    return RELEASES[dataset](folder(raw), Path(out), seed=seed, **given)
+    files = {"splits": splits, "table": table, "download": download}
+    options = {name: Path(value) for name, value in files.items() if value is not None}
+    others = {"broken": broken, "attributes": attributes}
+    options |= {name: value for name, value in others.items() if value is not None}
+    for name in options:
+        if name not in inspect.signature(make).parameters:
+            rule = f"{name} is no option of this dataset"
+            raise AnnotationError(rule, got=dataset, remedy=_REMEDIES[name])
+    return make(folder(raw), Path(out), seed=seed, **options)

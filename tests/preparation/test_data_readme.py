@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from asen_tf.data import AnnotationError
 from asen_tf.presets import PRESETS
 from data_prep import darn, fashionai, zappos50k
 from data_prep.prepare import RELEASES, prepare
@@ -62,7 +63,21 @@ def test_what_the_presets_start_from_is_said_where_they_are_recommended() -> Non
 def test_an_unknown_dataset_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="FashionAI, DARN, .*-4; got 'Mine'"):
         prepare("Mine", tmp_path, tmp_path)
-    with pytest.raises(ValueError, match="FashionAI and DeepFashion only; got 'DARN'"):
-        prepare("DARN", tmp_path, tmp_path, splits=tmp_path)
-    with pytest.raises(ValueError, match="only DARN's images are downloaded, .*; got 'FashionAI'"):
-        prepare("FashionAI", tmp_path, tmp_path, download=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "message"),
+    [
+        ("DARN", ["splits"], "splits is .*; got 'DARN'; .* FashionAI and DeepFashion only$"),
+        ("Mine", ["table", "splits"], "splits is no option of this dataset; got 'Mine'; leave spl"),
+        ("FashionAI", ["download"], "download is .*'FashionAI'; .*: only DARN's images are down"),
+        ("DARN", ["table", "download"], "download is no .*, and put the images into the raw folder"),
+        ("FashionAI", ["attributes"], "attributes is no .*; .* your own catalogue as table$"),
+        ("ClothingAttributes-0", ["attributes"], "attributes is no option of this dataset"),
+    ],
+)
+def test_an_option_that_a_dataset_does_not_have_is_refused_with_the_way_out(
+    tmp_path: Path, dataset: str, options: list[str], message: str
+) -> None:
+    with pytest.raises(AnnotationError, match=message):
+        prepare(dataset, tmp_path, tmp_path, **{name: str(tmp_path) for name in options})
