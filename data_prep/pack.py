@@ -11,10 +11,12 @@ import io
 import json
 import math
 import os
+import re
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ from data_prep.command import ended
 _BLOCK = 128  # images that are decoded together
 _SAMPLE = 8  # images that tell how much room all of them need
 _BYTES_PER_PIXEL = 0.35  # of a typical JPEG; decides how many images share a shard
+_WRITTEN = re.compile(rf"({'|'.join(SPLITS)})-\d{{5,}}-of-\d{{5,}}\.(tfrecord|json)")
 
 
 def pack(
@@ -66,7 +69,8 @@ def pack(
         shard_mib: approximate size of a shard, if its images are of average size.
 
     Returns:
-        The path of the index, `shards.json`, which is written last.
+        The path of the index, `shards.json`, which is written last. Then shards that it does not
+        list are removed: an earlier call wrote them, with another `shard_mib`.
 
     Raises:
         ValueError: a size or quality outside its range, or an unknown fit.
@@ -95,24 +99,31 @@ def pack(
     }
     if fit != "square":  # the only one that shards packed before it was a choice can have
         settings["fit"] = fit
-    splits: dict[str, list[dict[str, Any]]] = {}
     read = {name: read_split(data_dir, dataset, name) for name in SPLITS}
     total = _expected_bytes(list(read.values()), settings)
+    planned: dict[str, dict[Path, range]] = {}
     for name, split in read.items():
         per_shard = max(1, int(shard_mib * 2**20 / (_BYTES_PER_PIXEL * source_size**2)))
         count = max(1, -(-len(split.files) // per_shard))
         bounds = np.linspace(0, len(split.files), count + 1).astype(int).tolist()
-        shards = []
+        planned[name] = {
+            folder / f"{name}-{at:05d}-of-{count:05d}.tfrecord": range(first, last)
+            for at, (first, last) in enumerate(pairwise(bounds))
+        }
+    paths = [path for shards in planned.values() for path in shards]
+    splits: dict[str, list[dict[str, Any]]] = {name: [] for name in SPLITS}
+    for name, split in read.items():
         title = f"packing {name}"
         with tqdm(total=len(split.files), desc=title, unit="image", mininterval=1.0) as bar:
-            for at, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
-                path = folder / f"{name}-{at:05d}-of-{count:05d}.tfrecord"
-                there = sum(one.stat().st_size for one in folder.glob("*.tfrecord"))
+            for path, images in planned[name].items():
+                there = sum(one.stat().st_size for one in paths if one.exists())
                 needed = max(0, total - there)
-                shards.append(_shard(path, split, range(first, last), settings, needed))
-                bar.update(last - first)
-        splits[name] = shards
+                splits[name].append(_shard(path, split, images, settings, needed))
+                bar.update(len(images))
     write_text(folder / INDEX, json.dumps({**settings, "splits": splits}) + "\n")
+    for left in folder.glob("*-of-*"):
+        if _WRITTEN.fullmatch(left.name) and left.with_suffix(".tfrecord") not in paths:
+            left.unlink()
     return folder / INDEX
 
 

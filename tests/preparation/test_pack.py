@@ -131,6 +131,32 @@ def test_room_is_compared_before_anything_is_packed(
     assert not list(place.iterdir())
 
 
+def test_shards_of_another_size_are_replaced_and_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = folder / "Garments" / f"shards-{SIZE}"
+    before = shards(folder)
+    foreign = [place / "notes-of-mine.txt", place / "train-00000-of-00001.tfrecord.bak"]
+    for path in foreign:
+        path.write_text("mine")
+    size = sum(path.stat().st_size for path in before)
+    free = shutil.disk_usage(folder)._replace(free=size // 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: free)
+        with pytest.raises(DiskFullError):  # those of another size do not count as there
+            pack(folder, "Garments", source_size=SIZE)
+    assert shards(folder) == before and images(folder, packed=True).split("test").sources[[0]].any()
+    arguments = [str(folder), "--dataset", "Garments", "--source-size", str(SIZE)]
+    assert command.main(arguments) == 0
+    assert ": 3 shards" in capsys.readouterr().out
+    names = [f"{name}-00000-of-00001" for name in ("test", "train", "valid")]
+    written = {f"{name}.{end}" for name in names for end in ("tfrecord", "json")}
+    others = {"shards.json", *(path.name for path in foreign)}
+    assert {path.name for path in place.iterdir()} == written | others
+    for name in ("train", "valid", "test"):
+        assert images(folder, packed=True).split(name).sources[np.arange(4)].any()
+
+
 def test_a_damaged_shard_is_named(folder: Path) -> None:
     path = next(path for path in shards(folder) if path.name.startswith("test"))
     data = bytearray(path.read_bytes())
