@@ -261,7 +261,8 @@ def image_file(image: ImageFile) -> Path | BinaryIO:
         known = image if image.mode in _OF_PNG else image.convert("RGB")
         known.save(stored, "PNG", exif=image.getexif(), compress_level=0)
         return stored
-    if seekable := hasattr(image, "seek"):
+    seekable = image.seekable() if hasattr(image, "seekable") else hasattr(image, "seek")
+    if seekable:
         image.seek(0)  # it may be listed twice
     content = image.read() if seekable else None
     if not isinstance(content, bytes):

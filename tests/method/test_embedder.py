@@ -15,7 +15,7 @@ from small_model import NAMES, VIEW, pictures, save_catalogue, small_model
 
 import asen_tf
 from asen_tf.data.images import ImageError, load_image
-from asen_tf.embedder import Embedder, EmbedderError, _decoded
+from asen_tf.embedder import Embedder, EmbedderError, _decoded, image_file
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
 
@@ -164,6 +164,12 @@ def test_an_open_file_may_come_twice(embedder: Embedder, many: list[Path]) -> No
         found = embedder.embed_all([first, second, first, first])
     expected = embedder.embed_all([many[0], many[1], many[0], many[0]])
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_stream_that_cannot_be_read_twice_is_refused(many: list[Path]) -> None:
+    with subprocess.Popen(["cat", many[0]], stdout=subprocess.PIPE) as shown:
+        with pytest.raises(ImageError, match="a file opened with mode 'rb'.*; got BufferedReader$"):
+            image_file(shown.stdout)
 
 
 def test_what_is_not_wanted_is_not_computed(many: list[Path]) -> None:
