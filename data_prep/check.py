@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from asen_tf.data import (
     SPLITS,
@@ -202,13 +203,7 @@ def render(dataset: str, report: dict[str, Any]) -> str:
     """Return the report of `check` as tables for people."""
     parts = []
     if report["splits"]:
-        parts = [
-            f"{dataset}: splits",
-            _align(_split_rows(report["splits"])),
-            *_chance(report["splits"]),
-            "Rows per value",
-            _align(_value_rows(report["splits"], report["value_names"] or {})),
-        ]
+        parts = [f"{dataset}: splits", *_tables(report["splits"], report["value_names"] or {})]
     problems = report["problems"]
     stopping = sum(problem["stops_training"] for problem in problems)
     parts.append(f"Problems: {len(problems)}, of which {stopping} stop training")
@@ -220,57 +215,36 @@ def render(dataset: str, report: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _split_rows(splits: dict[str, Any]) -> list[list[str]]:
-    keys = [key for key in _COLUMNS if any(key in split for split in splits.values())]
-    rows = [["split", *(_COLUMNS[key] for key in keys)]]
-    for name, split in splits.items():
-        rows.append([name, *(_text(split.get(key)) for key in keys)])
-    return rows
+def _tables(splits: dict[str, Any], value_names: dict[str, list[str]]) -> list[str]:
+    """Return a table with a row per split, and others per attribute and value with their titles."""
 
+    def laid_out(table: pd.DataFrame, digits: int = 0) -> str:
+        written = f"{{: .{digits}f}}".format
+        return table.to_string(na_rep="-", float_format=written, sparsify=False) + "\n"
 
-def _chance(splits: dict[str, Any]) -> list[str]:
-    ranked = {name: split["random_map"] for name, split in splits.items() if "random_map" in split}
-    if not ranked:
-        return []
-    rows = [["attribute", *ranked]] + [
-        [name, *(_text(chance[name]) for chance in ranked.values())]
-        for name in next(iter(ranked.values()))
-    ]
-    return ["MAP of a random ranking, exact, in percent", _align(rows)]
+    def row(attribute: str, value: int) -> tuple[str, str]:
+        named = value_names.get(attribute)
+        return attribute, f"{value} {named[value]}" if named else str(value)
 
-
-def _value_rows(splits: dict[str, Any], value_names: dict[str, list[str]]) -> list[list[str]]:
-    columns = {
-        f"{split} {kind}": counts
-        for split, described in splits.items()
-        for kind, counts in described["values"].items()
+    sizes = {
+        name: {title: split[key] for key, title in _COLUMNS.items() if key in split}
+        for name, split in splits.items()
     }
-    rows = [["attribute", "value", *columns]]
-    for attribute, first in next(iter(columns.values())).items():
-        names = value_names.get(attribute) or [""] * len(first)
-        for value, name in enumerate(names):
-            counts = [str(column[attribute][value]) for column in columns.values()]
-            rows.append([attribute, f"{value} {name}".strip(), *counts])
-    return rows
-
-
-def _text(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _align(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        words = [row[0].ljust(widths[0])]
-        words += [
-            cell.ljust(width) if title == "value" else cell.rjust(width)
-            for cell, width, title in zip(row[1:], widths[1:], rows[0][1:], strict=True)
-        ]
-        lines.append("  " + "  ".join(words).rstrip())
-    return "\n".join(lines) + "\n"
+    tables = [laid_out(pd.DataFrame.from_dict(sizes, "index", dtype=float))]
+    chance = {name: split["random_map"] for name, split in splits.items() if "random_map" in split}
+    if chance:
+        text = laid_out(pd.DataFrame(chance, dtype=float), digits=2)
+        tables += ["MAP of a random ranking, exact, in percent", text]
+    counts = {
+        f"{name} {kind}": {
+            row(attribute, value): count
+            for attribute, numbers in of_kind.items()
+            for value, count in enumerate(numbers)
+        }
+        for name, split in splits.items()
+        for kind, of_kind in split["values"].items()
+    }
+    return [*tables, "Rows per value", laid_out(pd.DataFrame(counts))]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
