@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from asen_tf.data import SPLITS, AnnotationError, AttributeTable
+from asen_tf.data import AnnotationError, AttributeTable
 from data_prep.command import Report, run_command
 from data_prep.image_files import equal_contents, place_image
-from data_prep.releases import Sample, paths_of, write_dataset
+from data_prep.releases import Sample, by_split, in_one_split, paths_of, write_dataset
 
 DATASET = "ClothingAttributes"
 FOLDS = 5
@@ -102,8 +102,7 @@ def prepare(raw: Path, out: Path, *, seed: int = 0, broken: str = "error", fold:
     )
     notes = [f"{absent} of {len(values)} labelled numbers have no photograph here"] * bool(absent)
     notes += [f"{unlabelled} photographs have no label and are left out"] * bool(unlabelled)
-    notes += [f"{len(equal)} photographs equal another one and are in its split"] * bool(equal)
-    return Report.from_paths(paths_of(divided), left_out, notes)
+    return Report.from_paths(paths_of(divided), left_out, [*notes, *in_one_split(equal)])
 
 
 def _divided(
@@ -128,11 +127,8 @@ def _divided(
         "valid": chosen[: len(others) // _VALID],
         "test": tested,
     }
-    split_of = {names[at]: split for split, part in parts.items() for at in part}
-    divided: dict[str, list[Sample]] = {split: [] for split in SPLITS}
-    for sample in samples:
-        divided[split_of[equal.get(sample.path, sample.path)]].append(sample)
-    return divided
+    drawn = {names[at]: split for split, part in parts.items() for at in part}
+    return by_split(samples, drawn, equal)
 
 
 def _read(raw: Path) -> tuple[np.ndarray, dict[str, tuple[str, ...]]]:

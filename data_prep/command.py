@@ -1,4 +1,4 @@
-"""The command line and the report that all preparations of raw releases share."""
+"""What preparations of raw releases share: command line, report, division and split files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,18 @@ from functools import partial
 from pathlib import Path
 
 from asen_tf.config import did_you_mean
-from asen_tf.data import AnnotationError
-from data_prep.releases import BROKEN
+from asen_tf.data import AnnotationError, AttributeTable
+from data_prep.image_files import equal_contents
+from data_prep.releases import (
+    BROKEN,
+    Sample,
+    apply_released,
+    divide,
+    in_one_split,
+    paths_of,
+    read_released,
+    write_dataset,
+)
 
 _SHOWN = 10  # names shown of the images left out, or of folders
 _ROOT, _PACKAGES = Path(__file__).parents[1], ("asen_tf", "data_prep")
@@ -56,6 +66,45 @@ class Report:
             lines.append(f"{len(self.left_out):,} left out, listed in broken_images.csv ({why})")
             lines += [f"- {name}" for name in list(self.left_out)[:_SHOWN]]
         return "\n".join([*lines, *self.notes])
+
+
+def write_release(
+    out: Path,
+    dataset: str,
+    attributes: AttributeTable,
+    samples: Sequence[Sample],
+    *,
+    value_names: Mapping[str, Sequence[str]],
+    seed: int,
+    broken: str,
+    splits: Path | None,
+    notes: Sequence[str] = (),
+) -> Report:
+    """Check the images of a release and write split files, of its authors' or a random division.
+
+    Args:
+        out: the folder of all datasets; the images are in `out/dataset` already.
+        dataset: the dataset's name.
+        attributes: names and numbers of values.
+        samples: the images to divide, 8:1:1, with equal ones in one split.
+        value_names: names of the values by attribute.
+        seed: of the random division.
+        broken: "error" or "skip", for images that cannot be used.
+        splits: the folder of the authors' split files, or the one above it; None divides at random.
+        notes: what to report besides, if `samples` are divided.
+
+    Raises:
+        AnnotationError: a split file breaks a rule, or an image cannot be used.
+    """
+    shared = {"value_names": value_names, "broken": broken}
+    if splits is not None:
+        released = read_released(splits, attributes, dataset)
+        left_out = apply_released(out, dataset, attributes, released, **shared)
+        return Report.from_paths({name: part.files for name, part in released.items()}, left_out)
+    equal = equal_contents({sample.path: out / dataset / sample.path for sample in samples})
+    divided = divide(samples, seed=seed, equal=equal)
+    left_out = write_dataset(out, dataset, attributes, divided, seed=seed, **shared)
+    return Report.from_paths(paths_of(divided), left_out, [*notes, *in_one_split(equal)])
 
 
 def run_command(

@@ -14,17 +14,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from asen_tf.data import AnnotationError, AttributeTable, check_image_name
-from data_prep.command import SPLITS_OPTION, Report, run_command
-from data_prep.image_files import equal_contents, place_image
-from data_prep.releases import (
-    Sample,
-    apply_released,
-    divide,
-    in_one_split,
-    paths_of,
-    read_released,
-    write_dataset,
-)
+from data_prep.command import SPLITS_OPTION, Report, run_command, write_release
+from data_prep.image_files import place_image
+from data_prep.releases import Sample
 
 DATASET = "DeepFashion"
 # Types 1 to 5 of the released list, by the names that the authors of ASEN++ gave them.
@@ -64,17 +56,10 @@ def prepare(
     for sample in samples:
         if (images / sample.path).is_file():
             place_image(images / sample.path, out / DATASET / sample.path)
-    shared = {"value_names": names, "broken": broken}
-    if splits is not None:
-        released = read_released(splits, table, DATASET)
-        left_out = apply_released(out, DATASET, table, released, **shared)
-        return Report.from_paths({name: part.files for name, part in released.items()}, left_out)
     labelled = [sample for sample in samples if sample.labels]
-    equal = equal_contents({sample.path: out / DATASET / sample.path for sample in labelled})
-    divided = divide(labelled, seed=seed, equal=equal)
-    left_out = write_dataset(out, DATASET, table, divided, seed=seed, **shared)
     note = f"{len(samples) - len(labelled):,} images hold no value and are not used"
-    return Report.from_paths(paths_of(divided), left_out, [note, *in_one_split(equal)])
+    options = {"value_names": names, "seed": seed, "broken": broken, "splits": splits}
+    return write_release(out, DATASET, table, labelled, **options, notes=[note])
 
 
 def read_values(path: Path) -> tuple[list[tuple[int, int]], dict[str, list[str]]]:

@@ -14,18 +14,10 @@ from pathlib import Path
 
 from asen_tf.data import AnnotationError, AttributeTable, check_image_name, read_text
 from data_prep.archives import members_of, unpack
-from data_prep.command import SPLITS_OPTION, Report, run_command
+from data_prep.command import SPLITS_OPTION, Report, run_command, write_release
 from data_prep.garments.values import ATTRIBUTES, VALUES
-from data_prep.image_files import equal_contents, place_image
-from data_prep.releases import (
-    Sample,
-    apply_released,
-    divide,
-    in_one_split,
-    paths_of,
-    read_released,
-    write_dataset,
-)
+from data_prep.image_files import place_image
+from data_prep.releases import Sample
 
 DATASET = "FashionAI"
 PARTS = ("fashionAI_attributes_train1", "fashionAI_attributes_train2")
@@ -66,17 +58,9 @@ def prepare(
             labels.setdefault(f"{part}/{name}", []).append(label)
             if source != root / part and (source / name).is_file():
                 place_image(source / name, root / part / name)
-    if splits is not None:
-        released = read_released(splits, TABLE, DATASET)
-        left_out = apply_released(out, DATASET, TABLE, released, value_names=VALUES, broken=broken)
-        return Report.from_paths({name: part.files for name, part in released.items()}, left_out)
     samples = [Sample(path, tuple(dict.fromkeys(held))) for path, held in labels.items()]
-    equal = equal_contents({path: root / path for path in labels})
-    divided = divide(samples, seed=seed, equal=equal)
-    left_out = write_dataset(
-        out, DATASET, TABLE, divided, value_names=VALUES, seed=seed, broken=broken
-    )
-    return Report.from_paths(paths_of(divided), left_out, in_one_split(equal))
+    options = {"value_names": VALUES, "seed": seed, "broken": broken, "splits": splits}
+    return write_release(out, DATASET, TABLE, samples, **options)
 
 
 def read_labels(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -95,8 +95,21 @@ def divide(
     everything, equal = list(samples), equal or {}
     numbers = split_images(len(everything), np.random.default_rng(seed))
     drawn = {everything[at].path: split for split in SPLITS for at in numbers[split]}
+    return by_split(everything, drawn, equal)
+
+
+def by_split(
+    samples: Iterable[Sample], drawn: Mapping[str, str], equal: Mapping[str, str]
+) -> dict[str, list[Sample]]:
+    """Return the samples of each split, in their order.
+
+    Args:
+        samples: the images.
+        drawn: the split of each path; those in `equal` need none.
+        equal: of images that equal an earlier one, the earlier one's path; they go into its split.
+    """
     divided: dict[str, list[Sample]] = {split: [] for split in SPLITS}
-    for sample in everything:
+    for sample in samples:
         divided[drawn[equal.get(sample.path, sample.path)]].append(sample)
     return divided
 

@@ -73,7 +73,7 @@ def test_equal_photographs_are_in_one_split(raw: Path, tmp_path: Path) -> None:
     tested = []
     for fold in range(FOLDS):
         report = prepare(raw, tmp_path / "data", fold=fold)
-        assert f"{copies} photographs equal another one and are in its split" in report.notes
+        assert f"{copies} images equal another one; equal images are in one split" in report.notes
         owner: dict[bytes, str] = {}
         for split in ("train", "valid", "test"):
             found = read_split(tmp_path / "data", f"ClothingAttributes-{fold}", split)
