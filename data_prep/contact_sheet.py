@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 import textwrap
 from pathlib import Path
 
@@ -21,7 +19,6 @@ from asen_tf.data import (
     read_value_names,
 )
 from asen_tf.files import replacing
-from data_prep.command import ended
 
 LABEL_WIDTH = 150
 _TEXT = 14  # px, the height of letters
@@ -138,29 +135,3 @@ def contact_sheets(
                 sheet.save(temporary, "JPEG", quality=88, optimize=True)
             sheets.append(path)
     return sheets
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m data_prep.contact_sheet", description=__doc__)
-    parser.add_argument("data_dir", type=Path, help="folder that holds meta.json")
-    parser.add_argument("--dataset", default="Garments", help="its name (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the sheets")
-    parser.add_argument(
-        "--columns", type=int, default=8, help="examples per value (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--cell", type=int, default=160, help="longer side of an example, px (default: %(default)s)"
-    )
-    options = parser.parse_args(arguments)
-    chosen = {"columns": options.columns, "cell": options.cell}
-
-    def run() -> None:
-        sheets = contact_sheets(options.data_dir, options.dataset, options.out, **chosen)
-        print(*sheets, sep="\n")
-
-    return ended(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

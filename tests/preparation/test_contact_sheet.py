@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asen_tf.data import AttributeTable, load_image
-from data_prep.contact_sheet import contact_sheets, main
+from asen_tf.data import AnnotationError, AttributeTable, load_image
+from asen_tf.data.images import ImageError
+from data_prep.contact_sheet import contact_sheets
 from data_prep.writing import write_meta, write_split
 
 CELL = 40
@@ -71,19 +72,17 @@ def test_many_values_take_several_sheets(tmp_path: Path) -> None:
     assert greys == [index % 16 for index in range(values)]
 
 
-def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path, capsys) -> None:
+def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path) -> None:
     root = made(tmp_path, ["a.png"], 1)
-    arguments = [str(tmp_path), "--dataset", "Shop", "--out", str(tmp_path / "sheets")]
-    assert main(arguments) == 2
-    assert "put the images at the paths" in capsys.readouterr().err
+    with pytest.raises(AnnotationError, match="put the images at the paths"):
+        contact_sheets(tmp_path, "Shop", tmp_path / "sheets")
     (root / "a.png").write_bytes(b"<html>")
-    assert main(arguments) == 2
-    assert "a.png: not a readable image" in capsys.readouterr().err
+    with pytest.raises(ImageError, match="a.png: not a readable image"):
+        contact_sheets(tmp_path, "Shop", tmp_path / "sheets")
     save_odd(root / "a.png", "PNG")
-    for wrong in (["--columns", "0"], ["--columns", "1000"], ["--cell", "0"]):
-        assert main([*arguments, *wrong]) == 2
-        assert "choose other columns and cell" in capsys.readouterr().err
-    assert main(arguments) == 0 and "hue.jpg" in capsys.readouterr().out
+    for wrong in ({"columns": 0}, {"columns": 1000}, {"cell": 0}):
+        with pytest.raises(ValueError, match="choose other columns and cell"):
+            contact_sheets(tmp_path, "Shop", tmp_path / "sheets", **wrong)
 
 
 def test_names_are_written_in_a_font_that_has_their_letters_or_as_numbers(
