@@ -161,7 +161,7 @@ def _attribute_names(columns: Sequence[str], table: Path) -> dict[str, str]:
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
     """Return a key that sorts numbers in texts by size."""
-    parts = re.findall(r"\d{1,18}|\D+|\d+", text)
+    parts = re.findall(r"\d{1,18}|\D+", text)
     numbers_first = [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in parts]
     return [*numbers_first, (-1, 0, text)]  # a text comes before those that it begins
 

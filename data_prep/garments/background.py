@@ -14,9 +14,9 @@ def _rect(canvas: skia.Canvas, x: float, y: float, w: float, h: float, colour: i
     canvas.drawRect(skia.Rect.MakeXYWH(x, y, w, h), skia.Paint(Color=colour, AntiAlias=True))
 
 
-def _any(draw: random.Random, scene: Scene, spread: int = 38) -> tuple[int, int, int]:
+def _any(draw: random.Random, scene: Scene) -> tuple[int, int, int]:
     """Return a colour of the wall's kind: what stands behind recedes behind the garment."""
-    grey = draw.randint(-spread, spread)
+    grey = draw.randint(-38, 38)
     return tuple(min(max(c + grey + draw.randint(-14, 14), 0), 255) for c in scene.wall)
 
 

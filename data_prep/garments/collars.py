@@ -90,7 +90,7 @@ def _rib(brush: Brush, scene: Scene, fabric: Fabric) -> list[skia.Path]:
     for k in range(25):
         angle = math.pi * (0.02 + 0.96 * k / 24)
         c, s = math.cos(angle), math.sin(angle)
-        inner, outer = (0.24 * c, -0.1 + (depth + 0.1) * s), None
+        inner = 0.24 * c, -0.1 + (depth + 0.1) * s
         outer = (0.25 + width) * c, -0.1 + (depth + width + 0.1) * s
         ribs.moveTo(*scene.warp(*inner))
         ribs.lineTo(*scene.warp(*outer))

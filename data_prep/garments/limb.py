@@ -51,13 +51,13 @@ def resample(line: Sequence[Point], start: float, stop: float, count: int = 12) 
     return points
 
 
-def rounded(corners: Sequence[Point], *, bend: float = 0.25, count: int = 6) -> list[Point]:
-    """Return the polyline through `corners` with its inner corners rounded off."""
+def rounded(corners: Sequence[Point], bend: float) -> list[Point]:
+    """Return the polyline through `corners`, rounded off from a share `bend` of each side."""
     points = [corners[0]]
     for before, at, after in zip(corners[:-2], corners[1:-1], corners[2:], strict=True):
         ax, ay = at[0] + (before[0] - at[0]) * bend, at[1] + (before[1] - at[1]) * bend
         bx, by = at[0] + (after[0] - at[0]) * bend, at[1] + (after[1] - at[1]) * bend
-        for t in linspace(0.0, 1.0, count):
+        for t in linspace(0.0, 1.0, 6):
             a, m, b = (1 - t) ** 2, 2 * t * (1 - t), t * t
             points.append((a * ax + m * at[0] + b * bx, a * ay + m * at[1] + b * by))
     return [*points, corners[-1]]

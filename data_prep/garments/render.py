@@ -121,9 +121,8 @@ def draw_clothes(brush: Brush, outfit: Outfit, scene: Scene) -> dict[str, list[s
 
 def render(seed: int, index: int, size: int = 320) -> Rendering:
     """Render image `index` of the dataset with `seed` at `size` pixels a side."""
-    outfit_rng, scene_rng, recording = streams(seed, index)
-    outfit = sample_outfit(outfit_rng)
-    scene = sample_scene(scene_rng, outfit)
+    outfit, scene = sample(seed, index)
+    *_, recording = streams(seed, index)
     matrix = camera.frame(outfit, scene, size)
     pixels = np.zeros((size, size, 4), np.uint8)
     canvas = skia.Surface(pixels).getCanvas()

@@ -34,16 +34,7 @@ ATTRIBUTES: tuple[str, ...] = tuple(VALUES)
 NECK_ATTRIBUTES = ("collar_design", "lapel_design", "neckline_design", "neck_design")
 
 # Heights of the body in u.
-CHIN, SHOULDER, ARMPIT, WAIST, HIP, KNEE, ANKLE, FLOOR = (
-    -0.42,
-    0.2,
-    0.8,
-    1.75,
-    2.6,
-    4.2,
-    5.7,
-    5.98,
-)
+CHIN, SHOULDER, WAIST, ANKLE, FLOOR = -0.42, 0.2, 1.75, 5.7, 5.98
 HEAD_TOP = -1.62
 
 Interval = tuple[float, float]

@@ -71,7 +71,7 @@ def test_an_unknown_dataset_is_refused_with_the_way_out(tmp_path: Path) -> None:
         ("DARN", ["splits"], "splits is .*; got 'DARN'; .* FashionAI and DeepFashion only$"),
         ("Mine", ["table", "splits"], "splits is no option of this dataset; got 'Mine'; leave spl"),
         ("FashionAI", ["download"], "download is .*'FashionAI'; .*: only DARN's images are down"),
-        ("DARN", ["table", "download"], "download is no .*, and put the images into the raw folder"),
+        ("DARN", ["table", "download"], "download is no .*, and put the images into the raw"),
         ("FashionAI", ["attributes"], "attributes is no .*; .* your own catalogue as table$"),
         ("ClothingAttributes-0", ["attributes"], "attributes is no option of this dataset"),
     ],
