@@ -7,6 +7,7 @@ reported and skipped; whatever else can be made is still made.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -34,6 +35,20 @@ logging.getLogger("papermill").addFilter(
     lambda record: "unknown parameter" not in record.getMessage()
 )
 _STAMP = "asen_tf_stamp"  # the key in the executed notebook's metadata
+_PACKAGES = ("asen_tf", "asen_study", "asen_apps", "data_prep")
+
+
+@functools.cache
+def _content(path: Path) -> str:
+    """Hash a file, or the code of a package, as it is at the first call in this process.
+
+    An edit while a study runs counts for the next process: what was made meanwhile has the stamp
+    of the code before it, and is stale.
+    """
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,7 @@ class Step:
         """
         # A kernel of the same name from elsewhere would have other packages.
         os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+        self._code()  # as it is now, not as it will be when the notebook has run
         with replacing(self.executed) as temporary:
             notebook = papermill.execute_notebook(
                 self.source,
@@ -157,14 +173,12 @@ class Step:
 
     def stamp(self) -> str:
         """Identify notebook, parameters, code, data, and what the step has made of them."""
-        digest = hashlib.sha256(self.source.read_bytes())
-        for package in ("asen_tf", "asen_study", "asen_apps", "data_prep"):
-            for path in sorted((ROOT / package).rglob("*.py")):
-                digest.update(path.read_bytes())
         data = "+".join(self.study.data_fingerprints())
-        facts = [dict(self.parameters), data, self.made()]
-        digest.update(json.dumps(facts, sort_keys=True).encode())
-        return digest.hexdigest()
+        facts = [self._code(), dict(self.parameters), data, self.made()]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def _code(self) -> list[str]:
+        return [_content(path) for path in (self.source, *(ROOT / name for name in _PACKAGES))]
 
     def made(self) -> list[str]:
         """Return the names of the step's products that the current code has finished."""

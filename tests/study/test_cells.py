@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import nbformat
 import pytest
 
+from asen_study import pipeline
 from asen_study.cells import Cell, Countdown, Relay
 from asen_study.pipeline import Attempt, Step, Study, failures
 from asen_study.runs import Places
@@ -62,6 +64,27 @@ def test_a_failure_takes_the_copy_of_earlier_code_away_and_success_the_failure(
     assert trial.failure.exists() and not trial.step.executed.exists()
     assert not trial.settled(False) and trial.failure.exists()
     assert trial.settled(True) and not trial.failure.exists()
+
+
+@pytest.mark.parametrize("edited", ["", "asen_tf/losses.py", "notebooks/05_results.ipynb"])
+def test_an_edit_while_a_notebook_runs_makes_its_copy_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: str
+) -> None:
+    for name in ("asen_tf/losses.py", "notebooks/05_results.ipynb"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("before")
+
+    def run(*_, **__) -> nbformat.NotebookNode:
+        if edited:
+            (tmp_path / edited).write_text("after")
+        return nbformat.v4.new_notebook()
+
+    monkeypatch.setattr(pipeline, "ROOT", tmp_path)
+    monkeypatch.setattr(pipeline.papermill, "execute_notebook", run)
+    step = Step(cell(tmp_path).study, "05_results", {})
+    step.execute()
+    pipeline._content.cache_clear()  # as in the next process
+    assert step.is_current() == (not edited)
 
 
 def test_a_cell_is_named_for_row_and_seed(tmp_path: Path) -> None:
