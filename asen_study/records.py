@@ -20,7 +20,7 @@ from asen_tf.files import replacing
 # Settings, provenance, what was measured on every epoch and split, and each query's precision.
 RECORDS = (
     *("config.json", "manifest.json", "metrics.json", "map.csv", "history.csv", "triplets.csv"),
-    *("fusion.csv", "localisation.csv", "queries.npz"),
+    *("fusion.csv", "localisation.csv", "queries.npz", "map_any_value.csv"),
 )
 _WHEN = (2026, 1, 1, 0, 0, 0)  # of every member, so that the same runs give the same archive
 

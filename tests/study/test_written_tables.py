@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from asen_study.matrix import settings
+from asen_study.records import pack
 from asen_study.tables import collect, write, write_published
 from asen_tf.presets import smoke
+from data_prep.archives import unpack
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "reference" / "published_results.csv"
@@ -77,6 +79,20 @@ def test_every_epoch_of_the_runs_that_count_is_written(study: Path) -> None:
     )
     assert zoomed["val_region_side"].tolist() == [0.66, 0.625, 0.5, 0.25]
     assert zoomed["val_entropy"].tolist() == [0.9, 0.8, 0.7, 0.6]
+
+
+def test_records_hold_whatever_a_table_is_made_of(study: Path, tmp_path: Path) -> None:
+    names = ("map_any_value", "localisation", "triplets", "fusion")
+    (run,) = study.glob("triplet-*")
+    for name in names:
+        table = f"{MAP}\ntriplet,global,0,overall,7,1,9,5\n"
+        (run / f"{name}.csv").write_text(table)
+    assert pack(study, tmp_path / "runs.zip") == 3
+    unpack(tmp_path / "runs.zip", tmp_path / "smoke again")
+    before, after = (collect(place, smoke()) for place in (study, tmp_path / "smoke again"))
+    for name in (*names, "map", "history"):
+        assert len(getattr(before, name))
+        pd.testing.assert_frame_equal(getattr(after, name), getattr(before, name))
 
 
 def test_the_committed_page_of_published_rows_is_what_is_made_now(tmp_path: Path) -> None:
