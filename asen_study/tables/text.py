@@ -114,7 +114,7 @@ def in_words(pairs: pd.DataFrame, *, attribute: str = "overall") -> list[str]:
     for row in pairs[pairs["attribute"] == attribute].itertuples():
         first, second = (_label(name) for name in (row.method_a, row.method_b))
         interval = f"{row.difference:+.2f} points, {row.ci_low:+.2f} to {row.ci_high:+.2f}"
-        if row.ci_low <= 0.0 <= row.ci_high:
+        if not (row.ci_low > 0.0 or row.ci_high < 0.0):  # of a single query, there is none
             sentences.append(f"{first} and {second} are not significantly different ({interval}).")
         else:
             verdict = "above" if row.difference > 0 else "below"

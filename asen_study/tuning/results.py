@@ -182,7 +182,7 @@ def verdict(comparison: pd.DataFrame, *, attribute: str = "overall") -> str:
     (row,) = comparison[comparison["attribute"] == attribute].itertuples()
     interval = f"{row.difference:+.2f} points, {row.ci_low:+.2f} to {row.ci_high:+.2f}"
     words = f"The best settings of the search and the default ({interval}; {row.seeds} seeds, test)"
-    if row.ci_low <= 0.0 <= row.ci_high:
+    if not (row.ci_low > 0.0 or row.ci_high < 0.0):  # of a single query, there is none
         return f"{words} do not differ significantly: the search has shown no gain."
     gained = "gained" if row.difference > 0 else "lost"
     return f"{words} differ significantly: the search has {gained}."

@@ -65,6 +65,17 @@ def test_variations_are_counted_by_their_intervals() -> None:
     assert "No variation" in tables.variations_in_words(pd.DataFrame(rows[4:], columns=columns))
 
 
+def test_a_pair_differs_only_if_its_interval_excludes_zero() -> None:
+    columns = ["method_a", "method_b", "attribute", "difference", "ci_low", "ci_high"]
+    gaps = [(7.0, 5.0, 9.0), (-7.0, -9.0, -5.0), (7.0, -1.0, 9.0), (7.0, np.nan, np.nan)]
+    rows = [("csn", "triplet", "overall", *numbers) for numbers in gaps]
+    above, below, *others = tables.in_words(pd.DataFrame(rows, columns=columns))
+    assert above == "CSN is above Triplet network (+7.00 points, +5.00 to +9.00)."
+    assert below == "CSN is below Triplet network (-7.00 points, -9.00 to -5.00)."
+    for said in others:  # of one seed and one query, no interval is known
+        assert said.startswith("CSN and Triplet network are not significantly different (+7.00")
+
+
 def test_places_and_starts_are_told() -> None:
     columns = ["method", "attribute", "pointing", "iou", "centre_pointing", "centre_iou"]
     places = pd.DataFrame([("asen_pp", "overall", 40.0, 22.5, 53.0, 23.0)], columns=columns)

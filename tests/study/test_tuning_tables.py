@@ -191,6 +191,13 @@ def test_no_gain_is_called_no_gain(tmp_path: Path) -> None:
     )
 
 
+def test_of_one_seed_and_one_query_no_gain_is_shown(tmp_path: Path) -> None:
+    worse, better = (finished(tmp_path, 1, {"a": [value]}) for value in (0.1, 0.9))
+    table = compare_on_test([worse], [better])
+    assert table["ci_low"].isna().all() and table["difference"].gt(79.9).all()
+    assert verdict(table).endswith("do not differ significantly: the search has shown no gain.")
+
+
 def test_other_seeds_on_one_side_are_an_error(tmp_path: Path) -> None:
     runs = [finished(tmp_path, seed, {"a": [0.2]}) for seed in (1, 2)]
     with pytest.raises(ValueError, match=r"same seeds; got \[1\] and \[2\]"):
