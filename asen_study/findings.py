@@ -14,26 +14,37 @@ from asen_study.runs import DRAWN
 def show(place: Path) -> None:
     """Print a study's overall MAP by method and embedding, where its files are, and what is next.
 
+    A study of listed triplets has no MAP: the share of triplets ranked correctly stands for it.
+
     Args:
         place: the study's directory.
     """
-    table = pd.read_csv(place / "map.csv")
+    file, table = _scores(place)
+    what = "Mean average precision (MAP) on the test split"
+    if file.stem == "triplets":
+        what = "Triplets of the test split ranked correctly"
     overall = table[table["attribute"].isin(["overall", "macro"])]
     wide = overall.pivot_table(
         index=["method", "embedding"], columns="attribute", values="map", sort=False
     )
-    print(
-        f"\nMean average precision (MAP) on the test split, percent\n{wide.round(2).to_string()}\n"
-    )
+    print(f"\n{what}, percent\n{wide.round(2).to_string()}\n")
     if "features" in set(table["method"]):  # is training worth it, attribute by attribute?
         best = table.groupby(["attribute", "method"], sort=False)["map"].max().unstack()
         print(f"Beside features without training, by attribute\n{best.round(2).to_string()}\n")
     print("\n".join(filter(None, (finding(place), pays(place, measured=True)))), end="\n\n")
     for model in sorted(place.glob("*/model.keras")):
         print(f"model:  {model}")
-    print(f"table:  {place / 'map.csv'}\nreport: {place / 'report.html'}\n\nNext:")
+    print(f"table:  {file}\nreport: {place / 'report.html'}\n\nNext:")
     for command, purpose in _next_commands(place):
         print(f"  {command}\n      {purpose}", flush=True)
+
+
+def _scores(place: Path) -> tuple[Path, pd.DataFrame]:
+    """Return the table of a study's scores, and its rows; without MAP, `map` is the accuracy."""
+    if (place / "map.csv").exists():
+        return place / "map.csv", pd.read_csv(place / "map.csv")
+    file = place / "triplets.csv"
+    return file, pd.read_csv(file).rename(columns={"accuracy": "map"})
 
 
 def finding(place: Path) -> str:
@@ -158,7 +169,7 @@ def _model_to_use(place: Path) -> Path:
     """Return the study's folder, which stands for ASEN++; without that, the best row's model."""
     runs = json.loads((place / "provenance.json").read_text(encoding="utf-8"))["runs"]
     folders = {run["row"]: place / run["run"] for run in runs[::-1]}
-    best = pd.read_csv(place / "map.csv").query("attribute == 'overall'").sort_values("map")
+    best = _scores(place)[1].query("attribute == 'overall'").sort_values("map")
     saved = [
         row for row in best["method"][::-1] if (folders.get(row, place) / "model.keras").exists()
     ]

@@ -163,6 +163,27 @@ def test_a_study_that_holds_a_form_of_asen_pp_stands_for_it(
     assert f"asen index {tmp_path / model} --csv" in capsys.readouterr().out
 
 
+def test_a_study_of_listed_triplets_shows_their_accuracy_and_its_better_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    scores = "csn,global,0,neck,61,60,62,9\ncsn,global,0,overall,71.256,70,72,9\n"
+    scores += "asen_v2,global,0,overall,64,63,65,9\n"
+    columns = "method,embedding,seed,attribute,accuracy,ci_low,ci_high,triplets\n"
+    (tmp_path / "triplets.csv").write_text(columns + scores)
+    runs = [{"row": row, "run": f"{row}-seed0"} for row in ("csn", "asen_v2")]
+    origin = {"settings": {"dataset": "Zappos50k"}, "runs": runs}
+    (tmp_path / "provenance.json").write_text(json.dumps(origin))
+    for run in runs:
+        (tmp_path / run["run"]).mkdir()
+        (tmp_path / run["run"] / "model.keras").touch()
+    show(tmp_path)
+    said = capsys.readouterr().out
+    assert "Triplets of the test split ranked correctly, percent\n" in said and "(MAP)" not in said
+    assert "71.26" in said and "64.00" in said and "61" not in said  # overall, not by attribute
+    assert f"table:  {tmp_path / 'triplets.csv'}\n" in said
+    assert f"asen index {tmp_path / 'csn-seed0/model.keras'} --csv" in said
+
+
 def test_details_are_of_asen_pp_and_folds_are_no_seeds(tmp_path: Path) -> None:
     rows = [
         (method, "fused", seed, attribute, value, 1, 99)
