@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from asen_study.matrix import LABELS, PAYS_ABOVE
+from asen_study.matrix import LABELS, PAYS_ABOVE, name_of
 from asen_study.runs import DRAWN
 
 
@@ -61,13 +61,13 @@ def finding(place: Path) -> str:
     chance = best.pop("random") if "random" in best else 0.0
     if best.empty:
         return "Only the random ranking is there: nothing was trained."
-    first = f"{LABELS.get(best.index[0], best.index[0])} is ahead with a mean average precision "
+    first = f"{name_of(best.index[0])} is ahead with a mean average precision "
     first += (
         f"(MAP) of {best.iloc[0]:.1f} overall, {best.iloc[0] - chance:.1f} above a random ranking"
     )
     if len(best) == 1:
         return f"{first}; there is no other method to compare."
-    gap, other = best.iloc[0] - best.iloc[1], LABELS.get(best.index[1], best.index[1])
+    gap, other = best.iloc[0] - best.iloc[1], name_of(best.index[1])
     said = f"{first} and {gap:.1f} above {other}"
     if (place / "pairs.csv").exists():
         pairs = pd.read_csv(place / "pairs.csv").query("attribute == 'overall'")

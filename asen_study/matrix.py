@@ -57,21 +57,31 @@ _ADAPTED = {
     "stage2_decay": 0.83,
 }
 _WEIGHTS = (0.01, 0.02, 0.03)  # of the alignment loss
-# What was tried to make the local branch pay, one thing at a time: each is compared with ASEN++.
-TRIED = {
-    "constant_rates": {"stage1_decay": 1.0, "stage2_decay": 1.0},
-    "one_fall": {name: _ADAPTED[name] for name in _ADAPTED if name.endswith(("decay", "rate"))},
-    "local_start": {"local_start": "global"},
-    "zoomed_start": {"local_start": "zooms"},
-    **{f"alignment_{weight}": {"alignment_loss_weight": weight} for weight in _WEIGHTS},
-    "keras_values": {"initial_values": "keras"},
-    "cells": {"map_reading": "cells"},
-    "mass": {"region_rule": "mass"},
-    "peak": {"region_rule": "peak", "least_region": 0.3},
-    "longer_stage1": {"stage1_epochs": 12, "stage1_decay": 0.86},  # to the same rate
-    "jitter": {"region_jitter": 0.1},
-    "all_attributes": {"attributes_per_step": 8},
-    "global_192": {"global_size": 192},
+# What was tried to make the local branch pay, one thing at a time, each with its label and what it
+# changes: each is compared with ASEN++.
+TRIED: dict[str, tuple[str, dict[str, Any]]] = {
+    "constant_rates": ("ASEN++, constant rates", {"stage1_decay": 1.0, "stage2_decay": 1.0}),
+    "one_fall": (
+        "ASEN++, rates that fall once",
+        {name: _ADAPTED[name] for name in _ADAPTED if name.endswith(("decay", "rate"))},
+    ),
+    "local_start": ("ASEN++, local start from global", {"local_start": "global"}),
+    "zoomed_start": ("ASEN++, local start from zooms", {"local_start": "zooms"}),
+    **{
+        f"alignment_{weight}": (f"ASEN++, alignment {weight}", {"alignment_loss_weight": weight})
+        for weight in _WEIGHTS
+    },
+    "keras_values": ("ASEN++, initial values of Keras", {"initial_values": "keras"}),
+    "cells": ("ASEN++, maps read at their cells", {"map_reading": "cells"}),
+    "mass": ("ASEN++, region of 70% of the attention", {"region_rule": "mass"}),
+    "peak": ("ASEN++, region around the peak", {"region_rule": "peak", "least_region": 0.3}),
+    "longer_stage1": (
+        "ASEN++, first stage twice as long",
+        {"stage1_epochs": 12, "stage1_decay": 0.86},  # to the same rate
+    ),
+    "jitter": ("ASEN++, jittered regions", {"region_jitter": 0.1}),
+    "all_attributes": ("ASEN++, all attributes a step", {"attributes_per_step": 8}),
+    "global_192": ("ASEN++, global input 192 px", {"global_size": 192}),
 }
 CHANGES = (
     *("asen_pp", "asen_pp/adapted", "asen_pp/no_alignment", "asen_pp/threshold_0.3"),
@@ -99,57 +109,89 @@ _COMPACT = {
 _COMPACT_PAIR = {"local_backbone": "compact", "local_size": 64, **_COMPACT, **_WHOLLY_TRAINED}
 _CONTRASTED = {"alignment": "e_info_nce", "alignment_loss_weight": 0.04}  # as RPF is released
 
-ROWS: dict[str, dict[str, Any]] = {
+# Each row's label, and what it changes.
+_MATRIX: dict[str, tuple[str, dict[str, Any]]] = {
     # What you have without training a network
-    "features": {"method": "features"},
-    "features/whitened": {"method": "features", "feature_map": "whitened"},
-    "features/linear": {"method": "features", "feature_map": "linear"},
+    "features": ("Features, no training", {"method": "features"}),
+    "features/whitened": ("Features, whitened", {"method": "features", "feature_map": "whitened"}),
+    "features/linear": ("Features, linear maps", {"method": "features", "feature_map": "linear"}),
     # Methods without and with knowledge of the attribute
-    "triplet": {"method": "triplet"},
-    "triplet/semi_hard": {"method": "triplet", "loss": "semi_hard"},
-    "triplet/hard": {"method": "triplet", "loss": "hard"},
-    "triplet/npairs": {"method": "triplet", "loss": "npairs"},
-    "triplet/lifted_struct": {"method": "triplet", "loss": "lifted_struct"},
-    "triplet/contrastive": {"method": "triplet", "loss": "contrastive"},
-    "csn": {"method": "csn"},
-    "csn/disjoint": {"method": "csn", "csn_masks": "disjoint"},
-    "asen": {"method": "asen"},
-    "asen_v2": {"method": "asen_v2"},
-    "asen_v2/two_seeds": {"method": "asen_v2", "networks": 2},
-    "asen_v2/same_rates": {"method": "asen_v2", "single_branch_stages": 2},
-    "asen_v2/compact": {"method": "asen_v2", **_COMPACT, **_WHOLLY_TRAINED},
-    "asen_v2/random_start": {
-        "method": "asen_v2",
-        "starting_weights": "random",
-        **_WHOLLY_TRAINED,
-    },
-    "asen_pp": {"method": "asen_pp"},
-    "asen_pp/adapted": _ADAPTED,
-    "asen_pp/whole_frame": {"region": "whole"},
-    "asen_pp/adapted_whole_frame": {**_ADAPTED, "region": "whole"},
+    "triplet": ("Triplet network", {"method": "triplet"}),
+    "triplet/semi_hard": ("Triplet network, semi-hard", {"method": "triplet", "loss": "semi_hard"}),
+    "triplet/hard": ("Triplet network, hardest", {"method": "triplet", "loss": "hard"}),
+    "triplet/npairs": ("Triplet network, N-pairs", {"method": "triplet", "loss": "npairs"}),
+    "triplet/lifted_struct": (
+        "Triplet network, lifted structure",
+        {"method": "triplet", "loss": "lifted_struct"},
+    ),
+    "triplet/contrastive": (
+        "Triplet network, contrastive",
+        {"method": "triplet", "loss": "contrastive"},
+    ),
+    "csn": ("CSN", {"method": "csn"}),
+    "csn/disjoint": ("CSN, fixed disjoint masks", {"method": "csn", "csn_masks": "disjoint"}),
+    "asen": ("ASEN", {"method": "asen"}),
+    "asen_v2": ("ASEN_v2", {"method": "asen_v2"}),
+    "asen_v2/two_seeds": ("ASEN_v2, two seeds fused", {"method": "asen_v2", "networks": 2}),
+    "asen_v2/same_rates": (
+        "ASEN_v2, rates of ASEN++",
+        {"method": "asen_v2", "single_branch_stages": 2},
+    ),
+    "asen_v2/compact": (
+        "ASEN_v2, compact, classification start",
+        {"method": "asen_v2", **_COMPACT, **_WHOLLY_TRAINED},
+    ),
+    "asen_v2/random_start": (
+        "ASEN_v2, random start",
+        {"method": "asen_v2", "starting_weights": "random", **_WHOLLY_TRAINED},
+    ),
+    "asen_pp": ("ASEN++", {"method": "asen_pp"}),
+    "asen_pp/adapted": ("ASEN++, adapted", _ADAPTED),
+    "asen_pp/whole_frame": ("ASEN++, whole frame", {"region": "whole"}),
+    "asen_pp/adapted_whole_frame": (
+        "ASEN++, adapted, whole frame",
+        {**_ADAPTED, "region": "whole"},
+    ),
     # The successor on the same backbones, with its own loss weights and fusion
-    "rpf": {"method": "rpf", "fusion_weight": 0.3, **_CONTRASTED},
+    "rpf": ("RPF, compact", {"method": "rpf", "fusion_weight": 0.3, **_CONTRASTED}),
     # Parts of ASEN++ left out
-    "asen_pp/no_asa": {"spatial_attention": False},
-    "asen_pp/no_aca": {"channel_attention": False},
-    "asen_pp/no_attention": {"spatial_attention": False, "channel_attention": False},
-    "asen_pp/no_alignment": {"alignment_loss_weight": 0.0},
-    "asen_pp/e_info_nce": _CONTRASTED,
-    "asen_pp/one_stage": {"stages": 1},
-    "asen_pp/separate_tables": {"attribute_tables": "separate"},
+    "asen_pp/no_asa": ("ASEN++ without ASA", {"spatial_attention": False}),
+    "asen_pp/no_aca": ("ASEN++ without ACA", {"channel_attention": False}),
+    "asen_pp/no_attention": (
+        "ASEN++ without ASA and ACA",
+        {"spatial_attention": False, "channel_attention": False},
+    ),
+    "asen_pp/no_alignment": ("ASEN++ without alignment", {"alignment_loss_weight": 0.0}),
+    "asen_pp/e_info_nce": ("ASEN++, E-InfoNCE alignment", _CONTRASTED),
+    "asen_pp/one_stage": ("ASEN++ in one stage", {"stages": 1}),
+    "asen_pp/separate_tables": (
+        "ASEN++, separate attribute tables",
+        {"attribute_tables": "separate"},
+    ),
     # Other triplets: as many images, each three of them one triplet, or of three attributes a step
-    "asen_pp/random_triplets": {"sampling": "random_triplets"},
-    "asen_pp/three_attributes": {"attributes_per_step": 3},
+    "asen_pp/random_triplets": ("ASEN++, random triplets", {"sampling": "random_triplets"}),
+    "asen_pp/three_attributes": ("ASEN++, three attributes a step", {"attributes_per_step": 3}),
     # Small networks, and what their gates by place give the local branch, which sees crops
-    "asen_pp/compact": _COMPACT_PAIR,
-    "asen_pp/compact_placeless": {**_COMPACT_PAIR, "local_start": "placeless"},
+    "asen_pp/compact": ("ASEN++, compact, classification start", _COMPACT_PAIR),
+    "asen_pp/compact_placeless": (
+        "ASEN++, compact, local gates open",
+        {**_COMPACT_PAIR, "local_start": "placeless"},
+    ),
     # What the local branch sees; at the true part it is no upper bound, see `true_squares`
-    "asen_pp/true_region": {"region": "true"},
-    "asen_pp/centre_crop": {"region": "centre"},
-    **{f"asen_pp/threshold_{value}": {"roi_threshold": value} for value in THRESHOLDS},
-    **{f"asen_pp/local_size_{side}": {"local_size": side} for side in _LOCAL_SIZES},
-    **{f"asen_pp/{name}": changes for name, changes in TRIED.items()},
+    "asen_pp/true_region": ("ASEN++, region at the true part", {"region": "true"}),
+    "asen_pp/centre_crop": ("ASEN++, centre crop (lower bound)", {"region": "centre"}),
+    **{
+        f"asen_pp/threshold_{value}": (f"ASEN++, threshold {value}", {"roi_threshold": value})
+        for value in THRESHOLDS
+    },
+    **{
+        f"asen_pp/local_size_{side}": (f"ASEN++, local input {side} px", {"local_size": side})
+        for side in _LOCAL_SIZES
+    },
+    **{f"asen_pp/{name}": tried for name, tried in TRIED.items()},
 }
+ROWS = {row: changes for row, (_, changes) in _MATRIX.items()}
+LABELS = {"random": "Random", **{row: label for row, (label, _) in _MATRIX.items()}}
 
 # What the ablations change, at the quick setting, and the rows that they are compared with.
 _ANSWERS = (*MAIN, "asen_pp/no_alignment")  # of the rows that belong elsewhere, these too
@@ -157,60 +199,6 @@ _ELSEWHERE = (*FEATURES, *_OPEN, *CONTROLLED, *CHANGES)
 ABLATIONS = tuple(row for row in ROWS if row in _ANSWERS or row not in _ELSEWHERE)
 # What a study of another name than `parts` compares.
 STUDIED = {"ablations": CONTROLLED, "changes": CHANGES}
-
-LABELS = {
-    "random": "Random",
-    "features": "Features, no training",
-    "features/whitened": "Features, whitened",
-    "features/linear": "Features, linear maps",
-    "triplet": "Triplet network",
-    "triplet/semi_hard": "Triplet network, semi-hard",
-    "triplet/hard": "Triplet network, hardest",
-    "triplet/npairs": "Triplet network, N-pairs",
-    "triplet/lifted_struct": "Triplet network, lifted structure",
-    "triplet/contrastive": "Triplet network, contrastive",
-    "csn": "CSN",
-    "csn/disjoint": "CSN, fixed disjoint masks",
-    "asen": "ASEN",
-    "asen_v2": "ASEN_v2",
-    "asen_v2/two_seeds": "ASEN_v2, two seeds fused",
-    "asen_v2/same_rates": "ASEN_v2, rates of ASEN++",
-    "asen_v2/compact": "ASEN_v2, compact, classification start",
-    "asen_v2/random_start": "ASEN_v2, random start",
-    "asen_pp": "ASEN++",
-    "asen_pp/adapted": "ASEN++, adapted",
-    "asen_pp/whole_frame": "ASEN++, whole frame",
-    "asen_pp/adapted_whole_frame": "ASEN++, adapted, whole frame",
-    "rpf": "RPF, compact",
-    "asen_pp/no_asa": "ASEN++ without ASA",
-    "asen_pp/no_aca": "ASEN++ without ACA",
-    "asen_pp/no_attention": "ASEN++ without ASA and ACA",
-    "asen_pp/no_alignment": "ASEN++ without alignment",
-    "asen_pp/e_info_nce": "ASEN++, E-InfoNCE alignment",
-    "asen_pp/one_stage": "ASEN++ in one stage",
-    "asen_pp/separate_tables": "ASEN++, separate attribute tables",
-    "asen_pp/random_triplets": "ASEN++, random triplets",
-    "asen_pp/three_attributes": "ASEN++, three attributes a step",
-    "asen_pp/true_region": "ASEN++, region at the true part",
-    "asen_pp/centre_crop": "ASEN++, centre crop (lower bound)",
-    **{f"asen_pp/threshold_{value}": f"ASEN++, threshold {value}" for value in THRESHOLDS},
-    **{f"asen_pp/local_size_{side}": f"ASEN++, local input {side} px" for side in _LOCAL_SIZES},
-    "asen_pp/constant_rates": "ASEN++, constant rates",
-    "asen_pp/one_fall": "ASEN++, rates that fall once",
-    "asen_pp/local_start": "ASEN++, local start from global",
-    "asen_pp/zoomed_start": "ASEN++, local start from zooms",
-    "asen_pp/compact": "ASEN++, compact, classification start",
-    "asen_pp/compact_placeless": "ASEN++, compact, local gates open",
-    **{f"asen_pp/alignment_{weight}": f"ASEN++, alignment {weight}" for weight in _WEIGHTS},
-    "asen_pp/keras_values": "ASEN++, initial values of Keras",
-    "asen_pp/cells": "ASEN++, maps read at their cells",
-    "asen_pp/mass": "ASEN++, region of 70% of the attention",
-    "asen_pp/peak": "ASEN++, region around the peak",
-    "asen_pp/longer_stage1": "ASEN++, first stage twice as long",
-    "asen_pp/jitter": "ASEN++, jittered regions",
-    "asen_pp/all_attributes": "ASEN++, all attributes a step",
-    "asen_pp/global_192": "ASEN++, global input 192 px",
-}
 
 _KNOW_THE_ATTRIBUTE = ("csn", "asen", "asen_v2", "asen_pp", "asen_pp/adapted", "rpf", *CONTROLS)
 # Which rows are compared over the same queries: each method with the one before it, each variation
@@ -240,6 +228,12 @@ NEIGHBOURS: tuple[tuple[str, str], ...] = (
     *(("asen_pp", row) for row in CONTROLS if row.startswith("asen_v2/")),
     *(("asen_pp/adapted", row) for row in CONTROLS),
 )
+
+
+def name_of(row: str) -> str:
+    """Return the label of a row, or of `row:embedding`; of an unknown one its name."""
+    row, _, embedding = row.partition(":")
+    return f"{LABELS.get(row, row)} {embedding}".strip()
 
 
 def settings(row: str, study: ExperimentConfig) -> ExperimentConfig:

@@ -19,7 +19,7 @@ from PIL import Image
 from asen_study.executed import clean, leave_out_pages, slim
 from asen_study.figures import picture
 from asen_study.findings import finding, pays
-from asen_study.matrix import LABELS, repeat_of
+from asen_study.matrix import name_of, repeat_of
 from asen_study.runs import DRAWN
 from asen_study.tables import extremes_in_words, localisation_in_words, summarise
 from asen_tf.files import write_text
@@ -243,7 +243,7 @@ def _title(notebook: NotebookNode, stem: str) -> str:
     of = stem.partition("-")[2]
     trained = re.fullmatch("(.+)-seed([0-9]+)", of)
     if trained:
-        of = f"{LABELS.get(trained[1], trained[1])}, seed {trained[2]}"
+        of = f"{name_of(trained[1])}, seed {trained[2]}"
     return f"{title}: {of}" if of else title
 
 

@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from asen_study.figures.gallery import AttentionExample
-from asen_study.figures.style import COLOURS, WIDTH, colours_of, enlarged, name_of, themed, wrapped
+from asen_study.figures.style import COLOURS, WIDTH, colours_of, enlarged, themed, wrapped
+from asen_study.matrix import name_of
 from asen_tf.data import label
 from asen_tf.data.fitting import Box
 from asen_tf.evaluation.localisation import attention_peak

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from asen_study.figures.style import COLOURS, METHODS, WIDTH, name_of, themed
-from asen_study.matrix import CONTROLS, TRIED
+from asen_study.figures.style import COLOURS, METHODS, WIDTH, themed
+from asen_study.matrix import CONTROLS, TRIED, name_of
 from asen_tf.data import label
 
 _METHODS = "Methods"

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from asen_study.figures.style import COLOURS, METHODS, WIDTH, colours_of, name_of, themed
+from asen_study.figures.style import COLOURS, METHODS, WIDTH, colours_of, themed
+from asen_study.matrix import name_of
 from asen_tf.data import label
 
 _EMBEDDINGS = ("global", "local", "fused")

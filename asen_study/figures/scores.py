@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from asen_study.figures.comparisons import method_scores
-from asen_study.figures.style import COLOURS, WIDTH, colours_of, name_of, themed
+from asen_study.figures.style import COLOURS, WIDTH, colours_of, themed
+from asen_study.matrix import name_of
 from asen_tf.data import Split, label
 from asen_tf.evaluation.ranking import normalise, ranked
 from asen_tf.evaluation.retrieval import PairEmbeddings

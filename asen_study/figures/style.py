@@ -30,7 +30,6 @@ from PIL import Image as Pixels
 from PIL import ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from asen_study.matrix import LABELS
 from asen_tf.data.fitting import Box
 from asen_tf.data.images import font_with, letters_of
 from asen_tf.files import replacing
@@ -93,12 +92,6 @@ def themed(draw: Callable[..., Figure]) -> Callable[..., Figure]:
             return draw(*arguments, **options)
 
     return inside
-
-
-def name_of(method: str) -> str:
-    """Return the label of a row of the matrix, or of `row:embedding`."""
-    row, _, embedding = method.partition(":")
-    return f"{LABELS.get(row, row)} {embedding}".strip()
 
 
 def wrapped(words: str, inches: float) -> str:

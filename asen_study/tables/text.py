@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import display
 
-from asen_study.matrix import LABELS, repeat_of
+from asen_study.matrix import name_of, repeat_of
 from asen_study.runs import DRAWN, Selection
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import label
@@ -41,7 +41,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     means["high"] = grouped["ci_high"].first().where(alone, means["map"] + spread)
     means = means.reset_index()
     several = means.groupby("method")["embedding"].transform("nunique") > 1
-    names = means["method"].map(_label)
+    names = means["method"].map(name_of)
     means.insert(0, "series", names.where(~several, names + " " + means["embedding"]))
     return means
 
@@ -112,7 +112,7 @@ def in_words(pairs: pd.DataFrame, *, attribute: str = "overall") -> list[str]:
     """
     sentences = []
     for row in pairs[pairs["attribute"] == attribute].itertuples():
-        first, second = (_label(name) for name in (row.method_a, row.method_b))
+        first, second = (name_of(name) for name in (row.method_a, row.method_b))
         interval = f"{row.difference:+.2f} points, {row.ci_low:+.2f} to {row.ci_high:+.2f}"
         if not (row.ci_low > 0.0 or row.ci_high < 0.0):  # of a single query, there is none
             sentences.append(f"{first} and {second} are not significantly different ({interval}).")
@@ -236,13 +236,8 @@ def variations_in_words(pairs: pd.DataFrame) -> str:
     return (
         f"Of {len(rows)} variations of ASEN++, it is significantly better than {better} and worse "
         f"than {worse}; for the other {len(rows) - better - worse} this study cannot tell. The "
-        f"largest change is that of {_label(most['method_b'])}: {changed}."
+        f"largest change is that of {name_of(most['method_b'])}: {changed}."
     )
-
-
-def _label(name: str) -> str:
-    row, _, embedding = name.partition(":")
-    return f"{LABELS.get(row, row)} {embedding}".strip()
 
 
 def to_markdown(laid_out: pd.DataFrame, *, words: Collection[str] = ()) -> str:

@@ -22,6 +22,7 @@ from asen_study.matrix import (
     ROWS,
     images_seen,
     in_fold,
+    name_of,
     row_of,
     settings,
 )
@@ -110,6 +111,11 @@ def test_every_row_is_here() -> None:
     assert set(VARIED) == set(ROWS) and set(MAIN) <= set(ROWS)
     assert set(LABELS) == {"random", *ROWS}
     assert len(set(LABELS.values())) == len(LABELS)
+
+
+def test_a_row_is_named_with_its_embedding_and_an_unknown_one_as_it_is() -> None:
+    names = {name: name_of(name) for name in ("asen_pp/no_asa", "asen_pp:local", "mine", "random")}
+    assert [*names.values()] == ["ASEN++ without ASA", "ASEN++ local", "mine", "Random"]
 
 
 @pytest.mark.parametrize("row", VARIED)
