@@ -103,11 +103,11 @@ def measure_elsewhere(selection: Selection, dataset: str, places: Places) -> pd.
         return pd.DataFrame()
     places = dataclasses.replace(places, study=f"{places.study}/{dataset}")
     tables = []
-    for run, row in zip(selection.runs, selection.rows, strict=True):
+    for run, row in selection.named:
         if run.config.region == "true":
             continue  # a model that is told where the part is
         config = run.config.override(dataset=dataset)
-        table = pd.read_csv(measure(run.path / "model.keras", config, places).path / "map.csv")
+        table = measure(run.path / "model.keras", config, places).table("map")
         ranked = table["method"] != "random"
         table["method"] = table["method"].where(~ranked, row)
         tables.append(table if not tables else table[ranked])

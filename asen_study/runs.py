@@ -141,6 +141,11 @@ class Selection:
     rows: tuple[str, ...]
     left_out: Mapping[str, str]
 
+    @property
+    def named(self) -> list[tuple[Run, str]]:
+        """The runs, each with its row."""
+        return list(zip(self.runs, self.rows, strict=True))
+
 
 def shared_place(places: Places, name: str) -> Path:
     """Return the directory of what several runs start from; its name holds its key.

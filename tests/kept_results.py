@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import subprocess
 from pathlib import Path
 
 import pandas as pd
+
+from asen_study.runs import Run, Selection
+from asen_study.tables import StudyTables
+from asen_tf.config import ExperimentConfig
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,3 +31,16 @@ def kept(path: str) -> str:
 
 def table(study: str, file: str) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(kept(f"{study}/{file}")))
+
+
+def read_back(study: str) -> StudyTables:
+    """Return `map.csv` with the runs that `provenance.json` tells of, as if it were collected."""
+    origin = json.loads(kept(f"{study}/provenance.json"))
+    runs = []
+    for run in origin["runs"]:
+        settings = {**origin["settings"], **run["changes"]}
+        runs.append(Run(Path(run["run"]), {"config.json": settings, "manifest.json": run}))
+    rows = tuple(run["row"] for run in origin["runs"])
+    selection = Selection(tuple(runs), rows, origin["left_out"])
+    config, none = ExperimentConfig().override(**origin["settings"]), pd.DataFrame()
+    return StudyTables(table(study, "map.csv"), *[none] * 5, config, selection)

@@ -11,14 +11,8 @@ from asen_study.tables.collecting import (
     starts,
     sweep,
     table_of,
-    triplet_table,
 )
-from asen_study.tables.costs import (
-    measure_costs,
-    measure_untrained_costs,
-    model_parts,
-    remeasure_costs,
-)
+from asen_study.tables.costs import measure_costs, measure_untrained_costs, model_parts
 from asen_study.tables.labels import labels_in_words, labels_needed, tags
 from asen_study.tables.regions import region_cells, region_geometry
 from asen_study.tables.text import (
@@ -36,6 +30,7 @@ from asen_study.tables.text import (
     to_latex,
     to_markdown,
     training_in_words,
+    triplet_table,
     variations_in_words,
     weakest,
     write_published,
@@ -63,7 +58,6 @@ __all__ = [
     "published_beside",
     "region_cells",
     "region_geometry",
-    "remeasure_costs",
     "scores_in_words",
     "show",
     "source_note",

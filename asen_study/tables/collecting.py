@@ -19,6 +19,7 @@ from asen_tf.config import ExperimentConfig
 
 # Average precisions of the queries of a row: attribute -> seed -> (Q,).
 _Scores = Mapping[str, Mapping[int, np.ndarray]]
+_CURVES = 6  # rows in one figure
 
 
 class TableError(ValueError):
@@ -78,7 +79,7 @@ def collect(place: Path | str, config: ExperimentConfig) -> StudyTables:
         _with_chance(selection, "map"),
         _with_chance(selection, "map_any_value"),
         *(_gather(selection, name) for name in gathered),
-        pd.concat(_histories(selection), ignore_index=True),
+        pd.concat([_history(run, row) for run, row in selection.named], ignore_index=True),
         config,
         selection,
     )
@@ -98,24 +99,22 @@ def of_methods(table: pd.DataFrame, *rows: str) -> pd.DataFrame:
     return table[table["method"].isin(rows)] if len(table) else table
 
 
-def main_rows(table: pd.DataFrame, *, most: int = 6) -> pd.DataFrame:
-    """Return what fits into one figure of curves: of more than `most` rows, those of `MAIN`.
+def main_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what fits into one figure of curves: of more than six rows, those of `MAIN`.
 
     Rows of several networks are left out: their curves follow one another, on other images.
     """
     if table.empty:
         return table
     alone = [row for row in table["method"].unique() if ROWS[row].get("networks", 1) == 1]
-    return of_methods(table, *(alone if len(alone) <= most else MAIN))
+    return of_methods(table, *(alone if len(alone) <= _CURVES else MAIN))
 
 
 def _with_chance(selection: Selection, name: str) -> pd.DataFrame:
     """Return a table of MAP of all runs, first the rows of a random ranking, once per dataset."""
-    held = [(run, row) for run, row in zip(selection.runs, selection.rows, strict=True)]
-    held = [(run, row) for run, row in held if (run.path / f"{name}.csv").exists()]
-    maps = [pd.read_csv(run.path / f"{name}.csv") for run, _ in held]
+    held = [(run, row, run.table(name)) for run, row in selection.named if run.has(name)]
     chance: dict[str, tuple[Run, pd.DataFrame]] = {}
-    for (run, _), table in zip(held, maps, strict=True):
+    for run, _, table in held:
         exact = table[table["method"] == "random"].reset_index(drop=True)
         first, known = chance.setdefault(run.settings["dataset"], (run, exact))
         if not exact.drop(columns="seed").equals(known.drop(columns="seed")):
@@ -123,34 +122,19 @@ def _with_chance(selection: Selection, name: str) -> pd.DataFrame:
                 f"{run.path}: its test split gives a different random MAP than that of "
                 f"{first.path}; numbers on different data cannot share a table"
             )
-    ranked = [
-        table[table["method"] != "random"].assign(method=row)
-        for table, (_, row) in zip(maps, held, strict=True)
-    ]
+    ranked = [table[table["method"] != "random"].assign(method=row) for _, row, table in held]
     exact = [chance[dataset][1] for dataset in sorted(chance)]
     return pd.concat([*exact, *ranked], ignore_index=True) if held else pd.DataFrame()
 
 
 def _gather(selection: Selection, name: str) -> pd.DataFrame:
     """Return one table of all runs that have it, each under the name of its row."""
-    tables = []
-    for run, row in zip(selection.runs, selection.rows, strict=True):
-        if (run.path / f"{name}.csv").exists():
-            table = pd.read_csv(run.path / f"{name}.csv").drop(columns=["method", "seed"])
-            table.insert(0, "method", row)
-            place = 2 if "embedding" in table else 1
-            table.insert(place, "seed", run.settings["seed"])
-            tables.append(table)
+    tables = [run.table(name).assign(method=row) for run, row in selection.named if run.has(name)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _histories(selection: Selection) -> Iterable[pd.DataFrame]:
-    for run, row in zip(selection.runs, selection.rows, strict=True):
-        yield _history(run, row)
-
-
 def _history(run: Run, row: str) -> pd.DataFrame:
-    history = pd.read_csv(run.path / "history.csv")
+    history = run.table("history")
     total, epochs = images_seen(run.settings), len(history)
     images = [total * (at + 1) // epochs for at in range(epochs)]
     named = pd.DataFrame({"method": row, "seed": run.settings["seed"], "images": images})
@@ -224,31 +208,6 @@ def sweep(tables: StudyTables, setting: str) -> pd.DataFrame:
     return found[["value", "embedding", "seed", "map"]].sort_values("value", kind="stable")
 
 
-def triplet_table(triplets: pd.DataFrame) -> pd.DataFrame:
-    """Lay triplet prediction accuracy out: a row per method and embedding, a column per attribute.
-
-    Args:
-        triplets: `triplets.csv`.
-
-    Returns:
-        Percent as text, `77.1` with one seed, `77.1 ± 0.4` with several; empty for an empty table.
-    """
-    if triplets.empty:
-        return triplets
-    keys = ["method", "embedding"]
-    grouped = triplets.groupby([*keys, "attribute"], sort=False)["accuracy"]
-    found = pd.DataFrame({"mean": grouped.mean(), "spread": grouped.std(ddof=1)}).reset_index()
-    found["cell"] = [
-        f"{row.mean:.1f}" if pd.isna(row.spread) else f"{row.mean:.1f} ± {row.spread:.1f}"
-        for row in found.itertuples()
-    ]
-    wide = found.pivot(index=keys, columns="attribute", values="cell")
-    order = triplets.drop_duplicates(keys)[keys].itertuples(index=False, name=None)
-    wide = wide.loc[list(order), triplets["attribute"].unique()]
-    wide.columns = wide.columns.str.replace("_", " ")
-    return wide
-
-
 def localisation_table(localisation: pd.DataFrame) -> pd.DataFrame:
     """Average the localisation of each row over all attributes and seeds.
 
@@ -269,17 +228,16 @@ def localisation_table(localisation: pd.DataFrame) -> pd.DataFrame:
 # === Comparing rows over the same queries ===
 
 
-def compare(tables: StudyTables, *, resamples: int = 2000) -> pd.DataFrame:
+def compare(tables: StudyTables) -> pd.DataFrame:
     """Compare each row with its neighbours, as `asen_study.matrix.NEIGHBOURS` lists them.
 
     Args:
         tables: of `collect`.
-        resamples: bootstrap resamples over queries and seeds.
 
     Returns:
         `method_a, method_b, attribute, difference, ci_low, ci_high`: MAP of a minus MAP of b in
         percentage points, with the 95% interval of a paired bootstrap over queries and seeds
-        (`asen_tf.evaluation.intervals`); of folds, over folds and the queries of each, and means
+        (`asen_study.comparison`); of folds, over folds and the queries of each, and means
         are those of the folds. `asen_pp` is its fused embedding; the other two are
         `asen_pp:global` and `asen_pp:local`. Only seeds that both rows have count; pairs with a
         missing row, or without a common seed, are left out.
@@ -301,7 +259,7 @@ def compare(tables: StudyTables, *, resamples: int = 2000) -> pd.DataFrame:
                 "ci_low": 100.0 * found.low,
                 "ci_high": 100.0 * found.high,
             }
-            for found in differences(left, right, resamples=resamples)
+            for found in differences(left, right)
         ]
     columns = ("method_a", "method_b", "attribute", "difference", "ci_low", "ci_high")
     return pd.DataFrame(rows, columns=columns)
@@ -310,7 +268,7 @@ def compare(tables: StudyTables, *, resamples: int = 2000) -> pd.DataFrame:
 def _scores(tables: StudyTables) -> dict[str, _Scores]:
     """Read every query's average precision, by row; `row:embedding` where there are several."""
     found: dict[str, dict] = defaultdict(lambda: defaultdict(dict))
-    for run, row in zip(tables.selection.runs, tables.selection.rows, strict=True):
+    for run, row in tables.selection.named:
         seed = run.settings["seed"]
         if not (run.path / "queries.npz").exists():
             continue  # listed triplets have no queries

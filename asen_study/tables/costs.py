@@ -1,14 +1,12 @@
 """What an embedding costs: parameters, time per image, images seen in training.
 
-Costs are measured from a study's runs, or, once the runs are gone, from its settings.
+Costs are measured from a study's runs; of a run that has lost its model, from its settings.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,20 +14,16 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from asen_study import provenance
 from asen_study.matrix import images_seen
 from asen_study.production import open_dataset
-from asen_study.runs import Places, Run, Selection
-from asen_study.tables.collecting import StudyTables, TableError
-from asen_study.tables.writing import as_csv, tables_to_read
+from asen_study.runs import Places
+from asen_study.tables.collecting import StudyTables
 from asen_tf.backbones import freeze
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import label, read_meta
-from asen_tf.files import write_json, write_text
 from asen_tf.models import SimilarityModel, build_model
 
 _IMAGES, _REPEATS = 64, 5
-_MEANS = ("overall", "macro")  # rows of a table that are not attributes
 
 
 def measure_costs(tables: StudyTables, places: Places) -> pd.DataFrame:
@@ -50,7 +44,7 @@ def measure_costs(tables: StudyTables, places: Places) -> pd.DataFrame:
         embedding needs; milliseconds on this machine; images shown in training.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
-    for run, row in zip(tables.selection.runs, tables.selection.rows, strict=True):
+    for run, row in tables.selection.named:
         if row in rows:
             continue
         dataset = open_dataset(run.config, places)
@@ -167,62 +161,3 @@ def _costs(
                 "ms_per_image": spent,
                 "images_seen": seen,
             }
-
-
-def remeasure_costs(place: Path | str) -> pd.DataFrame:
-    """Measure a written study's costs again on this machine, which should be otherwise idle.
-
-    This needs `map.csv` and `provenance.json`, but neither runs nor data. It rewrites `costs.csv`,
-    the cost columns of `map.md` and `map.tex`, and `costs` in `provenance.json`: on which machine
-    and with which versions they were measured.
-
-    Args:
-        place: the study's directory.
-
-    Returns:
-        The table of `measure_costs`.
-
-    Raises:
-        TableError: a file that is needed is missing.
-    """
-    place = Path(place)
-    origin, selection, scores = read_back(place)
-    configs: dict[str, ExperimentConfig] = {}
-    for run, row in zip(selection.runs, selection.rows, strict=True):
-        configs.setdefault(row, ExperimentConfig().override(**run.settings))
-    names = scores["attribute"].unique()
-    attributes = [name for name in names if name not in _MEANS]
-    costs = measure_untrained_costs(configs, attributes)
-    study = ExperimentConfig().override(**origin["settings"])
-    texts = {"costs.csv": as_csv(costs), **tables_to_read(scores, costs, selection, study)}
-    for name, text in texts.items():
-        write_text(place / name, text)
-    write_json(place / "provenance.json", {**origin, "costs": provenance.describe()})
-    return costs
-
-
-def read_back(place: Path) -> tuple[Mapping[str, Any], Selection, pd.DataFrame]:
-    """Return a written study's `provenance.json`, the runs that it describes, and `map.csv`.
-
-    Args:
-        place: the study's directory.
-
-    Raises:
-        TableError: a file is missing.
-    """
-    for name in ("map.csv", "provenance.json"):
-        if not (place / name).exists():
-            raise TableError(
-                f"{place / name}: the file is missing; costs can be measured again for a study "
-                "whose tables were written by notebooks/05_results.ipynb or 06_ablations.ipynb"
-            )
-    origin = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
-    runs = tuple(
-        Run(
-            place / run["run"],
-            {"config.json": {**origin["settings"], **run["changes"]}, "manifest.json": run},
-        )
-        for run in origin["runs"]
-    )
-    rows = tuple(run["row"] for run in origin["runs"])
-    return origin, Selection(runs, rows, origin["left_out"]), pd.read_csv(place / "map.csv")

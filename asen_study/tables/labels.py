@@ -112,16 +112,15 @@ def labels_in_words(needed: pd.DataFrame, filled: pd.DataFrame) -> list[str]:
 # === The empty cells ===
 
 
-def tags(config: ExperimentConfig, places: Places, *, threshold: float = THRESHOLD) -> pd.DataFrame:
+def tags(config: ExperimentConfig, places: Places) -> pd.DataFrame:
     """Let the nearest labelled training images vote for the values of the test images.
 
     For each attribute the vote (`asen_study.voting`) is calibrated on the validation split;
-    a cell is filled where its confidence reaches the threshold.
+    a cell is filled where its confidence reaches `THRESHOLD`.
 
     Args:
         config: the study's settings.
         places: where the data are, and the study.
-        threshold: of the confidence.
 
     Returns:
         `method, seed, attribute, images`, then percent: `majority` with its interval
@@ -136,9 +135,7 @@ def tags(config: ExperimentConfig, places: Places, *, threshold: float = THRESHO
         TableError: none of the rows has a finished run.
     """
     selection = select(places.study_dir, config)
-    chosen = [
-        (run, row) for run, row in zip(selection.runs, selection.rows, strict=True) if row in TAGGED
-    ]
+    chosen = [(run, row) for run, row in selection.named if row in TAGGED]
     if not chosen:
         raise TableError(
             f"{places.study_dir}: filling cells needs a finished run of {' or '.join(TAGGED)}"
@@ -146,7 +143,7 @@ def tags(config: ExperimentConfig, places: Places, *, threshold: float = THRESHO
     counted = pd.DataFrame(
         line
         for run, row in tqdm(chosen, desc="filling cells", unit="run")
-        for line in _counts(run, row, places, threshold)
+        for line in _counts(run, row, places)
     )
     counted = _with_sums(counted, ["method", "seed"], attribute="overall")
     counted = _with_sums(counted, ["method", "attribute"], seed="all")
@@ -155,7 +152,7 @@ def tags(config: ExperimentConfig, places: Places, *, threshold: float = THRESHO
     return table
 
 
-def _counts(run: Run, row: str, places: Places, threshold: float) -> Iterable[dict[str, Any]]:
+def _counts(run: Run, row: str, places: Places) -> Iterable[dict[str, Any]]:
     """Count, for each attribute, the test images and how many each way of filling gets right."""
     dataset = open_dataset(run.config, places)
     model = run.load_model()
@@ -184,7 +181,7 @@ def _counts(run: Run, row: str, places: Places, threshold: float) -> Iterable[di
         }
         curve = calibrate(checked, truth, **voters)
         votes = vote(asked, **voters, neighbours=curve.neighbours)
-        filled = curve.confidence(votes.shares) >= threshold
+        filled = curve.confidence(votes.shares) >= THRESHOLD
         right, often = votes.values == right_values, np.bincount(values).argmax() == right_values
         yield {
             "method": row,

@@ -7,10 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from asen_study.provenance import commit
-from asen_study.runs import Selection
 from asen_study.tables.collecting import StudyTables, TableError, origin
 from asen_study.tables.text import cells, source_note, summarise, to_latex, to_markdown
-from asen_tf.config import ExperimentConfig
 from asen_tf.files import write_json, write_text
 
 
@@ -59,12 +57,14 @@ def write(
         if frame is not None and len(frame)
     }
     if len(tables.map):
-        texts |= tables_to_read(tables.map, costs, tables.selection, tables.config)
+        laid_out = cells(summarise(tables.map), costs)
+        note = source_note(tables.selection, tables.config)
+        texts["map.md"] = f"{to_markdown(laid_out)}\n{note}\n"
+        texts["map.tex"] = to_latex(laid_out, note)
     for name, text in texts.items():
         write_text(place / name, text)
     selection = tables.selection
-    runs = zip(selection.runs, selection.rows, strict=True)
-    told = {**origin(runs, tables.config), "left_out": dict(selection.left_out)}
+    told = {**origin(selection.named, tables.config), "left_out": dict(selection.left_out)}
     write_json(place / "provenance.json", told)
     return [place / name for name in (*texts, "provenance.json")]
 
@@ -87,25 +87,6 @@ def write_table(frame: pd.DataFrame, path: Path | str) -> Path:
             told = {"evaluated_by": commit(), **frame.attrs["origin"]}
             write_json(path.with_name(f"{path.stem}_provenance.json"), told)
     return path
-
-
-def tables_to_read(
-    scores: pd.DataFrame,
-    costs: pd.DataFrame | None,
-    selection: Selection,
-    config: ExperimentConfig,
-) -> dict[str, str]:
-    """Return the contents of `map.md` and `map.tex`, each with a note on its sources.
-
-    Args:
-        scores: as `map.csv`.
-        costs: as `costs.csv`, if they were measured.
-        selection: the runs that the numbers come from.
-        config: the study's settings.
-    """
-    laid_out, note = cells(summarise(scores), costs), source_note(selection, config)
-    markdown = f"{to_markdown(laid_out)}\n{note}\n"
-    return {"map.md": markdown, "map.tex": to_latex(laid_out, note)}
 
 
 def _check_nothing_is_lost(path: Path, new: pd.DataFrame) -> None:

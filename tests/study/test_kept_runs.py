@@ -51,7 +51,7 @@ def test_the_tables_are_those_of_the_runs(study) -> None:
 def test_a_map_is_the_mean_of_its_queries(study) -> None:
     name, _, collected = study
     rows = table(name, "map.csv").set_index(["method", "embedding", "seed", "attribute"])["map"]
-    for run, row in zip(collected.selection.runs, collected.selection.rows, strict=True):
+    for run, row in collected.selection.named:
         with np.load(run.path / "queries.npz", allow_pickle=False) as stored:
             for key in stored.files:
                 embedding, attribute = key.split("/", 1)

@@ -108,16 +108,16 @@ def test_the_note_shows_whether_files_differed_from_the_commit(modified: str) ->
 
 def test_triplet_accuracies_are_averaged_over_seeds_by_hand() -> None:
     rows = [
-        ("csn", "global", seed, name, value)
+        ("csn", "global", seed, name, value, value - 1.25, value + 1.5)
         for seed, (neck, overall) in enumerate([(70.0, 60.0), (74.0, 62.0)])
         for name, value in (("neck_design", neck), ("overall", overall))
     ]
-    columns = ["method", "embedding", "seed", "attribute", "accuracy"]
+    columns = ["method", "embedding", "seed", "attribute", "accuracy", "ci_low", "ci_high"]
     laid_out = triplet_table(pd.DataFrame(rows, columns=columns))
     assert list(laid_out.columns) == ["neck design", "overall"]
-    assert laid_out.loc[("csn", "global")].tolist() == ["72.0 ± 2.8", "61.0 ± 1.4"]
+    assert laid_out.loc["CSN"].tolist() == ["72.0 ± 2.8", "61.0 ± 1.4"]
     alone = triplet_table(pd.DataFrame(rows[:2], columns=columns))
-    assert alone.loc[("csn", "global")].tolist() == ["70.0", "60.0"]
+    assert alone.loc["CSN"].tolist() == ["70.0 (68.8 to 71.5)", "60.0 (58.8 to 61.5)"]
 
 
 def test_localisation_is_averaged_over_seeds_in_the_order_of_the_rows() -> None:
