@@ -11,7 +11,6 @@ import argparse
 import base64
 import io
 import json
-import os
 import re
 import sys
 import tempfile
@@ -20,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from PIL import Image
 
+from asen_study.pipeline import run_notebook
+from asen_study.provenance import ROOT
 from asen_study.runs import DRAWN
 from asen_tf.files import replacing
 from asen_tf.presets import preset
 
-ROOT = Path(__file__).parents[1]
 _WIDEST, _NARROWEST = 1300, 300  # px, of pictures
 _LIMIT = 5_900_000  # bytes of all notebooks together
 _GALLERY = (
@@ -105,21 +105,14 @@ def _executed(folder: Path, name: str) -> list[Path]:
 def _execute(name: str, study: Path, folder: Path) -> Path:
     """Run a notebook on a study's models, with the study's settings; return its executed copy."""
     print(f"{name}: running it on {study}", flush=True)
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     asked: dict[str, Any] = {}
     for file in study.glob("notebooks/05_results.ipynb"):
         asked = nbformat.read(file, as_version=4).metadata["papermill"]["parameters"]
     wanted = ("preset", "data_dir") if name == "08_design_evidence" else ("preset",)
     given = {key: asked[key] for key in wanted if key in asked}
-    output = folder / f"{name}.ipynb"
-    papermill.execute_notebook(
-        ROOT / f"notebooks/{name}.ipynb",
-        output,
-        {**given, "study": study.name, "results_dir": str(study.parent)},
-        kernel_name="python3",
-        cwd=ROOT,
-        progress_bar=False,
-    )
+    given |= {"study": study.name, "results_dir": str(study.parent)}
+    source, output = (place / f"{name}.ipynb" for place in (ROOT / "notebooks", folder))
+    run_notebook(source, output, given)
     return output
 
 
@@ -166,25 +159,18 @@ def _forget(notebook: NotebookNode) -> None:
     """Take out of a notebook where and when it ran, and join what it printed."""
     names = ("kernelspec", "language_info")
     notebook.metadata = {name: notebook.metadata[name] for name in names}
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})
     for number, cell in enumerate(notebook.cells):
         cell["id"] = str(number)
         cell.metadata = {name: cell.metadata[name] for name in ("tags",) if cell.metadata.get(name)}
         cell.source = _without_folders(cell.source)
-        joined: list[NotebookNode] = []
         for output in cell.get("outputs", []):
-            if output.output_type == "stream" and joined and joined[-1].output_type == "stream":
-                joined[-1].text += output.text
-                continue
-            joined.append(output)
-        for output in joined:
             if output.output_type == "stream":
                 output.text = _without_folders(output.text)
             for kind, text in output.get("data", {}).items():
                 if kind.startswith("text/") and isinstance(text, str):
                     plain = kind != "text/html"
                     output.data[kind] = _without_folders(text) if plain else _own_paths(text)
-        if cell.cell_type == "code":
-            cell.outputs = joined
 
 
 def _own_paths(text: str) -> str:

@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from asen_study import matrix
+from asen_study.provenance import ROOT
 from asen_tf.config import ConfigError, ExperimentConfig, did_you_mean
 from asen_tf.presets import preset
 
-ROOT = Path(__file__).parents[1]
-_FOR_DRAWINGS = ("quick", "strong", "compact", "smoke", "tune")  # presets of small or drawn images
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill adds
-_KNOWN_WARNINGS = (
-    r"\s*TensorFlow Addons \(TFA\) has ended development",  # why the versions are fixed
-)
+_KNOWN_WARNING = r"\s*TensorFlow Addons \(TFA\) has ended development"  # why versions are fixed
 
 
 def prepare(*, threads: int | None = None) -> None:
@@ -37,8 +34,7 @@ def prepare(*, threads: int | None = None) -> None:
     if threads is not None:
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
             os.environ[name] = str(threads)
-    for message in _KNOWN_WARNINGS:
-        warnings.filterwarnings("ignore", message=message)
+    warnings.filterwarnings("ignore", message=_KNOWN_WARNING)
     if Path.cwd() not in (ROOT, ROOT / "notebooks"):
         print(f"Relative paths start at the project's folder, {ROOT}.")
     os.chdir(ROOT)
@@ -94,6 +90,8 @@ def configuration(namespace: Mapping[str, Any]) -> ExperimentConfig:
         ConfigError: a name is unknown, or a value breaks its setting's rule.
         asen_tf.training.ClusterError: strategy multi_worker, and `TF_CONFIG` is absent or wrong.
     """
+    from asen_study.runs import DRAWN  # this imports TensorFlow, which reads what `prepare` sets
+
     settings = ExperimentConfig().to_dict()
     values = parameters(namespace, also=settings)
     changes = {name: values[name] for name in values if name in settings}
@@ -101,7 +99,7 @@ def configuration(namespace: Mapping[str, Any]) -> ExperimentConfig:
     study = preset(values["preset"])
     row = changes.pop("method", None)
     config = (study if row is None else matrix.settings(row, study)).override(**changes)
-    if values["preset"] in _FOR_DRAWINGS and config.dataset != study.dataset:
+    if study.dataset in DRAWN and config.dataset != study.dataset:
         print(
             f"The preset {values['preset']} is for drawn garments; for photographs, such as "
             f"{config.dataset} may hold, -p preset photos does better."

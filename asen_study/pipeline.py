@@ -20,16 +20,16 @@ from typing import Any, TextIO
 
 import nbformat
 import papermill
+from nbformat import NotebookNode
 
 from asen_study import matrix
-from asen_study.provenance import code_fingerprint
+from asen_study.provenance import ROOT, code_fingerprint
 from asen_study.runs import Places, Run, finished_runs
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import AnnotationError, fingerprint
 from asen_tf.files import replacing, write_text
 from asen_tf.presets import preset
 
-ROOT = Path(__file__).parents[1]
 # The notebooks check the names themselves, and refuse those that are no setting at all.
 logging.getLogger("papermill").addFilter(
     lambda record: "unknown parameter" not in record.getMessage()
@@ -49,6 +49,31 @@ def _content(path: Path) -> str:
     for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def run_notebook(
+    source: Path, target: Path, parameters: Mapping[str, Any], **shown: TextIO
+) -> NotebookNode:
+    """Run a notebook from the project's folder, in a kernel of this environment.
+
+    Args:
+        source: the notebook.
+        target: the file of its executed copy.
+        parameters: what papermill sets.
+        shown: papermill's `stdout_file` and `stderr_file`, for what it prints; nowhere by default.
+    """
+    # A kernel of the same name from elsewhere would have other packages.
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    return papermill.execute_notebook(
+        source,
+        target,
+        parameters=dict(parameters),
+        kernel_name="python3",
+        cwd=ROOT,
+        progress_bar=False,
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
+        **shown,
+    )
 
 
 @dataclass(frozen=True)
@@ -146,21 +171,10 @@ class Step:
             output: where its output goes; the terminal by default.
             errors: likewise for progress bars and messages.
         """
-        # A kernel of the same name from elsewhere would have other packages.
-        os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
         self._code()  # as it is now, not as it will be when the notebook has run
         with replacing(self.executed) as temporary:
-            notebook = papermill.execute_notebook(
-                self.source,
-                temporary,
-                parameters=dict(self.parameters),
-                kernel_name="python3",
-                cwd=ROOT,
-                progress_bar=False,
-                stdout_file=output or sys.stdout,
-                stderr_file=errors or sys.stderr,
-                extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
-            )
+            shown = {"stdout_file": output or sys.stdout, "stderr_file": errors or sys.stderr}
+            notebook = run_notebook(self.source, temporary, self.parameters, **shown)
             notebook.metadata[_STAMP] = self.stamp()
             nbformat.write(notebook, temporary)
 

@@ -97,6 +97,25 @@ def test_a_notebook_finds_the_project_from_everywhere(tmp_path: Path) -> None:
     assert os.listdir(folder) == ["out.ipynb"]
 
 
+def test_the_setup_comes_before_tensorflow_which_reads_what_it_sets() -> None:
+    code = "import sys; from asen_study import notebook; print('tensorflow' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(("name", "dataset"), [("quick", "Shop"), ("photos", "Garments")])
+def test_presets_of_drawings_are_not_for_photographs(
+    name: str, dataset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = f"preset: str = {name!r}\ndataset: str = {dataset!r}"
+    namespace: dict[str, Any] = {"In": [cell]}
+    exec(compile(cell, "cell", "exec", dont_inherit=True), namespace)
+    assert notebook.configuration(namespace).dataset == dataset
+    said = "The preset quick is for drawn garments; for photographs, such as Shop may hold"
+    assert (said in capsys.readouterr().out) == (name == "quick")
+
+
 def test_the_published_table_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
