@@ -180,7 +180,7 @@ def _side_by_side(
             if not np.array_equal(example.image, first.image):
                 raise ValueError(
                     f"methods side by side must show the same image; got different ones for "
-                    f"{attribute!r}; choose the examples with the same seed, of runs of one fit"
+                    f"{attribute!r}; compare runs of one dataset and one fit"
                 )
             draw(axes, example)
     for axes in panels.flat:

@@ -226,15 +226,14 @@ def setting_sweep(table: pd.DataFrame, *, setting: str, chosen: float) -> Figure
 
 
 @themed
-def label_curves(table: pd.DataFrame, *, attribute: str = "macro") -> Figure:
-    """Draw MAP on the test split against the number of labelled training images.
+def label_curves(table: pd.DataFrame) -> Figure:
+    """Draw macro MAP on the test split against the number of labelled training images.
 
     Args:
         table: `method, seed, train_images, attribute, map`; percent. What needs no labels, with 0
             images, is a level line.
-        attribute: whose rows to draw.
     """
-    rows = table[table["attribute"] == attribute]
+    rows = table[table["attribute"] == "macro"]
     figure = Figure(figsize=(0.75 * WIDTH, 3.6), layout="constrained")
     axes = figure.subplots()
     colours, ticks = colours_of(rows["method"]), []
@@ -259,7 +258,7 @@ def label_curves(table: pd.DataFrame, *, attribute: str = "macro") -> Figure:
     axes.set_xticks(ticks, words)
     axes.minorticks_off()
     axes.set(
-        title=f"What more labels bring, {label(attribute)}",
+        title="What more labels bring, macro",
         xlabel="labelled training images, logarithmic",
         ylabel="MAP on the test split, percent",
     )

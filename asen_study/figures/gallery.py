@@ -57,7 +57,7 @@ class RetrievalExample:
 
 
 class Gallery:
-    """Examples of a run, chosen at random: the same ones for the same seed.
+    """Examples of a run, chosen at random, but the same ones every time.
 
     Args:
         run: a finished run.
@@ -95,7 +95,7 @@ class Gallery:
             return {}
         return {name: self.attention(name, count=count) for name in self.attributes}
 
-    def attention(self, attribute: str, *, count: int = 3, seed: int = 0) -> list[AttentionExample]:
+    def attention(self, attribute: str, *, count: int = 3) -> list[AttentionExample]:
         """Return random images of an attribute; if true boxes are known, only images with one.
 
         Raises:
@@ -103,7 +103,7 @@ class Gallery:
         """
         rows = self._rows(self.split.labels, attribute)
         boxed = np.array([tuple(pair) in self._truths for pair in rows[:, :2].tolist()], bool)
-        rows = self._sample(rows[boxed] if boxed.any() else rows, count, seed)
+        rows = self._sample(rows[boxed] if boxed.any() else rows, count)
         found = self.pairs.rows(rows)
         sources = self._images.sources[rows[:, 0]]
         config = self.config
@@ -124,29 +124,20 @@ class Gallery:
             )
         ]
 
-    def retrieval(
-        self,
-        attribute: str,
-        *,
-        embedding: str | None = None,
-        count: int = 3,
-        top: int = 8,
-        seed: int = 0,
-    ) -> list[RetrievalExample]:
-        """Return random queries of an attribute with their highest-ranked candidates.
+    def retrieval(self, attribute: str) -> list[RetrievalExample]:
+        """Return three random queries of an attribute with their eight highest-ranked candidates.
 
-        They are ranked by the embedding of that name; by default the fused one, or else the global
-        one. Listed triplets have no queries, so there are no examples of them.
+        They are ranked by `embedding`. Listed triplets have no queries, so there are no examples
+        of them.
         """
-        embedding = embedding or self.embedding
         candidates = self._rows(self.split.candidates, attribute)
-        vectors = normalise(self.pairs.arrays[embedding])
+        vectors = normalise(self.pairs.arrays[self.embedding])
         among = vectors[self.pairs.rows(candidates)]
         examples = []
-        for query in self._sample(self._rows(self.split.queries, attribute), count, seed):
+        for query in self._sample(self._rows(self.split.queries, attribute), 3):
             scores = among @ vectors[self.pairs.rows(query[None])[0]]
             found = candidates[ranked(scores)]
-            shown = np.concatenate([query[None], found[:top]])
+            shown = np.concatenate([query[None], found[:8]])
             examples.append(
                 RetrievalExample(
                     images=self._images.sources[shown[:, 0]],
@@ -159,8 +150,8 @@ class Gallery:
     def _rows(self, labels: np.ndarray, attribute: str) -> np.ndarray:
         return labels[labels[:, 1] == self.split.attributes.names.index(attribute)]
 
-    def _sample(self, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
-        order = np.random.default_rng(seed).permutation(len(rows))
+    def _sample(self, rows: np.ndarray, count: int) -> np.ndarray:
+        order = np.random.default_rng(0).permutation(len(rows))
         return rows[order[:count]]
 
     def _value(self, attribute: str, value: int) -> str:

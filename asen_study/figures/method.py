@@ -22,6 +22,7 @@ from asen_tf.training.similarity import epoch_planner
 
 _TITLE = {"fontsize": "small", "fontweight": "normal", "loc": "center"}
 _OF_ALL = {"fontsize": "medium", "fontweight": "bold"}
+_GROUPS, _MOST = 4, 6  # of a training batch, and images of each
 _SMALLEST = 8  # points: still readable when a figure as wide as a notebook is seen at half size
 
 
@@ -42,10 +43,10 @@ class SampledImage:
     role: str
 
 
-def sampled_batch(
-    config: ExperimentConfig, places: Places, *, groups: int = 4, most: int = 6
-) -> list[list[SampledImage]]:
+def sampled_batch(config: ExperimentConfig, places: Places) -> list[list[SampledImage]]:
     """Return images of the first batch that a configuration trains on, a list per group.
+
+    Of its groups, the first four are shown, of each at most six images.
 
     A group of random or listed triplets is one triplet; one of batch-all holds several images of
     several values of one attribute, each of them the anchor of some triplets: here its first image
@@ -54,8 +55,6 @@ def sampled_batch(
     Args:
         config: the settings; networks that are not trained have no batch.
         places: where the data are, and the study.
-        groups: how many of the batch's groups, or all if there are fewer.
-        most: images of a group, at least 3.
     """
     if config.method == "features":
         return []
@@ -65,7 +64,7 @@ def sampled_batch(
     words = read_value_names(places.data_dir, dataset.name) or {}
     found = []
     for images, attributes, values in zip(
-        plan.images[0][:groups], plan.attributes[0], plan.values[0], strict=False
+        plan.images[0][:_GROUPS], plan.attributes[0], plan.values[0], strict=False
     ):
         name = dataset.attributes.names[attributes[0]]
         held = [words[name][value] if name in words else f"value {value}" for value in values]
@@ -73,13 +72,13 @@ def sampled_batch(
         same = np.flatnonzero(values == values[0])
         _, firsts = np.unique(values, return_index=True)  # of each other value
         others = [place for place in np.sort(firsts) if values[place] != values[0]]
-        near = same[1 : max(most - len(others), 2)]
+        near = same[1 : max(_MOST - len(others), 2)]
         roles = {
             0: "anchor",
             **dict.fromkeys(near, "positive"),
             **dict.fromkeys(others, "negative"),
         }
-        pixels = train.sources[images[list(roles)[:most]]]
+        pixels = train.sources[images[list(roles)[:_MOST]]]
         found.append(
             [
                 SampledImage(image, name, held[place], role)

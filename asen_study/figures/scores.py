@@ -23,15 +23,13 @@ _BARS = 6  # methods in a figure of bars
 
 
 @themed
-def value_counts(report: Mapping[str, Any], *, split: str = "train") -> Figure:
-    """Draw how many labels each value of each attribute has.
+def value_counts(report: Mapping[str, Any]) -> Figure:
+    """Draw how many labels each value of each attribute has in the training split.
 
     Args:
         report: of `data_prep.check.check`.
-        split: "train" counts labels, "valid" and "test" candidates.
     """
-    counted = report["splits"][split]["values"]
-    counts = counted["labels" if split == "train" else "candidates"]
+    counts = report["splits"]["train"]["values"]["labels"]
     names = report["value_names"] or {}
     longest = max(map(len, counts.values()))
     shares = np.full((len(counts), longest), np.nan)
@@ -57,7 +55,7 @@ def value_counts(report: Mapping[str, Any], *, split: str = "train") -> Figure:
         yticklabels=[label(name) for name in counts],
         cbar_kws={"label": "percent of the attribute's labels"},
     )
-    title = f"How many images have each value ({split} split)"
+    title = "How many images have each value (train split)"
     axes.set(title=title, xlabel="value, by index")
     axes.tick_params(axis="y", rotation=0)
     return figure
