@@ -23,7 +23,8 @@ class Profile:
     Attributes:
         preset: the settings that its runs share.
         data_dir: the directory of meta.json and the datasets.
-        images: how many images are drawn, and their side in px.
+        data: parameters of the notebook of the data: how many images are drawn, and their side in
+            px; for one's own, where they are.
         rows: of the matrix.
         seeds: of each row; the folds, if the study has them.
         minutes: that each step takes on two cores; "train" and "fewer": all trainings together.
@@ -36,7 +37,7 @@ class Profile:
 
     preset: str
     data_dir: str
-    images: dict[str, int]
+    data: Mapping[str, Any]
     rows: Sequence[str]
     seeds: Sequence[int]
     minutes: dict[str, float]
@@ -54,7 +55,7 @@ class Profile:
 _QUICK = Profile(
     preset="quick",
     data_dir="data",
-    images={"images": 6000, "test_images": 6000, "image_size": 320},
+    data={"images": 6000, "test_images": 6000, "image_size": 320},
     rows=MAIN,
     seeds=(0,),
     minutes={"data": 2.5, "train": 15.5, **_READING},
@@ -84,7 +85,7 @@ PROFILES = {
     "smoke": Profile(
         preset="smoke",
         data_dir="data/smoke",
-        images={"images": 160, "test_images": 16, "image_size": 96},
+        data={"images": 160, "test_images": 16, "image_size": 96},
         rows=MAIN,
         seeds=(0,),
         minutes={"data": 0.3, "backbone": 0.5, "train": 1, **_READING},
@@ -92,7 +93,7 @@ PROFILES = {
     "photos": Profile(
         preset="photos",
         data_dir="data",
-        images={},
+        data={},
         rows=PHOTOS,
         seeds=(0, 1, 2, 3, 4),
         minutes={"data": 1.5, "train": 270, "results": 2, "fewer": 50, "labels": 5},
@@ -103,7 +104,7 @@ PROFILES = {
     "photos_smoke": Profile(
         preset="smoke",
         data_dir="data/smoke",
-        images={},
+        data={},
         rows=(*FEATURES, "asen_v2"),
         seeds=(0, 1),
         minutes={"data": 0.1, "train": 1, "results": 0.3, "fewer": 0.5, "labels": 0.3},
@@ -114,7 +115,7 @@ PROFILES = {
     OWN: Profile(
         preset="photos",
         data_dir="data",
-        images={},
+        data={},
         rows=(*FEATURES, "asen_pp/adapted"),
         seeds=(0,),
         minutes={"data": 0.2, "backbone": 2, "train": 14, "evaluate": 0.5, "results": 0.3},

@@ -41,7 +41,7 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
             published photographs, or of one's own), `dataset` and `table` (of one's own), `preset`
             (for it); the second argument is what holds where it is not given.
     """
-    profile, study = PROFILES[name], name
+    profile, study, raw = PROFILES[name], name, option("raw", None)
     if name == OWN:
         study, table = option("dataset", ""), option("table", None)
         if not study:  # doit lists the steps of every profile, so this is no error yet
@@ -53,18 +53,13 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
         chosen = option("preset", profile.preset)
         try:
             preset(chosen)
-            if not option("raw", None):  # then its split files must be there
+            if not raw:  # then its split files must be there
                 read_meta(option("data_dir", profile.data_dir), study)
         except (ConfigError, AnnotationError) as error:
             raise InvalidDodoFile(str(error)) from None
-        profile = replace(
-            profile,
-            preset=chosen,
-            changes={"dataset": study},
-            images={"dataset": study},
-        )
-        if option("raw", None):  # a table and images: they become split files first
-            profile.images.update(raw=option("raw", None), table=table)
+        given = {"dataset": study}
+        first = {"raw": raw, "table": table} if raw else {}  # these become split files first
+        profile = replace(profile, preset=chosen, changes=given, data={**given, **first})
     places = Places(
         option("data_dir", profile.data_dir), option("results_dir", "results/runs"), study
     )
@@ -73,7 +68,6 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
         raise InvalidDodoFile(f"rows: no row {unknown[0]!r}; {did_you_mean(unknown[0], ROWS)}")
     seeds = option("seeds", ",".join(map(str, profile.seeds))).split(",")
     seeds = [_whole("seeds", seed, least=0) for seed in seeds]
-    raw = option("raw", None)
     if raw and not Path(raw).is_dir():
         raise InvalidDodoFile(f"raw: there is no folder {raw}")
     starts = ("asen_pp", *SAME_FIRST_STAGE.values())
@@ -122,6 +116,7 @@ class _Schedule:
         queue: of those that are not finished.
         main: the run that is evaluated on its own, if there is one. Its notebooks show images, and
             a study of photographs makes no picture that shows one.
+        last: of the steps that read all runs, the one that writes the tables.
     """
 
     name: str
@@ -136,12 +131,12 @@ class _Schedule:
     trained: list[str] = field(default_factory=list)
     queue: list[str] = field(default_factory=list)
     main: Attempt | None = None
-    last: Attempt | None = None  # of the steps that read all runs; it writes the tables
+    last: Attempt | None = None
 
     def data(self) -> Iterator[Task]:
         """Give the tasks that make the data, one for each fold; what trains on it needs it."""
         if not self.profile.folds:
-            parameters = {**self.profile.images, **self.study.places.parameters}
+            parameters = {**self.profile.data, **self.study.places.parameters}
             step = Step(self.study, "01_prepare_data", parameters)
             self.executed.append(step.executed)
             task = self._step("data", "making and checking the data", step, step)
@@ -356,15 +351,13 @@ def _ask_for_dataset() -> TaskFailed:
     )
 
 
-def _ask_for_photographs(dataset: str) -> bool:
-    """Say that the published photographs are missing; return that the step failed."""
-    print(
+def _ask_for_photographs(dataset: str) -> TaskFailed:
+    """Say that the published photographs are missing."""
+    return TaskFailed(
         f"There is no data for {dataset}. Say where the published Clothing Attribute Dataset is, "
         "the folder of images/ and labels/: make photos RAW=FOLDER (data_prep/README.md says where "
-        "it comes from).",
-        flush=True,
+        "it comes from)."
     )
-    return False
 
 
 def show(attempts: Sequence[Attempt], tables: Attempt) -> bool:
