@@ -61,7 +61,10 @@ def _rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def as_csv(found: Mapping[str, Any]) -> str:
     """Return the hits as CSV: full precision, the id, and one column per cosine and field."""
-    rows = _rows(found)
+    rows = [
+        {"id (table)" if name == "id" else name: text for name, text in row.items()}
+        for row in _rows(found)
+    ]
     for row, hit in zip(rows, found["hits"], strict=True):
         row["score"], row["id"] = repr(hit["score"]), str(hit["id"])
         row["reached by"] = "" if hit["reached_by"] is None else f"{hit['reached_by']:.6g}"

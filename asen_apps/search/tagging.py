@@ -44,7 +44,7 @@ def tag(
     cell counts if they differ. All labelled images of the index vote, also those that are not in
     the table. A cell without a value gets that of the metadata, if there is one, and otherwise
     the vote, if its confidence reaches the threshold. Cells that a previous run filled, which is
-    to say those beside a confidence, neither vote nor change.
+    to say those beside a confidence, neither vote nor change; such metadata is no value either.
 
     Args:
         index: of the images, in which attributes that are missing are embedded now.
@@ -56,8 +56,8 @@ def tag(
         validation: `DATA/NAME`, the folder of a dataset: confidence is calibrated on the images of
             its split `valid`, which the model has not seen; while they are tried, images of
             the index with the same content do not vote. When None, every labelled image is
-            compared with the others (of more than 2,000, as many drawn at random), which makes the
-            confidence too high if the model was trained on them.
+            compared with the others (of more than 2,000, a half drawn at random, but at most 2,000,
+            with the rest), which makes the confidence too high if the model was trained on them.
         skip: called with the error of each image that the index does not have (its row stays as it
             is) and of each validation image that cannot be read; when None, the first one raises.
 
@@ -151,11 +151,12 @@ def _table_from_index(index: AttributeIndex) -> CatalogueTable:
 
 
 def _metadata_values(index: AttributeIndex, attribute: str) -> list[str]:
-    """Return each item's value in the metadata, empty where there is none."""
+    """Return each item's value in the metadata, empty where there is none, or a vote's."""
     found = []
     for image, row in zip(index.images, index.metadata, strict=True):
         fields = [name for name in row if attribute in (name, attribute_name(name))]
-        found.append(value(_text(row[fields[0]], image)) if fields else "")
+        voted = value(_text(row.get(f"{attribute}_confidence"), image))
+        found.append(value(_text(row[fields[0]], image)) if fields and not voted else "")
     return found
 
 

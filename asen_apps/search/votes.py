@@ -105,7 +105,8 @@ class Voters:
         if len(self.rows) <= _MOST_KNOWN:
             vectors = self.vectors[self.rows]
             return self._fit(vectors, self.codes, np.ones(len(self.rows), bool), leave_out=True)
-        drawn = np.random.default_rng(0).permutation(len(self.rows))[:_MOST_KNOWN]
+        most = min(_MOST_KNOWN, len(self.rows) // 2)  # as many others, or more, are left to vote
+        drawn = np.random.default_rng(0).permutation(len(self.rows))[:most]
         others = np.ones(len(self.rows), bool)
         others[drawn] = False
         return self._fit(self.vectors[self.rows[drawn]], self.codes[drawn], others)

@@ -19,7 +19,7 @@ from asen_apps import commands
 from asen_apps.commands import main
 from asen_apps.explorer import __main__ as explorer
 from asen_apps.search import AttributeIndex
-from asen_apps.search.answers import as_picture
+from asen_apps.search.answers import as_csv, as_picture
 from asen_study.matrix import settings
 from asen_tf.embedder import Embedder
 from asen_tf.presets import smoke
@@ -209,6 +209,15 @@ def test_the_old_name_says_the_new_one_and_works() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("usage: asen embed")
     assert done.stderr == "`python -m asen_tf` is now called `asen`; see `asen --help`\n"
+
+
+def test_a_shops_own_column_id_stands_beside_that_of_the_index() -> None:
+    hit = {"rank": 1, "score": 0.5, "reached_by": 0.1, "image": "1.png", "id": 7}
+    hit["metadata"] = {"id": "SKU-123", "rank": "first", "brand": "Acme"}
+    found = {"attributes": {"sleeve": 1.0}, "where": [], "hits": [hit]}
+    (row,) = csv.DictReader(as_csv(found).splitlines())
+    assert (row["id"], row["id (table)"], row["brand"]) == ("7", "SKU-123", "Acme")
+    assert (row["rank"], row["rank (table)"]) == ("1", "first")
 
 
 def test_values_are_drawn_in_a_font_that_has_their_letters_or_numbered(capsys) -> None:

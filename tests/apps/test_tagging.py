@@ -121,6 +121,21 @@ def test_what_was_filled_before_neither_votes_nor_changes(tmp_path: Path) -> Non
     assert tag(known_index(), cleared, confidence=0.95)[0].rows[4] == ("4.png", "", "")
 
 
+def test_what_an_indexed_table_says_beside_a_confidence_neither_votes_nor_fills(
+    tmp_path: Path,
+) -> None:
+    """An index of a table that was tagged holds guesses as metadata."""
+    known = [{"neckline": "V" if i < 5 else "round"} for i in range(11)]
+    for place in (3, 4, 8):
+        known[place] = {"neckline": "guessed", "neckline_confidence": 0.9}
+    table, (filling,) = tag(known_index(known), shop(tmp_path / "shop.csv", empty=(3, 4, 8)))
+    assert filling.labelled == 8 and filling.majority != "guessed"
+    assert [table.rows[place][1] for place in (3, 4, 8)] == ["V", "V", "round"]
+    alone, (filling,) = tag(known_index(known))
+    assert filling.labelled == 8 and (filling.filled, filling.left_empty) == (0, 0)
+    assert alone.rows[4][1:] == ("guessed", "0.9")  # its cell is as a previous run left it
+
+
 def test_metadata_are_labels_too_and_the_table_comes_first(tmp_path: Path) -> None:
     metadata = [{"neckline": "V"} if i < 5 else {"neckline": "round"} for i in range(11)]
     metadata[3], metadata[10] = {"neckline": None}, {}
@@ -206,6 +221,19 @@ def test_many_labelled_images_are_calibrated_on_a_sample(monkeypatch) -> None:
     (filling,) = tag(index)[1]
     assert filling.calibration.images == 25 and filling.labelled == 59
     assert tag(index)[1] == [filling]  # the same sample
+
+
+@pytest.mark.parametrize(("count", "images"), [(80, 80), (81, 40), (99, 49), (200, 80)])
+def test_one_label_more_than_are_compared_leaves_enough_to_vote(
+    monkeypatch, count: int, images: int
+) -> None:
+    monkeypatch.setattr(votes, "_MOST_KNOWN", 80)
+    rng = np.random.default_rng(0)
+    turned = np.arange(count) % 4 * 90 + rng.normal(0, 1, count)
+    known = votes.Voters("neckline", at(*turned), ["NESW"[place % 4] for place in range(count)])
+    fitted = known.calibrated()
+    assert fitted.images == images
+    assert fitted.confidence(np.ones(1))[0] > 0.9  # of a vote in which all agree: all are right
 
 
 @pytest.mark.parametrize("title", ["नेकलाइन का प्रकार", "สีเสื้อ", "Größe-2"])
