@@ -30,6 +30,8 @@ from asen_tf.data.tables import IMAGE
 from asen_tf.embedder import model_file
 from asen_tf.files import file_digest, replacing
 
+UNREADABLE = "{}.unreadable.csv"  # beside the index: what is left out, and why
+
 
 @dataclass
 class Outcome:
@@ -88,9 +90,9 @@ def make_index(
     for note in notes:
         say(note)
     model = model_file(model)
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    part = out.absolute().with_name(f".{out.name}.part")
-    lock = FileLock(part.with_name(part.name + ".lock"))
+    part = beside(out, ".{}.part").absolute()
+    part.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{part}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -139,8 +141,9 @@ def make_index(
         shutil.rmtree(part, ignore_errors=True)
         return outcome
     finally:
-        lock.release()
+        # Unlinked first: of two others, one could hold the file that this removes, one a new one.
         Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _change(
@@ -229,8 +232,19 @@ class _Files:
         return {str(number): self._now[path] for number, path in items if path in self._now}
 
 
+def beside(out: Path, form: str) -> Path:
+    """Return a file beside an index and named after it, also where that is `.` or `..`.
+
+    Args:
+        out: the folder of the index.
+        form: of the file's name, such as `{}.unreadable.csv`.
+    """
+    named = out.resolve() if out.name in ("", "..") else out
+    return named.with_name(form.format(named.name))
+
+
 def _list_unreadable(out: Path, unreadable: list[tuple[Path, str]]) -> None:
-    path = out.with_name(f"{out.name}.unreadable.csv")
+    path = beside(out, UNREADABLE)
     if not unreadable:
         path.unlink(missing_ok=True)
         return

@@ -347,15 +347,18 @@ def read_conditions(texts: Iterable[str]) -> dict[str, Conditions]:
 
 
 def as_number(value: Any) -> float | None:
-    """Return what a cell says as a number: `49.90`, `49,90 €`, `1,299.00`; None for other text."""
+    """Return what a cell says as a number: `49.90`, `49,90 €`, `1,299.00`; None for other text.
+
+    What begins with zeros, such as `007`, is text, as in a table.
+    """
     if isinstance(value, bool) or value is None:
         return None
     text = re.sub(r"[\s€$£¥']|EUR|USD|GBP|CHF", "", str(value))
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text):
+    if re.fullmatch(r"-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?", text):
         text = text.replace(",", "")
     elif re.fullmatch(r"-?\d{1,3}(\.\d{3})+,\d+|-?\d+,\d+", text):
         text = text.replace(".", "").replace(",", ".")
-    return float(text) if re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?", text) else None
+    return float(text) if re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?", text) else None
 
 
 def _same(value: Any, text: str) -> bool:

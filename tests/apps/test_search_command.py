@@ -18,7 +18,7 @@ from small_model import save_catalogue
 from asen_apps import commands
 from asen_apps.commands import main
 from asen_apps.explorer import __main__ as explorer
-from asen_apps.search import AttributeIndex
+from asen_apps.search import AttributeIndex, cataloguing
 from asen_apps.search.answers import as_csv, as_picture
 from asen_study.matrix import settings
 from asen_tf.embedder import Embedder
@@ -57,6 +57,40 @@ def test_nothing_usable_writes_nothing(folder: Path, capsys) -> None:
     assert main([str(word) for word in words]) == 2
     assert "not written: no image can be used" in capsys.readouterr().err
     assert not (folder / "none").exists()
+
+
+def test_an_index_may_be_made_where_one_stands(
+    folder: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    place = tmp_path / "shop"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    words = ["index", *(str(folder / name) for name in ("model.keras", "1.png", "broken.png"))]
+    for asked in (
+        [*words, "--attribute", "sleeve", "--out", "."],
+        ["index", "--update", "--out", "."],
+    ):
+        assert main(asked) == 2
+        told = capsys.readouterr()
+        assert f"1 left out, see {tmp_path}/shop.unreadable.csv" in told.out, told.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shop", "shop.unreadable.csv"]
+    assert len(AttributeIndex.load(place, Embedder.load(folder / "model.keras"))) == 1
+
+
+def test_the_lock_of_an_index_is_gone_before_another_command_can_take_it(
+    folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    there = []
+
+    class Watched(cataloguing.FileLock):
+        def release(self, force: bool = False) -> None:
+            there.append(Path(self.lock_file).exists())
+            super().release(force)
+
+    monkeypatch.setattr(cataloguing, "FileLock", Watched)
+    words = ["index", str(folder / "model.keras"), str(folder / "1.png"), "--attribute", "sleeve"]
+    assert main([*words, "--out", str(tmp_path / "index")]) == 0
+    assert there[0] is False and not list(tmp_path.glob("*.lock"))
 
 
 def test_search_prints_the_hits_of_the_index(folder: Path, capsys) -> None:
