@@ -16,7 +16,7 @@ import numpy as np
 
 from asen_apps.explorer.answer import Answer, Neighbour, QueryAttention
 from asen_apps.explorer.gallery import PICTURE_SIDE, capital, data_uri
-from asen_apps.search.service import share
+from asen_apps.search.answers import share
 from asen_study.figures.style import with_attention
 from asen_tf.data import label
 from asen_tf.data.fitting import Box

@@ -17,7 +17,6 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from asen_apps.search.items import read_conditions
-from asen_apps.search.service import share
 from asen_tf.data.images import ImageError, font_for, load_upright
 
 _SIDE = 192  # px, of a picture in a sheet
@@ -35,6 +34,15 @@ def legend(found: Mapping[str, Any]) -> str:
         f"score: {terms} (cosine similarity); reached by: share of random pairs of this catalogue "
         "that are at least as similar"
     )
+
+
+def share(reached_by: float | None) -> str:
+    """Return how usual a score is, for people: the share of random pairs that reach it."""
+    if reached_by is None:
+        return "-"
+    if reached_by < 1e-4:
+        return "<0.01%"
+    return f"{reached_by:.2%}" if reached_by < 0.1 else f"{reached_by:.0%}"
 
 
 def _rows(found: Mapping[str, Any]) -> list[dict[str, str]]:

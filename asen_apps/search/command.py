@@ -160,7 +160,7 @@ def add_attributes(parser: argparse.ArgumentParser) -> None:
 def run_index(options: argparse.Namespace) -> int:
     """Make an index, or bring one up to date."""
     from asen_apps.search.catalogue_table import Sources
-    from asen_apps.search.cataloguing import make_index, sources_of
+    from asen_apps.search.cataloguing import UNREADABLE, beside, make_index, sources_of
     from asen_tf.embedder import model_file
 
     sources = Sources(tuple(options.images), options.csv, options.folder)
@@ -204,7 +204,7 @@ def run_index(options: argparse.Namespace) -> int:
             f"{outcome.total} images"
         )
     if outcome.unreadable:
-        line += f"; {len(outcome.unreadable)} left out, see {options.out}.unreadable.csv"
+        line += f"; {len(outcome.unreadable)} left out, see {beside(options.out, UNREADABLE)}"
     print(line)
     return INPUT if outcome.unreadable else USED
 
@@ -258,7 +258,7 @@ def run_attributes(options: argparse.Namespace) -> int:
         model = model_file(options.path)
     else:
         model = options.path
-    scores = _scores(model.parent / "map.csv")
+    scores = _scores(model.parent / "map.csv", notes.get("embedding"))
     for name in attribute_names(model):
         told = [f"MAP on test {scores[name]:.1f}%"] if name in scores else []
         if notes:
@@ -270,15 +270,17 @@ def run_attributes(options: argparse.Namespace) -> int:
     return USED
 
 
-def _scores(path: Path) -> dict[str, float]:
-    """Return attribute -> the best MAP, in percent, of a finished run; empty without one."""
+def _scores(path: Path, embedding: str | None) -> dict[str, float]:
+    """Return attribute -> MAP, in percent, of an embedding of a finished run; empty without one.
+
+    For None it is the last one that the run's table names, which is the model's best.
+    """
     scores: dict[str, float] = {}
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
-                if row["method"] != "random":
-                    score = float(row["map"])
-                    scores[row["attribute"]] = max(score, scores.get(row["attribute"], 0.0))
+                if row["method"] != "random" and embedding in (None, row["embedding"]):
+                    scores[row["attribute"]] = float(row["map"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return scores

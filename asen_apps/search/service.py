@@ -16,7 +16,9 @@ import socket
 import threading
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -152,6 +154,7 @@ def _by_server(place: Path, content: bytes, question: Question) -> dict[str, Any
     """Return the server's answer; None if none runs."""
     try:
         known = json.loads(place.read_text())
+        os.kill(known["pid"], 0)  # a killed server leaves its file behind, and its port to others
         socket.create_connection((ADDRESS, known["port"]), _STARTED).close()
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -189,15 +192,6 @@ def _address_file(folder: Path) -> Path | None:
     cache = cache_folder()
     name = hashlib.sha256(str(Path(folder).resolve()).encode()).hexdigest()[:16]
     return None if cache is None else cache / f"serve-{name}.json"
-
-
-def share(reached_by: float | None) -> str:
-    """Return how usual a score is, for people: the share of random pairs that reach it."""
-    if reached_by is None:
-        return "-"
-    if reached_by < 1e-4:
-        return "<0.01%"
-    return f"{reached_by:.2%}" if reached_by < 0.1 else f"{reached_by:.0%}"
 
 
 # === The server ===
@@ -238,7 +232,9 @@ def serve(catalogue: Catalogue, *, port: int = PORT, token: str | None = None) -
     finally:
         opened.close()
         if place is not None:
-            place.unlink(missing_ok=True)
+            with suppress(OSError, ValueError):  # gone, or damaged
+                if json.loads(place.read_text())["pid"] == os.getpid():  # not of a later server
+                    place.unlink()
 
 
 def _free_socket(port: int) -> socket.socket:
@@ -380,8 +376,6 @@ def _page(described: Mapping[str, Any]) -> str:
 
 def attribute_names(path: Path) -> Sequence[str]:
     """Return the attributes of a model's file without loading it; SearchIndexError for others."""
-    import zipfile
-
     try:
         with zipfile.ZipFile(path) as opened, opened.open("config.json") as stream:
             names = json.loads(stream.read(2**20))["config"]["attributes"]

@@ -213,10 +213,14 @@ def read_notes(version: Path, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def index_notes(folder: Path) -> dict[str, Any]:
-    """Return a saved index's notes without opening the index; errors as for `load_index`."""
+    """Return a saved index's notes without opening it, its count and embedding among them.
+
+    Errors are as for `load_index`.
+    """
     version, digest = current_version(folder)
     content = read_manifest(version, digest, verify=False)
-    return {"count": content["count"], **read_notes(version, content)}
+    known = {name: content[name] for name in ("count", "embedding")}
+    return {**known, **read_notes(version, content)}
 
 
 def index_fields(folder: Path) -> list[str]:
@@ -265,7 +269,17 @@ def model_of(
 
 
 def copies(notes: dict[str, Any], digest: str) -> list[int]:
-    """Return the ids of the items whose file had this content when it was embedded."""
+    """Return the ids of the items whose file had this content when it was embedded.
+
+    Raises:
+        SearchIndexError: the notes are not of `asen index`, which keeps the digests of contents.
+    """
+    if FILES not in notes:
+        raise SearchIndexError(
+            "copies of an image can be left out of an index that `asen index` made, which knows "
+            "the content of its files; this one was saved from Python: make it by `asen index`, or "
+            "leave out --not-itself"
+        )
     return [int(number) for number, about in notes.get(FILES, {}).items() if about[2] == digest]
 
 

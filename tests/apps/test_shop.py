@@ -137,14 +137,19 @@ def test_a_sheet_shows_pictures_scores_and_values(shop: Path, capsys, monkeypatc
 
 
 def test_attributes_lists_what_may_be_asked(shop: Path, capsys, monkeypatch) -> None:
-    (shop / "map.csv").write_text(
-        "method,attribute,map\nrandom,sleeve,70\nasen_pp,sleeve,61.5\nasen_pp,sleeve,50\n"
-    )
+    measured = {"random,-": 70, "asen_pp,global": 50, "asen_pp,local": 61.5, "asen_pp,fused": 58.2}
+    rows = [f"{kind},0,sleeve,{score}\n" for kind, score in measured.items()]
+    (shop / "map.csv").write_text("method,embedding,seed,attribute,map\n" + "".join(rows))
     code, out, _ = run("asen attributes model.keras", capsys, shop, monkeypatch)
-    assert code == 0 and out.splitlines() == ["neckline", "sleeve  (MAP on test 61.5%)", "buttons"]
+    assert code == 0 and out.splitlines() == ["neckline", "sleeve  (MAP on test 58.2%)", "buttons"]
     code, out, _ = run("asen attributes catalogue", capsys, shop, monkeypatch)
     assert "neckline  (ready)" in out and "294 images; made with" in out
+    assert "sleeve  (MAP on test 58.2%, ready)" in out  # of the embedding that it compares
     assert "fields for --where: Brand, price, Sleeve, title\n" in out
+    line = "asen index model.keras photos/010.jpg photos/020.jpg --embedding local --out local"
+    assert run(line, capsys, shop, monkeypatch)[0] == 0
+    _, out, _ = run("asen attributes local", capsys, shop, monkeypatch)
+    assert "sleeve  (MAP on test 61.5%, ready)" in out
 
 
 @pytest.mark.parametrize(
