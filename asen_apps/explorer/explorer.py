@@ -180,8 +180,9 @@ class Explorer:
         index = self._index(method, embedder, names, on_progress)
         count = count or self.count
         started = time.perf_counter()
-        fit = embedder.model.settings.fit
+        fit, whole = embedder.model.settings.fit, embedder.model.settings.preprocessing == "release"
         pixels = self._pixels(query, embedder.model.source_size, fit)
+        seen = self._pixels(query, None, fit) if whole else pixels  # as the index has its images
         searched, filters, notes = self._candidates(index, query, names, labelled_only, where)
         if self.drawn and (query.image is None or self.photographs):
             what = "your picture" if query.image is None else "these pictures"
@@ -189,7 +190,7 @@ class Explorer:
                 f"{method.label} was trained on drawings and has never seen a photograph: what it "
                 f"says of {what} means little."
             )
-        hits = index.search(pixels, shares, k=count + 1, filters=filters)
+        hits = index.search(seen, shares, k=count + 1, filters=filters)
         neighbours = [
             Neighbour(
                 image=hit.id,
@@ -208,7 +209,7 @@ class Explorer:
             query=query,
             pixels=pixels,
             fit=fit,
-            attention=_attend(embedder.model, gallery, query, pixels, shares),
+            attention=_attend(embedder.model, gallery, query, seen, shares),
             neighbours=tuple(neighbours[:count]),
             searched=searched,
             notes=tuple(notes),
@@ -242,7 +243,7 @@ class Explorer:
         """Choose the images that are compared; see `_candidates`."""
         return _candidates(self.gallery, index, query, names, labelled_only)
 
-    def _pixels(self, query: Query, side: int, fit: str) -> np.ndarray:
+    def _pixels(self, query: Query, side: int | None, fit: str) -> np.ndarray:
         if query.image is None:
             return decode_upload(query.title, query.content, side, fit)
         return self.gallery.pixels(query.image, side, fit)

@@ -128,8 +128,8 @@ class Gallery:
             raise ExplorerError(f"The file of image {image} is outside the data folder.")
         return path
 
-    def pixels(self, image: int, side: int, fit: str = "square") -> np.ndarray:
-        """Return an image as a model of that fit sees it, `(side, side, 3)` uint8.
+    def pixels(self, image: int, side: int | None, fit: str = "square") -> np.ndarray:
+        """Return an image as a model of that fit sees it, `(side, side, 3)` uint8; whole for None.
 
         Raises:
             ExplorerError: as for `path`, or the file cannot be read.
@@ -312,17 +312,17 @@ def check_upload(name: str, content: bytes, size: int | None = None) -> None:
         )
 
 
-def decode_upload(name: str, content: bytes, side: int, fit: str = "square") -> np.ndarray:
+def decode_upload(name: str, content: bytes, side: int | None, fit: str = "square") -> np.ndarray:
     """Check an uploaded file, then decode it the way the dataset's own images are decoded.
 
     Args:
         name: the file's name on the visitor's machine; only shown.
         content: its bytes.
-        side: px.
+        side: px; None for the whole picture.
         fit: how it becomes a square, as for `asen_tf.data.load_image`.
 
     Returns:
-        `(side, side, 3)` uint8.
+        `(side, side, 3)` uint8, or `(height, width, 3)`.
 
     Raises:
         ExplorerError: as for `check_upload`, or the file is damaged.

@@ -20,6 +20,7 @@ from asen_apps.explorer.__main__ import main
 from asen_apps.explorer.explorer import CatalogueExplorer
 from asen_apps.search.catalogue_table import Sources
 from asen_apps.search.cataloguing import make_index
+from asen_tf.models import AsenPlusPlus
 
 COUNT = 12
 
@@ -204,6 +205,30 @@ def test_scores_are_those_of_the_index(app: App) -> None:
     found = [one.score for one in app.answer.neighbours]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert index.attribute_names == NAMES
+
+
+def test_a_model_of_the_authors_pixels_is_asked_with_the_whole_picture(tmp_path: Path) -> None:
+    own = small_model()
+    model = AsenPlusPlus.from_config({**own.get_config(), "preprocessing": "release"})
+    model.set_weights(own.get_weights())
+    model.save(tmp_path / "model.keras")
+    rng = np.random.default_rng(0)
+    for number in range(6):  # rough: the square on the way to a smaller one would blur it
+        pixels = rng.integers(0, 256, (150, 210, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    images = tuple(str(tmp_path / f"{number}.png") for number in range(6))
+    make_index(tmp_path / "model.keras", Sources(images), tmp_path / "index")
+    explorer = CatalogueExplorer(tmp_path / "index", count=5)
+    vectors = explorer._catalogue.vectors("sleeve")
+    content = (tmp_path / "2.png").read_bytes()
+    for query in (explorer.test_image(2), explorer.upload("mine.png", content)):
+        answer = explorer.search(explorer.first, query, {"sleeve": 1.0})
+        for one in answer.neighbours:
+            assert one.score == pytest.approx(float(vectors[one.image] @ vectors[2]), abs=1e-5)
+        expected = explorer.embedder(explorer.first).attend(tmp_path / "2.png", "sleeve")
+        np.testing.assert_allclose(answer.attention[0].map, expected.map, atol=1e-6)
+        assert answer.pixels.shape[0] == answer.pixels.shape[1]  # what is drawn is a square
+    assert answer.neighbours[0].image == 2
 
 
 def test_what_is_no_index_is_said(tmp_path: Path, capsys) -> None:
