@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import Image
 
 from asen_apps.explorer import LARGEST_BYTES, ExplorerError
 from asen_apps.search import AttributeIndex
+from asen_apps.search.catalogue_table import as_text, labelled, value
 from asen_apps.search.items import attribute_name
 from asen_apps.search.service import FORMATS, LARGEST_PIXELS
 from asen_study.runs import DRAWN
@@ -221,9 +221,9 @@ class CatalogueGallery(Gallery):
     def details(self, image: int) -> tuple[str, ...]:
         """Return an image's metadata, `field: value`, but for the labels of attributes."""
         return tuple(
-            f"{name}: {value if isinstance(value, str) else json.dumps(value)}"
-            for name, value in self.metadata[image].items()
-            if name not in self.attributes and attribute_name(name) not in self.attributes
+            f"{name}: {as_text(entry)}"
+            for name, entry in self.metadata[image].items()
+            if as_text(entry) and not {name, attribute_name(name)} & set(self.attributes)
         )
 
     def path(self, image: int) -> Path:
@@ -238,16 +238,13 @@ class CatalogueGallery(Gallery):
 
     def value(self, image: int, attribute: str) -> str:
         """Return an image's value in the metadata; "" without one."""
-        for name, value in self.metadata[image].items():
-            if attribute in (name, attribute_name(name)):
-                return value if isinstance(value, str) else json.dumps(value)
-        return ""
+        return value(as_text(labelled(self.metadata[image], attribute)))
 
     def compare(self, query: int | None, image: int, attribute: str) -> Verdict:
         """Compare an image's value with the query's; an uploaded query is None and has none."""
-        value = self.value(image, attribute)
+        own = self.value(image, attribute)
         wanted = "" if query is None else self.value(query, attribute)
-        return Verdict(value, value == wanted if value and wanted else None)
+        return Verdict(own, own == wanted if own and wanted else None)
 
 
 def _shown(path: Path, folder: str) -> str:

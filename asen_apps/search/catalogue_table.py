@@ -9,7 +9,7 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from asen_apps.search.backend import SearchIndexError
 from asen_apps.search.items import UnusableError, image_files
 from asen_tf.data import AnnotationError
-from asen_tf.data.tables import IMAGE, clean, is_missing, read_table
+from asen_tf.data.tables import IMAGE, attribute_name, clean, is_missing, read_table
 from asen_tf.files import replacing
 
 
@@ -97,6 +97,20 @@ def value(cell: str) -> str:
     """Return a cell's value; empty if it is missing or says so, like `n/a`."""
     text = clean(cell)
     return "" if is_missing(text) else text
+
+
+def labelled(fields: Mapping[str, Any], attribute: str) -> Any:
+    """Return what an item's metadata says of an attribute; None without it.
+
+    The field is called like the attribute, or has a title of that name, such as `Sleeve length`.
+    """
+    names = (name for name in fields if attribute in (name, attribute_name(name)))
+    return fields.get(next(names, None))
+
+
+def as_text(entry: Any) -> str:
+    """Return an entry of metadata as a cell has it: null is empty, and what is no text is JSON."""
+    return entry if isinstance(entry, str) else "" if entry is None else json.dumps(entry)
 
 
 # === Where a catalogue's images come from ===

@@ -113,7 +113,7 @@ def find_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
     Returns:
         Paths relative to the folder, with forward slashes, sorted; and why other files, and links
         to folders, are not among them, by path. Only the beginning of a file is read: one that is
-        cut short is listed.
+        cut short is listed. Nothing else, such as a named pipe, is opened.
 
     Raises:
         ImageError: the folder is missing or cannot be read.
@@ -130,6 +130,9 @@ def find_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
             if name.startswith("."):
                 continue
             path = Path(place) / name
+            if os.path.exists(path) and not os.path.isfile(path):  # a pipe is never ready
+                others[path.relative_to(root).as_posix()] = "not a file"
+                continue
             try:
                 with warnings.catch_warnings():  # about its size: raised when it is decoded
                     warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -325,7 +325,7 @@ def _read_items(folder: Path, *, count: int, next_id: int, root: Path | str | No
         ids, images, metadata = entries
         if any(type(number) is not int for number in ids) or type(content["root"]) is not str:
             raise ValueError("ids must be integers, and root a path")
-        home = Path(content["root"] if root is None else root)
+        home = Path(content["root"] if root is None else os.path.abspath(root))
         items = Items()
         items.extend(items.plan([home / _inside(name) for name in images], metadata, ids))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:

@@ -7,19 +7,25 @@ is known.
 
 from __future__ import annotations
 
-import json
 import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from asen_apps.search import AttributeIndex, SearchIndexError
-from asen_apps.search.catalogue_table import CatalogueTable, read_catalogue_table, value
+from asen_apps.search.catalogue_table import (
+    CatalogueTable,
+    as_text,
+    labelled,
+    read_catalogue_table,
+    value,
+)
 from asen_apps.search.items import attribute_name
 from asen_apps.search.vectors import check_attributes
 from asen_apps.search.votes import Filling, Skip, Validation, Voters
@@ -81,8 +87,10 @@ def tag(
     if not 0.0 <= confidence <= 1.0:
         raise SearchIndexError(f"a confidence must be between 0 and 1; got {confidence}")
     given = _table_from_index(index) if table is None else read_catalogue_table(Path(table))
-    columns = _columns(given, index.attribute_names, attributes)
-    index.prepare(columns)
+    columns, before = _columns(given, index.attribute_names, attributes), index.ids
+    index.prepare(columns)  # images that it skips have left it
+    if table is None:
+        given = replace(given, rows=tuple(compress(given.rows, np.isin(before, index.ids))))
     places = np.arange(len(index)) if table is None else _places(given, index, skip)
     known = None if validation is None else Validation(Path(validation), index, columns, skip)
     headers, cells, fillings = list(given.columns), [list(row) for row in given.rows], []
@@ -154,9 +162,8 @@ def _metadata_values(index: AttributeIndex, attribute: str) -> list[str]:
     """Return each item's value in the metadata, empty where there is none, or a vote's."""
     found = []
     for image, row in zip(index.images, index.metadata, strict=True):
-        fields = [name for name in row if attribute in (name, attribute_name(name))]
         voted = value(_text(row.get(f"{attribute}_confidence"), image))
-        found.append(value(_text(row[fields[0]], image)) if fields and not voted else "")
+        found.append("" if voted else value(_text(labelled(row, attribute), image)))
     return found
 
 
@@ -166,7 +173,7 @@ def _text(entry: Any, image: Path) -> str:
             f"metadata that is a value must be text, a number, true, false or null; got {entry!r} "
             f"for {image}"
         )
-    return entry if isinstance(entry, str) else "" if entry is None else json.dumps(entry)
+    return as_text(entry)
 
 
 def _columns(

@@ -12,6 +12,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,6 +105,7 @@ def clean(cell: str) -> str:
     return _INVISIBLE.sub("", _BLANKS.sub(" ", cell)).strip()
 
 
+@cache
 def attribute_name(column: str) -> str:
     """Return a column's title as an attribute's name: `Sleeve length` is `sleeve_length`.
 

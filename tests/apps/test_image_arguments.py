@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import unicodedata
 from pathlib import Path
@@ -73,6 +74,24 @@ def test_a_folder_is_listed_by_content(tmp_path: Path) -> None:
     assert "No such file" in others["broken.png"]
     for name in images:
         assert load_image(tmp_path / name, 8).shape == (8, 8, 3)
+
+
+def test_a_pipe_in_a_folder_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    Image.fromarray(pictures(1)[0]).save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    script = (
+        "import sys; from asen_apps.search.items import find_images as f; print(f(sys.argv[1]))"
+    )
+    done = subprocess.run(  # a process of its own, which can be ended
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    expected = (["a.png"], {"pipe": "not a file", "pipe.jpg": "not a file"})
+    assert done.stdout == f"{expected}\n", done.stderr
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -181,7 +181,12 @@ def test_lazy_attributes_stay_lazy(tmp_path: Path) -> None:
     assert len(AttributeIndex.load(tmp_path / "a", EMBEDDER)) == 0
 
 
-def test_images_that_moved_are_found_by_their_root(saved: Path) -> None:
+def test_images_that_moved_are_found_by_their_root(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = AttributeIndex.load(saved, EMBEDDER, root="photos")  # by a path from where one stands
+    assert named.images[3] == tmp_path / "photos" / "3.png"
     moved = AttributeIndex.load(saved, EMBEDDER, root="/elsewhere")
     assert moved.images[3] == Path("/elsewhere/3.png")
 

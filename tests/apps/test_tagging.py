@@ -15,12 +15,13 @@ from PIL import Image
 from small_model import small_model
 
 from asen_apps.commands import main
-from asen_apps.explorer.gallery import CatalogueGallery
+from asen_apps.explorer.gallery import CatalogueGallery, Verdict
 from asen_apps.search import AttributeIndex, SearchIndexError, votes
 from asen_apps.search import tagging as module
 from asen_apps.search.catalogue_table import read_catalogue_table
 from asen_apps.search.tagging import as_table, tag
 from asen_tf.data import AnnotationError, AttributeTable
+from asen_tf.data.images import ImageError
 from data_prep import catalog
 from data_prep.catalog_table import read_catalogue
 from data_prep.writing import write_listed_split, write_meta, write_split
@@ -149,6 +150,36 @@ def test_metadata_are_labels_too_and_the_table_comes_first(tmp_path: Path) -> No
     assert alone.rows[3] == (str(Path("/pictures/3.png")), "V", "0.909")
     with pytest.raises(SearchIndexError, match="must be text, a number"):
         tag(known_index([{"neckline": ["V"]}] * 11))
+
+
+def test_an_index_alone_is_tagged_without_the_images_that_it_leaves_out() -> None:
+    class Broken(KnownEmbedder):
+        def batches(self, paths, names, embedding=None, skip=None):
+            for places, vectors in super().batches(paths, names, embedding, skip):
+                kept = [place for place in places if paths[place].stem != "2"]
+                if len(kept) < len(places):
+                    skip(ImageError("2.png: broken"))
+                yield kept, vectors[[place in kept for place in places]]
+
+    metadata = [{"neckline": "V" if i < 5 else "round"} if i < 10 else {} for i in range(11)]
+    metadata[2]["note"] = "a field of this one alone"
+    told: list[ImageError] = []
+    embedder = Broken(neckline=at(*ANGLES))
+    index = AttributeIndex.build(embedder, paths(11), metadata, skip=told.append)
+    table, (filling,) = tag(index, confidence=0.5)
+    assert [Path(row[0]).stem for row in table.rows] == [str(i) for i in range(11) if i != 2]
+    assert filling.labelled == 9 and len(told) == 1
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
+def test_what_counts_as_missing_in_a_table_is_no_value_in_the_explorer() -> None:
+    known = [{"neckline": None}, {"Neckline": None}, {"neckline": "n/a"}, {"Neckline": " V "}, {}]
+    index = known_index([*known, {"": "V"}, *[{}] * 5])
+    gallery = CatalogueGallery(index)
+    assert gallery.labelled(("neckline",)) == (3,) and gallery.value(3, "neckline") == "V"
+    assert gallery.compare(0, 1, "neckline") == Verdict("", None)
+    index = known_index([{"note": None, "size": 3, "neckline": "V"}, *[{}] * 10])
+    assert CatalogueGallery(index).details(0) == ("size: 3",)
 
 
 def test_numbers_and_truth_values_are_values() -> None:
