@@ -19,6 +19,7 @@ from tqdm import tqdm
 from asen_apps.evidence.catalogue import EvidenceError
 from asen_apps.evidence.examination import Examination, NearItem
 from asen_apps.evidence.pictures import AttentionPictures, Picture, attend, histograms, photograph
+from asen_apps.search.storage import run_settings
 from asen_study import provenance
 from asen_study.runs import DRAWN, Run, finished_runs
 from asen_tf.config import ExperimentConfig
@@ -82,10 +83,12 @@ def model_origin(path: Path | str, attributes: Sequence[str], embedding: str) ->
     path = Path(path)
     origin: dict[str, Any] = {"file": path.name, "sha256": file_digest(path)}
     origin["bytes"] = path.stat().st_size
-    files = [path.parent / name for name in ("manifest.json", "config.json")]
+    settings = run_settings(path)
     try:
-        manifest, settings = (dict(json.loads(file.read_text("utf-8"))) for file in files)
-    except (OSError, TypeError, ValueError):  # not the folder of a run
+        manifest = dict(json.loads(path.with_name("manifest.json").read_text("utf-8")))
+    except (OSError, TypeError, ValueError):
+        return origin
+    if settings is None:  # not the folder of a run
         return origin
     origin["run"] = path.parent.name
     origin |= {name: settings[name] for name in _OF_SETTINGS if name in settings}

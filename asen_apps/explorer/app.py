@@ -64,7 +64,8 @@ def show(
             explorer = Explorer(place, data_dir, count=count)
         app = App(explorer)
     except ExplorerError as error:
-        display(HTML(_static(rendering.error(str(error)))))
+        noun = "image" if index else "test image"
+        display(HTML(_static(rendering.error(str(error)), noun)))
         return
     if "VOILA_REQUEST_URL" in os.environ:
         app.start()
@@ -79,7 +80,8 @@ def show(
 def snapshot(explorer: Explorer) -> str:
     """Return an explorer's first result as HTML that needs neither Python nor JavaScript."""
     chosen, query = explorer.first_question()
-    bar = tqdm(desc="embedding the test images", unit="image", leave=False)
+    noun = explorer.gallery.noun
+    bar = tqdm(desc=f"embedding the {noun}s", unit="image", leave=False)
 
     def on_progress(done: int, total: int) -> None:
         bar.total = total
@@ -89,15 +91,15 @@ def snapshot(explorer: Explorer) -> str:
         weights = dict.fromkeys(chosen, 1.0)
         answer = explorer.search(explorer.first, query, weights, on_progress=on_progress)
         shown = rendering.answer(answer, explorer.picture)
-        return _static(rendering.paragraph(rendering.summary(answer)) + shown)
-    except ExplorerError as error:
-        return _static(rendering.error(str(error)))
+        return _static(rendering.paragraph(rendering.summary(answer)) + shown, noun)
+    except _EXPECTED as error:
+        return _static(rendering.error(str(error)), noun)
     finally:
         bar.close()
 
 
-def _static(body: str) -> str:
-    return f'<div class="ax">{rendering.style()}{rendering.heading()}{body}</div>'
+def _static(body: str, noun: str) -> str:
+    return f'<div class="ax">{rendering.style()}{rendering.heading(noun)}{body}</div>'
 
 
 class Worker:

@@ -30,7 +30,7 @@ from asen_apps.explorer.methods import (
 from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_apps.search.frozen import open_embedder
 from asen_apps.search.items import matching, read_conditions
-from asen_apps.search.storage import index_notes, model_of
+from asen_apps.search.storage import index_notes, model_of, run_settings
 from asen_study.runs import DRAWN, Run
 from asen_tf.embedder import EmbedderError
 from asen_tf.models import SimilarityModel
@@ -275,11 +275,9 @@ class CatalogueExplorer(Explorer):
             self._catalogue = AttributeIndex.load(self.place, self._embedder, root=root or None)
         except (SearchIndexError, EmbedderError, OSError) as error:
             raise ExplorerError(f"The index cannot be opened. {error}") from error
-        run = Run(path.parent)
-        known = (path.parent / "config.json").is_file()
-        settings = run.settings if known else {"dataset": "", "seed": 0}
-        fit = self._embedder.model.settings.fit
-        run = Run(path.parent, {"config.json": {**settings, "fit": fit}})
+        known, fit = run_settings(path), self._embedder.model.settings.fit
+        settings = {"dataset": "", "seed": 0, **(known or {}), "fit": fit}
+        run = Run(path.parent, {"config.json": settings})
         self.methods = [method_of(run) if known else Method(path.stem, "", run)]
         self.gallery = CatalogueGallery(self._catalogue)
         self.photographs = not self.gallery.rendered
@@ -305,7 +303,7 @@ class CatalogueExplorer(Explorer):
         """Return the measured merit of each attribute; without a run, how much its values vary."""
         names = self.gallery.attributes
         varied = {name: -self.gallery.chance(name) for name in names}
-        return super()._telling() or varied
+        return (super()._telling() if self.first.row else {}) or varied
 
     def _index(
         self,

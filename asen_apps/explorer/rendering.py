@@ -44,8 +44,8 @@ def style() -> str:
     return f"<style>{(_PAGE / 'explorer.css').read_text(encoding='utf-8')}</style>"
 
 
-def heading(noun: str = "test image") -> str:
-    """Return title and explanation."""
+def heading(noun: str) -> str:
+    """Return title and explanation; the noun is the gallery's."""
     of = "test images of the study" if noun == "test image" else "images of the catalogue"
     skip = '<a class="ax-skip" href="#ax-result">Skip to the results</a>'
     return f"<h1>{TITLE}</h1><p>{_EXPLANATION.format(of)} {skip}</p>"

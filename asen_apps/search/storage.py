@@ -268,6 +268,16 @@ def model_of(
     return path
 
 
+def run_settings(model: Path) -> dict[str, Any] | None:
+    """Return the settings of the run whose model a file is; None if no run's lie beside it."""
+    try:
+        found = json.loads(model.with_name("config.json").read_text("utf-8"))
+        fit = all(isinstance(found[name], str) for name in ("method", "dataset"))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if fit else None
+
+
 def copies(notes: dict[str, Any], digest: str) -> list[int]:
     """Return the ids of the items whose file had this content when it was embedded.
 

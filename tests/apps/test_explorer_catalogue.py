@@ -11,15 +11,19 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from PIL import Image
 from small_model import NAMES, pictures, small_model
 from widget_page import rows, texts
 
+from asen_apps.evidence.sheet import model_origin
 from asen_apps.explorer import App, ExplorerError, __main__
 from asen_apps.explorer.__main__ import main
+from asen_apps.explorer.app import snapshot
 from asen_apps.explorer.explorer import CatalogueExplorer
 from asen_apps.search.catalogue_table import Sources
 from asen_apps.search.cataloguing import make_index
+from asen_tf.data.images import ImageError
 from asen_tf.models import AsenPlusPlus
 
 COUNT = 12
@@ -229,6 +233,38 @@ def test_a_model_of_the_authors_pixels_is_asked_with_the_whole_picture(tmp_path:
         np.testing.assert_allclose(answer.attention[0].map, expected.map, atol=1e-6)
         assert answer.pixels.shape[0] == answer.pixels.shape[1]  # what is drawn is a square
     assert answer.neighbours[0].image == 2
+
+
+@pytest.mark.parametrize("content", ['{"model_type": "vit"}', "[1]", "{", '{"method": 1}'])
+def test_settings_of_something_else_beside_the_model_say_nothing_of_its_origin(
+    folder: Path, content: str
+) -> None:
+    for name in ("config.json", "manifest.json", "map.csv"):
+        (folder / name).write_text(content)
+    try:
+        found = CatalogueExplorer(folder / "index")
+        assert (found.first.label, found.first.dataset) == ("model", "") and not found.drawn
+        assert found.search(found.first, found.first_question()[1], {"sleeve": 1.0}).neighbours
+        origin = model_origin(folder / "model.keras", ["sleeve"], "fused")
+        assert set(origin) == {"file", "sha256", "bytes"}
+    finally:
+        for name in ("config.json", "manifest.json", "map.csv"):
+            (folder / name).unlink()
+
+
+def test_an_executed_notebook_speaks_of_the_catalogue(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer = CatalogueExplorer(folder / "index", count=4)
+    still = BeautifulSoup(snapshot(explorer), "html.parser").get_text(" ")
+    assert "images of the catalogue" in still and "test images of the study" not in still
+
+    def gone(*given: object, **named: object) -> None:
+        raise ImageError("dress 1.png: not a readable image")
+
+    monkeypatch.setattr(explorer, "search", gone)
+    still = BeautifulSoup(snapshot(explorer), "html.parser").get_text(" ")
+    assert "dress 1.png: not a readable image" in still
 
 
 def test_what_is_no_index_is_said(tmp_path: Path, capsys) -> None:
