@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from asen_apps.search import command
+from asen_apps.search.command import INPUT, USED
 from asen_tf.files import DiskFullError, replacing
 
-USED, FAULT, INPUT, INTERRUPTED = 0, 1, 2, 130
+FAULT, INTERRUPTED = 1, 130
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -109,7 +110,9 @@ def _add_index(commands: argparse._SubParsersAction) -> None:
         "(--update). After a kill the same command continues where it stopped. Images "
         "that cannot be read are listed, with reasons, in FOLDER.unreadable.csv."
     )
-    parser = _add(commands, _index, "index", "make a searchable catalogue of images", description)
+    parser = _add(
+        commands, command.run_index, "index", "make a searchable catalogue of images", description
+    )
     command.add_index(parser)
 
 
@@ -119,7 +122,9 @@ def _add_search(commands: argparse._SubParsersAction) -> None:
         "the share of random pairs of this catalogue that reach it: how common it is. A running "
         "`asen serve` answers in a fraction of the time."
     )
-    parser = _add(commands, _search, "search", "find the images most like a given one", description)
+    parser = _add(
+        commands, command.run_search, "search", "find the images most like a given one", description
+    )
     command.add_search(parser)
 
 
@@ -128,7 +133,9 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
         "Keep an index and its model in memory and answer searches from this machine, by `asen "
         "search` or, with a token, by other programs over HTTP. Ctrl-C stops it."
     )
-    parser = _add(commands, _serve, "serve", "answer searches quickly, until stopped", description)
+    parser = _add(
+        commands, command.run_serve, "serve", "answer searches quickly, until stopped", description
+    )
     command.add_serve(parser)
 
 
@@ -137,7 +144,9 @@ def _add_attributes(commands: argparse._SubParsersAction) -> None:
         "List the attributes that a model or an index knows, with the model's MAP on "
         "the test split where its run has one."
     )
-    parser = _add(commands, _attributes, "attributes", "list the known attributes", description)
+    parser = _add(
+        commands, command.run_attributes, "attributes", "list the known attributes", description
+    )
     command.add_attributes(parser)
 
 
@@ -307,22 +316,6 @@ def _embed(options: argparse.Namespace) -> int:
             attributes=np.array(options.attribute or embedder.attribute_names),
         )
     return broken.end(f"{options.out}: {usable.sum()} images, {vectors.shape[1]} attributes")
-
-
-def _index(options: argparse.Namespace) -> int:
-    return command.run_index(options)
-
-
-def _search(options: argparse.Namespace) -> int:
-    return command.run_search(options)
-
-
-def _serve(options: argparse.Namespace) -> int:
-    return command.run_serve(options)
-
-
-def _attributes(options: argparse.Namespace) -> int:
-    return command.run_attributes(options)
 
 
 def _tag(options: argparse.Namespace) -> int:

@@ -260,11 +260,6 @@ class Sheet:
                 "How well the model tells values of the attributes apart, as mean average "
                 f"precision on its own test images, out of 100: {', '.join(reached)}."
             )
-        if self.origin.get("dataset") == "Garments":
-            notes.append(
-                "The model was trained on drawn garments (the dataset Garments): how well it works "
-                "on photographs has not been measured."
-            )
         return notes
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,9 +49,9 @@ class Neighbour:
     score: float
     parts: dict[str, float]
     verdicts: dict[str, Verdict]
-    reached_by: float = math.nan
-    title: str = ""
-    details: tuple[str, ...] = ()
+    reached_by: float
+    title: str
+    details: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,6 @@ class Answer:
         neighbours: the most similar images, best first.
         searched: the number of images that were compared.
         notes: sentences that the reader should see.
-        seconds: how long the search took.
         noun: what an image is called.
     """
 
@@ -80,8 +78,7 @@ class Answer:
     neighbours: tuple[Neighbour, ...]
     searched: int
     notes: tuple[str, ...]
-    seconds: float
-    noun: str = "test image"
+    noun: str
 
     def shared(self, attribute: str) -> tuple[int, int]:
         """Return how many neighbours share the query's value, and for how many that is known."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -179,7 +178,6 @@ class Explorer:
         shares = {name: chosen[name] / sum(chosen.values()) for name in names}
         index = self._index(method, embedder, names, on_progress)
         count = count or self.count
-        started = time.perf_counter()
         fit, whole = embedder.model.settings.fit, embedder.model.settings.preprocessing == "release"
         pixels = self._pixels(query, embedder.model.source_size, fit)
         seen = self._pixels(query, None, fit) if whole else pixels  # as the index has its images
@@ -213,7 +211,6 @@ class Explorer:
             neighbours=tuple(neighbours[:count]),
             searched=searched,
             notes=tuple(notes),
-            seconds=time.perf_counter() - started,
             noun=gallery.noun,
         )
 
@@ -240,8 +237,29 @@ class Explorer:
         labelled_only: bool,
         where: Sequence[str],
     ) -> tuple[int, Mapping[str, Any] | None, list[str]]:
-        """Choose the images that are compared; see `_candidates`."""
-        return _candidates(self.gallery, index, query, names, labelled_only)
+        """Choose the images of an index that are compared with a query.
+
+        Returns:
+            How many they are without the query; filters that find them in the index, None when all
+            of it is compared; and notes for the reader.
+        """
+        indexed, notes = set(index.ids.tolist()), []
+        pool = indexed & set(self.gallery.labelled(tuple(names))) if labelled_only else indexed
+        if labelled_only and not pool - {query.image}:
+            notes.append(
+                "No other image is labelled for every chosen attribute, so all images are searched."
+            )
+            pool = indexed
+        lost = [image for image in self.gallery.ids if image not in indexed]
+        if lost:
+            numbers = ", ".join(map(str, lost[:_LISTED])) + (", ..." if len(lost) > _LISTED else "")
+            notes.append(
+                f"1 test image cannot be read and is left out (number {numbers})."
+                if len(lost) == 1
+                else f"{len(lost)} test images cannot be read and are left out (numbers {numbers})."
+            )
+        filters = dict.fromkeys(names, True) if len(pool) < len(indexed) else None
+        return len(pool - {query.image}), filters, notes
 
     def _pixels(self, query: Query, side: int | None, fit: str) -> np.ndarray:
         if query.image is None:
@@ -331,34 +349,6 @@ class CatalogueExplorer(Explorer):
         passed = matching(index.items.metadata, filters)
         notes = [] if passed.any() else ["No image fulfils the conditions; loosen them."]
         return int((passed & (index.ids != query.image)).sum()), filters, notes
-
-
-def _candidates(
-    gallery: Gallery, index: AttributeIndex, query: Query, names: list[str], labelled_only: bool
-) -> tuple[int, dict[str, bool] | None, list[str]]:
-    """Choose the images of an index that are compared with a query.
-
-    Returns:
-        How many they are without the query; filters that find them in the index, None when all of
-        it is compared; and notes for the reader.
-    """
-    indexed, notes = set(index.ids.tolist()), []
-    pool = indexed & set(gallery.labelled(tuple(names))) if labelled_only else indexed
-    if labelled_only and not pool - {query.image}:
-        notes.append(
-            "No other image is labelled for every chosen attribute, so all images are searched."
-        )
-        pool = indexed
-    lost = [image for image in gallery.ids if image not in indexed]
-    if lost:
-        numbers = ", ".join(map(str, lost[:_LISTED])) + (", ..." if len(lost) > _LISTED else "")
-        notes.append(
-            f"1 test image cannot be read and is left out (number {numbers})."
-            if len(lost) == 1
-            else f"{len(lost)} test images cannot be read and are left out (numbers {numbers})."
-        )
-    filters = dict.fromkeys(names, True) if len(pool) < len(indexed) else None
-    return len(pool - {query.image}), filters, notes
 
 
 def _attend(

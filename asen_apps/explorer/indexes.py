@@ -59,11 +59,11 @@ class Indexes:
     def __init__(self, place: Path, data_dir: str | Path) -> None:
         self._place, self._data_dir = place, data_dir
         self._open: dict[str, AttributeIndex] = {}
-        self._ready: dict[str, set[str]] = {}
 
     def ready(self, method: Method, attributes: Iterable[str]) -> bool:
         """Return whether the gallery is already embedded for these attributes."""
-        return set(attributes) <= self._ready.get(method.name, set())
+        index = self._open.get(method.name)
+        return index is not None and set(attributes) <= set(index.store.backends)
 
     def get(
         self,
@@ -89,13 +89,8 @@ class Indexes:
         """
         if method.name not in self._open:
             self._open[method.name] = _load_or_build(self._folder(method), embedder, gallery)
-        index, ready = self._open[method.name], self._ready.setdefault(method.name, set())
-        wanted = set(attributes)
-        if len(gallery.ids) <= _AT_ONCE:
-            wanted |= set(embedder.attribute_names)
-        if wanted <= ready:
-            return index
-        embedded = False
+        index, embedded = self._open[method.name], False
+        wanted = attributes if len(gallery.ids) > _AT_ONCE else embedder.attribute_names
 
         def note(done: int, total: int) -> None:
             nonlocal embedded
@@ -105,8 +100,7 @@ class Indexes:
 
         embedder.on_progress = note
         try:
-            names = [name for name in embedder.attribute_names if name in wanted]
-            index.prepare(names, progress=False)
+            index.prepare(wanted, progress=False)
         finally:
             embedder.on_progress = None
         if not len(index):
@@ -115,7 +109,6 @@ class Indexes:
                 f"None of the {len(gallery.ids)} test images of {method.dataset} can be read. "
                 f"Put readable files into {self._data_dir}, or run `make study` again."
             )
-        ready |= wanted
         if embedded:
             _save(index, self._folder(method))
         return index

@@ -164,7 +164,7 @@ def _card(rank: int, one: Neighbour, picture: str, labelled: bool) -> str:
             f'<div class="ax-value {kind}">{marked}{value}</div>'
         )
     lines += [f'<div class="ax-muted">{escape(detail)}</div>' for detail in one.details]
-    title = escape(capital(one.title or f"test image {one.image}"), quote=True)
+    title = escape(capital(one.title), quote=True)
     alt = f"{title}, rank {rank}"
     lost = f'<p class="ax-error">{title} can no longer be read.</p>'
     ask = f'data-ask="image:{one.image}" tabindex="0" role="button" title="Search with {title}"'
@@ -287,7 +287,7 @@ class Thumbnails:
         self,
         picture: Callable[[int], str],
         pick: Callable[[int], None],
-        title: Callable[[int], str] = "test image {}".format,
+        title: Callable[[int], str],
     ) -> None:
         self._picture, self._pick, self._named = picture, pick, title
         self._images: tuple[int, ...] = ()

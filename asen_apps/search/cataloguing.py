@@ -43,10 +43,12 @@ class Outcome:
         changed: likewise, embedded again.
         relabelled: how many other items have new metadata.
         total: items of the index now.
+        attributes: for which they are embedded.
         unreadable: path and reason of each image that is left out.
     """
 
     total: int = 0
+    attributes: int = 0
     added: list[Path] = field(default_factory=list)
     dropped: list[Path] = field(default_factory=list)
     changed: list[Path] = field(default_factory=list)
@@ -120,14 +122,14 @@ def make_index(
         if update:
             _change(index, paths, metadata, files, outcome)
         else:
-            files.look_at(dict(zip(paths, index.ids.tolist(), strict=True)), progress=True)
+            files.look_at(dict(zip(paths, index.ids.tolist(), strict=True)))
             embedder.fill(paths, names, embedding)
             for name in names:
                 index.prepare([name], progress=False)
             outcome.added = index.images
         if not len(index):
             raise SearchIndexError(f"{out}: not written: no image can be used")
-        outcome.total = len(index)
+        outcome.total, outcome.attributes = len(index), len(index.store.backends)
         index.notes = {
             MODEL: {"path": str(model.absolute()), "sha256": digest},
             SOURCES: sources.note(),
@@ -159,7 +161,7 @@ def _change(
     }
     rows = dict(zip(paths, metadata, strict=True))
     known = {path: old.get(path) for path in paths}
-    files.look_at(known, progress=True)
+    files.look_at(known)
     new = [path for path in paths if known[path] is None]
     changed = [path for path in paths if known[path] is not None and files.changed(path)]
     gone = [path for path in old if path not in rows or not path.exists()]
@@ -200,9 +202,9 @@ class _Files:
         self._changed: set[Path] = set()
         self.digests: dict[Path, str] = {}
 
-    def look_at(self, paths: dict[Path, int | None], *, progress: bool) -> None:
+    def look_at(self, paths: dict[Path, int | None]) -> None:
         """Take what is on disk for each path; the id is that of the item, None for a new one."""
-        slow = progress and len(paths) > AT_ONCE
+        slow = len(paths) > AT_ONCE
         for path, number in tqdm(
             paths.items(), desc="reading", unit="image", disable=not slow, leave=False
         ):

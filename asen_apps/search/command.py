@@ -161,7 +161,6 @@ def run_index(options: argparse.Namespace) -> int:
     """Make an index, or bring one up to date."""
     from asen_apps.search.catalogue_table import Sources
     from asen_apps.search.cataloguing import UNREADABLE, beside, make_index, sources_of
-    from asen_tf.embedder import model_file
 
     sources = Sources(tuple(options.images), options.csv, options.folder)
     model = options.model
@@ -195,8 +194,7 @@ def run_index(options: argparse.Namespace) -> int:
     )
     for path, reason in outcome.unreadable:
         print(f"{path}: {reason}", file=sys.stderr)
-    names = options.attribute or attribute_names(model_file(model))
-    line = f"{options.out}: {outcome.total} images, {len(names)} attributes"
+    line = f"{options.out}: {outcome.total} images, {outcome.attributes} attributes"
     if options.update:
         line = (
             f"{options.out}: {len(outcome.added)} added, {len(outcome.dropped)} dropped, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -144,9 +144,6 @@ class AttributeIndex:
         if isinstance(attributes, str):
             raise SearchIndexError(f"attributes must be a sequence; write [{attributes!r}]")
         names = self.attribute_names if attributes is None else tuple(attributes)
-        self._prepare(names, progress)
-
-    def _prepare(self, names: Sequence[str], progress: bool) -> None:
         before = len(self)
         self.store.prepare(self.items, names, progress=progress)
         if len(self) < before:
@@ -192,7 +189,7 @@ class AttributeIndex:
         weights = check_weights(attribute, self.attribute_names)
         # The query first: if it cannot be read, do not embed the catalogue in vain.
         queries = self.store.query(image, list(weights))
-        self._prepare(list(weights), True)
+        self.prepare(weights)
         passed = matching(self.items.metadata, filters or {}) & ~np.isin(self.ids, list(without))
         if not passed.any():
             return []

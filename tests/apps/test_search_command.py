@@ -15,10 +15,9 @@ import pytest
 from ctrl_c import interrupted_at_import
 from small_model import save_catalogue
 
-from asen_apps import commands
 from asen_apps.commands import main
 from asen_apps.explorer import __main__ as explorer
-from asen_apps.search import AttributeIndex, cataloguing
+from asen_apps.search import AttributeIndex, cataloguing, command
 from asen_apps.search.answers import as_csv, as_picture
 from asen_study.matrix import settings
 from asen_tf.embedder import Embedder
@@ -131,7 +130,7 @@ def test_a_fault_of_the_program_is_a_sentence_with_its_place(monkeypatch, capsys
     def run(options: object) -> int:
         return {}["key"]
 
-    monkeypatch.setattr(commands, "_search", run)
+    monkeypatch.setattr(command, "run_search", run)
     words = ["search", "index", "1.png", "--attribute", "sleeve"]
     assert main(words) == 1
     told = capsys.readouterr().err
@@ -140,13 +139,13 @@ def test_a_fault_of_the_program_is_a_sentence_with_its_place(monkeypatch, capsys
 
 
 def test_a_value_error_of_a_library_is_a_fault_of_the_program(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(commands, "_search", lambda options: json.loads("{"))
+    monkeypatch.setattr(command, "run_search", lambda options: json.loads("{"))
     assert main(["search", "index", "1.png", "--attribute", "sleeve"]) == 1
     assert "a fault of this program" in capsys.readouterr().err
 
 
 def test_an_error_of_a_study_is_a_sentence_about_the_input(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(commands, "_search", lambda options: settings("asen_qq", smoke()))
+    monkeypatch.setattr(command, "run_search", lambda options: settings("asen_qq", smoke()))
     assert main(["search", "index", "1.png", "--attribute", "sleeve"]) == 2
     assert capsys.readouterr().err.startswith("method 'asen_qq' is not a row of the matrix; ")
 
@@ -155,7 +154,7 @@ def test_ctrl_c_ends_with_130(monkeypatch, capsys) -> None:
     def run(options: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "_search", run)
+    monkeypatch.setattr(command, "run_search", run)
     assert main(["search", "index", "1.png", "--attribute", "sleeve"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
@@ -189,7 +188,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(monkeypatch
         print("1  0.99  a.png\n" * 10_000)
         return 0
 
-    monkeypatch.setattr(commands, "_search", run)
+    monkeypatch.setattr(command, "run_search", run)
     reading, writing = os.pipe()
     os.close(reading)  # as `head` does
     with os.fdopen(writing, "w") as stream, monkeypatch.context() as patch:
