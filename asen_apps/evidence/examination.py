@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from asen_tf.embedder import Embedder
 from asen_tf.evaluation import ranked
 
 TOGETHER = "together"  # the view of all named attributes, beside their own
+# What is usual is counted on so many random pairs and nearest neighbours, or on all of fewer.
+_PAIRS, _NEIGHBOURS, _SEED = 10_000, 2_000, 0
 
 
 # === What is asked for ===
@@ -183,18 +184,14 @@ def examine(
     weights: Sequence[float] | None = None,
     top: int = 5,
     leave_out_same: bool = True,
-    pairs: int = 10_000,
-    neighbours: int = 2_000,
-    seed: int = 0,
-    embedding: str | None = None,
-    index: AttributeIndex | None = None,
     progress: bool = False,
 ) -> Examination:
     """Find the items of a catalogue that are nearest to a design, and say how unusual that is.
 
-    The ranking is exact, whatever the backend of the index. An item's similarity in one attribute
-    is the cosine of the embeddings, and together the weighted mean of the cosines, with
-    `statistics.DECIMALS` decimals; ties keep the catalogue's order.
+    The ranking is exact. An item's similarity in one attribute is the cosine of the model's best
+    embedding, and together the weighted mean of the cosines, with `statistics.DECIMALS` decimals;
+    ties keep the catalogue's order. It is compared with 10,000 random pairs of the catalogue, and
+    with the nearest neighbours of 2,000 random items, or with all if there are no more.
 
     Args:
         embedder: the model.
@@ -205,17 +202,11 @@ def examine(
         top: items that are shown of each view.
         leave_out_same: leave files with the design's own content out of everything but the
             record that they are there. Otherwise they are compared and marked.
-        pairs: random pairs of the catalogue; all pairs if there are no more.
-        neighbours: items whose nearest neighbours are sought; all if there are no more.
-        seed: of both choices.
-        embedding: "global", "local" or "fused"; the best one that the model has by default.
-        index: of the catalogue's files in their order, by the same model and embedding; built
-            here when None.
         progress: show a progress bar.
 
     Raises:
-        EvidenceError: an invalid attribute or weight, an unreadable design image, fewer than 2
-            items to compare with, or an index of other files.
+        EvidenceError: an invalid attribute or weight, an unreadable design image, or fewer than 2
+            items to compare with.
     """
     shares = check(embedder.attribute_names, attributes, weights=weights, top=top)
     read = Design.read(design)
@@ -228,19 +219,12 @@ def examine(
             f"is usual in it; got {len(rows)} in {catalogue.root}"
         )
     paths, first = catalogue.paths, next(iter(shares))
-    if index is None:
-        index = AttributeIndex.build(embedder, paths, embedding=embedding, backend="exact")
-    # A saved index has absolute paths.
-    if [*map(os.path.abspath, index.images)] != [*map(os.path.abspath, paths)]:
-        raise EvidenceError("the index must hold the catalogue's files, in their order")
+    index = AttributeIndex.build(embedder, paths, backend="exact")
     index.prepare(list(shares), progress=progress)
-    again = embedder.embed(paths[0], first, embedding=embedding)
-    if similarities(again, index.store.backends[first].vectors(index.ids[:1]))[0] < 0.999:
-        raise EvidenceError("the index must hold this model's vectors of this embedding")
     items = {
         name: _Vectors([(1.0, index.store.backends[name])], index.ids[rows]) for name in shares
     }
-    query = {name: embedder.embed(read.path, name, embedding=embedding) for name in shares}
+    query = {name: embedder.embed(read.path, name) for name in shares}
     alike = all(items[first].equals(vectors) for vectors in items.values())
     if len(shares) > 1:
         items[TOGETHER] = _Vectors(
@@ -249,11 +233,11 @@ def examine(
         )
         parts = [np.sqrt(weight) * query[name] for name, weight in shares.items()]
         query[TOGETHER] = np.concatenate(parts, axis=-1)
-    drawn = random_pairs(len(rows), pairs, seed=seed)
+    drawn = random_pairs(len(rows), _PAIRS, seed=_SEED)
     random, near, observed = {}, {}, {}
     for name, vectors in items.items():
         random[name] = pair_similarities(vectors, drawn)
-        near[name] = nearest_similarities(vectors, neighbours, seed=seed)
+        near[name] = nearest_similarities(vectors, _NEIGHBOURS, seed=_SEED)
         observed[name] = similarities(query[name], vectors)
 
     def similarity(name: str, place: int) -> Similarity:
@@ -279,13 +263,13 @@ def examine(
         views=tuple(views),
         tells_attributes_apart=len(shares) == 1 or not alike,
         settings={
-            "embedding": embedding or embedder.model.embedding_names[-1],
+            "embedding": index.store.embedding,
             "top": top,
             "leave_out_same": leave_out_same,
             "pairs": len(drawn),
             "pairs_possible": len(rows) * (len(rows) - 1) // 2,
             "neighbours": len(near[first]),
-            "seed": seed,
+            "seed": _SEED,
         },
     )
 

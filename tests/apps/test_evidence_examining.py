@@ -14,7 +14,6 @@ import pytest
 from hostile_catalogue import NAMES
 
 from asen_apps.evidence import TOGETHER, CatalogueFiles, EvidenceError, Examination, examine
-from asen_apps.search import AttributeIndex
 from asen_tf.embedder import Embedder
 from asen_tf.models import build_model
 from asen_tf.presets import smoke
@@ -154,23 +153,6 @@ def test_one_attribute_has_one_view(embedder, catalogue, folder: Path) -> None:
     single = examine(embedder, catalogue, folder / "design.png", ["sleeve"])
     assert [view.name for view in single.views] == ["sleeve"]
     assert len(single.views[0].found) == 5
-
-
-def test_an_index_that_is_there_gives_the_same(embedder, catalogue, found, folder: Path) -> None:
-    index = AttributeIndex.build(embedder, catalogue.paths, backend="hnsw")
-    again = examine(embedder, catalogue, folder / "design.png", WEIGHTS, top=4, index=index)
-    for view, other in zip(found.views, again.views, strict=True):
-        assert view.found == other.found and np.array_equal(view.random, other.random)
-
-
-def test_an_index_of_other_files_or_vectors_is_refused(embedder, catalogue, folder: Path) -> None:
-    design = folder / "design.png"
-    index = AttributeIndex.build(embedder, catalogue.paths[::-1])
-    with pytest.raises(EvidenceError, match="the catalogue's files, in their order"):
-        examine(embedder, catalogue, design, WEIGHTS, index=index)
-    index = AttributeIndex.build(embedder, catalogue.paths, embedding="local")
-    with pytest.raises(EvidenceError, match="this model's vectors of this embedding"):
-        examine(embedder, catalogue, design, WEIGHTS, embedding="global", index=index)
 
 
 # === Inputs that say little or nothing ===
