@@ -143,7 +143,7 @@ def make_index(
         shutil.rmtree(part, ignore_errors=True)
         return outcome
     finally:
-        # Unlinked first: of two others, one could hold the file that this removes, one a new one.
+        # Unlinked first, or one command could hold the file that goes and another a new one.
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 

@@ -220,7 +220,7 @@ def index_notes(folder: Path) -> dict[str, Any]:
     version, digest = current_version(folder)
     content = read_manifest(version, digest, verify=False)
     known = {name: content[name] for name in ("count", "embedding")}
-    return {**known, **read_notes(version, content)}
+    return {**read_notes(version, content), **known}
 
 
 def index_fields(folder: Path) -> list[str]:
