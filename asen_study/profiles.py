@@ -67,20 +67,20 @@ PROFILES = {
         preset="strong",
         rows=STUDIED["ablations"],
         seeds=(0, 1, 2, 3, 4),
-        minutes={"data": 1.5, "train": 330, "ablations": 3},
+        minutes={"data": 1.5, "train": 315, "ablations": 18},
     ),
     "parts": replace(
         _QUICK,
         rows=ABLATIONS,
         seeds=(0, 1, 2),
-        minutes={"data": 1.5, "train": 230, "starts": 0.3, "ablations": 3},
+        minutes={"data": 1.5, "train": 230, "starts": 0.3, "ablations": 28},
         after="ablations",
     ),
     "changes": replace(
         _QUICK,
         rows=STUDIED["changes"],
         seeds=(0, 1),
-        minutes={"data": 1.5, "train": 160, "ablations": 10},
+        minutes={"data": 1.5, "train": 160, "ablations": 17},
     ),
     "smoke": Profile(
         preset="smoke",
