@@ -140,6 +140,16 @@ def test_a_study_says_it_of_its_data_and_at_the_end_only_with_all_controls(tmp_p
     assert pays(tmp_path, measured=True) == ""
 
 
+def make_runs(study: Path, dataset: str, rows: tuple[str, ...]) -> None:
+    """Write what a study tells of its runs, with a model file for each."""
+    runs = [{"row": row, "run": f"{row.replace('/', '-')}-seed0"} for row in rows]
+    origin = {"settings": {"dataset": dataset}, "runs": runs}
+    (study / "provenance.json").write_text(json.dumps(origin))
+    for run in runs:
+        (study / run["run"]).mkdir()
+        (study / run["run"] / "model.keras").touch()
+
+
 @pytest.mark.parametrize(
     ("rows", "model"),
     [
@@ -153,12 +163,7 @@ def test_a_study_that_holds_a_form_of_asen_pp_stands_for_it(
 ) -> None:
     lines = [f"{row},global,0,overall,{50 + n}" for n, row in enumerate(rows)]
     (tmp_path / "map.csv").write_text(SCORES + "\n".join(lines))
-    runs = [{"row": row, "run": f"{row.replace('/', '-')}-seed0"} for row in rows]
-    origin = {"settings": {"dataset": "Shop"}, "runs": runs}
-    (tmp_path / "provenance.json").write_text(json.dumps(origin))
-    for run in runs:
-        (tmp_path / run["run"]).mkdir()
-        (tmp_path / run["run"] / "model.keras").touch()
+    make_runs(tmp_path, "Shop", rows)
     show(tmp_path)
     assert f"asen index {tmp_path / model} --csv" in capsys.readouterr().out
 
@@ -170,12 +175,7 @@ def test_a_study_of_listed_triplets_shows_their_accuracy_and_its_better_model(
     scores += "asen_v2,global,0,overall,64,63,65,9\n"
     columns = "method,embedding,seed,attribute,accuracy,ci_low,ci_high,triplets\n"
     (tmp_path / "triplets.csv").write_text(columns + scores)
-    runs = [{"row": row, "run": f"{row}-seed0"} for row in ("csn", "asen_v2")]
-    origin = {"settings": {"dataset": "Zappos50k"}, "runs": runs}
-    (tmp_path / "provenance.json").write_text(json.dumps(origin))
-    for run in runs:
-        (tmp_path / run["run"]).mkdir()
-        (tmp_path / run["run"] / "model.keras").touch()
+    make_runs(tmp_path, "Zappos50k", ("csn", "asen_v2"))
     show(tmp_path)
     said = capsys.readouterr().out
     assert "Triplets of the test split ranked correctly, percent\n" in said and "(MAP)" not in said
