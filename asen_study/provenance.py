@@ -158,14 +158,20 @@ def peak_memory_mib() -> float:
 
 
 def describe() -> dict[str, Any]:
-    """Return versions, commit, code fingerprint, machine and UTC time of now."""
+    """Return versions, commit, code fingerprint, machine and UTC time of now.
+
+    The machine's `threads` are those of an operation of TensorFlow. Their number decides the order
+    of sums, and thereby the last digits of what is trained.
+    """
+    cores = os.cpu_count()
+    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or cores  # 0 takes all, too
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "code_fingerprint": code_fingerprint(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+        "machine": {"system": platform.platform(), "cores": cores, "threads": threads},
     }
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
-from asen_study.provenance import ROOT, code_fingerprint
+import pytest
+
+from asen_study.provenance import ROOT, code_fingerprint, describe
 
 _ENTRY = '''"""The door."""
 from package import losses
@@ -100,3 +103,13 @@ def test_the_own_fingerprint_covers_the_layers_and_not_the_presets(tmp_path: Pat
     layer = changed("layer", "asen_tf/layers/spatial_attention.py", "tanh", "sigmoid")
     preset = changed("preset", "asen_tf/presets.py", "def quick", "def quicker")
     assert layer != code_fingerprint() == preset
+
+
+@pytest.mark.parametrize(("given", "threads"), [("3", 3), ("0", os.cpu_count())])
+def test_the_threads_of_an_operation_are_said_as_they_decide_the_last_digits(
+    given: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", given)
+    assert describe()["machine"]["threads"] == threads
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+    assert describe()["machine"]["threads"] == os.cpu_count()
