@@ -12,7 +12,7 @@ WORKERS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIPELINE := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(if $(DATASET),own,$(PROFILE)$(if $(filter ablations,$(PROFILE)), parts)) \
-	jobs=$(JOBS)$(if $(DATASET), dataset="$(DATASET)")$(if $(RAW), raw="$(RAW)")$(if $(CSV), table="$(CSV)")
+	jobs=$(JOBS)$(if $(DATASET), dataset="$(DATASET)")$(if $(RAW), raw="$(RAW)")$(if $(CSV), table="$(CSV)")$(if $(PRESET), preset="$(PRESET)")
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 # A path or a kernel from outside must not hide the packages of .venv.
@@ -36,9 +36,9 @@ ifneq ($(call asked,study),)
 ifeq ($(and $(filter 1,$(words $(PROFILE))),$(filter $(PROFILES),$(PROFILE))),)
 $(error PROFILE is one of $(PROFILES); got '$(PROFILE)')
 endif
-ifneq ($(RAW)$(CSV),)
-ifeq ($(DATASET)$(filter photos,$(PROFILE)),)
-$(error RAW and CSV are of your own data, which DATASET names: make study DATASET=Shop RAW=IMAGES CSV=shop.csv)
+ifneq ($(RAW)$(CSV)$(PRESET),)
+ifeq ($(DATASET)$(if $(PRESET),,$(filter photos,$(PROFILE))),)
+$(error RAW, CSV and PRESET are of your own data, which DATASET names: make study DATASET=Shop RAW=IMAGES CSV=shop.csv)
 endif
 endif
 ifeq ($(PROFILE)$(DATASET),own)
@@ -58,7 +58,7 @@ help: ## list these commands
 
 install: $(VENV)/.installed-dev ## install everything into .venv, including the development tools
 
-study: $(VENV)/.installed ## run a study, print its table [PROFILE=quick, ablations, changes; DATASET=yours; JOBS=2]
+study: $(VENV)/.installed ## run a study, print its table [PROFILE=quick, ablations, changes; DATASET=yours, PRESET=its settings; JOBS=2]
 	@echo "== The study '$(or $(DATASET),$(PROFILE))'"
 	@$(PIPELINE)
 

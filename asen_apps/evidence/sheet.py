@@ -56,7 +56,7 @@ def find_model(place: Path, config: ExperimentConfig) -> Path:
         raise EvidenceError(
             f"{place} holds no finished run of {config.method}, seed {config.seed}, with these "
             f"settings; finished: {there}; train it by `make study` or notebook 03_train, or name "
-            "the file of a model"
+            f"a model, such as `-p model {place}`"
         )
     present = provenance.code_fingerprint()
 

@@ -307,8 +307,8 @@ Numbers from other people's papers, in percent, none of them made by this projec
 other networks. They are MAP on the test split, and for Zappos50k the share of triplets ranked
 correctly. Our own numbers stand in the other tables of this folder, and never beside these.
 
-The status says how a row was checked: `verified` was read in the source; `checksum` was not, but
-its numbers, weighted by queries, reproduce the row's overall number; `computed` is an exact
+The status says how a row was checked: `verified` was read in the source; `checksum` was not read
+there, but its numbers, weighted by queries, give the row's overall number; `computed` is an exact
 expectation. A dash is a number that is not published, or was not checked.
 
 Written by `asen_study.tables.write_published` from `reference/published_results.csv`.

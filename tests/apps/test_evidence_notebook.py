@@ -37,7 +37,12 @@ def execute(folder: Path, output: Path) -> str:
     executed = papermill.execute_notebook(
         NOTEBOOK,
         output / "out.ipynb",
-        parameters={**SETTINGS, **places, "study": "smoke"},
+        parameters={
+            **SETTINGS,
+            **places,
+            "study": "smoke",
+            "model": places["results_dir"] + "/smoke",
+        },
         cwd=ROOT,
         progress_bar=False,
     )
@@ -103,7 +108,8 @@ def test_what_cannot_be_made_is_refused_before_the_catalogue_is_read(
 
 
 def test_without_a_finished_run_it_says_what_to_do(folder: Path) -> None:
-    message = "holds no finished run of triplet, seed 0, .* finished: csn-seed0-.*; train it by"
+    message = "no finished run of triplet, seed 0, .* finished: csn-seed0-.*; train it by .*"
+    message += "or name a model, such as `-p model .*smoke`"
     with pytest.raises(EvidenceError, match=message):
         find_model(folder / "results/smoke", smoke().override(method="triplet"))
     with pytest.raises(EvidenceError, match="finished: none"):

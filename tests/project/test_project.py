@@ -161,12 +161,19 @@ def test_make_study_trains_as_many_methods_side_by_side_as_asked() -> None:
     assert text.splitlines()[-1].endswith("run -n 1 -P thread quick jobs=1")
 
 
+def test_make_study_passes_on_what_your_own_data_need() -> None:
+    text = run_make("--dry-run", "study", "DATASET=Shop", "RAW=a", "PRESET=whole.json").stdout
+    options = 'own jobs=2 dataset="Shop" raw="a" preset="whole.json"'
+    assert text.splitlines()[-1].endswith(f"-P thread {options}")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["study", "PROFILE=ablation"], "PROFILE is one of quick ablations parts "),
         (["study", "PROFILE=quick smoke"], "got 'quick smoke'"),
         (["study", "RAW=IMAGES", "CSV=shop.csv"], "which DATASET names: make study DATASET=Shop"),
+        (["study", "PROFILE=photos", "RAW=a", "PRESET=photos"], "which DATASET names"),
         (["study", "PROFILE=own"], "your own data; name it: make study DATASET=NAME"),
         (["study", "JOBS=two"], "JOBS is .*a number from 1; got 'two'"),
         (["photos", "JOBS=0"], "JOBS is .*got '0'"),
