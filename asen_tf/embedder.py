@@ -139,8 +139,11 @@ class Embedder:
         Raises:
             asen_tf.data.ImageError: a file cannot be used, and `skip` is None; or one image
                 is given instead of several.
-            ValueError: the model does not know an attribute or the embedding.
+            ValueError: the model does not know an attribute or the embedding; or the attributes are
+                one name, or none.
         """
+        if isinstance(attributes, str) or (attributes is not None and not len(attributes)):
+            raise ValueError(f"attributes must be several names; got {attributes!r}; write [...]")
         names = self.attribute_names if attributes is None else tuple(attributes)
         if isinstance(paths, str | Path | Image.Image) or getattr(paths, "ndim", 0) in (2, 3):
             raise ImageError(f"images must be several; got one {type(paths).__name__}; write [...]")
@@ -244,10 +247,21 @@ def image_file(image: ImageFile) -> Path | BinaryIO:
             Pillow image; or pixels, `(H, W, 3)` or grey `(H, W)`, uint8.
 
     Raises:
-        ImageError: it is something else.
+        ImageError: it is something else, or cannot be read: it is closed, or cut off.
     """
     if isinstance(image, str | Path):
         return Path(image)
+    try:
+        return _in_memory(image)
+    except ImageError:
+        raise
+    except Exception as error:  # closed, cut off, or whatever else Pillow's decoders raise
+        what = f"the {type(image).__name__} cannot be read ({error}); open it again, or replace it"
+        raise ImageError(what) from error
+
+
+def _in_memory(image: BinaryIO | Image.Image | np.ndarray) -> _InMemory:
+    """Return an image that is no path as a file in memory."""
     if isinstance(image, _InMemory):
         return image
     if isinstance(image, np.ndarray):
@@ -322,8 +336,9 @@ def _decoded(
         except ImageError as error:
             return error
 
-    # An open file may be listed twice, and two threads cannot share its position.
-    several = not any(hasattr(path, "read") for path in paths)
+    # An open file may be listed twice, and two threads cannot share its position; a Pillow image
+    # that is not loaded yet is one, too.
+    several = not any(hasattr(path, "read") or isinstance(path, Image.Image) for path in paths)
     threads = ThreadPoolExecutor(min(os.cpu_count() or 1, _BATCH) if several else 1)
     waiting: deque[Future[np.ndarray | ImageError]] = deque()
     try:

@@ -11,7 +11,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from asen_tf.backbones.checkpoints import KINDS, Place, fill, read_state, torchvision_place
+from asen_tf.backbones.checkpoints import (
+    KINDS,
+    CheckpointError,
+    Place,
+    fill,
+    read_state,
+    torchvision_place,
+)
 from asen_tf.models import Asen, AsenPlusPlus, AsenV2, ConditionalSimilarityNetwork, SimilarityModel
 
 __path__: list[str] = []  # it was a package: imports of its modules are told where they are now
@@ -76,10 +83,18 @@ def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> tuple[s
 
     Raises:
         CheckpointError: the file cannot be read safely, or does not fit: arrays that are missing,
-            unexpected, or of another shape are listed, all of them. The model is left as it was.
+            unexpected, or of another shape are listed, all of them; or the model has weights that
+            no checkpoint has. The model is left as it was.
         TypeError: the authors released no checkpoint of the model's method.
     """
     wanted = list(places(model))
+    named = {id(place.variable) for place in wanted}
+    if beyond := [weight.name for weight in model.weights if id(weight) not in named]:
+        raise CheckpointError(
+            f"{path}: the authors' models are one network, with one attribute table; this "
+            f"{type(model).__name__} also has {', '.join(beyond[:3])}; build it with the settings "
+            "networks=1 and attribute_tables='shared'"
+        )
     state = read_state(path, under=("model", "state_dict"))
     faults = []
     stage1 = isinstance(model, AsenPlusPlus) and not any(map(_LOCAL.match, state))
@@ -91,8 +106,8 @@ def load_authors_checkpoint(path: Path | str, model: SimilarityModel) -> tuple[s
     fits = f"{type(model).__name__} with {model.attribute_count} attributes"
     heading = f"{path}: the checkpoint does not fit this {fits}"
     unused = fill(wanted, state, unused=_beyond_the_method(model), heading=heading, faults=faults)
-    if stage1:
-        model.joint = False
+    if isinstance(model, AsenPlusPlus):
+        model.joint = not stage1
     return unused
 
 

@@ -1,7 +1,7 @@
 """True boxes of the parts that attributes are about: reading, and what models see of them.
 
 `regions_{split}.csv` has the header `index,attribute,left,top,right,bottom`: 0-based file and
-attribute index, then the half-open box in pixels of the stored image, x to the right, y down.
+attribute index, then the half-open box in pixels of the upright image, x to the right, y down.
 """
 
 from __future__ import annotations

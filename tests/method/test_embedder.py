@@ -166,6 +166,42 @@ def test_an_open_file_may_come_twice(embedder: Embedder, many: list[Path]) -> No
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_pillow_image_that_is_not_loaded_yet_may_come_twice(
+    embedder: Embedder, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "large.jpg"
+    Image.fromarray(rng.integers(0, 256, (1200, 1200, 3), np.uint8)).save(path)
+    for _ in range(3):
+        with Image.open(path) as image:
+            found = embedder.embed_all([image] * 4)
+        np.testing.assert_array_equal(found, embedder.embed_all([path] * 4))
+
+
+def test_what_cannot_be_read_any_more_is_skipped_like_a_broken_file(
+    embedder: Embedder, many: list[Path], tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.jpg"
+    Image.fromarray(pictures(1, side=90)[0]).save(cut)
+    cut.write_bytes(cut.read_bytes()[:-200])
+    closed = Image.open(many[0])
+    closed.close()
+    with open(many[0], "rb") as file:
+        pass
+    told: list[ImageError] = []
+    vectors = embedder.embed_all([many[0], Image.open(cut), closed, file], skip=told.append)
+    assert np.isfinite(vectors).all(axis=(1, 2)).tolist() == [True, False, False, False]
+    assert all("cannot be read" in str(error) for error in told) and len(told) == 3
+
+
+@pytest.mark.parametrize("attributes", ["sleeve", [], ()])
+def test_one_attribute_or_none_is_refused(
+    embedder: Embedder, many: list[Path], attributes: str | list[str]
+) -> None:
+    with pytest.raises(ValueError, match="attributes must be several names; got .*write"):
+        embedder.embed_all(many[:1], attributes=attributes)
+
+
 def test_a_stream_that_cannot_be_read_twice_is_refused(many: list[Path]) -> None:
     with subprocess.Popen(["cat", many[0]], stdout=subprocess.PIPE) as shown:
         with pytest.raises(ImageError, match="a file opened with mode 'rb'.*; got BufferedReader$"):

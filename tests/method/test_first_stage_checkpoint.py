@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +38,23 @@ def state(model: AsenPlusPlus) -> dict[str, np.ndarray]:
     arrays = {place.name: in_pytorchs_layout(place) for place in weights.places(model)}
     table = "choices.global.attrnet.attr_embedding.weight"
     return {**arrays, table.replace("global", "local"): arrays[table]}
+
+
+def test_both_stages_make_a_model_of_both_branches_whatever_it_was(
+    model: AsenPlusPlus, state: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "read_state", lambda path, under: dict(state))
+    model.joint = False
+    assert weights.load_authors_checkpoint("x.pth.tar", model) == () and model.joint
+
+
+@pytest.mark.parametrize(
+    "more", [{"method": "asen_v2", "networks": 2}, {"attribute_tables": "separate"}]
+)
+def test_a_model_with_weights_that_no_checkpoint_has_is_refused(more: dict[str, Any]) -> None:
+    config = paper().override(global_backbone="resnet34", embedding_dim=8, **more)
+    with pytest.raises(CheckpointError, match="also has .*networks=1 and attribute_tables"):
+        weights.load_authors_checkpoint("x.pth.tar", build_model(config, ("a", "b")))
 
 
 def test_half_a_local_branch_is_a_fault(
