@@ -163,15 +163,15 @@ def describe() -> dict[str, Any]:
     The machine's `threads` are those of an operation of TensorFlow. Their number decides the order
     of sums, and thereby the last digits of what is trained.
     """
-    cores = os.cpu_count()
-    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or cores  # 0 takes all, too
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or allowed  # 0 takes all, too
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "code_fingerprint": code_fingerprint(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "machine": {"system": platform.platform(), "cores": cores, "threads": threads},
+        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "threads": threads},
     }
 
 
