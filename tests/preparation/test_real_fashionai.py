@@ -1,6 +1,7 @@
 """The authors' own FashionAI split files, if you have them.
 
-`FASHIONAI_SPLITS=DIR make test`, with meta.json and FashionAI/ in DIR; images are not needed.
+`FASHIONAI_SPLITS=DIR make test`, with meta.json and FashionAI/ in DIR (or in `shared/splits` beside the
+project); images are not needed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import pytest
 from asen_tf.data import read_split
 from data_prep.check import check
 
-PLACE = os.environ.get("FASHIONAI_SPLITS", "")
+BESIDE = Path(__file__).parents[3] / "shared" / "splits"
+PLACE = os.environ.get("FASHIONAI_SPLITS", BESIDE if BESIDE.is_dir() else "")
 pytestmark = pytest.mark.skipif(not PLACE, reason="FASHIONAI_SPLITS does not name the split files")
 
 # Exact expectations of a random ranking, percent; they are in reference/published_results.csv, too.
