@@ -1,7 +1,7 @@
 """The authors' own FashionAI split files, if you have them.
 
-`FASHIONAI_SPLITS=DIR make test`, with meta.json and FashionAI/ in DIR (or in `shared/splits` beside the
-project); images are not needed.
+`FASHIONAI_SPLITS=DIR make test`, with meta.json and FashionAI/ in DIR (or `shared/splits`
+beside the project); images are not needed.
 """
 
 from __future__ import annotations
