@@ -16,7 +16,6 @@ from asen_study.matrix import (
     LABELS,
     MAIN,
     NEIGHBOURS,
-    PAYS_ABOVE,
     ROWS,
     STARTS,
     settings,
@@ -36,22 +35,10 @@ LATER = (
     *(row for row in CHANGES if row not in ("asen_pp", "asen_pp/no_alignment")),
 )
 ABLATED = tuple(row for row in ROWS if row not in (*FEATURES, *LATER))
-# Both forms of ASEN++ and what they are compared with have five seeds, the control for rates one;
-# three rows that `make study PROFILE=ablations` trains are not finished.
-FIVE = tuple(PAYS_ABOVE) + tuple(row for rows in PAYS_ABOVE.values() for row in rows)
-UNFINISHED = ("triplet", "csn", "rpf")
-# The adapted rows are of earlier runs, whose queries are gone: no difference from later ones.
-UNPAIRED = {
-    *(("asen_pp", "asen_pp/adapted"), ("asen_pp", "asen_pp/adapted_whole_frame")),
-    ("asen_pp/adapted", "asen_pp/whole_frame"),
-}
-# Of the earlier runs, too; trained again, the second network of the last pair came out differently.
-ROUGHLY = ("asen_pp/adapted", "asen_v2/two_seeds")
+UNFINISHED = ("triplet", "csn", "rpf")  # which `make study PROFILE=ablations` trains, too
 STUDIES: dict[str, dict[str, tuple[int, ...]]] = {
     "quick": dict.fromkeys(MAIN, (0,)),
-    "ablations": {
-        row: (0, 1, 2, 3, 4) if row in FIVE else (0,) for row in CONTROLLED if row not in UNFINISHED
-    },
+    "ablations": {row: (0, 1, 2, 3, 4) for row in CONTROLLED if row not in UNFINISHED},
     "changes": dict.fromkeys(CHANGES, (0, 1)),
     "compact": dict.fromkeys(ABLATED, (0, 1, 2)),
     "applications": dict.fromkeys(MAIN, (0,)),
@@ -66,8 +53,6 @@ EARLIER = {
     "compact": compact().override(**BEFORE),
     "applications": compact().override(**BEFORE),
 }
-# The adapted rows of the drawings fused with the paper's weight; validation preferred another.
-FUSED_BEFORE = ("asen_pp/adapted", "asen_pp/adapted_whole_frame")
 study = pytest.mark.parametrize("name", STUDIES)
 
 
@@ -129,8 +114,6 @@ def test_the_differences_are_those_of_the_table(name: str) -> None:
     assert list(pairs.columns) == PAIR_COLUMNS
     seeds = {"random": (0,), **STUDIES[name]}
     expected = [(a, b) for a, b in NEIGHBOURS if {x.split(":")[0] for x in (a, b)} <= {*seeds}]
-    if name == "ablations":
-        expected = [pair for pair in expected if pair not in UNPAIRED]
     assert list(dict.fromkeys(zip(pairs["method_a"], pairs["method_b"], strict=True))) == expected
     maps = scores.set_index(["method", "embedding", "attribute", "seed"])["map"].sort_index()
 
@@ -146,8 +129,7 @@ def test_the_differences_are_those_of_the_table(name: str) -> None:
         known = [set(seeds[m.split(":")[0]]) for m in both if m != "random"]
         means = [mean(method, pair.attribute, set.intersection(*known)) for method in both]
         gap = means[0] - means[1]
-        near = 0.15 if name == "ablations" and tuple(both) == ROUGHLY else 2e-3
-        assert pair.difference == pytest.approx(gap, abs=near), pair
+        assert pair.difference == pytest.approx(gap, abs=2e-3), pair
         assert pair.ci_low <= pair.difference <= pair.ci_high, pair
 
 
@@ -172,8 +154,6 @@ def test_the_provenance_names_runs_code_data_versions_and_settings(name: str) ->
     }
     for run in runs:
         wanted = settings(run["row"], base).to_dict()
-        if name == "ablations" and run["row"] in FUSED_BEFORE:
-            wanted["fusion_weight"] = 0.6
         made = {**shared, **run["changes"]}
         assert {key: wanted[key] for key in made if key != "seed"} == {
             key: value for key, value in made.items() if key != "seed"
@@ -182,9 +162,7 @@ def test_the_provenance_names_runs_code_data_versions_and_settings(name: str) ->
         assert re.fullmatch(r"[0-9a-f]{16}", run["code_fingerprint"])
         assert {"tensorflow", "keras", "numpy"} <= set(run["packages"])
         assert run["wall_seconds"] > 0 and run["peak_memory_mib"] > 0
-    before = FUSED_BEFORE if name == "ablations" else ()
-    codes = {(run["code_fingerprint"], run["row"] in before) for run in runs}
-    assert len(codes) == (2 if before else 1)
+    assert len({run["code_fingerprint"] for run in runs}) == 1
     assert len({run["data_fingerprint"] for run in runs}) == 1
 
 
