@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import uvicorn
+from fastapi.testclient import TestClient
 from known_vectors import KnownEmbedder, random_vectors
 
-from asen_apps.search import AttributeIndex, SearchIndexError, service
+from asen_apps.search import AttributeIndex, SearchIndexError, frozen, service
 from asen_apps.search.service import Catalogue, Question
 
 
@@ -85,3 +90,72 @@ def test_what_its_copies_are_is_not_known_of_an_index_saved_from_python(
         SearchIndexError, match="make it by `asen index`, or leave out --not-itself"
     ):
         catalogue.answer(tmp_path / "photos" / "3.png", question)
+
+
+def test_a_server_answers_from_the_index_as_it_is_on_disk_now(
+    catalogue: Catalogue, tmp_path: Path
+) -> None:
+    opened = catalogue.index()
+    assert len(opened) == 12 and catalogue.index() is opened
+    images = [tmp_path / "photos" / f"{number}.png" for number in range(7)]
+    smaller = AttributeIndex.build(opened.embedder, images)
+    smaller.prepare(progress=False)
+    smaller.save(catalogue.folder)
+    again = catalogue.index()
+    assert len(again) == 7 and catalogue.index() is again
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({"content": iter([b"{}"])}, 413),  # in chunks, of a length that nobody knows
+        ({"content": b"{}", "headers": {"Content-Length": "15728641"}}, 413),
+        ({"content": b"{}", "headers": {"Content-Length": "-1"}}, 413),
+        ({"content": b"{}", "headers": {"Content-Length": "15728640"}}, 422),  # read, and no query
+        ({"content": b"{}"}, 422),
+    ],
+)
+def test_a_body_is_read_only_if_it_states_a_length_within_the_limit(
+    catalogue: Catalogue, sent: dict[str, Any], status: int
+) -> None:
+    client = TestClient(service.application(catalogue, "a token"), "http://127.0.0.1")
+    headers = {"Authorization": "Bearer a token", **sent.get("headers", {})}
+    reply = client.post("/search", content=sent["content"], headers=headers)
+    assert reply.status_code == status
+    assert ("at most 15 MB" in reply.text) is (status == 413)
+
+
+def test_graphs_that_were_used_longest_ago_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASEN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir(mode=0o700)
+
+    def write(place: Path, age: int = 0) -> None:
+        for suffix in (".graph", ".json"):
+            place.with_suffix(suffix).touch()
+            os.utime(place.with_suffix(suffix), (time.time() - age,) * 2)
+
+    def opened(place: Path) -> Path:
+        place.with_suffix(".graph").read_bytes()  # as FrozenModel does
+        return place
+
+    class Loaded(SimpleNamespace):
+        """An embedder of a model, or of a graph."""
+
+        def __init__(self, model: Any) -> None:
+            self.model = model
+
+        @classmethod
+        def load(cls, path: Path) -> Loaded:
+            return cls(SimpleNamespace(needs_boxes=False))
+
+    monkeypatch.setattr(frozen, "_write", lambda place, model: write(place))
+    monkeypatch.setattr(frozen, "FrozenModel", opened)
+    for number, age in enumerate((50, 10, 70, 20, 60, 30, 40)):
+        write(tmp_path / "cache" / f"{number}", age)
+    (tmp_path / "model.keras").write_bytes(b"a model")
+    new = frozen.open_embedder(tmp_path / "model.keras", Loaded).model
+    names = {new.name, "1", "3", "5", "6"}  # five: the new one, and those of 10 to 40 seconds ago
+    assert {path.stem for path in (tmp_path / "cache").glob("*.graph")} == names
+    assert {path.stem for path in (tmp_path / "cache").glob("*.json")} == names

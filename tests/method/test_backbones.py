@@ -121,6 +121,11 @@ def test_networks_of_keras_are_cut_at_stride_16(
         ("keras:MobileNetV2", "signed"),
         ("keras:MobileNetV3Large", "pixels"),
         ("keras:DenseNet121", "imagenet"),
+        ("keras:VGG16", "caffe"),
+        ("keras:EfficientNetB0", "pixels"),
+        ("keras:EfficientNetV2S", "pixels"),
+        ("keras:ConvNeXtTiny", "pixels"),
+        ("keras:RegNetX002", "pixels"),
     ],
 )
 def test_each_backbone_names_its_normalisation(name: str, mode: str) -> None:

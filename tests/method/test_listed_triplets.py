@@ -67,7 +67,6 @@ def test_triplets_of_missing_images_are_left_out(folder: Path, tmp_path: Path) -
     write_meta(tmp_path, "Shoes", TABLE)
     names = [f"{number}.jpg" for number in range(IMAGES)]
     write_listed_split(tmp_path, "Shoes", "train", files=names, triplets=triplets(0))
-    before = fingerprint(tmp_path, "Shoes")
     for name in names[1:]:
         Image.new("RGB", (8, 8)).save(tmp_path / "Shoes" / name)
     with pytest.raises(AnnotationError, match=r"filenames_train.txt:1: 1 of 12 image files"):
@@ -76,7 +75,24 @@ def test_triplets_of_missing_images_are_left_out(folder: Path, tmp_path: Path) -
     kept = [row for row in triplets(0).tolist() if 0 not in row[1:]]
     np.testing.assert_array_equal(split.triplets, kept)
     assert 0 < len(kept) < 40 and 0 not in split.labels[:, 0]
-    assert fingerprint(tmp_path, "Shoes") != before
+
+
+def test_lists_and_names_of_values_are_part_of_the_fingerprint(tmp_path: Path) -> None:
+    write_meta(tmp_path, "Shoes", TABLE)
+    names = [f"{number}.jpg" for number in range(IMAGES)]
+    for seed, split in enumerate(("train", "valid", "test")):
+        write_listed_split(tmp_path, "Shoes", split, files=names, triplets=triplets(seed))
+    seen = {fingerprint(tmp_path, "Shoes")}
+    (tmp_path / "Shoes" / "values.json").write_text("{}")
+    seen.add(fingerprint(tmp_path, "Shoes"))
+    for split in ("train", "valid", "test"):
+        path = tmp_path / "Shoes" / f"triplets_{split}.txt"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+        seen.add(fingerprint(tmp_path, "Shoes"))
+    assert len(seen) == 5  # each change gives another one
+    assert fingerprint(tmp_path, "Shoes") in seen
+    (tmp_path / "Shoes" / "notes.txt").write_text("of no dataset")
+    assert fingerprint(tmp_path, "Shoes") in seen
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from small_model import NAMES, VIEW, pictures
 from asen_tf.backbones import build_backbone, semantic_channels
 from asen_tf.config import METHODS as CONFIG_METHODS
 from asen_tf.config import ExperimentConfig
-from asen_tf.layers import global_view
+from asen_tf.layers import ConditionalMask, global_view
 from asen_tf.models import FrozenFeatures, SimilarityModel, TripletNetwork
 from asen_tf.models.build import METHODS
 from asen_tf.models.relatives import SHRINKAGE
@@ -68,6 +68,16 @@ def test_csn_multiplies_one_embedding_by_the_attributes_mask(masks: str) -> None
     if masks == "disjoint":
         np.testing.assert_array_equal(mask.sum(axis=0), 1.0)  # each dimension has one owner
         np.testing.assert_array_equal(mask.sum(axis=1), [6, 5, 5])  # 16 dimensions, 3 attributes
+
+
+def test_learned_masks_start_as_the_authors_of_csn_draw_them() -> None:
+    layer = ConditionalMask(100)
+    layer.build((None, 400))
+    drawn = layer.weight.numpy()  # from N(0.9, 0.7): of 40,000, the errors are 0.0035 and 0.0025
+    assert drawn.mean() == pytest.approx(0.9, abs=0.015)
+    assert drawn.std() == pytest.approx(0.7, abs=0.0125)
+    assert (drawn < 0.0).mean() == pytest.approx(0.0993, abs=0.008)  # the share below -0.9 / 0.7
+    assert layer.trainable_weights
 
 
 def frozen(kind: str) -> FrozenFeatures:

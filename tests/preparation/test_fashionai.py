@@ -14,6 +14,20 @@ from asen_tf.files import file_digest
 from data_prep import fashionai
 from data_prep.garments.values import ATTRIBUTES, VALUES
 
+# The released attributes in their order, and the values in the order of the marks: what the split
+# files' numbers mean. A copy of DESIGN.md, section 2: the project's own table is what is tested.
+RELEASED = {
+    "skirt_length": "Invisible, Short, Knee, Midi, Ankle, Floor",
+    "sleeve_length": "Invisible, Sleeveless, Cup, Short, Elbow, 3/4, Wrist, Long, Extra Long",
+    "coat_length": "Invisible, High Waist, Regular, Long, Micro, Knee, Midi, Ankle&Floor",
+    "pant_length": "Invisible, Short, Mid, 3/4, Cropped, Full",
+    "collar_design": "Invisible, Shirt Collar, Peter Pan, Puritan Collar, Rib Collar",
+    "lapel_design": "Invisible, Notched, Collarless, Shawl, Plus Size Shawl",
+    "neckline_design": "Invisible, Strapless, Deep V, Straight, V, Square, Off Shoulder, Round, "
+    "Sweetheart, One Shoulder",
+    "neck_design": "Invisible, Turtle, Ruffle Semi-High Collar, Low Turtle, Draped Collar",
+}
+
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -56,6 +70,12 @@ def test_every_label_arrives_and_maybe_says_nothing(raw: Path, tmp_path: Path) -
     valid = read_split(tmp_path, "FashionAI", "valid")
     assert len(valid.queries) + len(valid.candidates) == report.images["valid"]
     assert read_value_names(tmp_path, "FashionAI") == {a: list(VALUES[a]) for a in ATTRIBUTES}
+
+
+def test_the_numbers_of_the_release_mean_these_attributes_and_values() -> None:
+    assert fashionai.TABLE.names == ATTRIBUTES == tuple(RELEASED)
+    assert {name: ", ".join(values) for name, values in VALUES.items()} == RELEASED
+    assert tuple(fashionai.TABLE.sizes) == (6, 9, 8, 6, 5, 5, 10, 5)
 
 
 def test_equal_images_are_in_one_split(raw: Path, tmp_path: Path) -> None:

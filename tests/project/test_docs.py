@@ -62,7 +62,8 @@ RUN_BY = {
     "test_a_catalogue_is_filled_from_the_command_line",
     ".venv/bin/asen embed": "tests/method/test_embedder.py::"
     "test_the_command_line_writes_vectors_and_tells_of_bad_files",
-    ".venv/bin/asen weights": "tests/method/test_weights.py::test_asen_pp_gives_pytorchs_numbers",
+    ".venv/bin/asen weights": "tests/method/test_first_stage_checkpoint.py::"
+    "test_the_command_says_what_it_is",  # without PyTorch
     ".venv/bin/python -m benchmarks.first_answer": "tests/apps/test_search_benchmark.py::"
     "test_a_kept_graph_and_a_server_make_a_search_cheaper",
     ".venv/bin/python -m asen_study.records": "tests/study/test_kept_runs.py::"
@@ -163,7 +164,7 @@ def test_there_are_commands_to_look_at() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_test_runs_it_or_it_is_said_why_none_does(command: str) -> None:
+def test_the_test_named_for_it_exists_or_it_is_said_why_there_is_none(command: str) -> None:
     runs = RUN_BY[row_of(command)]
     if runs.startswith("not run: "):
         return

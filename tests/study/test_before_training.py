@@ -7,9 +7,11 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from small_model import small_model
@@ -23,6 +25,7 @@ from asen_tf.backbones import BackboneError
 from asen_tf.backbones.checkpoints import CheckpointError
 from asen_tf.data import AnnotationError, SamplingError, reading
 from asen_tf.files import DiskFullError
+from asen_tf.models import load_saved
 from asen_tf.presets import preset, smoke
 from asen_tf.training import BEST
 
@@ -109,29 +112,57 @@ def test_what_another_study_has_finished_is_found_by_its_key(tmp_path: Path) -> 
     assert shared_place(places, name) == own
 
 
-def test_room_for_a_model_is_compared_before_it_is_written(
-    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, trained, output = small_model(), tmp_path / "trained", tmp_path / "run"
-    (trained / "tensorboard").mkdir(parents=True)
-    output.mkdir()
-    model.save_weights(trained / BEST)
-    history = pd.DataFrame({"epoch": [1]})
-    stage = SimpleNamespace(network=model, directory=trained, table=lambda: history)
-    monkeypatch.setattr(experiment, "_place", lambda *_: trained)  # so nothing is trained,
+@pytest.fixture
+def trained(tmp_path: Path) -> SimpleNamespace:
+    """Return what a stage leaves behind: a network, and its best weights in a file."""
+    folder, history = tmp_path / "trained", pd.DataFrame({"epoch": [1]})
+    (folder / "tensorboard").mkdir(parents=True)
+    stage = SimpleNamespace(network=small_model(), directory=folder, table=lambda: history)
+    stage.network.save_weights(folder / BEST)
+    return stage
+
+
+@pytest.fixture
+def write(
+    places: Places, trained: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[SimpleNamespace, Path], None]:
+    """Return what writes a run's files once its last stage is trained."""
+    monkeypatch.setattr(experiment, "_place", lambda *_: trained.directory)  # nothing is trained,
     monkeypatch.setattr(experiment, "produce", lambda *given: given[-1])  # and only written
     monkeypatch.setattr(experiment, "evaluate", lambda *_: None)
-    write = experiment.run(settings("csn", smoke()).override(dataset="Shop"), places)
-    needed = sum(weight.nbytes for weight in model.get_weights())
+    return experiment.run(settings("csn", smoke()).override(dataset="Shop"), places)
+
+
+def test_the_model_of_a_run_has_the_weights_of_its_best_epoch(
+    trained: SimpleNamespace, write: Callable[[SimpleNamespace, Path], None], tmp_path: Path
+) -> None:
+    best = trained.network.get_weights()
+    trained.network.set_weights([array + 1.0 for array in best])  # those of the last epoch
+    (tmp_path / "run").mkdir()
+    write(trained, tmp_path / "run")
+    kept = load_saved(tmp_path / "run" / "model.keras").get_weights()
+    for found, expected in zip(kept, best, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_room_for_a_model_is_compared_before_it_is_written(
+    trained: SimpleNamespace,
+    write: Callable[[SimpleNamespace, Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "run"
+    output.mkdir()
+    needed = sum(weight.nbytes for weight in trained.network.get_weights())
     usage = shutil.disk_usage(output)._replace(free=needed - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     numbers = f"run: no room for model.keras: {needed:,} needed, {needed - 1:,} bytes free; make"
     with pytest.raises(DiskFullError, match=re.escape(numbers)):
-        write(stage, output)
+        write(trained, output)
     assert not [path for path in output.iterdir() if "model" in path.name]
     shutil.rmtree(output / "tensorboard")
     usage = usage._replace(free=needed)
-    write(stage, output)
+    write(trained, output)
     assert needed <= (output / "model.keras").stat().st_size
 
 

@@ -30,27 +30,29 @@ def test_differences_are_means_over_seeds_and_queries_first_minus_second() -> No
     assert list(found) == ["a", "b", "overall", "macro"]
 
 
-def naive(first, second, resamples: int) -> np.ndarray:
-    """Draw seeds and queries one by one; return the pooled difference of each resample."""
-    rng, gaps = (
-        np.random.default_rng(99),
-        np.concatenate([np.subtract(first[name], second[name]) for name in first], axis=1),
-    )
-    found = []
+def naive(first, second, resamples: int) -> dict[str, np.ndarray]:
+    """Draw seeds and queries one by one: of all attributes together, and of each on its own."""
+    rng, drawn = np.random.default_rng(99), {"overall": [], "macro": []}
+    parts = [np.subtract(first[name], second[name]) for name in first]
+    pooled = np.concatenate(parts, axis=1)
     for _ in range(resamples):
-        rows = [rng.integers(len(gaps)) for _ in range(len(gaps))]
-        columns = rng.integers(gaps.shape[1], size=gaps.shape[1])
-        found.append(np.mean([gaps[row, column] for row in rows for column in columns]))
-    return np.percentile(found, [2.5, 97.5])
+        rows = [rng.integers(len(pooled)) for _ in range(len(pooled))]
+        means = []
+        for gaps in (pooled, *parts):  # the seeds are the same ones for all
+            columns = rng.integers(gaps.shape[1], size=gaps.shape[1])
+            means.append(np.mean([gaps[row, column] for row in rows for column in columns]))
+        drawn["overall"].append(means[0])
+        drawn["macro"].append(np.mean(means[1:]))
+    return {name: np.percentile(values, [2.5, 97.5]) for name, values in drawn.items()}
 
 
 def test_the_interval_is_that_of_a_bootstrap_drawn_by_loops() -> None:
-    first, second = scores(seed=1, a=30, b=12), scores(seed=2, a=30, b=12)
-    found = by_name(paired_differences(first, second, resamples=4000))["overall"]
-    low, high = naive(first, second, 3000)
-    width = high - low
-    assert found.low == pytest.approx(low, abs=0.08 * width)
-    assert found.high == pytest.approx(high, abs=0.08 * width)
+    first, second = scores(seed=1, a=30, b=4), scores(seed=2, a=30, b=4)
+    first = {name: values + [[0.2], [0.0], [-0.2]] for name, values in first.items()}
+    found = by_name(paired_differences(first, second, resamples=4000))
+    for name, (low, high) in naive(first, second, 3000).items():
+        assert found[name].low == pytest.approx(low, abs=0.08 * (high - low))
+        assert found[name].high == pytest.approx(high, abs=0.08 * (high - low))
 
 
 # === Folds: other queries in each ===

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from asen_study import voting
 from asen_study.voting import TEMPERATURE, Calibration, calibrate, vote
 
 
@@ -52,10 +53,14 @@ def test_votes_are_those_of_a_loop() -> None:
         assert found.shares[row] == pytest.approx(max(totals) / sum(totals))
 
 
-def test_none_votes_for_itself() -> None:
-    labelled, values = at(0, 1, 90), np.array([0, 1, 1])
+@pytest.mark.parametrize("block", [1024, 2, 1])
+def test_none_votes_for_itself_however_many_are_computed_at_once(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(voting, "_BLOCK", block)
+    labelled, values = at(0, 1, 90, 85, 50), np.array([0, 1, 1, 0, 1])
     votes = vote(labelled, labelled=labelled, values=values, count=2, neighbours=1, leave_out=True)
-    assert votes.values.tolist() == [1, 0, 1]
+    assert votes.values.tolist() == [1, 0, 0, 1, 0]
     with pytest.raises(ValueError, match="labelled images"):
         vote(at(0), labelled=at(0), values=np.array([0]), count=1, neighbours=1, leave_out=True)
 
@@ -91,6 +96,17 @@ def test_few_images_give_a_share_and_never_certainty(right: int) -> None:
     fitted = calibrate(at(0, 1, 2, 3), truth, labelled=labelled, values=values, count=2)
     assert fitted.slope == 0.0
     assert fitted.confidence(np.array([1.0]))[0] == pytest.approx((right + 1) / 6)
+
+
+def test_a_larger_share_of_the_votes_never_counts_for_less() -> None:
+    # At 0 degrees all agree, on a wrong value; at 90 two of three do, on the right one.
+    labelled, values = at(0, 0, 0, 90, 90, 90), np.array([0, 0, 0, 0, 0, 1])
+    known, truth = at(*[0] * 8, *[90] * 12), np.array([1] * 8 + [0] * 12)
+    options = {"labelled": labelled, "values": values, "count": 2, "neighbours": (3,)}
+    fitted = calibrate(known, truth, **options)
+    assert fitted.slope == 0.0 and fitted.images == 20
+    assert fitted.confidence(np.array([2 / 3, 1.0])) == pytest.approx([13 / 22] * 2)
+    assert calibrate(known, 1 - truth, **options).slope > 0.0  # the other way round they tell
 
 
 def test_of_equally_good_numbers_the_fewest_neighbours_vote() -> None:

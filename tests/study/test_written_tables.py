@@ -55,6 +55,7 @@ def study(tmp_path: Path) -> Path:
     finished(place, "triplet", 0, one)
     finished(place, "asen_pp", 1, two)
     finished(place, "asen_pp", 1, one, code_fingerprint="e" * 16, created="2025-01-01")
+    finished(place, "asen_pp", 1, one, data_fingerprint="e" * 64, created="2025-01-01")
     return place
 
 
@@ -63,7 +64,7 @@ def test_every_epoch_of_the_runs_that_count_is_written(study: Path) -> None:
     assert study / "history.csv" in written
     history = pd.read_csv(study / "history.csv")
     assert list(history.columns[:5]) == ["method", "seed", "images", "epoch", "loss"]
-    # The run of other code does not count; ASEN++'s two stages follow each other.
+    # The runs of other code and of other data do not count; ASEN++'s two stages follow each other.
     keys = history[["method", "seed", "stage", "epoch"]].itertuples(index=False, name=None)
     assert list(keys) == [
         *(("triplet", 0, "training", epoch) for epoch in (1, 2, 3, 4)),
@@ -87,7 +88,7 @@ def test_records_hold_whatever_a_table_is_made_of(study: Path, tmp_path: Path) -
     for name in names:
         table = f"{MAP}\ntriplet,global,0,overall,7,1,9,5\n"
         (run / f"{name}.csv").write_text(table)
-    assert pack(study, tmp_path / "runs.zip") == 3
+    assert pack(study, tmp_path / "runs.zip") == 4
     unpack(tmp_path / "runs.zip", tmp_path / "smoke again")
     before, after = (collect(place, smoke()) for place in (study, tmp_path / "smoke again"))
     for name in (*names, "map", "history"):
