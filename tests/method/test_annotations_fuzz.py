@@ -7,15 +7,14 @@ from pathlib import Path
 import naive_annotations as naive
 import naive_releases
 import numpy as np
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from made_up_inputs import hundreds
 from naive_annotations import FILES, TABLE
 
 from asen_tf.data import AnnotationError, read_regions, read_split
 from asen_tf.data.parsing import parse_triplets
 from data_prep.writing import write_meta, write_regions, write_split
-
-thousands = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 
 WRONG = ["0 1 2", "0 1 1 2", "2 0 1 2", "0 1 2 4", "0 1 2 3 0", "x", "-1 0 1 2"]
 FIELD = st.one_of(
@@ -45,7 +44,7 @@ def made(data_dir: Path) -> Path:
     return data_dir / "Tiny"
 
 
-@thousands
+@hundreds
 @given(data=TEXT)
 @example(data=b"")
 @example(data=b"\n0 1 1 0 2\n\n")
@@ -67,7 +66,7 @@ def test_rows_are_right_or_the_error_names_file_and_line(tmp_path: Path, data: b
         assert rows.tolist() == expected
 
 
-@thousands
+@hundreds
 @given(
     data=st.one_of(
         st.lists(st.sampled_from(["0 1 2 3", "1 3 0 2", "0  2 1\t0", "", *WRONG])).map("\n".join),
@@ -88,7 +87,7 @@ def test_triplets_are_right_or_the_error_names_file_and_line(tmp_path: Path, dat
         assert triplets.tolist() == expected
 
 
-@thousands
+@hundreds
 @given(
     data=st.one_of(
         st.lists(
@@ -117,7 +116,7 @@ def test_any_list_of_files_is_read_or_refused_with_its_line(tmp_path: Path, data
         assert all(inside)
 
 
-@thousands
+@hundreds
 @given(
     data=st.lists(
         st.one_of(
@@ -140,7 +139,7 @@ def test_any_region_file_is_read_or_refused_with_its_line(tmp_path: Path, data: 
         assert read_regions(tmp_path, "Tiny", "train") == regions
 
 
-@thousands
+@hundreds
 @given(rows=CLEAN, names=st.lists(st.text(max_size=8), min_size=FILES, max_size=FILES))
 @example(rows=[(0, 0, 0), (3, 1, 1)], names=["a.jpg", "b c/d.jpg", "é", "~h"])
 def test_what_is_written_reads_back(rows: list[tuple[int, int, int]], names: list[str]) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from small_model import NAMES, VIEW, pictures, save_catalogue, small_model
 
 import asen_tf
+from asen_apps.commands import main
 from asen_tf.data.images import ImageError, load_image
 from asen_tf.embedder import Embedder, EmbedderError, _decoded, image_file
 from asen_tf.models import build_model
@@ -96,7 +97,7 @@ def test_a_broken_file_raises_or_is_told_and_left_out(embedder: Embedder, folder
 
 
 def test_batches_without_any_usable_file_are_passed_over(
-    embedder: Embedder, folder: Path, tmp_path: Path
+    embedder: Embedder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad, good = folder / "broken.jpg", folder / "0.png"
     told: list[ImageError] = []
@@ -105,12 +106,11 @@ def test_batches_without_any_usable_file_are_passed_over(
     np.testing.assert_allclose(vectors[33:], embedder.embed_all([good]), atol=1e-6)
     assert embedder.embed_all([good] + [bad] * 40, skip=told.append).shape == (41, 3, 16 * 2)
     assert embedder.embed_all([bad], skip=told.append).shape == (1, 3, 0)
-    command = [sys.executable, "-m", "asen_tf", "embed", str(folder / "model.keras"), str(bad)]
-    command += ["--out", str(tmp_path / "vectors.npz")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and "not written: no image can be used" in done.stderr
-    assert "Traceback" not in done.stderr and not (tmp_path / "vectors.npz").exists()
-    assert done.stderr.count("broken.jpg: not a readable image") == 1
+    words = ["embed", folder / "model.keras", bad, "--out", tmp_path / "vectors.npz"]
+    assert main([str(word) for word in words]) == 2
+    said = capsys.readouterr().err
+    assert "not written: no image can be used" in said and not (tmp_path / "vectors.npz").exists()
+    assert said.count("broken.jpg: not a readable image") == 1
 
 
 @pytest.fixture(scope="module")
@@ -248,13 +248,14 @@ def test_the_global_backbone_sees_each_image_once(
     assert sum(seen["global"]) == 11 and sum(seen["local"]) == 11 * len(NAMES)
 
 
-def test_a_place_that_cannot_be_written_is_named_in_one_line(folder: Path, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_named_in_one_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("in the way")
-    command = [sys.executable, "-m", "asen_tf", "embed", str(folder / "model.keras")]
-    command += [str(folder / "0.png"), "--out", str(tmp_path / "file" / "vectors.npz")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert str(tmp_path / "file") in done.stderr.splitlines()[-1]
+    out = tmp_path / "file" / "vectors.npz"
+    words = ["embed", folder / "model.keras", folder / "0.png", "--out", out]
+    assert main([str(word) for word in words]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_damaged_exif_data_do_not_matter(embedder: Embedder, folder: Path, tmp_path: Path) -> None:
@@ -322,13 +323,14 @@ def test_files_that_are_no_models_are_refused(folder: Path, tmp_path: Path) -> N
 
 
 def test_the_command_line_writes_vectors_and_tells_of_bad_files(
-    embedder: Embedder, folder: Path, tmp_path: Path
+    embedder: Embedder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [sys.executable, "-m", "asen_tf", "embed", str(folder / "model.keras")]
     command += [str(folder / name) for name in ("0.png", "broken.jpg", "1.png")]
     command += ["--attribute", "sleeve", "--out", str(tmp_path / "vectors.npz")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "1 images left out" in done.stdout
+    assert "Traceback" not in done.stderr
     told = [line for line in done.stderr.splitlines() if "not a readable image" in line]
     assert len(told) == 1 and "broken.jpg" in told[0]
     assert "embedding" in done.stderr  # the progress bar
@@ -338,6 +340,5 @@ def test_the_command_line_writes_vectors_and_tells_of_bad_files(
         expected = [embedder.embed(path, "sleeve") for path in stored["paths"]]
         np.testing.assert_allclose(stored["vectors"][:, 0], expected, atol=1e-5)
     command[command.index("sleeve")] = "pockets"
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and "does not know the attribute 'pockets'" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert main(command[3:]) == 2
+    assert "does not know the attribute 'pockets'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Thousands of meta.json and values.json: a correct table, or our own error naming the file."""
+"""Hundreds of meta.json and values.json: a correct table, or our own error naming the file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from made_up_inputs import hundreds
 
 from asen_tf.data import AnnotationError, AttributeTable, read_meta, read_value_names
 from data_prep.writing import write_meta as write
 
-thousands = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 TABLE = AttributeTable(("length", "neck"), (2, 1))
 
 LEAF = st.sampled_from([None, True, 0, 1, 3, -1, 2.0, "", "length", "neck", "overall", 10**400])
@@ -77,7 +77,7 @@ def naive_table(meta: Any) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
     return (tuple(names), sizes) if whole else None
 
 
-@thousands
+@hundreds
 @given(META, CUT)
 @example("[" * 100_000, (0, 0))
 @example({"Tiny": {"ATTRIBUTES": [True], "ATTRIBUTES_NUM": [True]}}, (0, 0))
@@ -94,7 +94,7 @@ def test_meta(tmp_path: Path, content: Any, cut: tuple[int, int]) -> None:
         assert (table.names, table.sizes) == naive_table(meta)
 
 
-@thousands
+@hundreds
 @given(VALUES, CUT)
 def test_value_names(tmp_path: Path, content: Any, cut: tuple[int, int]) -> None:
     if not (tmp_path / "meta.json").exists():
@@ -115,7 +115,7 @@ def test_value_names(tmp_path: Path, content: Any, cut: tuple[int, int]) -> None
         assert right and found == names
 
 
-@thousands
+@hundreds
 @given(st.binary(max_size=30))
 def test_bytes_that_are_no_json(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "meta.json").write_bytes(data)

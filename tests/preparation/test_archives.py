@@ -9,8 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from made_up_inputs import hundreds
 
 from asen_tf.data import AnnotationError
 from data_prep.archives import members_of, unpack
@@ -157,7 +158,7 @@ def test_the_longest_name_arrives_and_what_macos_adds_does_not(tmp_path: Path) -
     assert members_of(path) == ["x" * 249, "a"]
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@hundreds
 @given(changes=st.lists(st.tuples(st.integers(0, 10**4), st.integers(0, 255)), max_size=4))
 def test_any_damage_is_an_error_of_our_own_or_does_no_harm(tmp_path: Path, changes) -> None:
     path, target = tmp_path / "a.zip", tmp_path / "out"

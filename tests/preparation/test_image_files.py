@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from made_up_inputs import hundreds
 from PIL import Image
 
 from asen_tf.data import AnnotationError, AttributeTable, read_split
@@ -133,7 +134,7 @@ ORIGINALS = originals()
 CHANGE = st.tuples(st.integers(0, 10**4) | st.integers(0, 200), st.integers(0, 255))
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@hundreds
 @given(st.sampled_from(sorted(ORIGINALS)), st.lists(CHANGE, min_size=1, max_size=5))
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 def test_what_the_check_passes_the_loader_loads(

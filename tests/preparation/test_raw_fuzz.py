@@ -1,4 +1,4 @@
-"""Thousands of raw lists, valid or not: a correct parse, or our own error with file and line."""
+"""Hundreds of raw lists, valid or not: a correct parse, or our own error with file and line."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import naive_releases as naive
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from made_up_inputs import hundreds
 
 from asen_tf.data import AnnotationError
 from data_prep import darn, deepfashion, fashionai
 from data_prep.catalog_table import read_catalogue
-
-thousands = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 
 # === What files are made of: mostly right, with something wrong here and there ===
 
@@ -75,7 +74,7 @@ LABELS = lines(
 )
 
 
-@thousands
+@hundreds
 @given(files(LABELS) | st.binary(max_size=40))
 @example(
     b"a.jpg,neck_design_labels,nynnn\nb.jpg,neck_design_labels,nynnn\na.jpg,neck_design_labels,ynnnn"
@@ -97,7 +96,7 @@ def rows(mark: str) -> st.SearchStrategy[bytes]:
     return files(lines((NAMES, ODD_NAMES), cells, splits, mark=mark), f"image{mark}hue{mark}split")
 
 
-@thousands
+@hundreds
 @given(
     st.one_of(*map(rows, ",;\t|"))
     | st.text("image,;\n\r\tx.é", max_size=60).map(str.encode)
@@ -115,7 +114,7 @@ def test_a_catalogue(tmp_path: Path, data: bytes) -> None:
         compare(path, data, read, naive.catalogue(data))
 
 
-@thousands
+@hundreds
 @given(st.text('image,;"\n\r\tx.é', max_size=80).map(str.encode) | st.binary(max_size=80))
 def test_a_catalogue_with_quotation_marks(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "shop.csv"
@@ -147,7 +146,7 @@ def counted(line: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
     return st.one_of(*made, st.binary(max_size=30))
 
 
-@thousands
+@hundreds
 @given(counted(IMAGES))
 def test_images_of_deepfashion(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "list_attr_img.txt"
@@ -159,7 +158,7 @@ def test_images_of_deepfashion(tmp_path: Path, data: bytes) -> None:
     compare(path, data, read, naive.deepfashion_images(data, 2))
 
 
-@thousands
+@hundreds
 @given(counted(VALUES))
 @example(b"5\nhead\na 1\nb 2\nc d 3\ne 4\nf  5\n")
 def test_values_of_deepfashion(tmp_path: Path, data: bytes) -> None:
@@ -177,7 +176,7 @@ URLS = lines(
 )
 
 
-@thousands
+@hundreds
 @given(files(URLS) | st.binary(max_size=40))
 def test_urls_of_darn(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "urls.txt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from experiment_process import DATASET, MOMENTS, STAGES, Killed, finish, left_be
 from asen_study import experiment
 from asen_study.runs import Places
 from asen_tf import presets
+from asen_tf.data.images import ImageError
 from asen_tf.training import Phase
 from data_prep.synthetic import make_dataset
 
@@ -35,45 +37,55 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def break_and_go_on(folder: Path, moment: str) -> tuple[Killed, Path]:
+    """Kill a run at a moment and start it again; say what was left, and where it has ended."""
+    results = folder / moment
+    code, _ = run(folder / "data", results, kill_at=MOMENTS[moment])
+    killed = left_behind(code, results / "tests")
+    if moment == "evaluation":
+        hidden = shutil.ignore_patterns(".tmp-*")
+        shutil.copytree(results, folder / "failing", ignore=hidden)
+    return killed, finish(folder / "data", results)
+
+
 @pytest.fixture(scope="module")
-def unbroken(folder: Path) -> list[Path]:
-    """Two whole runs from nothing, at the same time: they race for the image cache, too."""
+def from_nothing(folder: Path) -> tuple[Path, tuple[Killed, Path]]:
+    """An unbroken run, and one that is killed, at once: they race for the image cache, too."""
     with ThreadPoolExecutor(2) as pool:
-        places = [folder / "first", folder / "second"]
-        return list(pool.map(lambda place: finish(folder / "data", place), places))
+        whole = pool.submit(finish, folder / "data", folder / "first")
+        killed = pool.submit(break_and_go_on, folder, "stage 1")
+        return whole.result(), killed.result()
 
 
 @pytest.fixture(scope="module")
-def broken(folder: Path, unbroken: list[Path]) -> dict[str, tuple[Killed, Path]]:
+def unbroken(from_nothing: tuple[Path, tuple[Killed, Path]]) -> Path:
+    return from_nothing[0]
+
+
+@pytest.fixture(scope="module")
+def broken(
+    folder: Path, from_nothing: tuple[Path, tuple[Killed, Path]]
+) -> dict[str, tuple[Killed, Path]]:
     """What the killed process left, and the run that went on from it, by moment."""
-
-    def break_and_go_on(moment: str) -> tuple[Killed, Path]:
-        results = folder / moment
-        (backbone,) = unbroken[0].parent.glob("backbone-*")  # trained once for all of them
-        shutil.copytree(backbone, results / "tests" / backbone.name)
-        code, _ = run(folder / "data", results, kill_at=MOMENTS[moment])
-        killed = left_behind(code, results / "tests")
-        if moment == "evaluation":
-            hidden = shutil.ignore_patterns(".tmp-*")
-            shutil.copytree(results, folder / "failing", ignore=hidden)
-        return killed, finish(folder / "data", results)
-
+    whole, first = from_nothing
+    (backbone,) = whole.parent.glob("backbone-*")  # trained already
+    later = [moment for moment in MOMENTS if moment != "stage 1"]
+    for moment in later:
+        shutil.copytree(backbone, folder / moment / "tests" / backbone.name)
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(MOMENTS, pool.map(break_and_go_on, MOMENTS), strict=True))
+        ended = pool.map(lambda moment: break_and_go_on(folder, moment), later)
+        return {"stage 1": first, **dict(zip(later, ended, strict=True))}
 
 
 # === The same digits ===
 
 
-@pytest.mark.parametrize("name", [*METRICS, *ARRAYS])
-def test_two_runs_of_one_seed_write_the_same_bytes(unbroken: list[Path], name: str) -> None:
-    first, second = (path / name for path in unbroken)
-    assert first != second and len(first.read_bytes()) > 200
-    assert first.read_bytes() == second.read_bytes()
-
-
-def test_two_pretrained_backbones_of_one_seed_are_the_same(unbroken: list[Path]) -> None:
-    first, second = (next(path.parent.glob("backbone-*")) for path in unbroken)
+def test_two_pretrained_backbones_of_one_seed_are_the_same(
+    unbroken: Path, broken: dict[str, tuple[Killed, Path]]
+) -> None:
+    runs = (unbroken, broken["stage 1"][1])  # each has pretrained its own
+    first, second = (next(path.parent.glob("backbone-*")) for path in runs)
+    assert first != second
     for name in ("history.csv", "backbone.weights.h5"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
@@ -96,34 +108,37 @@ def test_process_was_killed_where_it_should_be(
 @pytest.mark.parametrize("name", [*METRICS, *ARRAYS])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_run_that_went_on_writes_the_same_bytes(
-    unbroken: list[Path], broken: dict[str, tuple[Killed, Path]], moment: str, name: str
+    unbroken: Path, broken: dict[str, tuple[Killed, Path]], moment: str, name: str
 ) -> None:
     finished = broken[moment][1]
-    assert finished.name == unbroken[0].name
+    assert finished.name == unbroken.name and finished != unbroken
     (stage,) = finished.parent.glob("stage1-*")
     resumed = {
         path: json.loads((path / "manifest.json").read_text())["resumed"]
         for path in (stage, finished)
     }
     assert resumed == {stage: moment == "stage 1", finished: moment != "stage 1"}
-    assert (finished / name).read_bytes() == (unbroken[0] / name).read_bytes()
+    expected = (unbroken / name).read_bytes()
+    assert len(expected) > 200 and (finished / name).read_bytes() == expected
 
 
-def test_unbroken_run_says_so(unbroken: list[Path]) -> None:
-    assert json.loads((unbroken[0] / "manifest.json").read_text())["resumed"] is False
+def test_unbroken_run_says_so(unbroken: Path) -> None:
+    assert json.loads((unbroken / "manifest.json").read_text())["resumed"] is False
 
 
 # === Finished, and failed ===
 
 
-def test_finished_run_is_not_run_again(folder: Path, unbroken: list[Path]) -> None:
+def test_finished_run_is_not_run_again(
+    folder: Path, unbroken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(folder / "first", folder / "finished")
     study = folder / "finished" / "tests"
-    (study / unbroken[0].name / "map.csv").write_text("as it was\n")
+    (study / unbroken.name / "map.csv").write_text("as it was\n")
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
-    code, output = run(folder / "data", folder / "finished")
-    assert code == 0 and "finished before, nothing to do" in output
-    assert (study / unbroken[0].name / "map.csv").read_text() == "as it was\n"
+    experiment.run(presets.smoke(), Places(folder / "data", folder / "finished", "tests"))
+    assert "finished before, nothing to do" in capsys.readouterr().out
+    assert (study / unbroken.name / "map.csv").read_text() == "as it was\n"
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
 
@@ -136,7 +151,7 @@ class Trained(Exception):
 )
 def test_another_study_trains_no_start_a_second_time(
     folder: Path,
-    unbroken: list[Path],
+    unbroken: Path,
     monkeypatch: pytest.MonkeyPatch,
     changes: dict[str, float],
     first: str,
@@ -156,8 +171,8 @@ def test_another_study_trains_no_start_a_second_time(
     assert not list(another.study_dir.glob("stage1-*"))
 
 
-def test_nothing_unfinished_stays_beside_a_finished_run(unbroken: list[Path]) -> None:
-    study = unbroken[0].parent
+def test_nothing_unfinished_stays_beside_a_finished_run(unbroken: Path) -> None:
+    study = unbroken.parent
     assert [path.name.split("-")[0] for path in sorted(study.iterdir())] == [
         ".work",
         "asen_pp",
@@ -168,7 +183,7 @@ def test_nothing_unfinished_stays_beside_a_finished_run(unbroken: list[Path]) ->
 
 
 def test_failing_run_leaves_no_half_result_and_goes_on_when_repaired(
-    folder: Path, unbroken: list[Path], broken: dict[str, tuple[Killed, Path]]
+    folder: Path, unbroken: Path, broken: dict[str, tuple[Killed, Path]]
 ) -> None:
     # Trained already; a test image of the same size in bytes cannot be decoded.
     data, study = folder / "spoilt", folder / "failing" / "tests"
@@ -177,10 +192,10 @@ def test_failing_run_leaves_no_half_result_and_goes_on_when_repaired(
     pixels = image.read_bytes()
     image.write_bytes(bytes(len(pixels)))
     before = sorted(study.iterdir())
-    code, output = run(data, folder / "failing")
-    assert code == 1 and f"ImageError: {image}: not a readable image" in output
+    with pytest.raises(ImageError, match=re.escape(f"{image}: not a readable image")):
+        experiment.run(presets.smoke(), Places(data, folder / "failing", "tests"))
     assert sorted(study.iterdir()) == before
     assert not list(study.glob("*asen_pp*"))
     image.write_bytes(pixels)
     finished = finish(data, folder / "failing")
-    assert contents(finished) == contents(unbroken[0])
+    assert contents(finished) == contents(unbroken)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tuning_formula import CONFIG, finish, opened
 
-from asen_study.tuning import RunSettings, Search
+from asen_study.tuning import RunSettings, Search, tuner
 from asen_study.tuning.search import STATE
 from asen_study.tuning.tuner import ORACLES, DurableOracle
 from asen_tf.config import ConfigError
@@ -80,6 +81,23 @@ def test_the_state_is_one_file_without_a_half_written_one_beside_it(tmp_path: Pa
 # === Workers ===
 
 
+class Clock:
+    """The time that an oracle sees, in seconds: it passes when a test says so."""
+
+    now = 1000.0
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    seen = SimpleNamespace(monotonic=lambda: made.now, sleep=time.sleep)
+    monkeypatch.setattr(tuner, "time", seen)
+    return made
+
+
 def test_a_worker_that_comes_back_gets_its_own_trial(tmp_path: Path) -> None:
     made = opened(tmp_path, "random")
     first = made.create_trial("one")
@@ -87,45 +105,49 @@ def test_a_worker_that_comes_back_gets_its_own_trial(tmp_path: Path) -> None:
     assert made.create_trial("one").trial_id == first.trial_id
 
 
-def test_the_trial_of_a_silent_worker_goes_to_the_next_that_asks(tmp_path: Path) -> None:
+def test_the_trial_of_a_silent_worker_goes_to_the_next_that_asks(
+    tmp_path: Path, clock: Clock
+) -> None:
     made = opened(tmp_path, "random")
-    made.patience = 0.2
+    made.patience = 30.0
     lost = made.create_trial("one")
-    time.sleep(0.3)
+    clock.wait(31.0)
     taken = made.create_trial("two")
     assert taken.trial_id == lost.trial_id
     assert taken.hyperparameters.values == lost.hyperparameters.values
     assert made.tuner_ids == {"two"} and set(made.ongoing_trials) == {"two"}
 
 
-def test_a_worker_that_shows_signs_of_life_keeps_its_trial(tmp_path: Path) -> None:
+def test_a_worker_that_shows_signs_of_life_keeps_its_trial(tmp_path: Path, clock: Clock) -> None:
     made = opened(tmp_path, "random")
-    made.patience = 0.4
+    made.patience = 30.0
     kept = made.create_trial("one")
     for _ in range(4):
-        time.sleep(0.15)
+        clock.wait(20.0)
         assert made.create_trial("one").trial_id == kept.trial_id
     assert made.create_trial("two").trial_id != kept.trial_id
 
 
-def test_who_finds_no_trial_waits_until_the_others_have_finished(tmp_path: Path) -> None:
+def test_who_finds_no_trial_waits_until_the_others_have_finished(
+    tmp_path: Path, clock: Clock
+) -> None:
     made = opened(tmp_path, "random", trials=1)
-    made.patience = 0.2
+    made.patience = 30.0
     last = made.create_trial("one")
     assert made.create_trial("two").status == "IDLE"
-    time.sleep(0.3)  # the first one is dead: the other is still there
+    clock.wait(31.0)  # the first one is dead: the other is still there
     assert made.create_trial("two").trial_id == last.trial_id
     finish(made, last)
     assert made.create_trial("two").status == "STOPPED"
     assert not made.ongoing_trials and not made.tuner_ids  # so the chief ends, too
 
 
-def test_a_worker_that_was_thought_dead_may_still_report(tmp_path: Path) -> None:
+def test_a_worker_that_was_thought_dead_may_still_report(tmp_path: Path, clock: Clock) -> None:
     made = opened(tmp_path, "random", trials=2)
-    made.patience = 0.1
+    made.patience = 30.0
     for taken_up in (False, True):
         trial = made.create_trial("one")
-        time.sleep(0.2)
+        clock.wait(31.0)
         made.forget_silent_workers()
         if taken_up:
             assert made.create_trial("two").trial_id == trial.trial_id
