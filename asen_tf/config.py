@@ -249,7 +249,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "pretrain_epochs": (0, 10**6),
     "stage1_epochs": _MANY,
     "stage2_epochs": _MANY,
-    "bootstrap_resamples": (0, 10**6),
+    "bootstrap_resamples": _MANY,
     "stage1_decay": (0.0, 1.0),
     "stage2_decay": (0.0, 1.0),
 }

@@ -116,6 +116,7 @@ def test_a_choice_refuses_what_is_not_on_the_list_and_shows_the_list(name: str) 
         ("global_size", [8, 8192], [0, 7]),
         ("steps_per_epoch", [1], [0, -1]),
         ("pretrain_epochs", [0], [-1]),
+        ("bootstrap_resamples", [1], [0]),
         ("stage1_learning_rate", [0.0, 10.0], [-1e-4, float("nan")]),
         ("stage2_decay", [0.0, 1.0], [1.01, float("nan")]),
     ],
