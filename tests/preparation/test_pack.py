@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -181,6 +182,32 @@ def test_absent_and_stale_shards_are_refused_with_the_command_that_makes_them(
         images(folder, packed=True)
     assert command.main([str(folder), "--dataset", "Absent"]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_only_what_shards_are_made_from_makes_them_stale(folder: Path) -> None:
+    root, meta = folder / "Garments", json.loads((folder / "meta.json").read_text())
+    before = images(folder, packed=True).split("test").sources[[0]]
+    (folder / "meta.json").write_text(json.dumps({"Other": meta["Garments"], **meta}))
+    (root / "notes.txt").write_text("mine")
+    (root / "values.json").unlink()
+    np.testing.assert_array_equal(images(folder, packed=True).split("test").sources[[0]], before)
+    meta["Garments"]["ATTRIBUTES_NUM"]["skirt_length"] += 1
+    (folder / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(ImageError, match="made from split files that have changed since"):
+        images(folder, packed=True)
+
+
+def test_shards_that_an_older_version_made_are_good_while_nothing_has_changed(folder: Path) -> None:
+    root, index = folder / "Garments", folder / "Garments" / f"shards-{SIZE}" / "shards.json"
+    digest = hashlib.sha256()  # as it was: all text files and all of meta.json, by name
+    for path in sorted([*root.glob("*.txt"), folder / "meta.json"]):
+        digest.update(path.name.encode() + b"\n" + path.read_bytes())
+    content = {**json.loads(index.read_text()), "split_files": digest.hexdigest()}
+    index.write_text(json.dumps(content))
+    assert len(images(folder, packed=True).split("test").sources[np.arange(4)]) == 4
+    (root / "label_train.txt").write_text("0 skirt_length 1\n")
+    with pytest.raises(ImageError, match="made from split files that have changed since"):
+        images(folder, packed=True)
 
 
 def test_shards_of_another_fit_are_refused_and_may_lie_beside(
