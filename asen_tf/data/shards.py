@@ -86,6 +86,23 @@ def read_index(root: Path, source_size: int, fit: str = "square") -> dict[str, A
     return index
 
 
+def packed_fingerprint(root: Path, source_size: int, fit: str = "square") -> str:
+    """Return the SHA-256 of a packed dataset, as 64 hexadecimal digits.
+
+    It covers the annotations as they are now, which training reads beside the shards, and
+    `shards.json`: how the images were packed, and the digests of the images and of the shards. The
+    images' own files need not be there.
+
+    Raises:
+        ImageError: as for `read_index`.
+        AnnotationError: a file of the annotations breaks a rule.
+    """
+    read_index(root, source_size, fit)
+    digest = annotations_digest(root.parent, root.name)
+    digest.update((shard_folder(root, source_size, fit) / INDEX).read_bytes())
+    return digest.hexdigest()
+
+
 class PackedImages:
     """The images of one split, decoded from shards at every use.
 
