@@ -127,7 +127,9 @@ def map_extent(name: str, size: int, reading: str = "cells") -> tuple[float, flo
     `s i + s - 1` with TensorFlow's padding of even sizes (EfficientNet-Lite, at stride 16; its
     enlarged last stage lies another half cell on). That is the middle of what kernels reach, and
     of what untrained ones weigh. EfficientNet-Lite's ImageNet weights have theirs, on average,
-    within 2 px of the "released" reading, which is therefore the better one there.
+    within 2 px of the "released" reading, which is therefore the better one there. The ViT's
+    patches are not padded: cell `i` is that from pixel `16 i` on, and a rest of the image that
+    holds no whole patch has no cell.
 
     Args:
         name: one of `asen_tf.config.BACKBONES`; any name if the reading is "released".
@@ -140,6 +142,8 @@ def map_extent(name: str, size: int, reading: str = "cells") -> tuple[float, flo
     """
     if reading == "released":
         return 0.0, 1.0
+    if name == "vit_b16":
+        return 0.0, size // _STRIDE * _STRIDE / size
     centre, side, stride = 0, size, 1
     while stride < (8 if name == "compact" else _STRIDE):
         centre += stride * (name in VARIANTS and side % 2 == 0)
