@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from asen_tf.layers import global_view
 from asen_tf.models import FrozenFeatures, SimilarityModel, TripletNetwork
 from asen_tf.models.build import METHODS
 from asen_tf.models.relatives import SHRINKAGE
+from asen_tf.presets import smoke
+from asen_tf.training import BEST, phases, train
 
 
 def naive(model: SimilarityModel, images: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -119,6 +122,13 @@ def test_whitened_features_are_centred_and_their_variances_nearer_to_each_other(
     # Scalar products of whitened vectors are those of the inverse covariance.
     expected = (given[:5] - middle) @ np.linalg.solve(shrunk, (given[:5] - middle).T)
     np.testing.assert_allclose(found[:5] @ found[:5].T, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_plain_features_are_measured_without_a_look_at_training_images(tmp_path: Path) -> None:
+    config, measured = smoke().override(method="features"), {"val_map": 50.0}
+    place = {"directory": tmp_path, "validate": lambda network: measured}
+    result = train(frozen("none"), config, None, phases(config)[0], **place)
+    assert result.history == [{"epoch": 0, **measured}] and (tmp_path / BEST).exists()
 
 
 def test_few_or_equal_images_are_whitened_without_infinities() -> None:
