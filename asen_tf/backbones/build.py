@@ -51,7 +51,9 @@ _BUILDERS: dict[str, Callable[[tf.Tensor, str], tf.Tensor]] = {
     **{name: functools.partial(build_efficientnet_lite, name) for name in VARIANTS},
     "vit_b16": build_vision_transformer,
 }
-_TORCHVISION = ("resnet50", "resnet34")  # in torchvision's layout, so that its files fit
+# How files of published weights end, for those that are built in the layout of torchvision's or
+# Google's; all backbones take what `save_weights` wrote.
+_PUBLISHED = {"resnet50": ".pth", "resnet34": ".pth", "vit_b16": ".npz"}
 _NOT_CUT_OUT = re.compile(r"(layer4\.|fc\.).*")  # what torchvision's files hold beyond stage 3
 
 
@@ -95,16 +97,22 @@ def build_backbone(
             load_imagenet(model, imagenet_file(name), prefix=prefix)
         elif weights == "imagenet":
             raise BackboneError(
-                f"Keras cannot download ImageNet weights of {name!r}; pass the path of a .pth, "
-                f".npz or .weights.h5 file, use a keras:<Name> backbone, or {_train(name)}"
+                f"Keras cannot download ImageNet weights of {name!r}; pass the path of a "
+                f"{_endings(name)} file, use a keras:<Name> backbone, or {_train(name)}"
             )
     if weights not in (None, "imagenet"):
-        if Path(weights).suffix == ".pth" and name in _TORCHVISION:
-            _load_torchvision(model, Path(weights), prefix)
-        elif Path(weights).suffix == ".npz" and name == "vit_b16":
-            load_google(model, Path(weights), prefix=prefix)
+        path = Path(weights)
+        if path.suffix in _PUBLISHED.values() and path.suffix != _PUBLISHED.get(name):
+            raise BackboneError(
+                f"{path}: weights of {name!r} must be in a {_endings(name)} file; got one that "
+                f"ends in {path.suffix}; model.save_weights writes .weights.h5"
+            )
+        if path.suffix == ".pth":
+            _load_torchvision(model, path, prefix)
+        elif path.suffix == ".npz":
+            load_google(model, path, prefix=prefix)
         else:
-            _load(model, Path(weights))
+            _load(model, path)
     return model
 
 
@@ -225,6 +233,12 @@ def _stage(name: str, layer: str) -> int:
         return 0
     found = re.match(r"layer(\d+)_", layer)
     return int(found[1]) if found else 2 if layer.startswith("place") else 0
+
+
+def _endings(name: str) -> str:
+    """Return how the files end that a backbone takes weights from."""
+    published = f"{_PUBLISHED[name]} or " if name in _PUBLISHED else ""
+    return f"{published}.weights.h5"
 
 
 def _train(name: str) -> str:

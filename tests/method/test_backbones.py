@@ -154,6 +154,24 @@ def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "ending", "accepted"),
+    [
+        ("compact", ".pth", r"a \.weights\.h5 file"),
+        ("efficientnet_lite0", ".npz", r"a \.weights\.h5 file"),
+        ("resnet34", ".npz", r"a \.pth or \.weights\.h5 file"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_with_the_endings_that_are_taken(
+    name: str, ending: str, accepted: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"start{ending}"
+    path.write_bytes(b"x")
+    message = rf"start{ending}: weights of '{name}' must be in {accepted}; got one that ends in"
+    with pytest.raises(BackboneError, match=message):
+        build_backbone(name, weights=path)
+
+
+@pytest.mark.parametrize(
     ("name", "size", "cell"),
     [
         *(("resnet34", 128, 4), ("compact", 64, 4), ("resnet34", 72, 2)),
