@@ -50,7 +50,8 @@ def region_boxes(
     _, kept = kept_pixels(attention, map_size=map_size, **reading)
     top, bottom = _span(tf.reduce_any(kept, axis=2))
     left, right = _span(tf.reduce_any(kept, axis=1))
-    side = tf.maximum(tf.maximum(bottom - top, right - left), math.ceil(least * map_size))
+    least_side = math.ceil(least * map_size - 1e-9)  # 0.07 * 100 is a little more than 7
+    side = tf.maximum(tf.maximum(bottom - top, right - left), least_side)
     top = tf.clip_by_value(top + (bottom - top) // 2 - side // 2, 0, map_size - side)
     left = tf.clip_by_value(left + (right - left) // 2 - side // 2, 0, map_size - side)
     return tf.stack([top, left, top + side, left + side], axis=1)
