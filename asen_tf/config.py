@@ -194,6 +194,7 @@ BACKBONES = (
     *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
     "vit_b16",
 )
+PATCH = 16  # px, side of the patches of vit_b16
 
 # How an image becomes a square; `asen_tf.data.fitting` does it.
 FITS = ("square", "whole_edge", "whole_mean")
@@ -285,6 +286,18 @@ def check(values: Mapping[str, Any]) -> None:
                     f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
                     f"keras.applications>; got {value!r}"
                 )
+    _refuse_if(
+        values["source_size"] < values["global_size"],
+        "source_size must be at least global_size: regions are cut from the source for the detail "
+        f"that the global input has lost; got source_size={values['source_size']} and "
+        f"global_size={values['global_size']}; raise the one, or lower the other",
+    )
+    for part, size in (("global", "global_size"), ("local", "local_size")):
+        _refuse_if(
+            values[f"{part}_backbone"] == "vit_b16" and values[size] < PATCH,
+            f"{size} must be at least {PATCH} with {part}_backbone='vit_b16', whose patches have "
+            f"that side; got {values[size]}; raise it, or take another backbone",
+        )
     method, sampling, stages = (values[name] for name in ("method", "sampling", "stages"))
     backbones = values["global_backbone"], values["local_backbone"]
     _refuse_if(
