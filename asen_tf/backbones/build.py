@@ -23,6 +23,7 @@ from asen_tf.backbones.efficientnet import (
 )
 from asen_tf.backbones.residual import build_compact, build_resnet
 from asen_tf.backbones.vision_transformer import build_vision_transformer, load_google
+from asen_tf.config import check_setting
 
 _STRIDE = 16  # where networks of keras.applications are cut, as the paper's ResNets are
 _FRAME = 224  # px, input at which their layers' strides are looked up
@@ -144,10 +145,14 @@ def map_extent(name: str, size: int, reading: str = "cells") -> tuple[float, flo
         size: px, side of the image.
         reading: "released" or "cells".
 
+    Raises:
+        ConfigError: for another reading.
+
     Example:
         ResNet-50 at 224 px: cell 0 spans -8 to 8 px around pixel 0, whose centre is at 0.5 px, so
         that the map starts at -7.5 / 224 and ends at 216.5 / 224.
     """
+    check_setting("map_reading", reading)
     if reading == "released":
         return 0.0, 1.0
     if name == "vit_b16":

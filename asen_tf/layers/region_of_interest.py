@@ -14,6 +14,8 @@ import keras
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
+from asen_tf.config import REGION_RULES, REGIONS, check_setting
+
 
 def region_boxes(
     attention: tf.Tensor, *, map_size: int, least: float = 0.0, **reading: Any
@@ -86,7 +88,12 @@ def kept_pixels(
     Returns:
         The maps as they are read, `(B, map_size, map_size)` float32, and flags of the same shape.
         No gradient flows through.
+
+    Raises:
+        ValueError: for an unknown rule.
     """
+    if rule not in REGION_RULES:
+        raise ValueError(f"rule must be one of {', '.join(REGION_RULES)}; got {rule!r}")
     heat = tf.stop_gradient(tf.cast(attention, tf.float32))
     if rule == "peak":
         heat = _peak_alone(heat, threshold)
@@ -278,7 +285,8 @@ class RegionOfInterest(keras.layers.Layer):
         `(B, 4)` int32: top, left, bottom, right in the `map_size` frame.
 
     Raises:
-        ValueError: for a size below 1, a threshold outside [0, 1) or an unknown rule.
+        ValueError: for a size below 1, a threshold outside [0, 1), or a rule, share or least side
+            that no configuration can have.
 
     Example:
         >>> crops, boxes = RegionOfInterest(224, 112)([attention, images])
@@ -308,8 +316,9 @@ class RegionOfInterest(keras.layers.Layer):
                 "map_size and crop_size must be positive and threshold in [0, 1); got "
                 f"map_size={map_size!r}, crop_size={crop_size!r}, threshold={threshold!r}"
             )
-        if rule not in ("threshold", "mass", "peak"):
-            raise ValueError(f"rule must be threshold, mass or peak; got {rule!r}")
+        given = {"region_rule": rule, "region_share": share, "least_region": least}
+        for name, value in given.items():  # their rules are those of the configuration
+            check_setting(name, value)
         self.map_size = map_size
         self.crop_size = crop_size
         self.threshold, self.extent, self.rule = threshold, tuple(extent), rule
@@ -326,7 +335,13 @@ class RegionOfInterest(keras.layers.Layer):
         """Return the boxes around where the maps attend, or of the "whole" frame or its "centre".
 
         The centre is the middle half of each side.
+
+        Raises:
+            ValueError: for another kind; boxes of region "true" come with the images.
         """
+        if kind not in REGIONS or kind == "true":
+            kinds = ", ".join(one for one in REGIONS if one != "true")
+            raise ValueError(f"kind must be one of {kinds}; got {kind!r}")
         if kind == "attended":
             given = {"map_size": self.map_size, "least": self.least}
             return region_boxes(attention, **given, **self._reading())

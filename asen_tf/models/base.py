@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from asen_tf.backbones import build_backbone, cut_after, map_extent, normalisation_mode
-from asen_tf.config import did_you_mean
+from asen_tf.config import check_setting, did_you_mean
 from asen_tf.layers import ImageNormalisation, global_view, released_view
 
 
@@ -64,7 +64,7 @@ class SimilarityModel(keras.Model):
             `keras.Model`.
 
     Raises:
-        ValueError: if there is no attribute, or a name occurs twice.
+        ValueError: if there is no attribute, a name occurs twice, or a setting breaks its rule.
         TypeError: for an unknown name.
     """
 
@@ -83,6 +83,11 @@ class SimilarityModel(keras.Model):
         preprocessing: str = "ours"  # "release": exactly the authors' pixels, from whole images
         global_backbone: str = "resnet50"  # a name that `build_backbone` knows
         map_reading: str = "released"  # where cells lie; see `asen_tf.backbones.map_extent`
+
+        def __post_init__(self) -> None:
+            """Check every value by the configuration's rule for the setting of its name."""
+            for field in dataclasses.fields(self):
+                check_setting(field.name, getattr(self, field.name))
 
     settings: Settings
 

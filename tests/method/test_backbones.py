@@ -16,6 +16,7 @@ from asen_tf.backbones import (
     normalisation_mode,
 )
 from asen_tf.backbones.vision_transformer import build_vision_transformer
+from asen_tf.config import ConfigError
 
 
 @cache
@@ -216,6 +217,8 @@ def test_extents_by_hand() -> None:
     assert map_extent("vit_b16", 224) == (0.0, 1.0)
     assert map_extent("vit_b16", 100) == (0.0, 96 / 100)  # 6 patches
     assert map_extent("keras:VGG16", 224, "released") == (0.0, 1.0)
+    with pytest.raises(ConfigError, match="map_reading must be one of released, cells; got 'cell'"):
+        map_extent("resnet50", 224, "cell")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "", "keras:resnet50", "keras:NoNet"])

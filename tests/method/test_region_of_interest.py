@@ -239,3 +239,25 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     (value,) = wrong.values()
     with pytest.raises(ValueError, match=f"must be positive and threshold in .*{value}"):
         RegionOfInterest(**{"map_size": 8, "crop_size": 4, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rule": "treshold"}, "region_rule must be one of threshold, mass, peak; got 'treshold'"),
+        ({"share": 0.0}, "region_share must lie in"),
+        ({"least": 1.5}, "least_region must lie in"),
+    ],
+)
+def test_what_no_configuration_can_have_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RegionOfInterest(8, 4, **wrong)
+
+
+def test_an_unknown_rule_or_kind_of_boxes_is_refused() -> None:
+    maps = np.ones((1, 2, 2), np.float32)
+    with pytest.raises(ValueError, match="rule must be one of threshold, mass, peak; got 'tresh"):
+        region_boxes(maps, map_size=8, threshold=0.1, rule="treshold")
+    for kind in ("atended", "true"):  # true boxes come with the images
+        with pytest.raises(ValueError, match=f"kind must be one of .*whole; got '{kind}'"):
+            RegionOfInterest(8, 4).boxes(maps, kind)
