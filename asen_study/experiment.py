@@ -28,6 +28,7 @@ from asen_study.starts import (
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data import SPLITS, AnnotationError, read_split
 from asen_tf.data.dataset import Dataset
+from asen_tf.evaluation.triplets import no_triplets
 from asen_tf.files import replacing
 from asen_tf.models import SimilarityModel, build_model
 from asen_tf.models.build import METHODS
@@ -222,6 +223,8 @@ def check(config: ExperimentConfig, dataset: Dataset) -> None:
                 remedy="add images to the split; in a catalogue's CSV, the column `split` says "
                 "which images are train, valid and test",
             )
+        elif split.triplets is not None and not len(split.triplets):
+            raise no_triplets(split)
     for name in ("valid", "test"):  # a damaged image must not end a run at its evaluation
         dataset.split(name)
 

@@ -26,7 +26,8 @@ from asen_study import matrix
 from asen_study.provenance import ROOT, code_fingerprint
 from asen_study.runs import Places, Run, finished_runs
 from asen_tf.config import ExperimentConfig
-from asen_tf.data import AnnotationError, fingerprint
+from asen_tf.data import AnnotationError, ImageError
+from asen_tf.data.dataset import data_fingerprint
 from asen_tf.files import replacing, write_text
 from asen_tf.presets import preset
 
@@ -114,9 +115,9 @@ class Study:
         found, cache = [], Path(self.places.results_dir) / ".cache"
         for seed in self.folds or (self.config.seed,):
             try:
-                dataset = matrix.in_fold(self.config, seed).dataset
-                found.append(fingerprint(self.places.data_dir, dataset, cache))
-            except (AnnotationError, OSError):
+                config = matrix.in_fold(self.config, seed)
+                found.append(data_fingerprint(self.places.data_dir, config, cache))
+            except (AnnotationError, ImageError, OSError):
                 found.append("absent")
         return found
 

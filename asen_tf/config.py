@@ -194,13 +194,17 @@ BACKBONES = (
     *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
     "vit_b16",
 )
+PATCH = 16  # px, side of the patches of vit_b16
 
 # How an image becomes a square; `asen_tf.data.fitting` does it.
 FITS = ("square", "whole_edge", "whole_mean")
 
-# Of the methods csn and features, and of the losses of metric learning.
+# What the local branch sees, and which pixels of a map an attended region holds.
+REGIONS = ("attended", "true", "centre", "whole")
+REGION_RULES = ("threshold", "mass", "peak")
+
+# Of the method csn, and of the losses of metric learning.
 CSN_MASKS = ("learned", "disjoint")
-FEATURE_MAPS = ("none", "whitened", "linear")
 METRIC_LOSSES = ("semi_hard", "hard", "npairs", "lifted_struct", "contrastive")
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
@@ -209,10 +213,10 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "fit": FITS,
     "preprocessing": ("ours", "release"),
     "csn_masks": CSN_MASKS,
-    "feature_map": FEATURE_MAPS,
+    "feature_map": ("none", "whitened", "linear"),
     "attribute_tables": ("shared", "separate"),
-    "region": ("attended", "true", "centre", "whole"),
-    "region_rule": ("threshold", "mass", "peak"),
+    "region": REGIONS,
+    "region_rule": REGION_RULES,
     "map_reading": ("released", "cells"),
     "stages": (1, 2),
     "single_branch_stages": (1, 2),
@@ -249,7 +253,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "pretrain_epochs": (0, 10**6),
     "stage1_epochs": _MANY,
     "stage2_epochs": _MANY,
-    "bootstrap_resamples": (0, 10**6),
+    "bootstrap_resamples": _MANY,
     "stage1_decay": (0.0, 1.0),
     "stage2_decay": (0.0, 1.0),
 }
@@ -271,20 +275,19 @@ def check(values: Mapping[str, Any]) -> None:
         ConfigError: for the first value that breaks its rule.
     """
     for name, value in values.items():
-        if name in _CHOICES and value not in _CHOICES[name]:
-            choices = ", ".join(map(str, _CHOICES[name]))
-            exact = "; random is exact and needs no run: every table holds its row"
-            note = exact if (name, value) == ("method", "random") else ""
-            raise ConfigError(f"{name} must be one of {choices}; got {value!r}{note}")
-        low, high = _range(name)
-        if low is not None and not low <= value <= high:  # this way round, NaN is refused too
-            raise ConfigError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}")
-        if name in ("global_backbone", "local_backbone", "pretrain_backbone"):
-            if value not in BACKBONES and not value.startswith("keras:"):
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
-                    f"keras.applications>; got {value!r}"
-                )
+        check_setting(name, value)
+    _refuse_if(
+        values["source_size"] < values["global_size"],
+        "source_size must be at least global_size: regions are cut from the source for the detail "
+        f"that the global input has lost; got source_size={values['source_size']} and "
+        f"global_size={values['global_size']}; raise the one, or lower the other",
+    )
+    for part, size in (("global", "global_size"), ("local", "local_size")):
+        _refuse_if(
+            values[f"{part}_backbone"] == "vit_b16" and values[size] < PATCH,
+            f"{size} must be at least {PATCH} with {part}_backbone='vit_b16', whose patches have "
+            f"that side; got {values[size]}; raise it, or take another backbone",
+        )
     method, sampling, stages = (values[name] for name in ("method", "sampling", "stages"))
     backbones = values["global_backbone"], values["local_backbone"]
     _refuse_if(
@@ -339,6 +342,32 @@ def check(values: Mapping[str, Any]) -> None:
         "starting_weights='pretrain' trains the backbone first; it needs at least one epoch; got "
         "pretrain_epochs=0; the preset compact takes 10",
     )
+
+
+def check_setting(name: str, value: Any) -> None:
+    """Check one value against its setting's own rule, whatever the others are.
+
+    Args:
+        name: of the setting.
+        value: of its type.
+
+    Raises:
+        ConfigError: the value breaks the rule.
+    """
+    if name in _CHOICES and value not in _CHOICES[name]:
+        choices = ", ".join(map(str, _CHOICES[name]))
+        exact = "; random is exact and needs no run: every table holds its row"
+        note = exact if (name, value) == ("method", "random") else ""
+        raise ConfigError(f"{name} must be one of {choices}; got {value!r}{note}")
+    low, high = _range(name)
+    if low is not None and not low <= value <= high:  # this way round, NaN is refused too
+        raise ConfigError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}")
+    if name in ("global_backbone", "local_backbone", "pretrain_backbone"):
+        if value not in BACKBONES and not value.startswith("keras:"):
+            raise ConfigError(
+                f"{name} must be one of {', '.join(BACKBONES)}, or keras:<a name of "
+                f"keras.applications>; got {value!r}"
+            )
 
 
 def _refuse_if(broken: bool, rule: str) -> None:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from asen_tf.config import ExperimentConfig
 from asen_tf.data.fitting import Frame, frame_of
-from asen_tf.data.images import ImageError, load_image, upright_size
+from asen_tf.data.images import ImageError, as_rgb, load_image, upright_size
 from asen_tf.models import ModelFileError, SimilarityModel, load_saved
 from asen_tf.models.base import attribute_index, chosen_embedding
 
@@ -272,7 +272,7 @@ def _in_memory(image: BinaryIO | Image.Image | np.ndarray) -> _InMemory:
         image = Image.fromarray(np.ascontiguousarray(image))
     if isinstance(image, Image.Image):
         stored = _InMemory()  # without loss, and read as any file is
-        known = image if image.mode in _OF_PNG else image.convert("RGB")
+        known = image if image.mode in _OF_PNG else as_rgb(image)
         known.save(stored, "PNG", exif=image.getexif(), compress_level=0)
         return stored
     seekable = image.seekable() if hasattr(image, "seekable") else hasattr(image, "seek")

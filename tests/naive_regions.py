@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def naive_square(kept: np.ndarray, least: float = 0.0) -> Box:
     rows = [row for row in range(len(kept)) if kept[row].any()]
     columns = [column for column in range(len(kept)) if kept[:, column].any()]
     sizes = [max(places) - min(places) + 1 for places in (rows, columns)]
-    side = max(*sizes, math.ceil(least * len(kept)))
+    side = max(*sizes, math.ceil(Fraction(str(least)) * len(kept)))  # without rounding
     half = side // 2
     starts = []
     for places, size in zip((rows, columns), sizes, strict=True):

@@ -2,7 +2,8 @@
 
 Run as a program, because a process divides its CPU before TensorFlow begins or never. Arguments:
 the data directory, an empty directory, and a list of cases: settings, and under "without" what of
-the replicas' exchange is left out: "statistics" of batch normalisation, "counts" of triplets.
+the replicas' exchange is left out: "statistics" of batch normalisation, "counts" of triplets,
+"masks" of dropout (replicas then draw the same ones).
 Prints for each case the losses of each step, of one replica and of two, as a line of JSON.
 """
 
@@ -52,6 +53,7 @@ def main() -> None:
 
     from asen_study.production import open_dataset
     from asen_study.runs import Places
+    from asen_tf.models.rpf import ResumableDropout
     from asen_tf.presets import smoke
     from asen_tf.training import trainer
     from asen_tf.training.cluster import ReplicaTeam
@@ -59,6 +61,10 @@ def main() -> None:
     whole = {
         "statistics": (ReplicaTeam, "share_statistics", lambda team, network: None),
         "counts": (trainer, "equal_share", lambda count, least: tf.maximum(count, least)),
+        "masks": (
+            *(ResumableDropout, "_numbers"),
+            lambda layer, shape: tf.random.stateless_uniform(shape, layer.state),
+        ),
     }
     data, folder, cases = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     for number, case in enumerate(cases):

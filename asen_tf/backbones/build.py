@@ -23,6 +23,7 @@ from asen_tf.backbones.efficientnet import (
 )
 from asen_tf.backbones.residual import build_compact, build_resnet
 from asen_tf.backbones.vision_transformer import build_vision_transformer, load_google
+from asen_tf.config import check_setting
 
 _STRIDE = 16  # where networks of keras.applications are cut, as the paper's ResNets are
 _FRAME = 224  # px, input at which their layers' strides are looked up
@@ -51,7 +52,9 @@ _BUILDERS: dict[str, Callable[[tf.Tensor, str], tf.Tensor]] = {
     **{name: functools.partial(build_efficientnet_lite, name) for name in VARIANTS},
     "vit_b16": build_vision_transformer,
 }
-_TORCHVISION = ("resnet50", "resnet34")  # in torchvision's layout, so that its files fit
+# How files of published weights end, for those that are built in the layout of torchvision's or
+# Google's; all backbones take what `save_weights` wrote.
+_PUBLISHED = {"resnet50": ".pth", "resnet34": ".pth", "vit_b16": ".npz"}
 _NOT_CUT_OUT = re.compile(r"(layer4\.|fc\.).*")  # what torchvision's files hold beyond stage 3
 
 
@@ -95,16 +98,22 @@ def build_backbone(
             load_imagenet(model, imagenet_file(name), prefix=prefix)
         elif weights == "imagenet":
             raise BackboneError(
-                f"Keras cannot download ImageNet weights of {name!r}; pass the path of a .pth, "
-                f".npz or .weights.h5 file, use a keras:<Name> backbone, or {_train(name)}"
+                f"Keras cannot download ImageNet weights of {name!r}; pass the path of a "
+                f"{_endings(name)} file, use a keras:<Name> backbone, or {_train(name)}"
             )
     if weights not in (None, "imagenet"):
-        if Path(weights).suffix == ".pth" and name in _TORCHVISION:
-            _load_torchvision(model, Path(weights), prefix)
-        elif Path(weights).suffix == ".npz" and name == "vit_b16":
-            load_google(model, Path(weights), prefix=prefix)
+        path = Path(weights)
+        if path.suffix in _PUBLISHED.values() and path.suffix != _PUBLISHED.get(name):
+            raise BackboneError(
+                f"{path}: weights of {name!r} must be in a {_endings(name)} file; got one that "
+                f"ends in {path.suffix}; model.save_weights writes .weights.h5"
+            )
+        if path.suffix == ".pth":
+            _load_torchvision(model, path, prefix)
+        elif path.suffix == ".npz":
+            load_google(model, path, prefix=prefix)
         else:
-            _load(model, Path(weights))
+            _load(model, path)
     return model
 
 
@@ -127,19 +136,27 @@ def map_extent(name: str, size: int, reading: str = "cells") -> tuple[float, flo
     `s i + s - 1` with TensorFlow's padding of even sizes (EfficientNet-Lite, at stride 16; its
     enlarged last stage lies another half cell on). That is the middle of what kernels reach, and
     of what untrained ones weigh. EfficientNet-Lite's ImageNet weights have theirs, on average,
-    within 2 px of the "released" reading, which is therefore the better one there.
+    within 2 px of the "released" reading, which is therefore the better one there. The ViT's
+    patches are not padded: cell `i` is that from pixel `16 i` on, and a rest of the image that
+    holds no whole patch has no cell.
 
     Args:
         name: one of `asen_tf.config.BACKBONES`; any name if the reading is "released".
         size: px, side of the image.
         reading: "released" or "cells".
 
+    Raises:
+        ConfigError: for another reading.
+
     Example:
         ResNet-50 at 224 px: cell 0 spans -8 to 8 px around pixel 0, whose centre is at 0.5 px, so
         that the map starts at -7.5 / 224 and ends at 216.5 / 224.
     """
+    check_setting("map_reading", reading)
     if reading == "released":
         return 0.0, 1.0
+    if name == "vit_b16":
+        return 0.0, size // _STRIDE * _STRIDE / size
     centre, side, stride = 0, size, 1
     while stride < (8 if name == "compact" else _STRIDE):
         centre += stride * (name in VARIANTS and side % 2 == 0)
@@ -221,6 +238,12 @@ def _stage(name: str, layer: str) -> int:
         return 0
     found = re.match(r"layer(\d+)_", layer)
     return int(found[1]) if found else 2 if layer.startswith("place") else 0
+
+
+def _endings(name: str) -> str:
+    """Return how the files end that a backbone takes weights from."""
+    published = f"{_PUBLISHED[name]} or " if name in _PUBLISHED else ""
+    return f"{published}.weights.h5"
 
 
 def _train(name: str) -> str:

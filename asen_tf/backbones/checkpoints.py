@@ -65,7 +65,8 @@ class Place:
             return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array  # OIHW to HWIO
         if self.kind == "depthwise_kernel":
             return array.transpose(2, 3, 0, 1) if array.ndim == 4 else array  # O1HW to HWO1
-        fits = array.ndim > 0 and array.size == np.prod(self.variable.shape, dtype=int)
+        size = np.prod(self.variable.shape, dtype=int)
+        fits = array.ndim > 0 and array.size == size == np.prod(array.shape[:2], dtype=int)
         if self.kind == "kernel" and fits:
             return array.reshape(array.shape[:2]).T  # a linear layer, or a 1x1 convolution
         return array
@@ -117,11 +118,13 @@ def read_state(path: Path | str, *, under: tuple[str, ...] = ()) -> dict[str, np
                 f"{path}: the arrays must be kept under {' or '.join(under)}; got {found}; is "
                 "this a checkpoint of another kind?"
             )
-    arrays = {name: _array(value) for name, value in content.items()}
-    strange = [name for name, array in arrays.items() if array is None]
+    named = content if isinstance(content, Mapping) else {}
+    arrays = {name: _array(value) for name, value in named.items()}
+    strange = [name for name, array in arrays.items() if array is None or not isinstance(name, str)]
     if strange or not arrays:
         raise CheckpointError(
-            f"{path}: a checkpoint holds arrays by name; got {strange[:5] or 'none'}"
+            f"{path}: a checkpoint holds arrays by name; got a {type(content).__name__} with "
+            f"{strange[:5] or 'none'}; is this a checkpoint of another kind?"
         )
     return {name.removeprefix("module."): array for name, array in arrays.items()}
 
@@ -310,7 +313,11 @@ def _read_legacy(stream: BinaryIO, size: int) -> dict[str, np.ndarray]:
     machine, tensors, keys = unpickled(), unpickled(), unpickled()
     if not machine["little_endian"]:
         raise ValueError("its numbers are big-endian")
-    strange = [name for name, value in tensors.items() if not isinstance(value, _Tensor)]
+    strange = [
+        name
+        for name, value in tensors.items()
+        if not isinstance(name, str) or not isinstance(value, _Tensor)
+    ]
     if strange or not tensors:
         raise ValueError(f"it must hold tensors by name; got {reprlib.repr(strange)}")
     kinds = {tensor.storage.key: tensor.storage for tensor in tensors.values()}

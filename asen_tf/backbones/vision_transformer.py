@@ -10,9 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from asen_tf.backbones.checkpoints import CheckpointError, Place, fill
+from asen_tf.config import PATCH
 from asen_tf.layers import EPSILON
-
-_PATCH = 16  # px
 
 # Parts of the network here, and where Google's files keep them.
 _PUBLISHED = {
@@ -62,7 +61,7 @@ def build_vision_transformer(
     References:
         Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021 (arXiv 2010.11929).
     """
-    patches = keras.layers.Conv2D(width, _PATCH, strides=_PATCH, name=f"{prefix}patches")(image)
+    patches = keras.layers.Conv2D(width, PATCH, strides=PATCH, name=f"{prefix}patches")(image)
     tokens = _Positions(grid, name=f"{prefix}positions")(patches)
     for layer in range(1, layers + 1):
         tokens = transformer_layer(tokens, f"{prefix}layer{layer}_", heads=heads)

@@ -15,7 +15,27 @@ from asen_tf.data.reading import cache_folder, fingerprint, read_meta, read_spli
 from asen_tf.data.records import AnnotationError, AttributeTable, Split, regions_filename
 from asen_tf.data.regions import boxes_in_square, read_regions, true_squares
 from asen_tf.data.sampling import choose_images
-from asen_tf.data.shards import PackedImages, read_index
+from asen_tf.data.shards import PackedImages, packed_fingerprint
+
+
+def data_fingerprint(
+    data_dir: str | Path, config: ExperimentConfig, cache_dir: Path | None = None
+) -> str:
+    """Return what identifies the content that a configuration reads: of packed data the shards.
+
+    Args:
+        data_dir: the directory that holds meta.json and the dataset's folder.
+        config: names the dataset, and how images are read.
+        cache_dir: as for `Dataset`.
+
+    Raises:
+        asen_tf.data.AnnotationError, asen_tf.data.ImageError: see `asen_tf.data.fingerprint` and
+            `asen_tf.data.shards.packed_fingerprint`.
+    """
+    if config.packed:
+        root = Path(data_dir) / config.dataset
+        return packed_fingerprint(root, config.source_size, config.fit)
+    return fingerprint(data_dir, config.dataset, cache_dir)
 
 
 @dataclass(frozen=True)
@@ -54,10 +74,12 @@ class Dataset:
     Attributes:
         name: the dataset's folder and its key in meta.json.
         attributes: names and numbers of values.
-        fingerprint: identifies the content of the split files and images.
+        fingerprint: identifies the content of the annotations and images; of packed images it is
+            another one.
 
     Raises:
         asen_tf.data.AnnotationError: for anything wrong with the split files.
+        asen_tf.data.ImageError: there are no shards that fit them, if they are to be read.
     """
 
     def __init__(
@@ -75,11 +97,7 @@ class Dataset:
                 stacklevel=2,
             )
         self.attributes: AttributeTable = read_meta(self.data_dir, self.name)
-        if config.packed:  # the images' own files need not be on this machine
-            shards = read_index(root, config.source_size, config.fit)
-            self.fingerprint: str = shards["data_fingerprint"]
-        else:
-            self.fingerprint = fingerprint(self.data_dir, self.name, cache_dir)
+        self.fingerprint = data_fingerprint(data_dir, config, cache_dir)
         self._splits: dict[str, SplitImages] = {}
 
     def split(self, name: str) -> SplitImages:

@@ -88,7 +88,7 @@ def load_upright(path: str | Path) -> Image.Image:
         with Image.open(path) as opened:
             opened.load()  # first: only this turns TIFF files upright and records that
             turn = _TURNS.get(_orientation(opened))
-            return _rgb(_eight_bits(opened if turn is None else opened.transpose(turn)))
+            return as_rgb(opened if turn is None else opened.transpose(turn))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file; check the path and the data folder") from error
     except Exception as error:  # Pillow's decoders raise errors of many kinds
@@ -110,15 +110,11 @@ def upright_size(path: str | Path | BinaryIO) -> tuple[int, int]:
         return opened.size[::-1] if turned else opened.size
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return a 16-bit grey image with 8 bits: Pillow would clip everything above 255 to white."""
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return an image of any mode in RGB, with 8 bits; transparent parts are laid over white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Return an image of any mode in RGB; transparent parts are laid over white."""
+        # 16-bit grey, of which Pillow would clip everything above 255 to white.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("RGB")

@@ -272,30 +272,51 @@ def fingerprint(data_dir: Path | str, dataset: str, cache_dir: Path | None = Non
         AnnotationError: the meta entry or a list of files breaks a rule.
     """
     root = dataset_root(data_dir, dataset)
-    attributes = read_meta(data_dir, dataset)
-    digest = hashlib.sha256()
-
-    def add(name: str, content: bytes) -> None:
-        # With names and lengths, no two datasets can be concatenated to the same bytes.
-        digest.update(json.dumps([name, len(content)]).encode() + b"\n" + content)
-
-    table = [attributes.names, [int(size) for size in attributes.sizes]]
-    add("meta", json.dumps(table).encode())
+    digest = annotations_digest(data_dir, dataset)
     images: dict[str, os.DirEntry[str] | None] = {}
-    parts = [VALUES]
     for split in SPLITS:
         source = root / f"filenames_{split}.txt"
         if source.exists():
             names, lines = parse_names(source)
             images |= zip(names, locate_images(root, names, source, lines), strict=True)
-        parts += [source.name, *(rows_filename(split, role) for role in roles(split))]
-        parts += [triplets_filename(split), regions_filename(split)]
+    contents = _contents(root, images, cache_folder(root, cache_dir))
+    _add(digest, "images", json.dumps(sorted(contents.items())).encode())
+    return digest.hexdigest()
+
+
+def annotations_digest(
+    data_dir: Path | str, dataset: str, *, split_files_alone: bool = False
+) -> hashlib._Hash:
+    """Return the SHA-256 of a dataset's annotations, to which more may be added.
+
+    Args:
+        data_dir: the folder of meta.json and of one folder per dataset.
+        dataset: the dataset's name.
+        split_files_alone: leave out values.json and the region files, which say nothing about
+            which images there are and what their labels are.
+
+    Raises:
+        AnnotationError: the meta entry breaks a rule, or a file cannot be read.
+    """
+    root = dataset_root(data_dir, dataset)
+    attributes = read_meta(data_dir, dataset)
+    digest = hashlib.sha256()
+    table = [attributes.names, [int(size) for size in attributes.sizes]]
+    _add(digest, "meta", json.dumps(table).encode())
+    parts = [] if split_files_alone else [VALUES]
+    for split in SPLITS:
+        parts += [f"filenames_{split}.txt", *(rows_filename(split, role) for role in roles(split))]
+        parts += [triplets_filename(split)]
+        parts += [] if split_files_alone else [regions_filename(split)]
     for part in parts:
         if (root / part).exists():
-            add(part, read_bytes(root / part))
-    contents = _contents(root, images, cache_folder(root, cache_dir))
-    add("images", json.dumps(sorted(contents.items())).encode())
-    return digest.hexdigest()
+            _add(digest, part, read_bytes(root / part))
+    return digest
+
+
+def _add(digest: hashlib._Hash, name: str, content: bytes) -> None:
+    # With names and lengths, no two datasets can be concatenated to the same bytes.
+    digest.update(json.dumps([name, len(content)]).encode() + b"\n" + content)
 
 
 _contents_read: dict[Path, dict[str, list[Any]]] = {}  # what was found before, by folder

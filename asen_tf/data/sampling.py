@@ -52,6 +52,7 @@ class LabelIndex:
         partial: leave out attributes that cannot form triplets, as long as one can.
 
     Attributes:
+        names: of the attributes, in index order.
         sampled: indices of the attributes that triplets are drawn from.
 
     Raises:
@@ -61,6 +62,7 @@ class LabelIndex:
     def __init__(
         self, labels: np.ndarray, attributes: tuple[str, ...], *, partial: bool = False
     ) -> None:
+        self.names = attributes
         self.members: list[dict[int, np.ndarray]] = []
         self.several_values: list[bool] = []  # whether some image holds several of the attribute
         self.sampled: list[int] = []
@@ -223,15 +225,17 @@ def _draw_values(
 
     Every value has two images, so where no image holds several values the first draw stands.
     """
-    values = list(index.members[attribute])
+    values, chosen = list(index.members[attribute]), []
     for _ in range(_TRIES):
         chosen = [values[at] for at in draw(len(values))]
         pools = index.pools(attribute, chosen)
         if min(len(pool) for pool in pools) >= fewest:
             return chosen, pools
+    several = len(set(chosen)) > 2  # of two, none can be spared
+    remedy = "lower values_per_attribute" if several else "leave it out (a catalogue: --attributes)"
     raise SamplingError(
-        f"attribute {attribute}: no values held by different images in {_TRIES} draws; "
-        "correct label_train.txt, or lower values_per_attribute"
+        f"attribute {index.names[attribute]!r} needs values that different images hold; got none "
+        f"in {_TRIES} draws; correct label_train.txt, or {remedy}"
     )
 
 

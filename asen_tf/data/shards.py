@@ -23,6 +23,7 @@ from PIL import Image
 
 from asen_tf.data.fitting import name_suffix
 from asen_tf.data.images import ImageError
+from asen_tf.data.reading import annotations_digest
 
 INDEX = "shards.json"
 FORMAT = 1
@@ -36,7 +37,18 @@ def shard_folder(root: Path, source_size: int, fit: str = "square") -> Path:
 
 
 def labels_digest(root: Path) -> str:
-    """Return the SHA-256 of a dataset's split files: shards made from others are stale."""
+    """Return the SHA-256 of a dataset's split files, and of its own entry in meta.json.
+
+    Shards made from others are stale.
+    """
+    return annotations_digest(root.parent, root.name, split_files_alone=True).hexdigest()
+
+
+def _wider_digest(root: Path) -> str:
+    """Return what `labels_digest` was once: of all text files, and of all entries in meta.json.
+
+    Shards that were made then are good as long as nothing of these has changed.
+    """
     digest = hashlib.sha256()
     for path in sorted([*root.glob("*.txt"), root.parent / "meta.json"]):
         if path.exists():
@@ -67,9 +79,28 @@ def read_index(root: Path, source_size: int, fit: str = "square") -> dict[str, A
         raise ImageError(
             f"{path}: its images must be of fit {fit!r}; got {packed_fit!r}; run {command}"
         )
-    if index["format"] != FORMAT or index["split_files"] != labels_digest(root):
+    made_from = index["split_files"]
+    changed = made_from != labels_digest(root) and made_from != _wider_digest(root)
+    if index["format"] != FORMAT or changed:
         raise ImageError(f"{path}: made from split files that have changed since; run {command}")
     return index
+
+
+def packed_fingerprint(root: Path, source_size: int, fit: str = "square") -> str:
+    """Return the SHA-256 of a packed dataset, as 64 hexadecimal digits.
+
+    It covers the annotations as they are now, which training reads beside the shards, and
+    `shards.json`: how the images were packed, and the digests of the images and of the shards. The
+    images' own files need not be there.
+
+    Raises:
+        ImageError: as for `read_index`.
+        AnnotationError: a file of the annotations breaks a rule.
+    """
+    read_index(root, source_size, fit)
+    digest = annotations_digest(root.parent, root.name)
+    digest.update((shard_folder(root, source_size, fit) / INDEX).read_bytes())
+    return digest.hexdigest()
 
 
 class PackedImages:

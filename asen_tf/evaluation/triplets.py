@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from asen_tf.data import Split, images_by_value
+from asen_tf.data import AnnotationError, Split, images_by_value
+from asen_tf.data.records import triplets_filename
 from asen_tf.evaluation.ranking import normalise
 from asen_tf.evaluation.retrieval import PairEmbeddings
 
@@ -68,6 +69,9 @@ def ranked_correctly(
     Returns:
         `(T,)` bool by attribute name, then `overall`, of all triplets; empty if there are none.
 
+    Raises:
+        ValueError: the embeddings give cosines that are not finite.
+
     References:
         Ma et al., AAAI 2020 (arXiv 2002.02814), triplet prediction.
     """
@@ -78,6 +82,8 @@ def ranked_correctly(
         vectors[embedded.rows(triplets[:, [column, 0]])] for column in (1, 2, 3)
     )
     near, far = ((anchor * other).sum(axis=1) for other in (positive, negative))
+    if not np.isfinite([near, far]).all():  # as in a ranking; no comparison with NaN is true
+        raise ValueError("embeddings must give finite scores; got NaN or infinity")
     right = near > far
     parts = {
         split.attributes.names[attribute]: right[triplets[:, 0] == attribute]
@@ -87,6 +93,27 @@ def ranked_correctly(
 
 
 def triplet_accuracy(embedded: PairEmbeddings, split: Split, embedding: str) -> float:
-    """Return the percentage of a split's triplets that one embedding ranks correctly."""
-    right = ranked_correctly(embedded, triplets_of(split), split, embedding)["overall"]
+    """Return the percentage of a split's triplets that one embedding ranks correctly.
+
+    Raises:
+        asen_tf.data.AnnotationError: the split has no triplet.
+        ValueError: see `ranked_correctly`.
+    """
+    triplets = triplets_of(split)
+    if not len(triplets):
+        raise no_triplets(split)
+    right = ranked_correctly(embedded, triplets, split, embedding)["overall"]
     return 100.0 * float(right.mean())
+
+
+def no_triplets(split: Split) -> AnnotationError:
+    """Return the error of a split whose list has no triplet, or whose labels give none."""
+    listed = split.triplets is not None
+    remedy = "add labels: two values of an attribute, and two images of one of them"
+    return AnnotationError(
+        f"the {split.name} split needs a triplet whose three images are there, or nothing can be "
+        "measured",
+        path=split.root / triplets_filename(split.name) if listed else None,
+        got="none",
+        remedy="add the images that are missing, or triplets of others" if listed else remedy,
+    )

@@ -14,6 +14,8 @@ import keras
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
+from asen_tf.config import REGION_RULES, REGIONS, check_setting
+
 
 def region_boxes(
     attention: tf.Tensor, *, map_size: int, least: float = 0.0, **reading: Any
@@ -50,7 +52,8 @@ def region_boxes(
     _, kept = kept_pixels(attention, map_size=map_size, **reading)
     top, bottom = _span(tf.reduce_any(kept, axis=2))
     left, right = _span(tf.reduce_any(kept, axis=1))
-    side = tf.maximum(tf.maximum(bottom - top, right - left), math.ceil(least * map_size))
+    least_side = math.ceil(least * map_size - 1e-9)  # 0.07 * 100 is a little more than 7
+    side = tf.maximum(tf.maximum(bottom - top, right - left), least_side)
     top = tf.clip_by_value(top + (bottom - top) // 2 - side // 2, 0, map_size - side)
     left = tf.clip_by_value(left + (right - left) // 2 - side // 2, 0, map_size - side)
     return tf.stack([top, left, top + side, left + side], axis=1)
@@ -85,7 +88,12 @@ def kept_pixels(
     Returns:
         The maps as they are read, `(B, map_size, map_size)` float32, and flags of the same shape.
         No gradient flows through.
+
+    Raises:
+        ValueError: for an unknown rule.
     """
+    if rule not in REGION_RULES:
+        raise ValueError(f"rule must be one of {', '.join(REGION_RULES)}; got {rule!r}")
     heat = tf.stop_gradient(tf.cast(attention, tf.float32))
     if rule == "peak":
         heat = _peak_alone(heat, threshold)
@@ -277,7 +285,8 @@ class RegionOfInterest(keras.layers.Layer):
         `(B, 4)` int32: top, left, bottom, right in the `map_size` frame.
 
     Raises:
-        ValueError: for a size below 1, a threshold outside [0, 1) or an unknown rule.
+        ValueError: for a size below 1, a threshold outside [0, 1), or a rule, share or least side
+            that no configuration can have.
 
     Example:
         >>> crops, boxes = RegionOfInterest(224, 112)([attention, images])
@@ -307,8 +316,9 @@ class RegionOfInterest(keras.layers.Layer):
                 "map_size and crop_size must be positive and threshold in [0, 1); got "
                 f"map_size={map_size!r}, crop_size={crop_size!r}, threshold={threshold!r}"
             )
-        if rule not in ("threshold", "mass", "peak"):
-            raise ValueError(f"rule must be threshold, mass or peak; got {rule!r}")
+        given = {"region_rule": rule, "region_share": share, "least_region": least}
+        for name, value in given.items():  # their rules are those of the configuration
+            check_setting(name, value)
         self.map_size = map_size
         self.crop_size = crop_size
         self.threshold, self.extent, self.rule = threshold, tuple(extent), rule
@@ -325,7 +335,13 @@ class RegionOfInterest(keras.layers.Layer):
         """Return the boxes around where the maps attend, or of the "whole" frame or its "centre".
 
         The centre is the middle half of each side.
+
+        Raises:
+            ValueError: for another kind; boxes of region "true" come with the images.
         """
+        if kind not in REGIONS or kind == "true":
+            kinds = ", ".join(one for one in REGIONS if one != "true")
+            raise ValueError(f"kind must be one of {kinds}; got {kind!r}")
         if kind == "attended":
             given = {"map_size": self.map_size, "least": self.least}
             return region_boxes(attention, **given, **self._reading())

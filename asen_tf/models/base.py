@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from asen_tf.backbones import build_backbone, cut_after, map_extent, normalisation_mode
-from asen_tf.config import did_you_mean
+from asen_tf.config import check_setting, did_you_mean
 from asen_tf.layers import ImageNormalisation, global_view, released_view
 
 
@@ -64,7 +64,7 @@ class SimilarityModel(keras.Model):
             `keras.Model`.
 
     Raises:
-        ValueError: if there is no attribute, or a name occurs twice.
+        ValueError: if there is no attribute, a name occurs twice, or a setting breaks its rule.
         TypeError: for an unknown name.
     """
 
@@ -83,6 +83,11 @@ class SimilarityModel(keras.Model):
         preprocessing: str = "ours"  # "release": exactly the authors' pixels, from whole images
         global_backbone: str = "resnet50"  # a name that `build_backbone` knows
         map_reading: str = "released"  # where cells lie; see `asen_tf.backbones.map_extent`
+
+        def __post_init__(self) -> None:
+            """Check every value by the configuration's rule for the setting of its name."""
+            for field in dataclasses.fields(self):
+                check_setting(field.name, getattr(self, field.name))
 
     settings: Settings
 
@@ -183,9 +188,9 @@ class SimilarityModel(keras.Model):
         """Embed chosen (image, attribute) pairs of one batch of source images.
 
         Args:
-            images: `(B, S, S, 3)` uint8, square RGB images; with preprocessing "release" whole
-                upright ones, `(B, H, W, 3)`.
-            rows: `(P,)` integers in `[0, B)`.
+            images: `(B, S, S, 3)` uint8, square RGB images, at least one; with preprocessing
+                "release" whole upright ones, `(B, H, W, 3)`.
+            rows: `(P,)` integers in `[0, B)`, at least one.
             attributes: `(P,)` integers in `[0, A)`.
             boxes: `(P, 4)` integers: top, left, bottom, right in pixels of the global input; only
                 for models whose `needs_boxes` is true.
@@ -196,10 +201,8 @@ class SimilarityModel(keras.Model):
             The arrays of `pair_outputs`, or those that are wanted.
 
         Raises:
-            ValueError: for images or attributes of another shape or range.
+            ValueError: for arguments of another shape or range.
         """
-        whole = self.settings.preprocessing == "release"
-        _check_pairs(images, attributes, self.attribute_names, whole)
         if boxes is None:
             if self.needs_boxes:
                 raise ValueError(
@@ -207,7 +210,9 @@ class SimilarityModel(keras.Model):
                     "with the boxes of its parts; got none; pass boxes, or take a model of "
                     "another region"
                 )
-            boxes = np.zeros((len(rows), 4))
+            boxes = np.zeros((np.size(rows), 4))
+        whole = self.settings.preprocessing == "release"
+        _check_pairs(images, (rows, attributes, boxes), self.attribute_names, whole)
         run = self._traced(wanted)
         outputs = run(images, np.int32(rows), np.int32(attributes), np.int32(boxes))
         return {name: value.numpy() for name, value in outputs.items()}
@@ -252,6 +257,9 @@ class SimilarityModel(keras.Model):
 
         Returns:
             `(B, A, D)` float32, attributes in the order of `attribute_names`.
+
+        Raises:
+            ValueError: no images, images of another shape, or an unknown embedding.
         """
         count = self.attribute_count
         rows = np.repeat(np.arange(len(images)), count)
@@ -347,23 +355,31 @@ def branch_model(
 
 
 def _check_pairs(
-    images: np.ndarray, attributes: np.ndarray, names: Sequence[str], whole: bool
+    images: np.ndarray, pairs: tuple[np.ndarray, ...], names: Sequence[str], whole: bool
 ) -> None:
-    """Raise ValueError unless images are RGB, square if not whole, and attributes in `[0, A)`."""
-    images, attributes = np.asarray(images), np.asarray(attributes)
-    height, width, colours = images.shape[1:] if images.ndim == 4 else (0, 0, 0)
+    """Raise ValueError unless images are RGB, square if not whole, and pairs are pairs of them."""
+    images, (rows, attributes, boxes) = np.asarray(images), map(np.asarray, pairs)
+    height, width, colours = images.shape[1:] if images.ndim == 4 and len(images) else (0, 0, 0)
     if colours != 3 or not (whole or height == width):
         raise ValueError(
-            f"images must be {'' if whole else 'square '}RGB, shape (batch, height, width, 3); got "
-            f"shape {images.shape}; asen_tf.data.load_image makes such an array from a file"
+            f"images must be {'' if whole else 'square '}RGB, (batch, height, width, 3), at least "
+            f"one; got shape {images.shape}; asen_tf.data.load_image makes such an array of a file"
         )
     if images.dtype != np.uint8:
         raise ValueError(f"images must be 8-bit pixels, dtype uint8; got {images.dtype}")
-    if attributes.size and not 0 <= attributes.min() <= attributes.max() < len(names):
+    shapes = (rows.shape, attributes.shape, boxes.shape)
+    if not rows.size or shapes != ((rows.size,), (rows.size,), (rows.size, 4)):
         raise ValueError(
-            f"attributes must be indices in [0, {len(names)}), of "
-            f"{', '.join(names)}; got {attributes.min()}..{attributes.max()}"
+            "rows, attributes and boxes must be as many, at least one: (P,), (P,) and (P, 4); "
+            f"got {', '.join(map(str, shapes))}; give one of each for every pair"
         )
+    of_names = (attributes, len(names), ", ".join(names))
+    given = {"rows": (rows, len(images), "the images"), "attributes": of_names}
+    for what, (at, count, known) in given.items():
+        if at.size and not 0 <= at.min() <= at.max() < count:
+            raise ValueError(
+                f"{what} must be indices in [0, {count}), of {known}; got {at.min()}..{at.max()}"
+            )
 
 
 def attribute_index(names: Sequence[str], attribute: int | str) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from asen_tf.backbones import semantic_channels
-from asen_tf.config import FEATURE_MAPS
 from asen_tf.layers import ConditionalMask, start_as_released
 from asen_tf.models.base import image_features
 from asen_tf.models.single_branch import SingleBranch
@@ -120,11 +119,6 @@ class FrozenFeatures(SingleBranch):
     def __init__(self, attributes: Sequence[str], **arguments: Any) -> None:
         super().__init__(attributes, **arguments)
         settings = self.settings
-        if settings.feature_map not in FEATURE_MAPS:
-            raise ValueError(
-                f"feature_map must be one of {', '.join(FEATURE_MAPS)}; got "
-                f"{settings.feature_map!r}"
-            )
 
         # === Layers ===
         image, features = image_features(settings.global_backbone, prefix="global_")

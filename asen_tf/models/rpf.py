@@ -149,14 +149,16 @@ class ResumableDropout(keras.layers.Layer):
     """Dropout whose random numbers are part of the weights.
 
     Keras' own draws from a generator that training does not save, so that a run that was
-    interrupted would go on with other masks than one that was not.
+    interrupted would go on with other masks than one that was not. Several replicas take their
+    parts of the masks that one process would draw for the whole step.
 
     Args:
         rate: share of the units that are set to zero in training, in [0, 1).
         **kwargs: passed to `keras.layers.Layer`.
 
     Call arguments:
-        inputs: float tensor of any shape.
+        inputs: float tensor of any shape; for several replicas, equally many rows of a step, in
+            the order of the replicas.
 
     Returns:
         A tensor like `inputs`; in training the units that are left are divided by `1 - rate`.
@@ -191,9 +193,19 @@ class ResumableDropout(keras.layers.Layer):
         """Return the inputs, in training with units dropped."""
         if not training:
             return tf.identity(inputs)
-        kept = tf.random.stateless_uniform(tf.shape(inputs), self.state) >= self.rate
-        self.state.assign_add((0, 1))
+        kept = self._numbers(tf.shape(inputs)) >= self.rate
+        self.state.assign_add(tf.constant([0, 1]))  # replicas cannot hand on a tuple
         return tf.where(kept, inputs / (1.0 - self.rate), tf.zeros_like(inputs))
+
+    def _numbers(self, shape: tf.Tensor) -> tf.Tensor:
+        """Return random numbers in [0, 1): of several replicas, its own rows of the step's."""
+        replica = tf.distribute.get_replica_context()
+        replicas = replica.num_replicas_in_sync if replica else 1
+        if replicas == 1:
+            return tf.random.stateless_uniform(shape, self.state)
+        rows, whole = shape[0], tf.concat([shape[:1] * replicas, shape[1:]], axis=0)
+        first = rows * replica.replica_id_in_sync_group
+        return tf.random.stateless_uniform(whole, self.state)[first : first + rows]
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """Return the shape of the inputs."""

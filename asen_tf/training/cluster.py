@@ -8,7 +8,8 @@ single process would take:
 - batch normalisation takes its statistics over the whole step. What is left is rounding: the
   variance is computed as E(x^2) - E(x)^2, and the moving variance without Bessel's correction,
   N / (N - 1) of N positions in a step, that the fused kernel of a single process applies (1e-4 at
-  the paper's size). No training loss depends on it.
+  the paper's size). No training loss depends on it;
+- dropout (RPF's) draws the numbers of the whole step in every replica, which takes its own rows.
 
 Networks of `keras.applications` that draw noise (drop-connect) draw other noise in each replica.
 

@@ -208,14 +208,15 @@ def train(
         norms = not config.train_batch_norms
         freeze(name, backbone, stages=config.frozen_stages, batch_norms=norms)
     groups = learning_rate_groups(model, phase, config.backbone_rate_share)
+    if isinstance(model, FrozenFeatures) and model.settings.feature_map == "none":
+        return measured_once(model, directory=directory, validate=validate)  # nothing is fitted
     images = dataset.split("train")
     team = team_of(model.distribute_strategy)
     views = images.views
     if isinstance(model, FrozenFeatures):
         views = _computed_once(model.mean_features, images, batch=config.embed_batch)
         if not model.trained:
-            if model.settings.feature_map == "whitened":
-                model.whiten(views.array[np.unique(images.split.labels[:, 0])])
+            model.whiten(views.array[np.unique(images.split.labels[:, 0])])
             return measured_once(model, directory=directory, validate=validate)
     elif (
         config.frozen_stages

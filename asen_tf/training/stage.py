@@ -33,7 +33,7 @@ class TrainingState:
     sampler state to keep.
 
     Args:
-        directory: where the states are kept, as `epoch-NNNN` folders.
+        directory: where the states are kept, as `epoch-NNNN` folders, or longer numbers.
         network: the model that is trained.
         optimizers: the optimizers, with their variables created.
     """
@@ -77,7 +77,8 @@ class TrainingState:
         return json.loads((complete[-1] / "record.json").read_text())
 
     def _complete(self) -> list[Path]:
-        return sorted(self.directory.glob("epoch-*"))
+        # By number: of two numbers, the longer one is larger.
+        return sorted(self.directory.glob("epoch-*"), key=lambda path: (len(path.name), path.name))
 
 
 @dataclass(frozen=True)

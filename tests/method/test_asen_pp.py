@@ -171,6 +171,30 @@ def test_wrong_input_is_refused_with_the_rule(
         model.embed(images, attributes)
 
 
+@pytest.mark.parametrize(
+    ("rows", "attributes", "boxes", "message"),
+    [
+        ([], [], None, r"at least one: .*; got \(0,\), \(0,\), \(0, 4\)"),
+        ([0, 1], [0], None, r"as many, .*; got \(2,\), \(1,\), \(2, 4\); give one"),
+        ([[0, 1]], [[0, 0]], None, r"got \(1, 2\), \(1, 2\), \(2, 4\)"),
+        ([0, 1], [0, 0], np.zeros((1, 4)), r"got \(2,\), \(2,\), \(1, 4\)"),
+        ([0, 2], [0, 0], None, r"rows must be indices in \[0, 2\), of the images; got 0\.\.2"),
+        ([-1, 0], [0, 0], None, r"rows must be indices in \[0, 2\), of the images; got -1\.\.0"),
+    ],
+)
+def test_pairs_of_other_shapes_or_images_are_refused(
+    model: AsenPlusPlus, rows: list, attributes: list, boxes: np.ndarray | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.embed_pairs(pictures(2), rows, attributes, boxes)
+
+
+def test_no_images_are_refused(model: AsenPlusPlus) -> None:
+    for embed in (model.embed_all, lambda images: model.embed(images, [])):
+        with pytest.raises(ValueError, match=r"images must be .*at least one; got shape \(0, 64"):
+            embed(pictures(1)[:0])
+
+
 @pytest.mark.parametrize("names", [(), ("sleeve", "sleeve")])
 def test_attributes_have_distinct_names(names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="distinct names, at least one"):

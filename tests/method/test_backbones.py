@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import keras
@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from asen_tf.backbones import BackboneError, build_backbone, map_extent, normalisation_mode
+from asen_tf.backbones import (
+    BackboneError,
+    build,
+    build_backbone,
+    map_extent,
+    normalisation_mode,
+)
+from asen_tf.backbones.vision_transformer import build_vision_transformer
+from asen_tf.config import ConfigError
 
 
 @cache
@@ -152,15 +160,40 @@ def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "ending", "accepted"),
+    [
+        ("compact", ".pth", r"a \.weights\.h5 file"),
+        ("efficientnet_lite0", ".npz", r"a \.weights\.h5 file"),
+        ("resnet34", ".npz", r"a \.pth or \.weights\.h5 file"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_with_the_endings_that_are_taken(
+    name: str, ending: str, accepted: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"start{ending}"
+    path.write_bytes(b"x")
+    message = rf"start{ending}: weights of '{name}' must be in {accepted}; got one that ends in"
+    with pytest.raises(BackboneError, match=message):
+        build_backbone(name, weights=path)
+
+
+@pytest.mark.parametrize(
     ("name", "size", "cell"),
     [
         *(("resnet34", 128, 4), ("compact", 64, 4), ("resnet34", 72, 2)),
         *(("efficientnet_lite0", 128, 3), ("efficientnet_lite0", 72, 2)),
+        *(("vit_b16", 96, 2), ("vit_b16", 72, 1)),
     ],
 )
-def test_cells_lie_where_the_network_sees(name: str, size: int, cell: int) -> None:
+def test_cells_lie_where_the_network_sees(
+    name: str, size: int, cell: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The centre of mass of a cell's gradient, with kernels that weigh all they cover equally."""
+    one_layer = partial(build_vision_transformer, layers=1, width=24)
+    monkeypatch.setitem(build._BUILDERS, "vit_b16", one_layer)
     model = build_backbone(name)
+    if name == "vit_b16":  # whose layers let every cell see all patches
+        model = keras.Model(model.input, model.get_layer("patches").output)
     for weight in model.weights:
         if weight.shape.rank == 4:
             weight.assign(tf.ones_like(weight) / np.prod(weight.shape[:3]))
@@ -186,7 +219,11 @@ def test_extents_by_hand() -> None:
     assert map_extent("resnet50", 224) == (-7.5 / 224, 216.5 / 224)
     assert map_extent("efficientnet_lite0", 224) == (7.5 / 224, 231.5 / 224)  # 15 - 7.5, to 231.5
     assert map_extent("resnet50", 100) == (-7.5 / 100, 104.5 / 100)  # 7 cells
+    assert map_extent("vit_b16", 224) == (0.0, 1.0)
+    assert map_extent("vit_b16", 100) == (0.0, 96 / 100)  # 6 patches
     assert map_extent("keras:VGG16", 224, "released") == (0.0, 1.0)
+    with pytest.raises(ConfigError, match="map_reading must be one of released, cells; got 'cell'"):
+        map_extent("resnet50", 224, "cell")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "", "keras:resnet50", "keras:NoNet"])

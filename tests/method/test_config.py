@@ -11,7 +11,7 @@ import typing
 import pytest
 
 from asen_tf.config import ConfigError, ExperimentConfig
-from asen_tf.presets import paper, quick, smoke
+from asen_tf.presets import PRESETS, paper, preset, quick, smoke
 
 NAMES = [field.name for field in dataclasses.fields(ExperimentConfig)]
 WRONG_TYPES = {str: 1, int: True, float: "0.5", bool: 1}
@@ -116,6 +116,7 @@ def test_a_choice_refuses_what_is_not_on_the_list_and_shows_the_list(name: str) 
         ("global_size", [8, 8192], [0, 7]),
         ("steps_per_epoch", [1], [0, -1]),
         ("pretrain_epochs", [0], [-1]),
+        ("bootstrap_resamples", [1], [0]),
         ("stage1_learning_rate", [0.0, 10.0], [-1e-4, float("nan")]),
         ("stage2_decay", [0.0, 1.0], [1.01, float("nan")]),
     ],
@@ -123,11 +124,12 @@ def test_a_choice_refuses_what_is_not_on_the_list_and_shows_the_list(name: str) 
 def test_a_range_includes_its_ends_and_nothing_beyond(
     name: str, lawful: list[float], unlawful: list[float]
 ) -> None:
+    large = {"source_size": 8192}  # px, at least the largest global input
     for value in lawful:
-        assert getattr(ExperimentConfig(**{name: value}), name) == value
+        assert getattr(ExperimentConfig(**{**large, name: value}), name) == value
     for value in unlawful:
         with pytest.raises(ConfigError, match=rf"{name} must lie in \["):
-            ExperimentConfig(**{name: value})
+            ExperimentConfig(**{**large, name: value})
 
 
 @pytest.mark.parametrize("name", ["global_backbone", "local_backbone", "pretrain_backbone"])
@@ -140,6 +142,22 @@ def test_where_the_cells_of_other_networks_see_is_not_known() -> None:
     with pytest.raises(ConfigError, match="'keras:VGG16'; take map_reading='released'"):
         ExperimentConfig(map_reading="cells", global_backbone="keras:VGG16")
     assert ExperimentConfig(map_reading="released", global_backbone="keras:VGG16")
+
+
+def test_a_source_is_at_least_as_large_as_the_global_input() -> None:
+    with pytest.raises(ConfigError, match="got source_size=223 and global_size=224; raise the one"):
+        ExperimentConfig(source_size=223)
+    assert ExperimentConfig(source_size=224).global_size == 224
+    assert all(preset(name).source_size >= preset(name).global_size for name in PRESETS)
+
+
+@pytest.mark.parametrize("part", ["global", "local"])
+def test_an_input_holds_a_patch_of_the_vit(part: str) -> None:
+    vit = {f"{part}_backbone": "vit_b16"}
+    with pytest.raises(ConfigError, match=f"{part}_size must be at least 16 with {part}_backbone"):
+        ExperimentConfig(**vit, **{f"{part}_size": 15})
+    assert ExperimentConfig(**vit, **{f"{part}_size": 16})
+    assert ExperimentConfig(**{f"{part}_size": 15})  # of another backbone
 
 
 def test_an_int_becomes_the_float_that_a_setting_wants() -> None:

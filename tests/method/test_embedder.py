@@ -194,6 +194,22 @@ def test_what_cannot_be_read_any_more_is_skipped_like_a_broken_file(
     assert all("cannot be read" in str(error) for error in told) and len(told) == 3
 
 
+def test_16_bits_of_grey_keep_their_upper_8_as_a_pillow_image_too(tmp_path: Path) -> None:
+    grey = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50) * 32
+    big_endian = grey.astype(">u2").tobytes()
+    (tmp_path / "grey.pgm").write_bytes(b"P5 50 40 65535\n" + big_endian)
+    given = {
+        "I;16": Image.fromarray(grey),
+        "I;16B": Image.frombytes("I;16B", (50, 40), big_endian),
+        "I": Image.open(tmp_path / "grey.pgm"),
+    }
+    assert np.ptp(grey) > 60_000
+    for mode, image in given.items():
+        assert image.mode == mode
+        found = load_image(image_file(image), None)
+        np.testing.assert_array_equal(found, np.repeat(grey[..., None] // 256, 3, axis=2))
+
+
 @pytest.mark.parametrize("attributes", ["sleeve", [], ()])
 def test_one_attribute_or_none_is_refused(
     embedder: Embedder, many: list[Path], attributes: str | list[str]

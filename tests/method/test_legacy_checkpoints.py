@@ -5,15 +5,19 @@ from __future__ import annotations
 import collections
 import io
 import pickle
+import re
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asen_tf.backbones import checkpoints
 from asen_tf.backbones.checkpoints import CheckpointError, read_legacy_state
 
 _KINDS = {"<f4": "FloatStorage", "<i8": "LongStorage", "<f8": "DoubleStorage"}
@@ -179,3 +183,36 @@ def test_a_table_of_objects_is_no_longer_than_the_file(tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x02K\0r\0\0\0\x40.")  # keeps a 0 as object 2^30: a table of 16 GB
     with pytest.raises(CheckpointError, match=r"it keeps object 1073741824 of a file of 10 bytes"):
         read_legacy_state(path)
+
+
+# === What a checkpoint of today may hold instead of arrays by name ===
+
+
+@pytest.mark.parametrize("under", [(), ("model",)])
+@pytest.mark.parametrize("content", [[1, 2], "text", None, {}, {1: np.zeros(2)}, {"epoch": 3}])
+def test_what_holds_no_arrays_by_name_is_refused(
+    content: Any, under: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PyTorch, which need not be installed, would give it; its arrays have `detach`."""
+    if isinstance(content, dict):
+        arrays = {k: SimpleNamespace(detach=lambda v=v: v) for k, v in content.items() if k == 1}
+        content = {**content, **arrays}
+    monkeypatch.setattr(checkpoints, "_load", lambda _: {"model": content} if under else content)
+    with pytest.raises(CheckpointError, match=r"x\.pth: a checkpoint holds arrays by name; got a "):
+        checkpoints.read_state("x.pth", under=under)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 3), (6,), (), (2, 3, 2), (0, 3), (2, 3, 1, 1)])
+def test_arrays_of_any_shape_are_taken_or_listed(shape: tuple[int, ...]) -> None:
+    """A linear layer from three units to two, beside a bias that fits."""
+    weight, bias = tf.Variable(tf.zeros((3, 2))), tf.Variable(tf.zeros(2))
+    places = [checkpoints.Place(weight, "a", "kernel"), checkpoints.Place(bias, "b", "bias")]
+    state = {"a": np.arange(np.prod(shape)).reshape(shape), "b": np.ones(2)}
+    if shape == (2, 3, 1, 1):  # as a convolution with kernels of one pixel
+        checkpoints.fill(places, state, unused=re.compile("x"), heading="it")
+        assert weight.numpy().tolist() == [[0, 3], [1, 4], [2, 5]]
+        return
+    fault = re.escape(f"it:\n  shape of a: {shape} does not fit (3, 2)")
+    with pytest.raises(CheckpointError, match=f"{fault}$"):
+        checkpoints.fill(places, state, unused=re.compile("x"), heading="it")
+    assert not bias.numpy().any()

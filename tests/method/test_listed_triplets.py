@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from asen_study import experiment
 from asen_study.evaluation import triplet_rows
 from asen_study.runs import Places
 from asen_tf.data import AnnotationError, AttributeTable, fingerprint, read_split
+from asen_tf.data.dataset import Dataset
 from asen_tf.data.parsing import parse_triplets
 from asen_tf.data.sampling import SamplingError, listed_triplets
 from asen_tf.evaluation.retrieval import PairEmbeddings
@@ -167,6 +169,32 @@ def test_accuracy_by_hand(folder: Path) -> None:
     of_shape = asked[asked[:, 0] == 1]
     hits = [a % 2 == b % 2 != c % 2 for _, a, b, c in of_shape.tolist()]  # a tie is wrong
     assert right["colour"] == 100.0 and right["shape"] == pytest.approx(100 * np.mean(hits))
+
+
+def test_vectors_that_are_no_numbers_are_refused_as_in_a_ranking(folder: Path) -> None:
+    split = read_split(folder, "Shoes", "test")
+    vectors = np.ones((len(split.labels), 4), np.float32)
+    vectors[0, 0] = np.nan
+    broken = PairEmbeddings(split.labels[:, :2], {"global": vectors})
+    with pytest.raises(ValueError, match="embeddings must give finite scores; got NaN"):
+        triplet_accuracy(broken, split, "global")
+
+
+def test_a_list_whose_images_are_all_missing_is_named(folder: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(folder, tmp_path / "data"))
+    listed = "0 0 2 1\n"  # one triplet, of which one image is gone
+    (data / "Shoes" / "triplets_valid.txt").write_text(listed)
+    (data / "Shoes" / "valid" / "1 a.jpg").unlink()
+    split = read_split(data, "Shoes", "valid", missing="skip")
+    pairs = split.labels[:, :2]
+    embedded = PairEmbeddings(pairs, {"global": np.ones((len(pairs), 4), np.float32)})
+    message = r"triplets_valid\.txt: the valid split needs a triplet .*; got 'none'; add the images"
+    with pytest.raises(AnnotationError, match=message):
+        triplet_accuracy(embedded, split, "global")
+    settings = {"dataset": "Shoes", "sampling": "listed_triplets", "missing_images": "skip"}
+    with pytest.raises(AnnotationError, match=message):  # before anything is trained
+        config = smoke().override(**settings, starting_weights="random", method="triplet")
+        experiment.check(config, Dataset(data, config))
 
 
 def test_a_run_from_lists_to_its_table(folder: Path, tmp_path: Path) -> None:

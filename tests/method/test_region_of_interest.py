@@ -54,7 +54,7 @@ EXTENTS = ((0.0, 1.0), (-0.15, 0.85), (0.1, 1.1), (0.25, 0.75))
     extent=st.sampled_from(EXTENTS),
     rule=st.sampled_from(["threshold", "mass", "peak"]),
     share=st.sampled_from([0.01, 0.4, 0.7, 1.0]),
-    least=st.sampled_from([0.0, 0.3, 1.0]),
+    least=st.sampled_from([0.0, 0.07, 0.3, 0.55, 1.0]),
 )
 @settings(max_examples=120, deadline=None)
 def test_boxes_of_other_rules_and_readings_follow_naive_ones(
@@ -81,6 +81,14 @@ def test_rules_by_example(others: dict[str, Any], expected: Box) -> None:
     attention[[1, 1, 2, 4], [1, 2, 3, 4]] = 8, 5, 5, 7
     found = region_boxes(attention[None], map_size=5, threshold=0.3, **others)
     assert tuple(found[0].numpy()) == expected
+
+
+def test_a_least_side_is_rounded_up_as_its_decimals_say() -> None:
+    attention = np.zeros((1, 100, 100), np.float32)
+    attention[0, 50, 50] = 1.0
+    for side in range(1, 101):  # of 7, 14, 28, 55 and 56 the product is a little more
+        box = region_boxes(attention, map_size=100, threshold=0.1, least=side / 100)[0].numpy()
+        assert box[2] - box[0] == box[3] - box[1] == side
 
 
 @pytest.mark.parametrize("rule", ["threshold", "mass", "peak"])
@@ -231,3 +239,25 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     (value,) = wrong.values()
     with pytest.raises(ValueError, match=f"must be positive and threshold in .*{value}"):
         RegionOfInterest(**{"map_size": 8, "crop_size": 4, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rule": "treshold"}, "region_rule must be one of threshold, mass, peak; got 'treshold'"),
+        ({"share": 0.0}, "region_share must lie in"),
+        ({"least": 1.5}, "least_region must lie in"),
+    ],
+)
+def test_what_no_configuration_can_have_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RegionOfInterest(8, 4, **wrong)
+
+
+def test_an_unknown_rule_or_kind_of_boxes_is_refused() -> None:
+    maps = np.ones((1, 2, 2), np.float32)
+    with pytest.raises(ValueError, match="rule must be one of threshold, mass, peak; got 'tresh"):
+        region_boxes(maps, map_size=8, threshold=0.1, rule="treshold")
+    for kind in ("atended", "true"):  # true boxes come with the images
+        with pytest.raises(ValueError, match=f"kind must be one of .*whole; got '{kind}'"):
+            RegionOfInterest(8, 4).boxes(maps, kind)

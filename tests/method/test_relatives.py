@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from asen_tf.backbones import build_backbone, semantic_channels
 from asen_tf.config import METHODS as CONFIG_METHODS
 from asen_tf.config import ExperimentConfig
 from asen_tf.layers import ConditionalMask, global_view
-from asen_tf.models import FrozenFeatures, SimilarityModel, TripletNetwork
+from asen_tf.models import AsenPlusPlus, FrozenFeatures, SimilarityModel, TripletNetwork
 from asen_tf.models.build import METHODS
 from asen_tf.models.relatives import SHRINKAGE
+from asen_tf.presets import smoke
+from asen_tf.training import BEST, phases, train
 
 
 def naive(model: SimilarityModel, images: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +134,13 @@ def test_whitened_features_are_centred_and_their_variances_nearer_to_each_other(
     np.testing.assert_allclose(found[:5] @ found[:5].T, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_plain_features_are_measured_without_a_look_at_training_images(tmp_path: Path) -> None:
+    config, measured = smoke().override(method="features"), {"val_map": 50.0}
+    place = {"directory": tmp_path, "validate": lambda network: measured}
+    result = train(frozen("none"), config, None, phases(config)[0], **place)
+    assert result.history == [{"epoch": 0, **measured}] and (tmp_path / BEST).exists()
+
+
 def test_few_or_equal_images_are_whitened_without_infinities() -> None:
     model = frozen("whitened")
     width = model.branch.get_layer("global_head").input_shape[-1]
@@ -196,6 +206,8 @@ def test_without_any_attention_the_attribute_counts_for_nothing() -> None:
 
 # === Settings ===
 
+SMALL = {"global_backbone": "compact", "local_backbone": "compact", "embedding_dim": 5}
+
 
 def test_every_method_of_the_configuration_has_its_model() -> None:
     assert tuple(METHODS) == CONFIG_METHODS
@@ -205,6 +217,24 @@ def test_every_method_of_the_configuration_has_its_model() -> None:
 def test_the_settings_of_a_method_are_settings_of_a_run_with_the_same_defaults(method: str) -> None:
     config, settings = ExperimentConfig(), METHODS[method].Settings()
     assert dataclasses.asdict(settings).items() <= config.to_dict().items()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ({"region": "atended"}, "region must be one of attended, true, centre, whole; got 'atend"),
+        ({"region_rule": "treshold"}, "region_rule must be one of threshold, mass, peak"),
+        ({"attribute_tables": "seperate"}, "attribute_tables must be one of shared, separate"),
+        ({"map_reading": "cell"}, "map_reading must be one of released, cells"),
+        ({"preprocessing": "relase"}, "preprocessing must be one of ours, release"),
+        ({"alignment": "nce"}, "alignment must be one of cosine, e_info_nce"),
+        ({"fusion_weight": 1.5}, r"fusion_weight must lie in \[0, 1\]; got 1.5"),
+        ({"local_backbone": "resnet18"}, "local_backbone must be one of .*; got 'resnet18'"),
+    ],
+)
+def test_a_setting_of_a_model_has_the_rule_of_the_runs(wrong: dict, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        AsenPlusPlus(("a", "b"), **{**SMALL, **wrong})
 
 
 def test_a_model_keeps_the_settings_that_it_is_given() -> None:

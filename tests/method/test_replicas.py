@@ -60,6 +60,16 @@ def test_every_step_of_two_replicas_costs_what_it_costs_with_one(
 
 
 @pytest.mark.distributed
+def test_replicas_drop_the_units_that_one_process_would_drop(data: Path, tmp_path: Path) -> None:
+    six_steps = {**TOGETHER, "stage1_epochs": 4, "stage2_epochs": 2}
+    rpf = {"method": "rpf", "sampling": "batch_all", **six_steps}
+    cases = [{"without": [], **rpf}, {"without": ["masks"], **rpf}]
+    shared, alone = (deviation(*histories) for histories in losses(data, tmp_path, cases))
+    print("largest relative differences of the loss:", f"{shared:.2g} {alone:.2g}")
+    assert shared < 1e-4 < 1e-2 < alone
+
+
+@pytest.mark.distributed
 def test_what_replicas_exchange_is_needed(data: Path, tmp_path: Path) -> None:
     cases = [
         {"without": [], "sampling": "random_triplets", **TOGETHER},

@@ -51,8 +51,17 @@ def test_an_image_with_two_values_stays_where_only_one_of_them_is_drawn(draw) ->
 
 @pytest.mark.parametrize("draw", [triplets, groups])
 def test_values_that_the_same_images_hold_are_refused(draw) -> None:
-    with pytest.raises(SamplingError, match="no values held by different images in 1000 draws"):
+    message = "attribute 'sleeve' needs values .* got none in 1000 draws; .*, or leave it out"
+    with pytest.raises(SamplingError, match=message):
         draw(index_of({4: [0, 1], 9: [0, 1]}))
+
+
+def test_where_fewer_values_could_be_drawn_the_error_says_so() -> None:
+    index = index_of({4: [0, 1], 9: [0, 1], 11: [0, 1]})
+    given = {"steps": 1, "attributes": 1, "images": 2, "seed": 0, "epoch": 0}
+    for values, remedy in ((3, "lower values_per_attribute"), (2, "leave it out")):
+        with pytest.raises(SamplingError, match=f"label_train.txt, or {remedy}"):
+            batch_all(index, values=values, **given)
 
 
 def test_one_image_left_is_no_pair_and_the_values_are_drawn_anew() -> None:

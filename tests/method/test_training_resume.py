@@ -151,12 +151,13 @@ def test_half_written_state_does_not_count(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-0009"]
 
 
-def test_states_are_ordered_by_number_beyond_nine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", [10, 10_000])
+def test_states_are_ordered_by_number(tmp_path: Path, last: int) -> None:
     line = Line(1.0)
     state = TrainingState(tmp_path, line, [adam_of(line)])
-    for epoch in (9, 10):
+    for epoch in (last - 1, last):
         state.save(epoch, {"epoch": epoch})
-    assert state.restore() == {"epoch": 10}
+    assert state.restore() == {"epoch": last}
 
 
 def test_state_of_another_network_is_refused(tmp_path: Path) -> None:

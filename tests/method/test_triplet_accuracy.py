@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from asen_study.evaluation import fusion_sweep, triplet_rows
-from asen_tf.data import AttributeTable, Split
+from asen_tf.data import AnnotationError, AttributeTable, Split
 from asen_tf.evaluation import average_precision
 from asen_tf.evaluation.intervals import wilson_interval
 from asen_tf.evaluation.retrieval import PairEmbeddings, validation_map
-from asen_tf.evaluation.triplets import held_out_triplets
+from asen_tf.evaluation.triplets import held_out_triplets, triplet_accuracy
 from asen_tf.models import fuse
 
 TABLE = AttributeTable(("length", "neck", "lone"), (3, 3, 2))
@@ -112,6 +112,8 @@ def test_labels_without_triplets_give_no_rows() -> None:
     of = split(images=1)
     assert held_out_triplets(of).shape == (0, 4)
     assert triplet_rows(embedded(of), of, names=("global",), method="m", seed=0) == []
+    with pytest.raises(AnnotationError, match="valid split needs a triplet .*; add labels"):
+        triplet_accuracy(embedded(of), of, "global")
 
 
 @pytest.mark.parametrize(

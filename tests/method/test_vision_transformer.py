@@ -177,7 +177,7 @@ def test_an_absent_file_is_named_with_its_address(tmp_path: Path) -> None:
         find_imagenet("vit_b16", tmp_path)
     path = saved(random_arrays(), tmp_path)
     assert find_imagenet("vit_b16", tmp_path) == path
-    with pytest.raises(BackboneError, match=r"pass the path of a \.pth, \.npz or"):
+    with pytest.raises(BackboneError, match=r"pass the path of a \.npz or \.weights\.h5"):
         build_backbone("vit_b16", weights="imagenet")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from asen_study import experiment
+from asen_study.pipeline import Study
 from asen_study.runs import Places
 from asen_tf.data import AnnotationError, read_split
 from asen_tf.data.dataset import Dataset
@@ -59,7 +61,33 @@ def test_packed_images_are_those_of_the_files_but_for_jpeg(folder: Path) -> None
         assert difference.mean() < 3.0 and difference.mean(axis=(1, 2, 3)).max() < 6.0
         np.testing.assert_array_equal(left.split.labels, right.split.labels)
         assert right.views[every].shape == (len(every), 32, 32, 3)
-    assert from_files.fingerprint == from_shards.fingerprint
+    assert from_files.fingerprint != from_shards.fingerprint  # their pixels differ
+
+
+@pytest.mark.parametrize("name", ["regions_train.csv", "regions_test.csv", "values.json"])
+def test_what_is_read_beside_the_shards_belongs_to_their_fingerprint(
+    folder: Path, name: str
+) -> None:
+    before = images(folder, packed=True).fingerprint
+    path = folder / "Garments" / name
+    path.write_text(path.read_text() + "\n")
+    assert images(folder, packed=True).fingerprint != before
+
+
+def test_images_that_are_packed_again_in_another_quality_are_not_those_of_the_cache(
+    folder: Path,
+) -> None:
+    def packed(cache: bool) -> Dataset:
+        return images(folder, packed=True, cache_images=cache)
+
+    before = packed(cache=True)
+    fine = before.split("train").sources[np.arange(5)]
+    assert packed(cache=True).fingerprint == before.fingerprint
+    pack(folder, "Garments", source_size=SIZE, shard_mib=0.05, quality=10)
+    after = packed(cache=True)
+    coarse = after.split("train").sources[np.arange(5)]
+    assert (coarse != fine).any() and after.fingerprint != before.fingerprint
+    np.testing.assert_array_equal(coarse, packed(cache=False).split("train").sources[np.arange(5)])
 
 
 def test_the_images_own_files_may_be_elsewhere(folder: Path) -> None:
@@ -183,6 +211,32 @@ def test_absent_and_stale_shards_are_refused_with_the_command_that_makes_them(
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_only_what_shards_are_made_from_makes_them_stale(folder: Path) -> None:
+    root, meta = folder / "Garments", json.loads((folder / "meta.json").read_text())
+    before = images(folder, packed=True).split("test").sources[[0]]
+    (folder / "meta.json").write_text(json.dumps({"Other": meta["Garments"], **meta}))
+    (root / "notes.txt").write_text("mine")
+    (root / "values.json").unlink()
+    np.testing.assert_array_equal(images(folder, packed=True).split("test").sources[[0]], before)
+    meta["Garments"]["ATTRIBUTES_NUM"]["skirt_length"] += 1
+    (folder / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(ImageError, match="made from split files that have changed since"):
+        images(folder, packed=True)
+
+
+def test_shards_that_an_older_version_made_are_good_while_nothing_has_changed(folder: Path) -> None:
+    root, index = folder / "Garments", folder / "Garments" / f"shards-{SIZE}" / "shards.json"
+    digest = hashlib.sha256()  # as it was: all text files and all of meta.json, by name
+    for path in sorted([*root.glob("*.txt"), folder / "meta.json"]):
+        digest.update(path.name.encode() + b"\n" + path.read_bytes())
+    content = {**json.loads(index.read_text()), "split_files": digest.hexdigest()}
+    index.write_text(json.dumps(content))
+    assert len(images(folder, packed=True).split("test").sources[np.arange(4)]) == 4
+    (root / "label_train.txt").write_text("0 skirt_length 1\n")
+    with pytest.raises(ImageError, match="made from split files that have changed since"):
+        images(folder, packed=True)
+
+
 def test_shards_of_another_fit_are_refused_and_may_lie_beside(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,8 +276,9 @@ def test_a_training_takes_either(folder: Path, tmp_path: Path) -> None:
     run = experiment.run(config, Places(folder, tmp_path, "packed"))
     assert run.table("map")["map"].between(0, 100).all()
     assert not (run.path / "localisation.csv").exists()
-    index = json.loads((folder / "Garments" / f"shards-{SIZE}" / "shards.json").read_text())
-    assert run.manifest["data_fingerprint"] == index["data_fingerprint"]
+    study = Study("smoke", Places(folder, tmp_path, "packed"), {"packed": True})
+    assert study.data_fingerprints() == [run.manifest["data_fingerprint"]]
+    assert run.manifest["data_fingerprint"] == images(folder, packed=True).fingerprint
     assert dataclasses.asdict(run.config)["packed"] is True
 
 
