@@ -17,7 +17,7 @@ import pandas as pd
 import tensorflow as tf
 
 from asen_tf.config import ExperimentConfig
-from asen_tf.data import Split
+from asen_tf.data import AnnotationError, Split
 from asen_tf.data.dataset import Dataset, SplitImages
 from asen_tf.evaluation.intervals import bootstrap_interval, macro_interval, wilson_interval
 from asen_tf.evaluation.localisation import attention_entropy, pointing_and_overlap, region_side
@@ -34,7 +34,12 @@ from asen_tf.evaluation.retrieval import (
     query_metrics,
     validation_map,
 )
-from asen_tf.evaluation.triplets import ranked_correctly, triplet_accuracy, triplets_of
+from asen_tf.evaluation.triplets import (
+    no_triplets,
+    ranked_correctly,
+    triplet_accuracy,
+    triplets_of,
+)
 from asen_tf.files import write_json
 from asen_tf.models import SimilarityModel, fuse
 
@@ -71,6 +76,24 @@ def validate(images: SplitImages, *, batch: int) -> Callable[[SimilarityModel], 
     return measure
 
 
+def check_content(split: Split) -> None:
+    """Raise AnnotationError if a split has neither queries nor listed triplets.
+
+    Labels of a training split are not checked: what they must give depends on the sampler.
+    """
+    if split.triplets is not None:
+        if not len(split.triplets):
+            raise no_triplets(split)
+    elif split.name != "train" and not len(split.queries):
+        raise AnnotationError(
+            f"the {split.name} split needs at least one query, or nothing can be measured",
+            path=split.root / f"query_{split.name}.txt",
+            got="none",
+            remedy="add images to the split; in a catalogue's CSV, the column `split` says "
+            "which images are train, valid and test",
+        )
+
+
 def evaluate(
     model: SimilarityModel,
     config: ExperimentConfig,
@@ -88,9 +111,13 @@ def evaluate(
         config: the run's settings.
         dataset: images and labels.
         output: the directory to write to.
+
+    Raises:
+        asen_tf.data.AnnotationError: see `check_content`.
     """
     images = dataset.split("test")
     split = images.split
+    check_content(split)
     embedded = embed_labelled_pairs(model, images, batch=config.embed_batch, progress=True)
     metrics: dict[str, Any] = {}
     if split.triplets is None:
@@ -104,6 +131,7 @@ def evaluate(
         pd.DataFrame(asked).to_csv(output / "triplets.csv", index=False)
     if "fused" in model.embedding_names and split.triplets is None:
         valid = dataset.split("valid")
+        check_content(valid.split)
         sweep = fusion_sweep(
             embed_labelled_pairs(model, valid, batch=config.embed_batch), valid.split
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asen_study.evaluation import evaluate, validate
+from asen_study.evaluation import check_content, evaluate, validate
 from asen_study.production import key, open_dataset, produce
 from asen_study.runs import Places, Run, shared_place
 from asen_study.starts import (
@@ -26,9 +26,8 @@ from asen_study.starts import (
     start_as_keras,
 )
 from asen_tf.config import ConfigError, ExperimentConfig
-from asen_tf.data import SPLITS, AnnotationError, read_split
+from asen_tf.data import SPLITS, read_split
 from asen_tf.data.dataset import Dataset
-from asen_tf.evaluation.triplets import no_triplets
 from asen_tf.files import replacing
 from asen_tf.models import SimilarityModel, build_model
 from asen_tf.models.build import METHODS
@@ -200,8 +199,8 @@ def check(config: ExperimentConfig, dataset: Dataset) -> None:
 
     Raises:
         asen_tf.backbones.BackboneError: there are no starting weights.
-        asen_tf.data.AnnotationError: a split file breaks a rule, images are missing, or valid or
-            test has neither queries nor triplets.
+        asen_tf.data.AnnotationError: a split file breaks a rule, images are missing, or a split
+            has nothing to train on or to measure, see `asen_study.evaluation.check_content`.
         asen_tf.data.SamplingError: the training split does not hold what the sampler needs.
     """
     fields = dataclasses.fields(METHODS[config.method].Settings)
@@ -211,20 +210,11 @@ def check(config: ExperimentConfig, dataset: Dataset) -> None:
     missing = "ignore" if config.packed else config.missing_images
     for name in SPLITS:
         split = read_split(dataset.data_dir, dataset.name, name, missing=missing)
+        check_content(split)
         if name == "train":
             frozen = config.method == "features" and config.feature_map != "linear"
             if not (frozen or config.train_images):  # fewer images: those that can be learned
                 epoch_planner(config, split)
-        elif split.triplets is None and not len(split.queries):
-            raise AnnotationError(
-                f"the {name} split needs at least one query, or nothing can be measured",
-                path=split.root / f"query_{name}.txt",
-                got="none",
-                remedy="add images to the split; in a catalogue's CSV, the column `split` says "
-                "which images are train, valid and test",
-            )
-        elif split.triplets is not None and not len(split.triplets):
-            raise no_triplets(split)
     for name in ("valid", "test"):  # a damaged image must not end a run at its evaluation
         dataset.split(name)
 

@@ -112,7 +112,7 @@ def no_triplets(split: Split) -> AnnotationError:
     remedy = "add labels: two values of an attribute, and two images of one of them"
     return AnnotationError(
         f"the {split.name} split needs a triplet whose three images are there, or nothing can be "
-        "measured",
+        "trained or measured",
         path=split.root / triplets_filename(split.name) if listed else None,
         got="none",
         remedy="add the images that are missing, or triplets of others" if listed else remedy,

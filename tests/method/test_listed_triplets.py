@@ -14,6 +14,7 @@ from PIL import Image
 
 from asen_study import experiment
 from asen_study.evaluation import triplet_rows
+from asen_study.measurement import measure
 from asen_study.runs import Places
 from asen_tf.data import AnnotationError, AttributeTable, fingerprint, read_split
 from asen_tf.data.dataset import Dataset
@@ -21,6 +22,7 @@ from asen_tf.data.parsing import parse_triplets
 from asen_tf.data.sampling import SamplingError, listed_triplets
 from asen_tf.evaluation.retrieval import PairEmbeddings
 from asen_tf.evaluation.triplets import triplet_accuracy
+from asen_tf.models import build_model
 from asen_tf.presets import smoke
 from asen_tf.training.similarity import epoch_planner
 from data_prep.check import check
@@ -180,21 +182,29 @@ def test_vectors_that_are_no_numbers_are_refused_as_in_a_ranking(folder: Path) -
         triplet_accuracy(broken, split, "global")
 
 
-def test_a_list_whose_images_are_all_missing_is_named(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", [[1], [0, 1, 2]], ids=["one of three", "all three"])
+@pytest.mark.parametrize("name", ["train", "valid", "test"])
+def test_a_list_whose_images_are_missing_is_named(
+    folder: Path, tmp_path: Path, name: str, gone: list[int]
+) -> None:
     data = Path(shutil.copytree(folder, tmp_path / "data"))
-    listed = "0 0 2 1\n"  # one triplet, of which one image is gone
-    (data / "Shoes" / "triplets_valid.txt").write_text(listed)
-    (data / "Shoes" / "valid" / "1 a.jpg").unlink()
-    split = read_split(data, "Shoes", "valid", missing="skip")
+    (data / "Shoes" / f"triplets_{name}.txt").write_text("0 0 2 1\n")
+    for number in gone:
+        (data / "Shoes" / name / f"{number} a.jpg").unlink()
+    split = read_split(data, "Shoes", name, missing="skip")
     pairs = split.labels[:, :2]
     embedded = PairEmbeddings(pairs, {"global": np.ones((len(pairs), 4), np.float32)})
-    message = r"triplets_valid\.txt: the valid split needs a triplet .*; got 'none'; add the images"
+    message = rf"triplets_{name}\.txt: the {name} split needs a triplet .*; got 'none'; add the im"
     with pytest.raises(AnnotationError, match=message):
         triplet_accuracy(embedded, split, "global")
     settings = {"dataset": "Shoes", "sampling": "listed_triplets", "missing_images": "skip"}
+    config = smoke().override(**settings, starting_weights="random", method="triplet")
     with pytest.raises(AnnotationError, match=message):  # before anything is trained
-        config = smoke().override(**settings, starting_weights="random", method="triplet")
         experiment.check(config, Dataset(data, config))
+    if name == "test" and len(gone) == 3:
+        build_model(config, TABLE.names).save(tmp_path / "model.keras")
+        with pytest.raises(AnnotationError, match=message):
+            measure(tmp_path / "model.keras", config, Places(data, tmp_path, "measured"))
 
 
 def test_a_run_from_lists_to_its_table(folder: Path, tmp_path: Path) -> None:
