@@ -154,8 +154,9 @@ class _Schedule:
             # One after the other: all of them write into the same meta.json.
             earlier = [f"data-fold{before}" for before in self.seeds[: self.seeds.index(seed)][-1:]]
             task = self._step("data", f"making and checking fold {seed}", step, step, earlier)
-            if not self.raw and study.data_fingerprints() == ["absent"]:
-                task["actions"] = [(_ask_for_photographs, [study.config.dataset])]
+            dataset = study.config.dataset
+            if not self.raw and not (Path(study.places.data_dir) / dataset).is_dir():
+                task["actions"] = [(_ask_for_photographs, [dataset])]
             yield task
 
     def trainings(self) -> Iterator[Task]:

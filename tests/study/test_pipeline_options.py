@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from doit.exceptions import InvalidDodoFile
 from asen_study import experiment
 from asen_study.cells import Cell
 from asen_study.matrix import FEATURES, PAIR, PHOTOS, ROWS, SAME_FIRST_STAGE, settings
+from asen_study.profiles import PROFILES
 from asen_study.schedule import tasks
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import AttributeTable
@@ -170,3 +172,20 @@ def test_rows_that_are_said_to_share_a_first_stage_do() -> None:
         elif stage != stages["asen_pp"]:  # its own: only those said to do so share it
             others = {other for other, same in stages.items() if same == stage} - {row}
             assert all(SAME_FIRST_STAGE.get(other) == row for other in others), row
+
+
+def test_photographs_are_asked_for_where_a_fold_has_no_files_not_where_shards_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profile = PROFILES["photos_smoke"]
+    packed = replace(profile, data_dir="data", changes={**profile.changes, "packed": True})
+    monkeypatch.setitem(PROFILES, "photos_smoke", packed)
+    write_meta(tmp_path / "data", "ClothingAttributes-0", AttributeTable(("colour",), (2,)))
+    (tmp_path / "data" / "ClothingAttributes-0").mkdir(exist_ok=True)
+    found = {task["name"]: task for task in tasks("photos_smoke", lambda name, other: other)}
+    asks = {
+        fold: any(isinstance(action, tuple) for action in found[f"data-fold{fold}"]["actions"])
+        for fold in (0, 1)
+    }
+    assert asks == {0: False, 1: True}
