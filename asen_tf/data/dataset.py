@@ -79,7 +79,7 @@ class Dataset:
 
     Raises:
         asen_tf.data.AnnotationError: for anything wrong with the split files.
-        asen_tf.data.ImageError: there are no shards that fit them, if they are to be read.
+        asen_tf.data.ImageError: there are no whole shards that fit them, if they are to be read.
     """
 
     def __init__(

@@ -60,7 +60,9 @@ def read_index(root: Path, source_size: int, fit: str = "square") -> dict[str, A
     """Return the content of `shards.json`, after checking that it fits the split files.
 
     Raises:
-        ImageError: there are no shards of this size and fit, or the split files have changed since.
+        ImageError: there are no shards of this size and fit, the split files have changed since,
+            or the index is damaged.
+        AnnotationError: the dataset's entry in meta.json breaks a rule.
     """
     path = shard_folder(root, source_size, fit) / INDEX
     command = (
@@ -73,15 +75,21 @@ def read_index(root: Path, source_size: int, fit: str = "square") -> dict[str, A
             f"{path}: no shards of fit {fit!r} at {source_size} px{there}; make them: {command}, "
             "or set packed=False"
         )
-    index = json.loads(path.read_text(encoding="utf-8"))
-    packed_fit = index.get("fit", "square")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        packed_fit, made_from = index.get("fit", "square"), index["split_files"]
+        version, _ = index["format"], index["splits"]
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        raise ImageError(
+            f"{path}: it must be a JSON object with format, split_files and splits; got {error!r}; "
+            f"it is damaged: run {command}"
+        ) from error
     if packed_fit != fit:
         raise ImageError(
             f"{path}: its images must be of fit {fit!r}; got {packed_fit!r}; run {command}"
         )
-    made_from = index["split_files"]
     changed = made_from != labels_digest(root) and made_from != _wider_digest(root)
-    if index["format"] != FORMAT or changed:
+    if version != FORMAT or changed:
         raise ImageError(f"{path}: made from split files that have changed since; run {command}")
     return index
 
@@ -90,16 +98,18 @@ def packed_fingerprint(root: Path, source_size: int, fit: str = "square") -> str
     """Return the SHA-256 of a packed dataset, as 64 hexadecimal digits.
 
     It covers the annotations as they are now, which training reads beside the shards, and
-    `shards.json`: how the images were packed, and the digests of the images and of the shards. The
-    images' own files need not be there.
+    `shards.json`: how the images were packed, and the digests of the images and of the shards. What
+    it says of the split files is left out: they count themselves, so that packing again because of
+    them alone changes nothing. The images' own files need not be there.
 
     Raises:
         ImageError: as for `read_index`.
         AnnotationError: a file of the annotations breaks a rule.
     """
-    read_index(root, source_size, fit)
+    index = read_index(root, source_size, fit)
+    del index["split_files"]
     digest = annotations_digest(root.parent, root.name)
-    digest.update((shard_folder(root, source_size, fit) / INDEX).read_bytes())
+    digest.update(json.dumps(index, sort_keys=True).encode())
     return digest.hexdigest()
 
 

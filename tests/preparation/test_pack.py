@@ -226,15 +226,40 @@ def test_only_what_shards_are_made_from_makes_them_stale(folder: Path) -> None:
 
 def test_shards_that_an_older_version_made_are_good_while_nothing_has_changed(folder: Path) -> None:
     root, index = folder / "Garments", folder / "Garments" / f"shards-{SIZE}" / "shards.json"
+    before = images(folder, packed=True).fingerprint
     digest = hashlib.sha256()  # as it was: all text files and all of meta.json, by name
     for path in sorted([*root.glob("*.txt"), folder / "meta.json"]):
         digest.update(path.name.encode() + b"\n" + path.read_bytes())
     content = {**json.loads(index.read_text()), "split_files": digest.hexdigest()}
     index.write_text(json.dumps(content))
     assert len(images(folder, packed=True).split("test").sources[np.arange(4)]) == 4
+    assert images(folder, packed=True).fingerprint == before
+    (root / "notes.txt").write_text("mine")  # it made those of then stale
+    with pytest.raises(ImageError, match="made from split files that have changed since"):
+        images(folder, packed=True)
+    pack(folder, "Garments", source_size=SIZE, shard_mib=0.05)
+    assert images(folder, packed=True).fingerprint == before  # of the same images and labels
     (root / "label_train.txt").write_text("0 skirt_length 1\n")
     with pytest.raises(ImageError, match="made from split files that have changed since"):
         images(folder, packed=True)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"format": 1, "spl', b"\xff", b"[]", b"null", b'{"format": 1}', b"[" * 10**5]
+)
+def test_an_index_that_is_damaged_is_named_and_its_study_has_no_data(
+    folder: Path, tmp_path: Path, content: bytes
+) -> None:
+    (folder / "Garments" / f"shards-{SIZE}" / "shards.json").write_bytes(content)
+    message = (
+        r"shards\.json: it must be a JSON object .*; it is damaged: run python -m data_prep.pack"
+    )
+    with pytest.raises(ImageError, match=message):
+        images(folder, packed=True)
+    changes = {"packed": True, "source_size": SIZE}
+    assert Study("smoke", Places(folder, tmp_path), changes).data_fingerprints() == ["absent"]
+    pack(folder, "Garments", source_size=SIZE, shard_mib=0.05)
+    assert images(folder, packed=True).split("test").sources[[0]].any()
 
 
 def test_shards_of_another_fit_are_refused_and_may_lie_beside(
