@@ -142,16 +142,10 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         """Check every value against its type and its rule."""
-        for field in dataclasses.fields(self):
-            kind, value = _FIELD_TYPES[field.name], getattr(self, field.name)
-            if kind is float and type(value) is int:
-                object.__setattr__(self, field.name, float(value))
-            elif type(value) is not kind:
-                raise ConfigError(
-                    f"{field.name} must be of type {kind.__name__}; got {value!r} of type "
-                    f"{type(value).__name__}"
-                )
-        check(self.to_dict())
+        check(vars(self))
+        for name, kind in _FIELD_TYPES.items():
+            if kind is float:
+                object.__setattr__(self, name, float(getattr(self, name)))
 
     def override(self, **changes: Any) -> ExperimentConfig:
         """Return a copy with some fields changed.
@@ -269,10 +263,10 @@ def check(values: Mapping[str, Any]) -> None:
     """Check every value against its rule.
 
     Args:
-        values: all settings by name, each of its own type.
+        values: all settings by name.
 
     Raises:
-        ConfigError: for the first value that breaks its rule.
+        ConfigError: for the first value that is of another type or breaks its rule.
     """
     for name, value in values.items():
         check_setting(name, value)
@@ -282,9 +276,13 @@ def check(values: Mapping[str, Any]) -> None:
         f"that the global input has lost; got source_size={values['source_size']} and "
         f"global_size={values['global_size']}; raise the one, or lower the other",
     )
-    for part, size in (("global", "global_size"), ("local", "local_size")):
+    for part, size, used in (
+        ("global", "global_size", True),
+        ("local", "local_size", values["method"] in TWO_BRANCHES),
+        ("pretrain", "global_size", values["pretrain_epochs"] > 0),
+    ):
         _refuse_if(
-            values[f"{part}_backbone"] == "vit_b16" and values[size] < PATCH,
+            used and values[f"{part}_backbone"] == "vit_b16" and values[size] < PATCH,
             f"{size} must be at least {PATCH} with {part}_backbone='vit_b16', whose patches have "
             f"that side; got {values[size]}; raise it, or take another backbone",
         )
@@ -345,15 +343,20 @@ def check(values: Mapping[str, Any]) -> None:
 
 
 def check_setting(name: str, value: Any) -> None:
-    """Check one value against its setting's own rule, whatever the others are.
+    """Check one value against its setting's type and own rule, whatever the others are.
 
     Args:
         name: of the setting.
-        value: of its type.
+        value: of its type; a whole number may stand for a float.
 
     Raises:
-        ConfigError: the value breaks the rule.
+        ConfigError: the value is of another type or breaks the rule.
     """
+    kind = _FIELD_TYPES[name]
+    if type(value) is not kind and (kind, type(value)) != (float, int):
+        raise ConfigError(
+            f"{name} must be of type {kind.__name__}; got {value!r} of type {type(value).__name__}"
+        )
     if name in _CHOICES and value not in _CHOICES[name]:
         choices = ", ".join(map(str, _CHOICES[name]))
         exact = "; random is exact and needs no run: every table holds its row"

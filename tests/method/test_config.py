@@ -158,6 +158,17 @@ def test_an_input_holds_a_patch_of_the_vit(part: str) -> None:
         ExperimentConfig(**vit, **{f"{part}_size": 15})
     assert ExperimentConfig(**vit, **{f"{part}_size": 16})
     assert ExperimentConfig(**{f"{part}_size": 15})  # of another backbone
+    if part == "local":
+        assert ExperimentConfig(**vit, local_size=15, method="asen_v2")  # which has no local branch
+        with pytest.raises(ConfigError, match="local_size must be at least 16"):
+            ExperimentConfig(**vit, local_size=15, method="rpf")
+
+
+def test_a_vit_is_not_pretrained_below_a_patch_either() -> None:
+    small = {"pretrain_backbone": "vit_b16", "global_size": 15}
+    with pytest.raises(ConfigError, match="global_size must be at least 16 with pretrain_backbone"):
+        ExperimentConfig(**small, pretrain_epochs=1)
+    assert ExperimentConfig(**small)  # without an epoch it is not trained
 
 
 def test_an_int_becomes_the_float_that_a_setting_wants() -> None:

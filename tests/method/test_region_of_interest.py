@@ -246,6 +246,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     [
         ({"rule": "treshold"}, "region_rule must be one of threshold, mass, peak; got 'treshold'"),
         ({"share": 0.0}, "region_share must lie in"),
+        ({"share": "0.7"}, "region_share must be of type float; got '0.7' of type str"),
         ({"least": 1.5}, "least_region must lie in"),
     ],
 )

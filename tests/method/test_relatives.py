@@ -230,6 +230,9 @@ def test_the_settings_of_a_method_are_settings_of_a_run_with_the_same_defaults(m
         ({"alignment": "nce"}, "alignment must be one of cosine, e_info_nce"),
         ({"fusion_weight": 1.5}, r"fusion_weight must lie in \[0, 1\]; got 1.5"),
         ({"local_backbone": "resnet18"}, "local_backbone must be one of .*; got 'resnet18'"),
+        ({"global_size": "224"}, "global_size must be of type int; got '224' of type str"),
+        ({"global_backbone": None}, "global_backbone must be of type str; got None"),
+        ({"channel_attention": 1}, "channel_attention must be of type bool; got 1 of type int"),
     ],
 )
 def test_a_setting_of_a_model_has_the_rule_of_the_runs(wrong: dict, rule: str) -> None:
