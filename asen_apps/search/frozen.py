@@ -112,8 +112,12 @@ class FrozenModel:
         wanted: tuple[str, ...] | None = None,
     ) -> dict[str, np.ndarray]:
         """Embed chosen (image, attribute) pairs, as `SimilarityModel.embed_pairs` does."""
+        from asen_tf.models.base import check_pairs  # TensorFlow
+
         names = tuple(self._outputs) if wanted is None else wanted
-        given = (images, np.int32(rows), np.int32(attributes), np.zeros((len(rows), 4), np.int32))
+        none = np.zeros((np.size(rows), 4), np.int32)  # boxes, which no such model takes
+        check_pairs(images, (rows, attributes, none), self)
+        given = (images, np.int32(rows), np.int32(attributes), none)
         feed = {f"{name}:0": value for name, value in zip(_INPUTS, given, strict=True)}
         found = self._session.run([self._outputs[name] for name in names], feed)
         return dict(zip(names, found, strict=True))

@@ -83,7 +83,10 @@ def ranked_correctly(
     )
     near, far = ((anchor * other).sum(axis=1) for other in (positive, negative))
     if not np.isfinite([near, far]).all():  # as in a ranking; no comparison with NaN is true
-        raise ValueError("embeddings must give finite scores; got NaN or infinity")
+        raise ValueError(
+            f"embeddings must give finite scores; got NaN or infinity of {embedding!r}; lower the "
+            "learning rates, or measure the model of an earlier epoch"
+        )
     right = near > far
     parts = {
         split.attributes.names[attribute]: right[triplets[:, 0] == attribute]

@@ -211,8 +211,7 @@ class SimilarityModel(keras.Model):
                     "another region"
                 )
             boxes = np.zeros((np.size(rows), 4))
-        whole = self.settings.preprocessing == "release"
-        _check_pairs(images, (rows, attributes, boxes), self.attribute_names, whole)
+        check_pairs(images, (rows, attributes, boxes), self)
         run = self._traced(wanted)
         outputs = run(images, np.int32(rows), np.int32(attributes), np.int32(boxes))
         return {name: value.numpy() for name, value in outputs.items()}
@@ -354,10 +353,9 @@ def branch_model(
     return keras.Model({"image": image, "attribute": attribute}, outputs, name=f"{part}_branch")
 
 
-def _check_pairs(
-    images: np.ndarray, pairs: tuple[np.ndarray, ...], names: Sequence[str], whole: bool
-) -> None:
+def check_pairs(images: np.ndarray, pairs: tuple[np.ndarray, ...], model: Any) -> None:
     """Raise ValueError unless images are RGB, square if not whole, and pairs are pairs of them."""
+    names, whole = model.attribute_names, model.settings.preprocessing == "release"
     images, (rows, attributes, boxes) = np.asarray(images), map(np.asarray, pairs)
     height, width, colours = images.shape[1:] if images.ndim == 4 and len(images) else (0, 0, 0)
     if colours != 3 or not (whole or height == width):
@@ -376,9 +374,11 @@ def _check_pairs(
     of_names = (attributes, len(names), ", ".join(names))
     given = {"rows": (rows, len(images), "the images"), "attributes": of_names}
     for what, (at, count, known) in given.items():
-        if at.size and not 0 <= at.min() <= at.max() < count:
+        got = f"{at.min()}..{at.max()}" if at.dtype.kind in "iu" else at.dtype
+        if at.dtype.kind not in "iu" or not 0 <= at.min() <= at.max() < count:
             raise ValueError(
-                f"{what} must be indices in [0, {count}), of {known}; got {at.min()}..{at.max()}"
+                f"{what} must be indices in [0, {count}), of {known}; got {got}; give whole "
+                "numbers, counted from 0"
             )
 
 

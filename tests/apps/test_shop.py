@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from shop_folder import BROKEN, make_shop, opened, run
-from small_model import NAMES, small_model
+from small_model import NAMES, pictures, small_model
 
 from asen_apps.search import frozen, model_fingerprint, service
 from asen_apps.search.frozen import FrozenModel, open_embedder
@@ -337,6 +337,10 @@ def test_what_is_kept_for_later_starts_gives_the_models_own_vectors(shop: Path) 
     seen, expected = kept.attend(photo, "sleeve"), own.attend(photo, "sleeve")
     np.testing.assert_allclose(seen.map, expected.map, atol=1e-6)
     assert seen.region == expected.region
+    for one in (kept.model, model):  # and refuses what the model does
+        for rows, got in (([1], r"1\.\.1"), ([0.5], "float64")):
+            with pytest.raises(ValueError, match=rf"rows must be indices in \[0, 1\), .*got {got}"):
+                one.embed_pairs(pictures(1), rows, [0])
 
 
 def test_a_kept_graph_that_was_changed_is_not_run(shop: Path, monkeypatch, tmp_path) -> None:

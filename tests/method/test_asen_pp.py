@@ -180,6 +180,19 @@ def test_wrong_input_is_refused_with_the_rule(
         ([0, 1], [0, 0], np.zeros((1, 4)), r"got \(2,\), \(2,\), \(1, 4\)"),
         ([0, 2], [0, 0], None, r"rows must be indices in \[0, 2\), of the images; got 0\.\.2"),
         ([-1, 0], [0, 0], None, r"rows must be indices in \[0, 2\), of the images; got -1\.\.0"),
+        (
+            [0, 0.5],
+            [0, 0],
+            None,
+            r"rows must be .*, of the images; got float64; give whole numbers",
+        ),
+        (
+            [0, 1],
+            [0.5, 0],
+            None,
+            "attributes must be indices in .*; got float64; give whole numbers",
+        ),
+        ([0, 1], ["a", "b"], None, "attributes must be indices in .*; got <U1; give whole numbers"),
     ],
 )
 def test_pairs_of_other_shapes_or_images_are_refused(

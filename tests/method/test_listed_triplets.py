@@ -178,7 +178,7 @@ def test_vectors_that_are_no_numbers_are_refused_as_in_a_ranking(folder: Path) -
     vectors = np.ones((len(split.labels), 4), np.float32)
     vectors[0, 0] = np.nan
     broken = PairEmbeddings(split.labels[:, :2], {"global": vectors})
-    with pytest.raises(ValueError, match="embeddings must give finite scores; got NaN"):
+    with pytest.raises(ValueError, match="finite scores; got NaN or infinity of 'global'; lower"):
         triplet_accuracy(broken, split, "global")
 
 
