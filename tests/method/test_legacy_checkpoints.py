@@ -137,6 +137,15 @@ def test_another_way_to_make_a_tensor_is_refused(tmp_path: Path) -> None:
         read(tmp_path, file({"x": tensor}, storage))
 
 
+@pytest.mark.parametrize("name", [1, None, (1, 2)])
+def test_a_tensor_whose_name_is_no_text_is_refused(tmp_path: Path, name: Any) -> None:
+    storage = Storage("a", np.arange(2, dtype="<f4"))
+    tensors = {"x": Tensor(storage, 0, (2,), (1,)), name: Tensor(storage, 0, (1,), (1,))}
+    message = rf"it must hold tensors by name; got \[{re.escape(repr(name))}\]"
+    with pytest.raises(CheckpointError, match=message):
+        read(tmp_path, file(tensors, storage))
+
+
 def test_a_storage_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path) -> None:
     storage = Storage("a", np.arange(4, dtype="<f4"))
     content = file({"x": Tensor(storage, 0, (4,), (1,))}, storage)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from asen_tf.data import (
+    SPLITS,
     AnnotationError,
     AttributeTable,
     fingerprint,
@@ -17,7 +18,9 @@ from asen_tf.data import (
     read_split,
     read_value_names,
 )
+from asen_tf.data.dataset import Dataset
 from asen_tf.files import write_text
+from asen_tf.presets import smoke
 from data_prep.writing import write_meta, write_regions, write_split
 
 TABLE = AttributeTable(("length", "neck"), (3, 2))
@@ -148,3 +151,26 @@ def test_the_fingerprint_follows_the_data_and_nothing_else(tmp_path: Path) -> No
     write_meta(tmp_path / "one", "Tiny", AttributeTable(("length", "neck"), (3, 4)))
     seen.add(fingerprint(tmp_path / "one", "Tiny"))
     assert len(seen) == 6
+
+
+def test_the_fingerprint_of_images_in_files_is_the_one_that_finished_runs_have(
+    tmp_path: Path,
+) -> None:
+    """Another one would make every finished run and every cache stale."""
+    root = write(tmp_path)
+    write_text(tmp_path / "Tiny" / "values.json", '{"length": ["a", "b", "c"], "neck": ["d", "e"]}')
+    for split in ("valid", "test"):
+        files = [f"{split}/c.jpg", "not there.jpg", "b.jpg"]
+        write_split(tmp_path, "Tiny", split, files=files, queries=ROWS[:2], candidates=ROWS[2:])
+        (root / split).mkdir()
+        (root / split / "c.jpg").write_bytes(split.encode())
+        write_regions(tmp_path, "Tiny", split, {(0, 1): (1, 2, 3, 4)})
+    found = fingerprint(tmp_path, "Tiny")
+    assert found[:32] == "5f3d8f4b5898fd9c7de73bad741d4ec4"
+    config = smoke().override(dataset="Tiny", missing_images="skip", cache_images=False)
+    assert Dataset(tmp_path, config).fingerprint == found
+
+    (root / "label_train.txt").unlink()  # a dataset that lists triplets instead
+    for split in SPLITS:
+        (root / f"triplets_{split}.txt").write_bytes(b"0 0 1 2\r\n")
+    assert fingerprint(tmp_path, "Tiny")[:32] == "70e905fcb84626f3098cc6053d9bb287"
