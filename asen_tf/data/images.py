@@ -112,12 +112,20 @@ def upright_size(path: str | Path | BinaryIO) -> tuple[int, int]:
 
 def as_rgb(image: Image.Image) -> Image.Image:
     """Return an image of any mode in RGB, with 8 bits; transparent parts are laid over white."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+    if image.mode.startswith("I;16") or (image.mode == "I" and _is_16_bit(image)):
         # 16-bit grey, of which Pillow would clip everything above 255 to white.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("RGB")
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    """Return whether 32-bit grey comes of a PGM file; of a copy, which has no format, by values."""
+    if image.format is not None:
+        return image.format == "PPM"
+    low, high = image.getextrema()
+    return low >= 0 and 255 < high < 2**16
 
 
 def _orientation(image: Image.Image) -> int | None:

@@ -198,16 +198,25 @@ def test_16_bits_of_grey_keep_their_upper_8_as_a_pillow_image_too(tmp_path: Path
     grey = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50) * 32
     big_endian = grey.astype(">u2").tobytes()
     (tmp_path / "grey.pgm").write_bytes(b"P5 50 40 65535\n" + big_endian)
-    given = {
-        "I;16": Image.fromarray(grey),
-        "I;16B": Image.frombytes("I;16B", (50, 40), big_endian),
-        "I": Image.open(tmp_path / "grey.pgm"),
-    }
+    given = [
+        ("I;16", Image.fromarray(grey)),
+        ("I;16B", Image.frombytes("I;16B", (50, 40), big_endian)),
+        ("I", Image.open(tmp_path / "grey.pgm")),
+        ("I", Image.open(tmp_path / "grey.pgm").copy()),  # which has no format
+        ("I", Image.open(tmp_path / "grey.pgm").crop((0, 0, 50, 40))),
+    ]
     assert np.ptp(grey) > 60_000
-    for mode, image in given.items():
+    for mode, image in given:
         assert image.mode == mode
         found = load_image(image_file(image), None)
         np.testing.assert_array_equal(found, np.repeat(grey[..., None] // 256, 3, axis=2))
+
+
+def test_wide_grey_whose_values_are_not_of_16_bits_is_clipped_as_pillow_does() -> None:
+    for values, seen in (([0, 200, 255], [0, 200, 255]), ([0, 300, 70_000], [0, 255, 255])):
+        image = Image.fromarray(np.array([values], np.int32))
+        assert image.mode == "I"
+        assert load_image(image_file(image), None)[0, :, 0].tolist() == seen
 
 
 @pytest.mark.parametrize("attributes", ["sleeve", [], ()])
