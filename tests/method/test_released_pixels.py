@@ -189,5 +189,5 @@ def test_what_does_not_go_together_is_refused(model: AsenPlusPlus) -> None:
     for setting in ({"packed": True}, {"fit": "whole_edge"}):
         with pytest.raises(ConfigError, match="needs fit='square' and packed=False"):
             smoke().override(preprocessing="release", **setting)
-    with pytest.raises(ValueError, match=r"RGB, shape \(batch, height, width, 3\); got shape"):
+    with pytest.raises(ValueError, match=r"RGB, \(batch, height, width, 3\), at least one; got"):
         model.embed(np.zeros((1, 8, 9, 4), np.uint8), [0])
