@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from asen_tf.evaluation.ranking import usable_cores
+
 PACKAGES = ("tensorflow", "keras", "tensorflow-addons", "numpy", "scipy", "pillow")
 ROOT = Path(__file__).parents[1]
 _IMPORTS = (ast.Import, ast.ImportFrom)
@@ -163,8 +165,7 @@ def describe() -> dict[str, Any]:
     The machine's `threads` are those of an operation of TensorFlow. Their number decides the order
     of sums, and thereby the last digits of what is trained.
     """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or allowed  # 0 takes all, too
+    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or usable_cores()  # 0 takes all
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),

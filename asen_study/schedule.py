@@ -7,7 +7,6 @@ dataset for each seed, and may go on to train on fewer images. `tasks` gives it 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from asen_study.runs import Places
 from asen_study.tables.labels import FEWER
 from asen_tf.config import ConfigError, did_you_mean
 from asen_tf.data import AnnotationError, read_meta
+from asen_tf.evaluation.ranking import usable_cores
 from asen_tf.presets import preset
 
 Task = dict[str, Any]  # as doit takes it
@@ -190,7 +190,7 @@ class _Schedule:
     @property
     def _threads(self) -> int:
         """The cores that each of several trainings may use."""
-        return max((os.cpu_count() or 1) // self.jobs, 1)
+        return max(usable_cores() // self.jobs, 1)
 
     def _training(self, cell: Cell, needs: Sequence[str]) -> Task:
         """Return the task that trains a cell, after those that train a part of it."""

@@ -36,6 +36,7 @@ from asen_study.runs import Places, Run
 from asen_study.tuning.space import RunSettings
 from asen_study.tuning.tuner import OBJECTIVE, ORACLES, PATIENCE, DurableOracle, RunTuner, number
 from asen_tf.config import ConfigError
+from asen_tf.evaluation.ranking import usable_cores
 from asen_tf.presets import preset
 
 CHIEF = "chief"
@@ -250,7 +251,7 @@ def _apart(search: Search, name: str, jobs: int, function: Callable[..., Any], *
     """
     log = search.place / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    threads = max((os.cpu_count() or 1) // jobs, 1)
+    threads = max(usable_cores() // jobs, 1)
     try:
         with ProcessPoolExecutor(1, mp_context=_SPAWN) as pool:
             return pool.submit(_logged, log, threads, function, *given).result()

@@ -167,7 +167,7 @@ def _measure(
             scores[left_out] = -np.inf
         return measure_ranks(*relevant_ranks(scores, relevant), len(scores), ks)
 
-    threads = _cores()
+    threads = usable_cores()
     blocks: list[dict[str, np.ndarray]] = []
     with ThreadPoolExecutor(threads) as pool:  # NumPy sorts without the GIL
         for first in range(0, max(len(queries), 1), block * threads):
@@ -233,7 +233,7 @@ def _check_shapes(embeddings: np.ndarray, values: np.ndarray, role: str) -> None
         )
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Return how many cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
     return len(affinity(0)) if affinity else os.cpu_count() or 1
