@@ -21,7 +21,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-torch study photos gallery notebooks explore tune test test-slow test-torch test-distributed test-browser bench bench-large bench-map fuzz kills lint format lock clean clean-results clean-data
+.PHONY: help install install-torch study photos gallery notebooks explore tune test test-slow test-studies test-torch test-distributed test-browser bench bench-large bench-map fuzz kills lint format lock clean clean-results clean-data
 
 # Options are checked before anything is installed or started.
 PROFILES := $(shell sed -n 's/^def task_\(.*\)():.*/\1/p' dodo.py 2>/dev/null)
@@ -88,6 +88,9 @@ tune: $(VENV)/.installed ## search for better settings, 20 minutes on two cores 
 
 test: $(VENV)/.installed-dev ## run the tests, except the slow ones [WORKERS=2]
 	$(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-studies: $(VENV)/.installed-dev ## run the tests that train every method, on each kind of data [WORKERS=2]
+	$(RUN) -m pytest -m 'studies and not slow' -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev ## run the tests that take minutes
 	$(RUN) -m pytest -m slow

@@ -32,8 +32,9 @@ atexit.register(shutil.rmtree, os.environ["ASEN_CACHE"], ignore_errors=True)
 # (`--no-loadscope-reorder`); a long one at the end would leave the other worker without work.
 LONG = (
     *("test_study", "test_photographs", "test_release_paths", "test_methods_train"),
-    *("test_execution_options", "test_failing_steps", "test_embedder", "test_tagging"),
-    *("test_evidence_notebook", "test_measurement", "test_reranking_notebook", "test_replicas"),
+    *("test_execution_options", "test_experiment", "test_embedder", "test_tagging"),
+    *("test_evidence_notebook", "test_measurement", "test_reranking_notebook", "test_shop"),
+    *("test_frozen_stages", "test_search_benchmark", "test_shop_index", "test_rpf"),
     *("test_padded_run", "test_memory_short", "test_explorer_server"),
 )
 

@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from asen_study.runs import Places
 from asen_study.tuning import Search
 
 ROOT = Path(__file__).parents[1]
+Seen = TypeVar("Seen")
 # Trials differ in what stage 1 knows nothing of, so that they share it, too: seconds less each.
 FIELDS = ("roi_threshold", "fusion_weight", "stage2_local_learning_rate")
 
@@ -42,11 +44,12 @@ def start(search: Search, log: Path, *options: str) -> subprocess.Popen:
         )
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen, log: Path) -> None:
-    """Wait for what a process is to do; if it ends before, show what it said."""
-    while not condition():
+def wait_until(condition: Callable[[], Seen], process: subprocess.Popen, log: Path) -> Seen:
+    """Wait for what a process is to do and return it; if it ends before, show what it said."""
+    while not (seen := condition()):
         assert process.poll() is None, log.read_text()[-3000:]
         time.sleep(0.02)
+    return seen
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -30,7 +30,7 @@ EXTRAS = [  # torch and playwright are installed by themselves, where they are w
     if name not in ("torch", "browser")
 ]
 TARGETS = [
-    *"help install study photos gallery notebooks explore tune test test-slow".split(),
+    *"help install study photos gallery notebooks explore tune test test-studies test-slow".split(),
     "install-torch",
     *"test-distributed test-browser bench bench-large bench-map fuzz kills test-torch".split(),
     *"lint format lock clean clean-results clean-data".split(),
@@ -277,8 +277,8 @@ def test_the_image_is_built_from_the_lock() -> None:
 def test_ci_runs_lint_and_the_tests() -> None:
     script = (ROOT / ".ci" / "run").read_text().splitlines()
     assert script[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in script
-    tests = [f"make test{kind}" for kind in ("", "-torch", "-distributed", "-browser")]
-    assert script[-5:] == ["make lint", *tests]
+    tests = [f"make test{kind}" for kind in ("", "-studies", "-torch", "-distributed", "-browser")]
+    assert script[-6:] == ["make lint", *tests]
 
 
 @pytest.mark.parametrize("extra", ["torch", "browser"])

@@ -19,6 +19,8 @@ from asen_tf.data.images import ImageError
 from asen_tf.training import Phase
 from data_prep.synthetic import make_dataset
 
+pytestmark = pytest.mark.studies
+
 METRICS = (
     *("history.csv", "map.csv", "localisation.csv", "triplets.csv", "fusion.csv"),
     *("metrics.json", "config.json"),

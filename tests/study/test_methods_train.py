@@ -22,6 +22,8 @@ from asen_tf.models import SimilarityModel
 from asen_tf.presets import smoke
 from asen_tf.training import StageResult
 
+pytestmark = pytest.mark.studies
+
 # Their losses and masks have tests of their own.
 SLOW = (
     *("triplet/semi_hard", "triplet/hard", "triplet/npairs", "triplet/lifted_struct"),

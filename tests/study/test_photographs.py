@@ -16,6 +16,8 @@ from study_process import run_study
 from asen_study.matrix import FEATURES
 from asen_tf.embedder import Embedder
 
+pytestmark = pytest.mark.studies
+
 ROWS = (*FEATURES, "asen_v2")
 
 

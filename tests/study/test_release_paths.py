@@ -11,6 +11,8 @@ import pytest
 import raw_releases
 from notebook_cells import run_here
 
+pytestmark = pytest.mark.studies
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # Raw format, dataset, and what its training needs to differ from the smoke preset in. A network of
 # one branch is enough where the labels are like those of the built-in data.
