@@ -40,7 +40,6 @@ STUDIES: dict[str, dict[str, tuple[int, ...]]] = {
     "ablations": dict.fromkeys(CONTROLLED, (0, 1, 2, 3, 4)),
     "changes": dict.fromkeys(CHANGES, (0, 1)),
     "compact": dict.fromkeys(ABLATED, (0, 1, 2)),
-    "applications": dict.fromkeys(MAIN, (0,)),
 }
 # Made before networks started from ImageNet and rates fell to the paper's share: by these settings.
 BEFORE = {
@@ -50,7 +49,6 @@ BEFORE = {
 EARLIER = {
     "ablations": strong(),
     "compact": compact().override(**BEFORE),
-    "applications": compact().override(**BEFORE),
 }
 study = pytest.mark.parametrize("name", STUDIES)
 
