@@ -33,7 +33,7 @@ _WIDEST, _NARROWEST = 1300, 300  # px, of pictures
 _LIMIT = 5_900_000  # bytes of all notebooks together
 _GALLERY = (
     *("00_method", "01_prepare_data", "02_backbone_start", "03_train", "04_evaluate"),
-    *("05_results", "06_ablations", "08_design_evidence"),
+    *("05_results", "06_ablations", "07_rerank", "08_design_evidence"),
 )
 _EXECUTED_HERE = ("00_method", "08_design_evidence")  # if the study has not; the others train
 _SAYS_NOTHING = re.compile(r"^.*: (?:finished|measured) before, nothing to do\n?", re.MULTILINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import pandas as pd
 import pytest
 from kept_results import ROOT, kept, table
 
@@ -16,6 +17,7 @@ from asen_study.matrix import (
     LABELS,
     MAIN,
     NEIGHBOURS,
+    PAYS_ABOVE,
     ROWS,
     STARTS,
     settings,
@@ -40,7 +42,6 @@ STUDIES: dict[str, dict[str, tuple[int, ...]]] = {
     "ablations": dict.fromkeys(CONTROLLED, (0, 1, 2, 3, 4)),
     "changes": dict.fromkeys(CHANGES, (0, 1)),
     "compact": dict.fromkeys(ABLATED, (0, 1, 2)),
-    "applications": dict.fromkeys(MAIN, (0,)),
 }
 # Made before networks started from ImageNet and rates fell to the paper's share: by these settings.
 BEFORE = {
@@ -50,7 +51,6 @@ BEFORE = {
 EARLIER = {
     "ablations": strong(),
     "compact": compact().override(**BEFORE),
-    "applications": compact().override(**BEFORE),
 }
 study = pytest.mark.parametrize("name", STUDIES)
 
@@ -165,41 +165,77 @@ def test_the_provenance_names_runs_code_data_versions_and_settings(name: str) ->
     assert len({run["data_fingerprint"] for run in runs}) == 1
 
 
+TOLD = {  # on the pages: the row, and the embedding that it is measured by
+    "Triplet network": ("triplet", "global"),
+    "CSN": ("csn", "global"),
+    "ASEN_v2": ("asen_v2", "global"),
+    "ASEN_v2, rates of ASEN++": ("asen_v2/same_rates", "global"),
+    "Two ASEN_v2, fused": ("asen_v2/two_seeds", "global"),
+    "ASEN++ as published": ("asen_pp", "fused"),
+    "ASEN++, whole frame": ("asen_pp/whole_frame", "fused"),
+    "ASEN++, adapted": ("asen_pp/adapted", "fused"),
+    "ASEN++, adapted, whole frame": ("asen_pp/adapted_whole_frame", "fused"),
+}
+
+
+def means_of(study: str) -> pd.Series:
+    keys = ["method", "embedding", "attribute"]
+    return table(study, "map.csv").groupby(keys)["map"].mean()
+
+
 def test_the_pages_quote_the_tables() -> None:
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").split("## On photographs")[0]
-    means = table("quick", "map.csv").set_index(["method", "embedding", "attribute"])["map"]
-    labels = {
-        "Random (exact)": ("random", "-"),
-        "Triplet network": ("triplet", "global"),
-        "CSN": ("csn", "global"),
-        "ASEN_v2": ("asen_v2", "global"),
-        "ASEN++ global": ("asen_pp", "global"),
-        "ASEN++ local": ("asen_pp", "local"),
-        "ASEN++ fused": ("asen_pp", "fused"),
-    }
+    means = means_of("ablations")
+    labels = {"Random (exact)": ("random", "-"), **TOLD, "RPF, compact": ("rpf", "fused")}
     quoted = quoted_rows(text, set(labels))
     assert set(quoted) == set(labels)
     for label, cells in quoted.items():
         expected = [means[*labels[label], attribute] for attribute in ALL]
         assert [float(cell.strip("*")) for cell in cells] == pytest.approx(expected, abs=0.0501)
+    look = re.search(
+        r"triplet network, ([\d.]+) for CSN, ([\d.]+) for ASEN_v2 and ([\d.]+) for ASEN\+\+ as pub",
+        " ".join(text.split()),
+    )
+    first = re.search(r"Its macro MAP is ([\d.]+) for the triplet", text)
+    assert look is not None and first is not None
+    means = means_of("quick")
+    rows = [TOLD[name] for name in ("Triplet network", "CSN", "ASEN_v2", "ASEN++ as published")]
+    assert [first[1], *look.groups()] == [f"{means[(*row, 'macro')]:.1f}" for row in rows]
 
 
 def test_the_readme_quotes_the_whole_and_the_mean_of_the_attributes() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8").split("**On photographs**")[0]
-    means = table("quick", "map.csv").set_index(["method", "embedding", "attribute"])["map"]
+    means = means_of("ablations")
     rows = [re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if line[:2] == "| "]
     quoted = {row[0].split(":")[0].split(" (")[0]: row[1:] for row in rows[1:]}
-    labels = {
-        "Random ranking": ("random", "-"),
-        "Triplet network": ("triplet", "global"),
-        "Conditional Similarity Network": ("csn", "global"),
-        "ASEN_v2": ("asen_v2", "global"),
-        "ASEN++": ("asen_pp", "fused"),
-    }
+    labels = {"Random ranking": ("random", "-"), **TOLD}
+    labels["Conditional Similarity Network"] = labels.pop("CSN")
     assert set(quoted) == set(labels)
     for label, cells in quoted.items():
-        expected = [means[*labels[label], attribute] for attribute in ("overall", "macro")]
+        expected = [means[(*labels[label], attribute)] for attribute in ("overall", "macro")]
         assert [float(cell) for cell in cells] == pytest.approx(expected, abs=0.0501), label
+
+
+def test_that_it_pays_on_drawings_is_said_as_the_intervals_are() -> None:
+    pairs = table("ablations", "pairs.csv")
+    macro = pairs[pairs["attribute"] == "macro"].set_index(["method_a", "method_b"])
+    pages = {
+        name: " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        for name in ("README.md", "docs/results.md", "results/README.md")
+    }
+    for form, controls in PAYS_ABOVE.items():
+        above = {control: macro.loc[(form, control)] for control in controls}
+        certain = [control for control, gap in above.items() if gap.ci_low > 0]
+        assert (certain == list(controls)) == (form == "asen_pp/adapted"), form
+        for control, gap in above.items():
+            told = f"{gap.difference:.1f} ({gap.ci_low:.1f} to {gap.ci_high:.1f}"
+            for name in ("docs/results.md", "results/README.md"):
+                assert told in pages[name], (name, form, control)
+    assert "each with a 95% interval that excludes zero: it [pays]" in pages["README.md"]
+    assert "against two fused ASEN_v2 it is open" in pages["README.md"]
+    own = macro.loc[("asen_pp", "asen_pp:global")]
+    told = f"{own.difference:.1f}, {own.ci_low:.1f} to {own.ci_high:.1f})"
+    assert all(told in pages[name] for name in ("docs/results.md", "results/README.md"))
 
 
 def test_what_each_change_gave_is_quoted() -> None:
@@ -207,7 +243,8 @@ def test_what_each_change_gave_is_quoted() -> None:
     text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     section = text.split("## What each change gave")[1]
     quoted = quoted_rows(section, {LABELS[row] for row in CHANGES})
-    best = table("changes", "history.csv").groupby(["method", "seed"])["val_map"].max()
+    epochs = table("changes", "history.csv").query("stage == 'stage2'")  # the model comes from it
+    best = epochs.groupby(["method", "seed"])["val_map"].max()
     validated = best.groupby("method").mean()
     scores = table("changes", "map.csv").query("attribute == 'macro'")
     macro = scores.groupby(["method", "embedding"])["map"].mean()

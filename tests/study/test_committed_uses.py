@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from kept_results import ROOT, kept, table
 
@@ -14,24 +13,8 @@ from asen_tf.presets import preset
 from data_prep.garments.values import ATTRIBUTES
 
 
-def test_another_machine_gives_other_digits_and_much_the_same_scores() -> None:
-    key = ["method", "embedding", "seed", "attribute"]
-    ours, theirs = (table(name, "map.csv").set_index(key) for name in ("compact", "applications"))
-    ours = ours.loc[theirs.index]  # the rows of a quick study, with its seed
-    chance = ours.index.get_level_values("method") == "random"
-    pd.testing.assert_frame_equal(ours[chance], theirs[chance], check_exact=True)
-    gaps = (ours["map"] - theirs["map"])[ours.index.get_level_values("attribute") == "overall"]
-    assert gaps[gaps != 0].size == 6 and gaps.abs().max() < 2.0
-    origins = [
-        json.loads(kept(f"{name}/provenance.json"))["runs"][0]
-        for name in ("compact", "applications")
-    ]
-    assert origins[0]["data_fingerprint"] == origins[1]["data_fingerprint"]
-    assert origins[0]["machine"] != origins[1]["machine"]
-
-
 def test_reranking_is_told_as_its_table_says() -> None:
-    found = table("applications", "rerank.csv")
+    found = table("quick", "rerank.csv")
     row = found.query("top == 50 and weight == 1 and k == 10").set_index("attribute")
     overall = row.loc["overall"]
     text = " ".join((ROOT / "docs" / "reranking.md").read_text(encoding="utf-8").split())
@@ -41,11 +24,30 @@ def test_reranking_is_told_as_its_table_says() -> None:
         f"{overall['gain_high']:.1f}"
     )
     assert told in text
-    gained = row.index[row["gain_low"] > 0].difference(["overall", "macro"])
-    assert set(gained) == {
-        *("skirt_length", "sleeve_length", "collar_design", "neckline_design", "neck_design")
-    }
+    assert (row["gain_low"] > 0).all() and row["gain"].drop(
+        ["overall", "macro"]
+    ).idxmin() == "sleeve_length"
+    necks = row.loc[[name for name in ATTRIBUTES if name.endswith("_design")], "gain"]
+    told = f"necks and collars {necks.min():.0f} to {necks.max():.0f} points, sleeves "
+    assert f"{told}{row.loc['sleeve_length', 'gain']:.0f}." in text
+    cost = f"from {overall['similarity_before']:.3f} to {overall['similarity_after']:.3f}"
+    assert cost in text and f"would have {overall['precision_oracle']:.1f}%" in text
     assert found.query("weight == 0")["gain"].eq(0).all()
+
+
+def test_the_sheet_of_evidence_is_told_as_it_says() -> None:
+    (file,) = (ROOT / "results" / "quick" / "evidence").glob("*.json")
+    sheet = json.loads(file.read_text(encoding="utf-8"))
+    (view,) = (one for one in sheet["views"] if one["name"] == "neckline_design")
+    found = view["found"][0]["similarities"]["neckline_design"]
+    pairs, nearest = found["random_pairs"], found["nearest_neighbours"]
+    page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+    assert f"results/quick/evidence/{file.name}" in page and file.with_suffix(".html").exists()
+    words = " ".join(page.split())
+    assert f"nearest of {nearest['of']} drawings by neckline has a cosine of" in words
+    told = f"{found['similarity']:.3f}, which {pairs['at_least']} of {pairs['of']:,} random pairs"
+    assert told in words
+    assert f"nearest neighbours of {nearest['at_least']} of the {nearest['of']} are" in words
 
 
 def test_the_best_preset_is_the_best_trial_of_the_search(tmp_path: Path) -> None:
