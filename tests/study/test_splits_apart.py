@@ -20,7 +20,9 @@ def dataset() -> SimpleNamespace:
     """Return a dataset whose splits know their names, and nothing else."""
 
     def split(name: str) -> SimpleNamespace:
-        return SimpleNamespace(name=name, split=SimpleNamespace(name=name, triplets=None))
+        return SimpleNamespace(
+            name=name, split=SimpleNamespace(name=name, triplets=None, queries=[0])
+        )
 
     attributes = SimpleNamespace(names=("a", "b"))
     return SimpleNamespace(split=split, attributes=attributes, true_boxes=lambda name: {})
