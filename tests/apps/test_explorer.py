@@ -161,6 +161,13 @@ def test_the_attention_is_that_of_the_embedder(
     assert plain.attention[0].map is None and plain.attention[0].region is None
 
 
+def test_an_answer_says_where_the_models_map_lies(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explorer.embedder(explorer.first).model, "map_extent", (-0.1, 0.9))
+    assert [one.extent for one in first_answer(explorer).attention] == 2 * [(-0.1, 0.9)]
+
+
 def test_without_an_attribute_or_a_weight_there_is_a_sentence(explorer: Explorer) -> None:
     for weights in ({}, {"neck_design": 0.0}):
         with pytest.raises(ExplorerError, match="Choose at least one attribute"):

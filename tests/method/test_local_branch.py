@@ -10,6 +10,7 @@ from naive_models import attended, build, compare, features, gated, projected, z
 from naive_regions import Box, naive_box, naive_crop
 from small_model import NAMES, THRESHOLD, VIEW, pictures, training_batch
 
+from asen_tf.embedder import Embedder
 from asen_tf.layers import global_view
 from asen_tf.models import AsenPlusPlus, PairInputs
 
@@ -92,6 +93,19 @@ def test_local_and_fused_embeddings_are_what_the_formulas_say(region: str, table
         assert len(set(boxes)) > 3  # maps that differ
     if given is None:
         compare(model.embed_all(images).reshape(len(PAIRS), -1), fused)
+
+
+def test_an_embedder_says_where_the_map_that_it_shows_lies() -> None:
+    model, (picture, *_) = region_model(), pictures()
+    for name in NAMES:
+        seen = Embedder(model).attend(picture, name)
+        start = (0.5 - 4) / VIEW  # the first cell is around pixel 0
+        assert seen.extent == pytest.approx((start, start + 1))
+        # The region that it shows is that of the map there, in the picture's 64 px, and not
+        # that of a map that fills the picture.
+        top, left, bottom, right = naive_box(seen.map, VIEW, THRESHOLD, seen.extent)
+        assert seen.region == pytest.approx([2 * edge for edge in (left, top, right, bottom)])
+        assert naive_box(seen.map, VIEW, THRESHOLD) != (top, left, bottom, right)
 
 
 def test_training_moves_regions_as_it_is_told_and_embedding_does_not() -> None:

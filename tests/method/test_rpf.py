@@ -40,9 +40,23 @@ CONTRASTED = {"alignment": "e_info_nce", "alignment_loss_weight": 0.04}
 ROWS, ATTRIBUTES = np.repeat(np.arange(3), 3), np.tile(np.arange(3), 3)
 
 
+@pytest.fixture(scope="module", params=[0, 1], ids=["no layer", "one layer"])
+def model(request: pytest.FixtureRequest) -> RegionToPatch:
+    """Return a model without and with a transformer layer on its local backbone's map."""
+    given = {"roi_threshold": 0.9, "fusion_weight": 0.3, "patch_layers": request.param}
+    made = build(method="rpf", **given, **CONTRASTED)
+    rng = np.random.default_rng(6)
+    for weight in made.weights:
+        if weight.shape.rank == 2 and "/bias:" in weight.name:  # of each head
+            weight.assign(rng.uniform(-0.5, 0.5, weight.shape))
+        if weight.shape.rank == 3 and "/kernel:" in weight.name:  # so that attention is not flat
+            weight.assign(4.0 * weight)
+    return made
+
+
 @pytest.fixture(scope="module")
-def model() -> RegionToPatch:
-    return build(method="rpf", roi_threshold=0.9, fusion_weight=0.3, patch_layers=0, **CONTRASTED)
+def published() -> RegionToPatch:
+    return build_model(preset("fashionai_rpf"), [f"attribute {i}" for i in range(8)])
 
 
 # === Formulas ===
@@ -68,21 +82,43 @@ def background(x: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return total / left
 
 
+def gathered(w: dict[str, np.ndarray], asking: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Return what tokens gather from cells, head by head."""
+    _, heads, units = w["query/kernel"].shape
+    found = np.tile(w["attention_output/bias"], (len(asking), 1))
+    assert heads == 12
+    for h in range(heads):
+        q, k, v = (
+            rows @ w[f"{name}/kernel"][:, h] + w[f"{name}/bias"][h]
+            for name, rows in (("query", asking), ("key", cells), ("value", cells))
+        )
+        for token in range(len(asking)):
+            shares = softmax(k @ q[token] / units**0.5)
+            found[token] += shares @ v @ w["attention_output/kernel"][h]
+    return found
+
+
 def crossed(model: keras.Model, x: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """Return what one query gathers from the cells of a map, head by head; nothing is added."""
     w = weights(model, "local_cross_attention")
     norm = functools.partial(layer_norm, scale=w["norm/gamma"], bias=w["norm/beta"])
     query = norm(vector @ w["query/kernel"] + w["query/bias"] + w["types"][0])
     cells = norm(x.reshape(-1, x.shape[-1]) + w["types"][1])
-    found = w["attention/attention_output/bias"].copy()
-    _, heads, units = w["attention/query/kernel"].shape
-    for h in range(heads):
-        q, k, v = (
-            rows @ w[f"attention/{name}/kernel"][:, h] + w[f"attention/{name}/bias"][h]
-            for name, rows in (("query", query), ("key", cells), ("value", cells))
-        )
-        found += softmax(k @ q / units**0.5) @ v @ w["attention/attention_output/kernel"][h]
-    return found
+    inner = {name[10:]: array for name, array in w.items() if name.startswith("attention/")}
+    return gathered(inner, query[None], cells)[0]
+
+
+def transformed(model: RegionToPatch, x: np.ndarray) -> np.ndarray:
+    """Return a map after the transformer layers, token by token; cells have no positions."""
+    tokens = np.array([x[i, j] for i, j in np.ndindex(*x.shape[:2])])
+    for layer in range(1, model.settings.patch_layers + 1):
+        part = f"local_patch{layer}"
+        cells = normed(model, f"{part}_norm1", tokens)
+        tokens = tokens + gathered(weights(model, f"{part}_attention"), cells, cells)
+        first, second = weights(model, f"{part}_mlp1"), weights(model, f"{part}_mlp2")
+        hidden = gelu(normed(model, f"{part}_norm2", tokens) @ first["kernel"] + first["bias"])
+        tokens = tokens + hidden @ second["kernel"] + second["bias"]
+    return tokens.reshape(x.shape)
 
 
 def test_both_branches_and_the_background_are_what_the_formulas_say(model: RegionToPatch) -> None:
@@ -104,7 +140,11 @@ def test_both_branches_and_the_background_are_what_the_formulas_say(model: Regio
     sources = tf.gather(images, ROWS)
     crops, _ = model.region([outputs["attention"], sources, tf.constant(outputs["boxes"])])
     patches = [
-        refined(model, "local", projected(model, crossed(model, x, table[a]), "local"))
+        refined(
+            model,
+            "local",
+            projected(model, crossed(model, transformed(model, x), table[a]), "local"),
+        )
         for x, a in zip(zoomed_features(model, crops.numpy()), ATTRIBUTES, strict=True)
     ]
     compare(outputs["local"], np.array(patches))
@@ -193,13 +233,36 @@ PATCH = (
 )
 
 
-def test_trainable_parameters_at_the_published_size() -> None:
-    model = build_model(preset("fashionai_rpf"), [f"attribute {i}" for i in range(8)])
-    for layers, expected in ((model.global_layers, REGION + 8 * 512), (model.local_layers, PATCH)):
+def test_trainable_parameters_at_the_published_size(published: RegionToPatch) -> None:
+    parts = ((published.global_layers, REGION + 8 * 512), (published.local_layers, PATCH))
+    for layers, expected in parts:
         variables = [variable for layer in layers for variable in layer.trainable_variables]
         assert sum(int(np.prod(variable.shape)) for variable in variables) == expected
     assert (REGION + 8 * 512, PATCH) == (11_439_680, 90_396_160)  # as the preset says
     assert VIT == 85_797_120  # ViT-B/16 as published, without final norm and classifier
+
+
+def test_heads_and_dropout_at_the_published_size(published: RegionToPatch) -> None:
+    """What no count of parameters shows: 12 heads of 64 units, a tenth dropped in both M."""
+    inside = [
+        layer
+        for layers in (published.global_layers, published.local_layers)
+        for whole in layers
+        for layer in whole.submodules
+    ]
+    attention = [one for one in inside if isinstance(one, keras.layers.MultiHeadAttention)]
+    assert len(attention) == 12 + 1  # the layers of the ViT, and the cross-attention
+    for layer in attention:
+        shapes = {
+            weight.name.split("/")[-2]: weight.shape
+            for weight in layer.weights
+            if "kernel" in weight.name
+        }
+        assert all(shapes[name] == (768, 12, 64) for name in ("query", "key", "value"))
+        assert shapes["attention_output"] == (12, 64, 768)
+    dropped = {one.name: one.rate for one in inside if isinstance(one, ResumableDropout)}
+    names = [f"{branch}_dropout{n}" for branch in ("global", "local") for n in (1, 2)]
+    assert dropped == dict.fromkeys(names, 0.1)
 
 
 def test_the_preset_is_the_release() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,15 @@ def test_no_two_rows_of_a_study_have_the_same_settings(name: str) -> None:
     assert len(found) == len(profile.rows)
     fold = in_fold(study, 0)
     assert [row_of(settings(row, fold).to_dict(), study) for row in profile.rows] == [*profile.rows]
+
+
+def test_the_two_parts_of_the_ablations_together_keep_within_their_ten_hours() -> None:
+    planned = [PROFILES[name].minutes for name in ("ablations", "parts")]
+    assert all(minutes["train"] > 0 for minutes in planned)
+    assert sum(sum(minutes.values()) for minutes in planned) <= 600
+    page = Path(__file__).parents[2] / "docs" / "study.md"
+    promised = r"make study PROFILE=ablations +# \d+ rows: ten hours on two cores"
+    assert re.search(promised, page.read_text(encoding="utf-8"))
 
 
 def test_a_run_from_before_a_setting_is_its_row() -> None:

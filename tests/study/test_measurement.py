@@ -12,8 +12,11 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from naive_regions import naive_map
 from notebook_cells import run_here
 
+from asen_study.figures.attention import attention_side_by_side
+from asen_study.figures.gallery import Gallery
 from asen_study.measurement import measure, measure_elsewhere
 from asen_study.runs import Places, Selection, finished_runs
 from asen_tf.config import ConfigError
@@ -28,12 +31,23 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "04_evaluate.ipynb"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with data, a model of 48 px that is no preset's, and its measured run."""
+    """Return a folder with data, a model that is no preset's, and its measured run.
+
+    It sees 48 px and reads its maps where the cells see. Test images have a box of every part: a
+    stripe, as wide as a cell, whose edges lie between where one and the other reading sees cells.
+    """
     path = tmp_path_factory.mktemp("measured")
     make_dataset(path / "data", images=120, size=64)
+    rng, lines = np.random.default_rng(0), ["index,attribute,left,top,right,bottom"]
+    for pair in np.ndindex(12, 8):
+        box, axis, edge = [0, 0, 48, 48], rng.integers(2), 8 * rng.integers(5) + 2
+        box[axis], box[axis + 2] = edge, edge + 8
+        lines.append(",".join(map(str, [*pair, *(64 * px / 48 for px in box)])))
+    (path / "data" / "Garments" / "regions_test.csv").write_text("\n".join(lines))
     keras.utils.set_random_seed(1)
     names = read_meta(path / "data", "Garments").names
-    build_model(smoke().override(global_size=48), names).save(path / "their model.keras")
+    config = smoke().override(global_size=48, map_reading="cells")
+    build_model(config, names).save(path / "their model.keras")
     parameters = {"preset": "smoke", "model": str(path / "their model.keras"), "study": "theirs"}
     places = {"data_dir": str(path / "data"), "results_dir": str(path / "results")}
     run_here(NOTEBOOK, {**parameters, **places})
@@ -45,7 +59,7 @@ def measured(folder: Path) -> Path:
     return run
 
 
-def naive_map(folder: Path, embedding: str, attribute: int) -> float:
+def naive_score(folder: Path, embedding: str, attribute: int) -> float:
     """Rank by loops over files, as a user would."""
     embedder = Embedder.load(folder / "their model.keras")
     split = read_split(folder / "data", "Garments", "test")
@@ -78,8 +92,55 @@ def test_the_table_is_what_ranking_its_embeddings_gives(folder: Path, embedding:
     assert (measured(folder) / "figures" / "confusions.png").stat().st_size > 5_000
     row = table[(table["embedding"] == embedding) & (table["attribute"] == name)]
     assert row["queries"].item() == asked.count(attribute) > 1
-    expected = naive_map(folder, embedding, attribute)
+    expected = naive_score(folder, embedding, attribute)
     assert row["map"].item() == pytest.approx(expected, abs=0.01)
+
+
+def highest(heat: np.ndarray, first: float) -> tuple[float, float]:
+    """Return the place (x, y) of a map's highest cell, in shares of the 48 px that it covers.
+
+    There are 6 x 6 cells, 8 px apart; the centre of the first is `first` px from the edges.
+    """
+    row, column = max(np.ndindex(6, 6), key=lambda cell: heat[cell])
+    return (first + 8 * column) / 48, (first + 8 * row) / 48
+
+
+def test_pointing_is_measured_where_the_cells_of_its_maps_see(folder: Path) -> None:
+    table = pd.read_csv(measured(folder) / "localisation.csv").set_index("attribute")["pointing"]
+    boxes = pd.read_csv(folder / "data" / "Garments" / "regions_test.csv")
+    edges = boxes.set_index(["index", "attribute"]).to_dict("index")
+    names = read_meta(folder / "data", "Garments").names
+    with np.load(measured(folder) / "test_pairs.npz") as kept:
+        pairs, maps = kept["pairs"].tolist(), kept["attention"]
+
+    def pointing(first: float) -> dict[str, float]:
+        hits: dict[str, list[bool]] = {"overall": []}
+        for pair, heat in zip(pairs, maps, strict=True):
+            box, (x, y) = edges[tuple(pair)], highest(heat, first)
+            inside = box["left"] <= 64 * x < box["right"] and box["top"] <= 64 * y < box["bottom"]
+            for name in (names[pair[1]], "overall"):
+                hits.setdefault(name, []).append(inside)
+        return {name: 100.0 * sum(found) / len(found) for name, found in hits.items()}
+
+    expected = pointing(0.5)  # the first cell is around pixel 0
+    assert table.to_dict() == pytest.approx(expected) and 0 < expected["overall"] < 100
+    assert table.to_dict() != pytest.approx(pointing(4.0))  # as if cells filled the frame
+
+
+def test_its_examples_are_drawn_where_the_cells_of_its_maps_see(folder: Path) -> None:
+    places = Places(folder / "data", folder / "results", "theirs")
+    gallery = Gallery(measure(folder / "their model.keras", preset("smoke"), places), places)
+    for attribute, (example, *_) in gallery.attentions(count=1).items():
+        figure = attention_side_by_side({"asen_pp": {attribute: example}})
+        _, drawn, _ = figure.axes
+        heat, side = example.attention, len(example.image)
+        assert side == 64 and heat.shape == (6, 6)
+        expected = [64 * share for share in highest(heat, 0.5)]
+        assert drawn.lines[0].get_xydata()[0].tolist() == pytest.approx(expected)
+        laid = naive_map(heat, side, (-3.5 / 48, 44.5 / 48))
+        shown = np.asarray(drawn.images[1].get_array())
+        np.testing.assert_allclose(shown, laid, atol=1e-3 * np.ptp(heat))
+        assert np.abs(laid - naive_map(heat, side)).max() > 0.05 * np.ptp(heat)
 
 
 def test_models_that_are_told_where_the_part_is_are_not_measured_elsewhere(folder: Path) -> None:
@@ -107,6 +168,7 @@ def test_the_run_says_which_file_it_measured_and_how_it_read_the_images(folder: 
     assert origin["model_file"] == "their model.keras" and origin["data_fingerprint"]
     settings = json.loads((run / "config.json").read_text())
     assert settings["global_size"] == 48 and settings["method"] == "asen_pp"
+    assert settings["map_reading"] == "cells"
     for name in ("metrics.json", "triplets.csv", "localisation.csv", "figures/attention.png"):
         assert (run / name).stat().st_size > 100, name
 
