@@ -84,8 +84,8 @@ TRIED: dict[str, tuple[str, dict[str, Any]]] = {
     "global_192": ("ASEN++, global input 192 px", {"global_size": 192}),
 }
 CHANGES = (
-    *("asen_pp", "asen_pp/adapted", "asen_pp/no_alignment", "asen_pp/threshold_0.3"),
-    *(f"asen_pp/{name}" for name in TRIED),
+    *("asen_pp", "asen_pp/adapted", "asen_pp/no_alignment", "asen_pp/e_info_nce"),
+    *("asen_pp/threshold_0.3", *(f"asen_pp/{name}" for name in TRIED), "asen_pp/three_attributes"),
     *("asen_pp/local_size_128", "asen_pp/local_size_160"),
     *("asen_pp/compact", "asen_pp/compact_placeless"),
 )
