@@ -56,15 +56,14 @@ _ADAPTED = {
     "stage2_global_learning_rate": 3.3e-4,
     "stage2_decay": 0.83,
 }
+_CONSTANT = {"stage1_decay": 1.0, "stage2_decay": 1.0}
+_ONE_FALL = {name: _ADAPTED[name] for name in _ADAPTED if name.endswith(("decay", "rate"))}
 _WEIGHTS = (0.01, 0.02, 0.03)  # of the alignment loss
 # What was tried to make the local branch pay, one thing at a time, each with its label and what it
 # changes: each is compared with ASEN++.
 TRIED: dict[str, tuple[str, dict[str, Any]]] = {
-    "constant_rates": ("ASEN++, constant rates", {"stage1_decay": 1.0, "stage2_decay": 1.0}),
-    "one_fall": (
-        "ASEN++, rates that fall once",
-        {name: _ADAPTED[name] for name in _ADAPTED if name.endswith(("decay", "rate"))},
-    ),
+    "constant_rates": ("ASEN++, constant rates", _CONSTANT),
+    "one_fall": ("ASEN++, rates that fall once", _ONE_FALL),
     "local_start": ("ASEN++, local start from global", {"local_start": "global"}),
     "zoomed_start": ("ASEN++, local start from zooms", {"local_start": "zooms"}),
     **{
@@ -82,10 +81,25 @@ TRIED: dict[str, tuple[str, dict[str, Any]]] = {
     "jitter": ("ASEN++, jittered regions", {"region_jitter": 0.1}),
     "all_attributes": ("ASEN++, all attributes a step", {"attributes_per_step": 8}),
     "global_192": ("ASEN++, global input 192 px", {"global_size": 192}),
+    "tight_160": (
+        "ASEN++, threshold 0.3, local input 160 px",
+        {"roi_threshold": 0.3, "local_size": 160},
+    ),
+    # What validation prefers to the adapted row's own, each put into it.
+    "adapted_constant": (
+        "ASEN++, adapted, constant rates",
+        {name: _ADAPTED[name] for name in _ADAPTED if name not in _ONE_FALL} | _CONSTANT,
+    ),
+    "adapted_no_alignment": (
+        "ASEN++, adapted, no alignment",
+        {**_ADAPTED, "alignment_loss_weight": 0.0},
+    ),
+    "adapted_192": ("ASEN++, adapted, global input 192 px", {**_ADAPTED, "global_size": 192}),
 }
+_FURTHER = tuple(f"asen_pp/{name}" for name in TRIED if name.startswith("adapted_"))
 CHANGES = (
-    *("asen_pp", "asen_pp/adapted", "asen_pp/no_alignment", "asen_pp/threshold_0.3"),
-    *(f"asen_pp/{name}" for name in TRIED),
+    *("asen_pp", "asen_pp/adapted", "asen_pp/no_alignment", "asen_pp/e_info_nce"),
+    *("asen_pp/threshold_0.3", *(f"asen_pp/{name}" for name in TRIED), "asen_pp/three_attributes"),
     *("asen_pp/local_size_128", "asen_pp/local_size_160"),
     *("asen_pp/compact", "asen_pp/compact_placeless"),
 )
@@ -94,6 +108,8 @@ SAME_FIRST_STAGE = {
     "asen_pp/adapted": "asen_pp/adapted",
     "asen_pp/adapted_whole_frame": "asen_pp/adapted",
     "asen_pp/one_fall": "asen_pp/adapted",
+    "asen_pp/adapted_no_alignment": "asen_pp/adapted",
+    "asen_pp/adapted_constant": "asen_pp/constant_rates",
     "asen_pp/compact_placeless": "asen_pp/compact",
 }
 _WHOLLY_TRAINED = {"frozen_stages": 0, "backbone_rate_share": 1.0, "train_batch_norms": True}
@@ -226,7 +242,7 @@ NEIGHBOURS: tuple[tuple[str, str], ...] = (
     ("asen_pp/compact", "asen_pp/compact_placeless"),
     ("asen_pp/adapted", "asen_v2"),
     *(("asen_pp", row) for row in CONTROLS if row.startswith("asen_v2/")),
-    *(("asen_pp/adapted", row) for row in CONTROLS),
+    *(("asen_pp/adapted", row) for row in (*CONTROLS, *_FURTHER)),
 )
 
 
@@ -258,7 +274,7 @@ def settings(row: str, study: ExperimentConfig) -> ExperimentConfig:
         share = study.attributes_per_step / changes["attributes_per_step"]
         changes["steps_per_epoch"] = round(study.steps_per_epoch * share)
     if changes.get("local_size") == "global_size":
-        changes["local_size"] = study.global_size
+        changes["local_size"] = changes.get("global_size", study.global_size)
     return study.override(**changes)
 
 

@@ -148,7 +148,7 @@ def forest(table: pd.DataFrame, *, attribute: str = "overall") -> Figure:
         axes.text(0.5, 0.5, "no pairs to compare", ha="center", transform=axes.transAxes)
     title = f"Paired differences with 95% intervals (MAP, test split, {label(attribute)})"
     figure.suptitle(title, fontsize="x-large", fontweight="bold")
-    axes.set_xlabel(_UNIT, fontsize="large")
+    axes.set_xlabel(_UNIT, fontsize="large", loc="right")
     axes.tick_params(labelsize="large")
     figure.legend(loc="outside lower right", ncols=2, fontsize="large")
     return figure

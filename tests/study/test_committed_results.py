@@ -33,7 +33,7 @@ ALL = [*ATTRIBUTES, "overall", "macro"]
 # study's own, the controls, and RPF with its loss, came later.
 LATER = (
     *("asen_pp/local_size_64", "asen_v2/compact", "asen_v2/random_start", "asen_pp/adapted"),
-    *("asen_pp/three_attributes", *CONTROLS, "rpf", "asen_pp/e_info_nce"),
+    *(*CONTROLS, "rpf"),
     *(row for row in CHANGES if row not in ("asen_pp", "asen_pp/no_alignment")),
 )
 ABLATED = tuple(row for row in ROWS if row not in (*FEATURES, *LATER))

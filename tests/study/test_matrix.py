@@ -105,6 +105,10 @@ VARIED = {
     "asen_pp/jitter": {"region_jitter"},
     "asen_pp/all_attributes": {"attributes_per_step", "steps_per_epoch"},
     "asen_pp/global_192": {"global_size"},
+    "asen_pp/tight_160": {"roi_threshold", "local_size"},
+    "asen_pp/adapted_constant": ADAPTED - {"stage2_global_learning_rate"},
+    "asen_pp/adapted_no_alignment": ADAPTED,
+    "asen_pp/adapted_192": {*ADAPTED, "global_size"},
 }
 
 
