@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-from sklearn.ensemble import RandomForestClassifier
+import itertools
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
+
+from asen_tf.data import read_split
 from asen_tf.data.fitting import Box
 from asen_tf.data.regions import true_squares
-from asen_tf.evaluation.metrics import average_precision, random_average_precision
+from benchmarks.drawn_squares import as_they_are, drawn, main, over_chance
 from data_prep.garments.render import render
 from data_prep.garments.values import ATTRIBUTES
+from data_prep.synthetic import make_dataset
 
 SIDE = 64  # px of the drawings: boxes are shares of it
 NAMES = list(ATTRIBUTES)
+TRAIN, TEST = 500, 400  # drawings
+COPIES = 6  # squares of each drawing, with moves of their own
+TOLERANCE = 0.012  # of MAP
 
 Drawn = tuple[dict[tuple[int, int], Box], np.ndarray]
 
@@ -32,45 +40,99 @@ def draw(seed: int, images: int) -> Drawn:
 
 @pytest.fixture(scope="module")
 def splits() -> tuple[Drawn, Drawn]:
-    return draw(0, 500), draw(1, 400)
+    return draw(0, TRAIN), draw(1, TEST)
 
 
-def gains(train: np.ndarray, test: np.ndarray, sides: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Rank by what a forest makes of the sides alone; return each attribute's AP over chance."""
-    found = []
-    for attribute in range(len(NAMES)):
-        known, asked = train[:, 1] == attribute, test[:, 1] == attribute
-        forest = RandomForestClassifier(100, min_samples_leaf=5, random_state=0)
-        forest.fit(sides[0][known, None], train[known, 2])
-        guess = forest.predict_proba(sides[1][asked, None])
-        guess /= np.linalg.norm(guess, axis=1, keepdims=True)
-        values, over_chance = test[asked, 2], []
-        queries, rest = np.arange(len(values) // 4), np.arange(len(values) // 4, len(values))
-        for query in queries:
-            relevant = values[rest] == values[query]
-            order = np.argsort(-(guess[rest] @ guess[query]), kind="stable")
-            chance = random_average_precision(int(relevant.sum()), len(rest))
-            over_chance.append(average_precision(relevant[order]) - chance)
-        found.append(np.mean(over_chance))
-    return np.array(found)
+def repeated(split: Drawn, images: int) -> Drawn:
+    """Return a split with `COPIES` of each image; those of one are `images` numbers apart."""
+    boxes, rows = split
+    starts = range(0, COPIES * images, images)
+    copies = {(image + start, a): box for (image, a), box in boxes.items() for start in starts}
+    return copies, np.concatenate([rows + (start, 0, 0) for start in starts])
 
 
-def test_the_side_of_a_drawn_square_tells_no_value(splits: tuple[Drawn, Drawn]) -> None:
-    (known, train), (asked, test) = splits
-    sides = []
-    for boxes, rows, images in ((known, train, 500), (asked, test, 400)):
-        squares = true_squares(boxes, rows, reference=known, shape=(images, 8), size=160)
-        chosen = squares[rows[:, 0], rows[:, 1]]
-        sides.append((chosen[:, 2] - chosen[:, 0]).astype(float))
-    found = gains(train, test, (sides[0], sides[1]))
-    assert np.abs(found).max() < 0.04 and abs(found.mean()) < 0.01
+def gains(
+    train: np.ndarray, test: np.ndarray, seen: list[np.ndarray], leaf: int = 5 * COPIES
+) -> dict[str, float]:
+    """Rank by what a forest makes of numbers `(n, A, k)`; return each attribute's AP over chance.
+
+    Each half of the test drawings, with all their copies, asks for the other half.
+    """
+    found = {}
+    for attribute, name in enumerate(NAMES):
+        known, asked = (rows[rows[:, 1] == attribute] for rows in (train, test))
+        told, numbers = seen[0][known[:, 0], attribute], seen[1][asked[:, 0], attribute]
+        half = asked[:, 0] % TEST < TEST // 2
+        ways = [
+            [(numbers[part], asked[part, 2]) for part in way]
+            for way in ((half, ~half), (~half, half))
+        ]
+        found[name] = np.mean(
+            np.concatenate([over_chance(told, known[:, 2], *way, leaf=leaf) for way in ways])
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def squares(splits: tuple[Drawn, Drawn]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return the rows of both splits, and side and offset of their squares."""
+    reference, rows, seen = splits[0][0], [], []
+    for split, images in zip(splits, (TRAIN, TEST), strict=True):
+        boxes, labels = repeated(split, images)
+        shape = (COPIES * images, len(NAMES))
+        rows.append(labels)
+        seen.append(drawn(boxes, labels, reference=reference, shape=shape, size=160))
+    return *rows, seen
+
+
+def test_the_side_of_a_drawn_square_tells_no_value(squares: tuple) -> None:
+    train, test, seen = squares
+    found = gains(train, test, [part[..., :1] for part in seen])
+    assert max(map(abs, found.values())) < TOLERANCE
+
+
+def test_with_its_offset_it_tells_skirts_and_trousers_and_hardly_others(squares: tuple) -> None:
+    found = gains(*squares)
+    assert 0.02 < found.pop("skirt_length") < 0.12
+    assert TOLERANCE < found.pop("pant_length") < 0.04
+    assert max(map(abs, found.values())) < TOLERANCE
+
+
+def test_the_offset_is_that_of_the_part_in_its_square(splits: tuple[Drawn, Drawn]) -> None:
+    """Undone, it leads from where the square lies to the part's own centre."""
+    (boxes, rows), _ = splits
+    given = {"reference": boxes, "shape": (TRAIN, len(NAMES)), "size": 160}
+    placed, told = true_squares(boxes, rows, **given) / 160, drawn(boxes, rows, **given)
+    shifted = 0
+    for (image, attribute), (left, top, right, bottom) in boxes.items():
+        side, down, across = told[image, attribute]
+        y0, x0, y1, x1 = placed[image, attribute]
+        assert side == pytest.approx(y1 - y0) and side == pytest.approx(x1 - x0)
+        assert (y0 + y1) / 2 + down * side == pytest.approx((top + bottom) / 2, abs=1e-3)
+        assert (x0 + x1) / 2 + across * side == pytest.approx((left + right) / 2, abs=1e-3)
+        moved = max(abs(down), abs(across))  # by up to 15%, and rounding to pixels, elsewhere
+        inside = min(y0, x0) > 0 and max(y1, x1) < 1
+        assert not inside or moved * side <= 0.15 * side + 1 / 160
+        shifted += moved > 0.2
+    assert shifted > 10
 
 
 def test_the_boxes_as_they_are_would_tell_it(splits: tuple[Drawn, Drawn]) -> None:
     """With the whole frame for parts that have none: the oracle can see it."""
-    sides = []
-    for boxes, rows in splits:
-        own = [boxes.get((image, attribute), (0, 0, 1, 1)) for image, attribute, _ in rows.tolist()]
-        sides.append(np.array([max(box[2] - box[0], box[3] - box[1]) for box in own], float))
-    found = gains(splits[0][1], splits[1][1], (sides[0], sides[1]))
-    assert found.min() > 0.05 and found.mean() > 0.15
+    (known, train), (asked, test) = splits
+    seen = [as_they_are(known, (TRAIN, len(NAMES))), as_they_are(asked, (TEST, len(NAMES)))]
+    found = gains(train, test, [part[..., :1] for part in seen], leaf=5)
+    assert min(found.values()) > 0.05 and np.mean(list(found.values())) > 0.15
+
+
+def test_the_command_writes_a_row_for_every_attribute(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "data", images=160, test_images=80, size=48)
+    assert main(["--data", str(tmp_path / "data"), "--out", str(tmp_path)]) == 0
+    found = pd.read_csv(tmp_path / "drawn_squares.csv", comment="#")
+    keys = itertools.product(("drawn", "box"), ("side", "side and offset"), NAMES)
+    assert [*found[["square", "seen", "attribute"]].itertuples(index=False, name=None)] == [*keys]
+    asked = read_split(tmp_path / "data", "Garments", "test").queries[:, 1].tolist()
+    assert found["queries"].tolist() == 4 * [asked.count(place) for place in range(len(NAMES))]
+    known = found[found["queries"] > 1]
+    assert (known["ci_low"] <= known["over_chance"]).all() and len(known) > 4
+    assert (known["over_chance"] <= known["ci_high"]).all()

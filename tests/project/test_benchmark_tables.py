@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -58,3 +60,29 @@ def test_every_benchmark_is_part_of_the_table() -> None:
     assert len(asked) >= 9
     for question in asked:
         assert known.str.startswith(question).any(), question
+
+
+def test_the_page_of_the_data_says_what_squares_at_true_parts_give_away() -> None:
+    page = " ".join((table.HERE.parent / "docs" / "data.md").read_text(encoding="utf-8").split())
+    measured = pd.read_csv(table.MEASURED / "drawn_squares.csv", comment="#")
+    rows = {key: rest.set_index("attribute") for key, rest in measured.groupby(["square", "seen"])}
+    side, offset = rows["drawn", "side"], rows["drawn", "side and offset"]
+    wide = np.maximum(side["ci_high"] - side["over_chance"], side["over_chance"] - side["ci_low"])
+    told = f"within {ceiling(side):.1f} points of MAP in every attribute, 95% intervals at most"
+    assert f"{told} {math.ceil(10 * wide.max()) / 10:.1f} wide to either side" in page
+    boxes = rows["box", "side"]["over_chance"]
+    assert f"gave it {boxes.min():.0f} to {boxes.max():.0f} points more than chance" in page
+    designs = offset[offset.index.str.endswith("_design")]
+    assert f"within {ceiling(designs):.1f} points of chance in the four designs" in page
+    lengths = offset.drop(designs.index)
+    named = zip(("skirts", "sleeves", "coats", "trousers"), lengths.itertuples(), strict=True)
+    for name, row in named:
+        low, high = f"{row.ci_low:.1f}", f"{row.ci_high:.1f}"
+        assert f"{name} (+{row.over_chance:.1f}, {low} to {high}" in page, name
+    skirts = rows["box", "side and offset"]["over_chance"]["skirt_length"]
+    assert f"with boxes as they are, +{skirts:.1f})" in page
+
+
+def ceiling(rows: pd.DataFrame) -> float:
+    """Return the tenth of a point within which all of them are."""
+    return math.ceil(10 * rows["over_chance"].abs().max()) / 10

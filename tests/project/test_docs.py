@@ -66,6 +66,8 @@ RUN_BY = {
     "test_the_command_says_what_it_is",  # without PyTorch
     ".venv/bin/python -m benchmarks.first_answer": "tests/apps/test_search_benchmark.py::"
     "test_a_kept_graph_and_a_server_make_a_search_cheaper",
+    ".venv/bin/python -m benchmarks.drawn_squares": "tests/preparation/test_drawn_squares.py::"
+    "test_the_command_writes_a_row_for_every_attribute",
     ".venv/bin/python -m asen_study.records": "tests/study/test_kept_runs.py::"
     "test_packing_the_runs_again_gives_the_same_archive",
     ".venv/bin/python -m zipfile": "tests/study/test_kept_runs.py::"
