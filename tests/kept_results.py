@@ -15,6 +15,15 @@ from asen_study.tables import StudyTables
 from asen_tf.config import ExperimentConfig
 
 ROOT = Path(__file__).parents[1]
+# ASEN++ and its controls, as every main table names them: the row, and what it is measured by.
+CONTROLLED_FORMS = {
+    "ASEN_v2, rates of ASEN++": ("asen_v2/same_rates", "global"),
+    "Two ASEN_v2, fused": ("asen_v2/two_seeds", "global"),
+    "ASEN++ as published": ("asen_pp", "fused"),
+    "ASEN++, whole frame": ("asen_pp/whole_frame", "fused"),
+    "ASEN++, adapted": ("asen_pp/adapted", "fused"),
+    "ASEN++, adapted, whole frame": ("asen_pp/adapted_whole_frame", "fused"),
+}
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from kept_results import ROOT, kept, table
+from kept_results import CONTROLLED_FORMS, ROOT, kept, table
 
 from asen_study.findings import whether_it_pays
 from asen_study.matrix import PHOTOS, in_fold, settings
@@ -22,12 +22,7 @@ NAMES = {  # in the README: the row, and the embedding that it is measured by
     "ImageNet features, no training": ("features", "global"),
     "The same, a trained linear map per attribute": ("features/linear", "global"),
     "ASEN_v2, six minutes of training": ("asen_v2", "global"),
-    "ASEN_v2, rates of ASEN++": ("asen_v2/same_rates", "global"),
-    "Two ASEN_v2, fused": ("asen_v2/two_seeds", "global"),
-    "ASEN++ as published": ("asen_pp", "fused"),
-    "ASEN++, whole frame": ("asen_pp/whole_frame", "fused"),
-    "ASEN++, adapted": ("asen_pp/adapted", "fused"),
-    "ASEN++, adapted, whole frame": ("asen_pp/adapted_whole_frame", "fused"),
+    **CONTROLLED_FORMS,
 }
 
 

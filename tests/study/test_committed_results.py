@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 import pytest
-from kept_results import ROOT, kept, table
+from kept_results import CONTROLLED_FORMS, ROOT, kept, table
 
 from asen_study.matrix import (
     CHANGES,
@@ -165,16 +165,11 @@ def test_the_provenance_names_runs_code_data_versions_and_settings(name: str) ->
     assert len({run["data_fingerprint"] for run in runs}) == 1
 
 
-TOLD = {  # on the pages: the row, and the embedding that it is measured by
+TOLD = {
     "Triplet network": ("triplet", "global"),
     "CSN": ("csn", "global"),
     "ASEN_v2": ("asen_v2", "global"),
-    "ASEN_v2, rates of ASEN++": ("asen_v2/same_rates", "global"),
-    "Two ASEN_v2, fused": ("asen_v2/two_seeds", "global"),
-    "ASEN++ as published": ("asen_pp", "fused"),
-    "ASEN++, whole frame": ("asen_pp/whole_frame", "fused"),
-    "ASEN++, adapted": ("asen_pp/adapted", "fused"),
-    "ASEN++, adapted, whole frame": ("asen_pp/adapted_whole_frame", "fused"),
+    **CONTROLLED_FORMS,
 }
 
 
