@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from asen_tf.evaluation.metrics import check_k, shares_value
 
@@ -73,7 +74,8 @@ def retrieval_metrics(
     their score, since a matrix product need not sum every column in the same order.)
 
     Each thread ranks `block` queries at a time, on all cores; memory beyond the arguments is about
-    20 bytes times `block` times N per core. Scores are float32 unless an argument is wider.
+    20 bytes times `block` times N per core. Scores are float32 unless an argument is wider. The
+    result does not depend on the number of cores.
 
     Args:
         query_embeddings: (Q, D), normalised if the cosine is wanted (see `normalise`).
@@ -158,7 +160,8 @@ def _measure(
     dtype = np.result_type(queries, candidates, np.float32)
     queries, candidates = queries.astype(dtype, copy=False), candidates.astype(dtype, copy=False)
 
-    def measure(scores: np.ndarray, start: int) -> dict[str, np.ndarray]:
+    def measure(start: int) -> dict[str, np.ndarray]:
+        scores = queries[start : start + block] @ candidates.T
         if not np.isfinite(scores).all():
             raise ValueError("embeddings must give finite scores; got NaN or infinity")
         relevant, left_out = relevance(slice(start, start + len(scores)))
@@ -167,15 +170,12 @@ def _measure(
             scores[left_out] = -np.inf
         return measure_ranks(*relevant_ranks(scores, relevant), len(scores), ks)
 
-    threads = usable_cores()
-    blocks: list[dict[str, np.ndarray]] = []
-    with ThreadPoolExecutor(threads) as pool:  # NumPy sorts without the GIL
-        for first in range(0, max(len(queries), 1), block * threads):
-            # One product for all threads: several at once would fight for the cores.
-            scores = queries[first : first + block * threads] @ candidates.T
-            starts = range(0, max(len(scores), 1), block)
-            parts = [scores[start : start + block] for start in starts]
-            blocks += pool.map(measure, parts, [first + start for start in starts])
+    starts = range(0, max(len(queries), 1), block)
+    # How a product is divided decides in which order it is summed, hence its last bit, hence which
+    # of two candidates that are nearly alike ranks first. So the blocks are the same on any number
+    # of cores, and each is one thread's. NumPy multiplies and sorts without the GIL.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(usable_cores()) as pool:
+        blocks = list(pool.map(measure, starts))
     return {name: np.concatenate([part[name] for part in blocks]) for name in blocks[0]}
 
 

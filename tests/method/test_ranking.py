@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from asen_tf.evaluation import (
     average_precision,
     macro,
     normalise,
     overall,
+    ranking,
     retrieval_metrics,
     summarise,
 )
@@ -125,6 +127,26 @@ def test_real_scores_equal_a_stable_argsort(dtype: str) -> None:
         block=60,
     )["average_precision"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_near_ties_rank_alike_on_any_number_of_cores(dtype: str, monkeypatch) -> None:
+    # Candidates that differ by less than the rounding of their scores: the order of summation
+    # decides how they rank.
+    rng = np.random.default_rng(5)
+    queries = normalise(rng.standard_normal((700, 515))).astype(dtype)
+    alike = np.repeat(normalise(rng.standard_normal((40, 515))), 25, axis=0)
+    alike += np.finfo(dtype).eps / 50 * rng.standard_normal(alike.shape)
+    arguments = dict(query_embeddings=queries, query_values=rng.integers(0, 4, 700))
+    arguments |= dict(candidate_embeddings=alike.astype(dtype))
+    arguments |= dict(candidate_values=rng.integers(0, 4, 1000))
+    found = []
+    for cores in (1, 2, 3):
+        monkeypatch.setattr(ranking, "usable_cores", lambda cores=cores: cores)
+        with threadpool_limits(cores, "blas"):
+            found.append(retrieval_metrics(**arguments)["average_precision"])
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
 
 
 def metrics(queries, query_values, candidates, candidate_values, dtype="float32") -> list[float]:
