@@ -35,11 +35,13 @@ LABELS_NEEDED = ("features/linear", "asen_v2")  # trained on fewer and fewer pho
 
 THRESHOLDS = (0.05, 0.2, 0.3, 0.4, 0.6)  # the paper's 0.1 is the study's own setting
 _LOCAL_SIZES = (32, 64, 96, 128, 160)  # px
-# Rows without a measurable effect, or that are `asen_pp` at the study's setting; still trainable by
-# name.
+# Rows without a measurable effect, sizes that `changes` measures upwards, or `asen_pp` at the
+# study's setting; still trainable by name.
 _OPEN = (
+    *("triplet/semi_hard", "triplet/npairs", "triplet/lifted_struct", "csn/disjoint"),
     *(f"asen_pp/threshold_{value}" for value in THRESHOLDS),
-    *("asen_pp/local_size_64", "asen_pp/local_size_96"),
+    *(f"asen_pp/local_size_{side}" for side in (32, 64, 96)),
+    "asen_pp/separate_tables",
 )
 
 # Other starts than ImageNet, for the same method and as many images.

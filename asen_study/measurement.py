@@ -17,6 +17,7 @@ from asen_study.evaluation import evaluate
 from asen_study.production import describe, fix_randomness, key, once, open_dataset
 from asen_study.runs import Places, Run, Selection
 from asen_study.starts import load_starting_weights
+from asen_study.tables import write_table
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.embedder import Embedder
@@ -91,7 +92,8 @@ def measure_elsewhere(selection: Selection, dataset: str, places: Places) -> pd.
     """Measure the models of finished runs on the test split of another dataset.
 
     Args:
-        selection: the runs; those whose local branch sees the true part are left out.
+        selection: the runs. Those whose local branch sees the true part are left out, and those
+            that have lost their model, but for what was measured while they had it.
         dataset: has the attributes of the runs' own, and a validation and a test split.
         places: where the data are, and the study that keeps the numbers, in a folder of the
             dataset's name.
@@ -106,8 +108,14 @@ def measure_elsewhere(selection: Selection, dataset: str, places: Places) -> pd.
     for run, row in selection.named:
         if run.config.region == "true":
             continue  # a model that is told where the part is
-        config = run.config.override(dataset=dataset)
-        table = measure(run.path / "model.keras", config, places).table("map")
+        file, kept = run.path / "model.keras", f"map_{dataset}"
+        if file.exists():
+            table = measure(file, run.config.override(dataset=dataset), places).table("map")
+            write_table(table, run.path / f"{kept}.csv")
+        elif run.has(kept):
+            table = run.table(kept)
+        else:
+            continue
         ranked = table["method"] != "random"
         table["method"] = table["method"].where(~ranked, row)
         tables.append(table if not tables else table[ranked])

@@ -73,7 +73,7 @@ PROFILES = {
         _QUICK,
         rows=ABLATIONS,
         seeds=(0, 1, 2),
-        minutes={"data": 1.5, "train": 230, "starts": 0.3, "ablations": 28},
+        minutes={"data": 1.5, "train": 180, "starts": 0.3, "ablations": 22},
         after="ablations",
     ),
     "changes": replace(

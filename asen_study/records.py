@@ -20,7 +20,7 @@ from asen_tf.files import replacing
 # Settings, provenance, what was measured on every epoch and split, and each query's precision.
 RECORDS = (
     *("config.json", "manifest.json", "metrics.json", "map.csv", "history.csv", "triplets.csv"),
-    *("fusion.csv", "localisation.csv", "queries.npz", "map_any_value.csv"),
+    *("fusion.csv", "localisation.csv", "queries.npz", "map_*.csv"),
 )
 _WHEN = (2026, 1, 1, 0, 0, 0)  # of every member, so that the same runs give the same archive
 
@@ -49,12 +49,12 @@ def pack(study: Path, archive: Path) -> int:
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as written,
     ):
         for run in runs:
-            for path in (run.path / name for name in RECORDS):
-                if path.exists():  # triplet networks have no fusion, say
-                    member = zipfile.ZipInfo(f"{run.path.name}/{path.name}", _WHEN)
-                    member.compress_type = zipfile.ZIP_DEFLATED
-                    member.external_attr = 0o644 << 16
-                    written.writestr(member, path.read_bytes())
+            # Triplet networks have no fusion, say, and few runs are measured on other data, too.
+            for path in (path for name in RECORDS for path in sorted(run.path.glob(name))):
+                member = zipfile.ZipInfo(f"{run.path.name}/{path.name}", _WHEN)
+                member.compress_type = zipfile.ZIP_DEFLATED
+                member.external_attr = 0o644 << 16
+                written.writestr(member, path.read_bytes())
     return len(runs)
 
 

@@ -11,7 +11,13 @@ from asen_study.figures.curves import (
     setting_sweep,
     training_bands,
 )
-from asen_study.figures.gallery import Gallery, compared_attention, first_run, retrieval_strips
+from asen_study.figures.gallery import (
+    Gallery,
+    compared_attention,
+    first_run,
+    has_embeddings,
+    retrieval_strips,
+)
 from asen_study.figures.method import (
     attention_by_attribute,
     batch_pictures,
@@ -39,6 +45,7 @@ __all__ = [
     "first_run",
     "forest",
     "fusion_sweep",
+    "has_embeddings",
     "keep",
     "label_curves",
     "learning_curves",

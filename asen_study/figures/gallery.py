@@ -162,9 +162,18 @@ class Gallery:
 
 
 def first_run(selection: Selection, row: str) -> tuple[Run, str]:
-    """Return the run of a row with the lowest seed, or, if there is none, one of the last row."""
+    """Return the run of a row with the lowest seed, or, if there is none, one of the last row.
+
+    Runs that were unpacked from records, without their embeddings, count if there are no others.
+    """
     chosen = row if row in selection.rows else selection.rows[-1]
-    return selection.runs[selection.rows.index(chosen)], chosen
+    runs = [run for run, name in selection.named if name == chosen]
+    return next(filter(has_embeddings, runs), runs[0]), chosen
+
+
+def has_embeddings(run: Run) -> bool:
+    """Return whether a run's embeddings are here; records that were unpacked have none."""
+    return (run.path / "test_pairs.npz").exists()
 
 
 def compared_attention(
@@ -179,7 +188,8 @@ def compared_attention(
 
     Args:
         selection: the finished runs; of each row that with the lowest seed counts.
-        rows: of the matrix; those without a run, or without attention maps, are left out.
+        rows: of the matrix; those without a run, without attention maps, or whose run has lost its
+            embeddings, are left out.
         places: where the study and its data are.
         ending: of the attributes' names, to take those alone.
         boxed: leave out attributes whose true boxes are not known.
@@ -187,7 +197,10 @@ def compared_attention(
     found = {}
     for row in rows:
         if row in selection.rows:
-            seen = Gallery(first_run(selection, row)[0], places).attentions(count=1)
+            run, _ = first_run(selection, row)
+            if not has_embeddings(run):
+                continue
+            seen = Gallery(run, places).attentions(count=1)
             found[row] = {
                 name: examples[0]
                 for name, examples in seen.items()

@@ -42,8 +42,11 @@ def region_geometry(run: Run, row: str, places: Places) -> pd.DataFrame:
         and, in percent, `side`, the region's mean side as a share of the frame's; `coverage`, the
         mean share of the true box that the region holds; `whole`, how many regions hold all of it;
         `filled`, the mean share of the region that the true box fills. Its origin is in `attrs`.
-        Empty for a method without attention maps, and where no true box is known.
+        Empty for a method without attention maps, where no true box is known, and for a run that
+        has lost its model.
     """
+    if not (run.path / "model.keras").exists():
+        return pd.DataFrame()
     dataset = open_dataset(run.config, places)
     truths = dataset.true_boxes("valid")
     if not truths:

@@ -12,13 +12,14 @@ from bs4 import BeautifulSoup
 from notebook_cells import run_here
 from study_process import run_study
 
-from asen_study import experiment, tables
+from asen_study import experiment, records, tables
 from asen_study.findings import finding
 from asen_study.matrix import settings
 from asen_study.runs import Places
 from asen_tf.config import ConfigError
 from asen_tf.data import read_meta
 from asen_tf.presets import smoke
+from data_prep.archives import unpack
 
 ROOT = Path(__file__).parents[2]
 MAP_COLUMNS = "method,embedding,seed,attribute,map,ci_low,ci_high,queries"
@@ -171,7 +172,7 @@ def test_the_notebook_of_ablations_reads_whatever_rows_there_are(
     places = {"data_dir": str(folder / "data"), "results_dir": str(folder / "results")}
     asked = {"preset": "smoke", **places, "study": "smoke"}
     run_here(ROOT / "notebooks/06_ablations.ipynb", asked)
-    assert "Rows without a finished run: Triplet network, semi-hard" in capsys.readouterr().out
+    assert "Rows without a finished run: Triplet network, hardest" in capsys.readouterr().out
     first = pd.read_csv(folder / "results" / "smoke" / "map_first_test.csv")
     own = pd.read_csv(folder / "results" / "smoke" / "map.csv")
     assert ",".join(first.columns) == MAP_COLUMNS and (first["method"] == "random").sum() > 2
@@ -181,6 +182,20 @@ def test_the_notebook_of_ablations_reads_whatever_rows_there_are(
     drawn = ("methods", "differences", "fusion_weight", "training_bands", "attention_methods")
     for name in (*drawn, "spaces", "all_spaces"):
         assert (figures / f"{name}.png").stat().st_size > 5_000
+
+
+def test_it_makes_the_same_tables_from_the_records_of_runs(folder: Path, output: str) -> None:
+    """After the test above, as a study that goes on where another machine stopped."""
+    study, again = folder / "results" / "smoke", folder / "elsewhere" / "smoke"
+    assert records.pack(study, folder / "runs.zip") == 4
+    unpack(folder / "runs.zip", again)
+    places = {"data_dir": str(folder / "data"), "results_dir": str(again.parent)}
+    run_here(ROOT / "notebooks/06_ablations.ipynb", {"preset": "smoke", **places, "study": "smoke"})
+    for name in ("map", "map_first_test", "pairs", "history", "fusion", "localisation"):
+        assert (again / f"{name}.csv").read_text() == (study / f"{name}.csv").read_text(), name
+    drawn = {path.stem for path in (again / "figures").glob("*.png")}
+    assert {"methods", "differences", "fusion_weight", "training_bands"} <= drawn
+    assert not drawn & {"attention_methods", "local_views", "spaces", "all_spaces"}
 
 
 @pytest.mark.parametrize(("method", "message"), [("cnn", "'csn'"), ("asen_pp/no_asaa", "no_asa'")])
