@@ -1,11 +1,14 @@
-"""What TensorFlow says to its developers does not reach the terminal, and no digit changes."""
+"""How TensorFlow starts: in silence, and with the faster kernels, unless you say otherwise."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 TESTS = Path(__file__).parents[1]
 EMBED = """
@@ -15,6 +18,13 @@ import numpy as np
 from small_model import pictures, small_model
 found = small_model().embed_pairs(pictures(), np.arange(3), np.arange(3))
 print({name: hashlib.sha256(found[name].tobytes()).hexdigest() for name in sorted(found)})
+"""
+
+KERNELS = """
+import asen_tf
+import tensorflow
+from tensorflow.python.util import _pywrap_util_port
+print(_pywrap_util_port.IsMklEnabled())
 """
 
 
@@ -35,3 +45,16 @@ def test_a_local_branch_embeds_in_silence_and_with_the_same_digits() -> None:
     loud, warnings = embed("0")  # who asks for TensorFlow's log gets it
     assert "TF_ENABLE_ONEDNN_OPTS" in warnings
     assert loud == digits
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is for x86")
+@pytest.mark.parametrize(("asked", "expected"), [(None, "True"), ("0", "False"), ("1", "True")])
+def test_the_kernels_of_onednn_are_taken_unless_they_are_refused(
+    asked: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", asked)
+    command = [sys.executable, "-c", KERNELS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.stdout.strip() == expected, done.stderr
