@@ -14,7 +14,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,15 @@ def leave_out_pages(notebook: NotebookNode) -> None:
         for output in cell.get("outputs", []):
             if len(output.get("data", {}).get("text/html", "")) > _LARGEST:
                 output["data"] = {"text/plain": "This is a separate page; its file is named above."}
+
+
+def leave_out_pictures(notebooks: Iterable[NotebookNode]) -> None:
+    """Replace all pictures, which are too many for one page, by a sentence."""
+    for output in (o for one in notebooks for c in one.cells for o in c.get("outputs", [])):
+        data = output.get("data", {})
+        if {"image/png", "image/jpeg"} & set(data) or _PIXELS.search(data.get("text/html", "")):
+            said = "This picture did not fit into the page: see the executed notebook."
+            output["data"] = {"text/plain": said}
 
 
 def _forget(notebook: NotebookNode) -> None:

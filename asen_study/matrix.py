@@ -319,11 +319,15 @@ def row_of(values: Mapping[str, Any], study: ExperimentConfig) -> str | None:
     return None
 
 
-def images_seen(values: Mapping[str, Any]) -> int:
+def images_seen(values: Mapping[str, Any], attributes: int | None = None) -> int:
     """Return how many images a run trains on, counted as often as they are shown.
 
     The pretraining of the backbone, which all runs share, does not count; the other first stage
     that a local branch starts from does.
+
+    Args:
+        values: the run's settings.
+        attributes: how many its dataset has; None: at least as many as a step takes.
     """
     config = ExperimentConfig.from_dict(values)
     if config.method == "features" and config.feature_map != "linear":
@@ -331,10 +335,11 @@ def images_seen(values: Mapping[str, Any]) -> int:
     epochs = config.stage1_epochs + config.stage2_epochs
     if config.local_start == "zooms":
         epochs += config.stage1_epochs
-    return config.networks * epochs * config.steps_per_epoch * _images_per_step(config)
+    return config.networks * epochs * config.steps_per_epoch * _images_per_step(config, attributes)
 
 
-def _images_per_step(config: ExperimentConfig) -> int:
+def _images_per_step(config: ExperimentConfig, attributes: int | None = None) -> int:
     if config.sampling != "batch_all":
         return 3 * config.triplets_per_step
-    return config.attributes_per_step * config.values_per_attribute * config.images_per_value
+    together = min(config.attributes_per_step, attributes or config.attributes_per_step)
+    return together * config.values_per_attribute * config.images_per_value

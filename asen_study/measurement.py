@@ -17,11 +17,10 @@ from asen_study.evaluation import evaluate
 from asen_study.production import describe, fix_randomness, key, once, open_dataset
 from asen_study.runs import Places, Run, Selection
 from asen_study.starts import load_starting_weights
-from asen_study.tables import write_table
 from asen_tf.config import ConfigError, ExperimentConfig
 from asen_tf.data.dataset import Dataset
 from asen_tf.embedder import Embedder
-from asen_tf.files import file_digest
+from asen_tf.files import file_digest, write_text
 from asen_tf.models import SimilarityModel, build_model, load_saved
 from asen_tf.models.build import METHODS
 
@@ -111,7 +110,7 @@ def measure_elsewhere(selection: Selection, dataset: str, places: Places) -> pd.
         file, kept = run.path / "model.keras", f"map_{dataset}"
         if file.exists():
             table = measure(file, run.config.override(dataset=dataset), places).table("map")
-            write_table(table, run.path / f"{kept}.csv")
+            write_text(run.path / f"{kept}.csv", table.to_csv(index=False, lineterminator="\n"))
         elif run.has(kept):
             table = run.table(kept)
         else:
@@ -151,7 +150,7 @@ def trained_or_new(study: Path, config: ExperimentConfig, attributes: Sequence[s
     Raises:
         asen_tf.embedder.EmbedderError: the study's model cannot be used, or none is of ASEN++.
     """
-    if any(study.glob("*/model.keras")):
+    if any(study.glob("[!.]*/model.keras")):
         print(f"The trained model of {study}.")
         return Embedder.load(study)
     print(f"{study} holds no trained model (`make study` makes one): this one is untrained.")

@@ -28,7 +28,7 @@ from asen_study.runs import Places, Run, finished_runs
 from asen_tf.config import ExperimentConfig
 from asen_tf.data import AnnotationError, ImageError
 from asen_tf.data.dataset import data_fingerprint
-from asen_tf.files import replacing, write_text
+from asen_tf.files import file_digest, replacing, write_text
 from asen_tf.presets import preset
 
 # The notebooks check the names themselves, and refuse those that are no setting at all.
@@ -50,6 +50,15 @@ def _content(path: Path) -> str:
     for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _state(path: Path) -> str:
+    """Identify a file by its content, a folder by its files' names, sizes and times."""
+    if path.is_file():
+        return file_digest(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    about = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def run_notebook(
@@ -190,6 +199,9 @@ class Step:
         """Identify notebook, parameters, code, data, and what the step has made of them."""
         data = "+".join(self.study.data_fingerprints())
         facts = [self._code(), dict(self.parameters), data, self.made()]
+        inputs = [self.parameters[name] for name in ("raw", "table") if self.parameters.get(name)]
+        if inputs:  # a catalogue may be corrected, and its photographs replaced
+            facts.append([_state(Path(path)) for path in inputs])
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def _code(self) -> list[str]:

@@ -16,7 +16,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from PIL import Image
 
-from asen_study.executed import clean, leave_out_pages, slim
+from asen_study.executed import GalleryError, clean, leave_out_pages, leave_out_pictures, slim
 from asen_study.figures import picture
 from asen_study.findings import finding, pays
 from asen_study.matrix import name_of, repeat_of
@@ -121,8 +121,14 @@ def write(executed: Sequence[Path], page: Path) -> None:
     # What comes first stays as it is; examples of the data, which come last, yield first.
     rest = _LIMIT - _FRAME - len(nbformat.writes(first))
     examples = [found[path.stem] for path in data if path.stem in found]
-    slim(examples, rest // 4)
-    slim([one for one in found.values() if one not in examples], rest - rest // 4)
+    for part, limit in (
+        (examples, rest // 4),
+        ([one for one in found.values() if one not in examples], rest - rest // 4),
+    ):
+        try:
+            slim(part, limit)
+        except GalleryError:  # hundreds of values, say, with a picture each
+            leave_out_pictures(part)
     opening = _opening(place) if (place / "map.csv").exists() else ""
     parts, links = [f"<header><h1>Study {escape(place.name)}</h1>{opening}</header>"], []
     parts.append(_as_html(first))

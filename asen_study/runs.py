@@ -205,7 +205,7 @@ def select(place: Path, config: ExperimentConfig) -> Selection:
             left_out[run.path.name] = f"made with other data than {other.path.name}"
     for run in _lent_alone(fitting, rows):
         left_out[run.path.name] = (
-            "its network is the second one of a pair; no other row has its seed"
+            "its network is the second one of a pair; all other rows have lower seeds"
         )
     order = {row: position for position, row in enumerate(ROWS)}
     counted = sorted(
@@ -218,14 +218,16 @@ def select(place: Path, config: ExperimentConfig) -> Selection:
 def _lent_alone(runs: Sequence[Run], rows: Mapping[str, str | None]) -> list[Run]:
     """Return the runs that were trained for a pair of networks alone.
 
-    No other row has their seed: with them, a method would be averaged over more seeds than others.
+    All other runs have lower seeds: with them, a method would be averaged over more seeds than
+    others.
     """
     seeds = {run: run.settings["seed"] for run in runs}
     pairs = [run for run in runs if run.settings.get("networks", 1) > 1]
     lent = {seeds[run] + 1 for run in pairs}
     single = {rows[run.path.name].split("/")[0] for run in pairs}
-    others = {seeds[run] for run in runs if rows[run.path.name] not in single}
-    return [run for run in runs if rows[run.path.name] in single and seeds[run] in lent - others]
+    alone = [run for run in runs if rows[run.path.name] in single]
+    asked = {seeds[run] for run in runs if run not in alone or seeds[run] not in lent}
+    return [run for run in alone if seeds[run] in lent and seeds[run] > max(asked, default=-1)]
 
 
 def _differences(found: Mapping[str, Any], config: ExperimentConfig) -> str:

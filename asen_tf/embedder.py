@@ -297,7 +297,7 @@ def model_file(path: Path | str) -> Path:
     path = Path(path)
     if not path.is_dir() or (path / "model.keras").is_file():
         return path / "model.keras" if path.is_dir() else path
-    found = sorted(path.glob("*/model.keras"))
+    found = sorted(path.glob("[!.]*/model.keras"))  # hidden folders are unfinished runs
     chosen = _plain(found) if len(found) > 1 else found
     if len(chosen) != 1:
         names = ", ".join(one.parent.name for one in chosen or found) or "none"

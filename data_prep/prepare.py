@@ -24,7 +24,6 @@ _REMEDIES = {
     "splits": "leave splits out: split files are used for FashionAI and DeepFashion only",
     "download": "leave download out, and put the images into the raw folder: only DARN's images "
     "are downloaded",
-    "attributes": "leave attributes out, or give the CSV file of your own catalogue as table",
 }
 
 
@@ -38,7 +37,6 @@ def prepare(
     splits: Path | str | None = None,
     table: Path | str | None = None,
     download: Path | str | None = None,
-    attributes: str | None = None,
 ) -> Report:
     """Turn a raw release, or your own catalogue, into split files.
 
@@ -51,7 +49,6 @@ def prepare(
         broken: "error" or "skip"; None does what the dataset's own command does.
         splits: the authors' split files, for FashionAI and DeepFashion.
         table: the CSV file of your own catalogue.
-        attributes: the columns of your own catalogue to use, separated by commas.
         download: for DARN: a file of lines `<image path> <URL>`, from which missing images are
             fetched first.
 
@@ -75,8 +72,7 @@ def prepare(
         )
     files = {"splits": splits, "table": table, "download": download}
     options = {name: Path(value) for name, value in files.items() if value is not None}
-    others = {"broken": broken, "attributes": attributes}
-    options |= {name: value for name, value in others.items() if value is not None}
+    options |= {} if broken is None else {"broken": broken}
     for name in options:
         if name not in inspect.signature(make).parameters:
             rule = f"{name} is no option of this dataset"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from asen_tf.data.parsing import check_image_name, load_json_object
 from asen_tf.data.reading import META, VALUES, check_value_names
@@ -174,11 +175,12 @@ def write_meta(
     """
     root = dataset_root(data_dir, dataset)
     path = Path(data_dir) / META
-    meta = load_json_object(path) if path.exists() else {}
     sizes = {name: int(n) for name, n in zip(attributes.names, attributes.sizes, strict=True)}
-    meta[dataset] = {"ATTRIBUTES": list(attributes.names), "ATTRIBUTES_NUM": sizes}
     if value_names is not None:
         named = {attribute: list(values) for attribute, values in value_names.items()}
         check_value_names(named, attributes, root / VALUES)
         write_json(root / VALUES, named)
-    write_json(path, meta)
+    with FileLock(path.with_name(f".{META}.lock")):  # another dataset may be written meanwhile
+        meta = load_json_object(path) if path.exists() else {}
+        meta[dataset] = {"ATTRIBUTES": list(attributes.names), "ATTRIBUTES_NUM": sizes}
+        write_json(path, meta)

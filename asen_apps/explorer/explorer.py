@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -293,6 +294,7 @@ class CatalogueExplorer(Explorer):
             self._catalogue = AttributeIndex.load(self.place, self._embedder, root=root or None)
         except (SearchIndexError, EmbedderError, OSError) as error:
             raise ExplorerError(f"The index cannot be opened. {error}") from error
+        atexit.register(self._catalogue.drop_unsaved)  # from Milvus, which keeps what it is given
         known, fit = run_settings(path), self._embedder.model.settings.fit
         settings = {"dataset": "", "seed": 0, **(known or {}), "fit": fit}
         run = Run(path.parent, {"config.json": settings})

@@ -127,6 +127,12 @@ def _load_or_build(folder: Path, embedder: Embedder, gallery: Gallery) -> Attrib
     if folder.exists():
         try:
             index = AttributeIndex.load(folder, embedder, skip=_warn)
+            # The project may have moved since.
+            known = set(gallery.ids)
+            index.items.images = [
+                gallery.path(number) if number in known else path
+                for number, path in zip(index.ids.tolist(), index.images, strict=True)
+            ]
             images, labelled, ids = _items(gallery, set(gallery.ids) - set(index.ids.tolist()))
             if ids and len(index.add(images, labelled, ids)):  # unreadable then, repaired since
                 _save(index, folder)

@@ -142,11 +142,14 @@ class Sources:
         images: image files, folders, lists and `-`, as for `image_files`.
         table: a CSV file with a column `image`; its other columns become metadata.
         folder: of the table's images; the table's own when None.
+        start: the folder that names in lists start from, see `image_files`; the current one if
+            empty.
     """
 
     images: tuple[str, ...] = ()
     table: str | None = None
     folder: str | None = None
+    start: str = ""
 
     def read(self) -> Listing:
         """Return the images and what is known of them.
@@ -163,7 +166,7 @@ class Sources:
                 "--images is the folder of the images in --csv; a table is not read together with "
                 "other images"
             )
-        images, broken, notes = image_files(self.images)
+        images, broken, notes = image_files(self.images, self.start)
         paths = list(dict.fromkeys(Path(os.path.abspath(path)) for path in images))
         return Listing(paths, [{} for _ in paths], broken, notes)
 
@@ -175,7 +178,8 @@ class Sources:
             None if path is None else os.path.abspath(path) for path in (self.table, self.folder)
         )
         images = [os.path.abspath(path) for path in self.images]
-        return {"images": images, "table": table, "folder": folder}
+        start = os.path.abspath(self.start)
+        return {"images": images, "table": table, "folder": folder, "start": start}
 
 
 def _read_table(table: Path, folder: str | None) -> tuple[list[Path], list[dict[str, Any]]]:

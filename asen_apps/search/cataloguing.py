@@ -26,6 +26,7 @@ from asen_apps.search.items import UnusableError
 from asen_apps.search.journal import AT_ONCE, MISSING, Journal, ResumingEmbedder
 from asen_apps.search.storage import FILES, MODEL, SOURCES
 from asen_apps.search.vectors import check_attributes
+from asen_apps.search.versions import check_ours
 from asen_tf.data.tables import IMAGE
 from asen_tf.embedder import model_file
 from asen_tf.files import file_digest, replacing
@@ -88,6 +89,7 @@ def make_index(
             writes this index.
         asen_tf.files.DiskFullError: there is no room for the vectors; known with the first of them.
     """
+    check_ours(out)
     paths, metadata, broken, notes = sources.read()
     for note in notes:
         say(note)
@@ -105,6 +107,7 @@ def make_index(
         digest = file_digest(model)
         if update:
             index = AttributeIndex.load(out, embedder, mapped=False)
+            _check_there(sources, index.images, paths)
             names, embedding = tuple(index.store.backends), index.store.embedding
         else:
             index = AttributeIndex.build(embedder, paths, metadata, **choices)
@@ -146,6 +149,20 @@ def make_index(
         # Unlinked first, or one command could hold the file that goes and another a new one.
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+def _check_there(sources: Sources, before: Iterable[Path], now: Iterable[Path]) -> None:
+    """Raise if a folder has lost all its images: a disk may be away, and come back."""
+    known, there = ([os.path.abspath(path) for path in paths] for paths in (before, now))
+    for source in map(os.path.abspath, sources.images):
+        below = os.path.join(source, "")
+        if any(path.startswith(below) for path in known) and not any(
+            path.startswith(below) for path in there
+        ):
+            raise SearchIndexError(
+                f"{source}: images of the index are from there, and now there are none; bring them "
+                "back, or, if that is right, name the model and all other folders, too"
+            )
 
 
 def _change(
@@ -200,6 +217,7 @@ class _Files:
         self._before, self._unreadable = notes, unreadable
         self._now: dict[Path, list[Any]] = {}
         self._changed: set[Path] = set()
+        self._refused: set[Path] = set()
         self.digests: dict[Path, str] = {}
 
     def look_at(self, paths: dict[Path, int | None]) -> None:
@@ -213,7 +231,11 @@ class _Files:
                 about = path.stat()
                 same = before and before[:2] == [about.st_size, about.st_mtime_ns]
                 digest = before[2] if same else file_digest(path)
-            except OSError:
+            except FileNotFoundError:
+                continue  # what embeds it says so
+            except OSError as error:
+                if before is None:
+                    self.refuse(UnusableError(path, f"cannot be read ({error.strerror})"))
                 continue
             self._now[path] = [about.st_size, about.st_mtime_ns, digest]
             self.digests[path] = digest
@@ -225,8 +247,9 @@ class _Files:
         return path in self._changed
 
     def refuse(self, error: UnusableError) -> None:
-        """Take the error of an image that cannot be used."""
-        if (error.path, error.reason) not in self._unreadable:
+        """Take the error of an image that cannot be used; its first one counts."""
+        if error.path not in self._refused:
+            self._refused.add(error.path)
             self._unreadable.append((error.path, error.reason))
 
     def notes(self, items: Iterable[tuple[int, Path]]) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def _unlisted(error: OSError) -> None:
 
 
 def image_files(
-    arguments: Iterable[Path | str],
+    arguments: Iterable[Path | str], start: str = ""
 ) -> tuple[list[Path], list[UnusableError], list[str]]:
     """Return the image files that a command line names.
 
@@ -159,8 +159,9 @@ def image_files(
         arguments: image files; folders, whose images are found by content, also in the folders
             inside them; files that end in `.txt` and name an image per line; `-` for names on
             standard input, separated by line ends or by zero bytes, as `find -print0` does. Names
-            in a list start from the current folder, or from the list's own if the first one is
-            there. They may be in any encoding.
+            in a list start from the list's own folder if any of them is there, otherwise from
+            `start`. They may be in any encoding.
+        start: a folder; the current one by default.
 
     Returns:
         The images, in the order of the arguments and sorted in a folder; files of a folder that
@@ -183,7 +184,7 @@ def image_files(
                 else:
                     notes.append(f"{argument / name}: {why}; left out")
         elif str(argument) == "-" or argument.suffix.lower() == ".txt":
-            images += _names_in(argument)
+            images += _names_in(argument, Path(start))
         else:
             images.append(argument)
     if not images and not broken:
@@ -191,7 +192,7 @@ def image_files(
     return images, broken, notes
 
 
-def _names_in(listing: Path) -> list[Path]:
+def _names_in(listing: Path, start: Path) -> list[Path]:
     """Return the paths that a file names, or standard input for `-`."""
     try:
         data = sys.stdin.buffer.read() if str(listing) == "-" else listing.read_bytes()
@@ -200,8 +201,8 @@ def _names_in(listing: Path) -> list[Path]:
     data = data.removeprefix(b"\xef\xbb\xbf")
     lines = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
     names = [Path(os.fsdecode(line)) for line in lines if line.strip()]
-    beside = str(listing) != "-" and names and (listing.parent / names[0]).exists()
-    return [listing.parent / name if beside else name for name in names]
+    beside = str(listing) != "-" and any((listing.parent / name).exists() for name in names)
+    return [(listing.parent if beside else start) / name for name in names]
 
 
 def _listed(name: str, rows: Iterable[Any]) -> list[Any]:
@@ -352,6 +353,8 @@ def read_conditions(texts: Iterable[str]) -> dict[str, Conditions]:
 def as_number(value: Any) -> float | None:
     """Return what a cell says as a number: `49.90`, `49,90 €`, `1,299.00`; None for other text.
 
+    Points between groups of three are thousands in euros (`1.299 €`), otherwise a decimal point.
+
     What begins with zeros, such as `007`, is text, as in a table.
     """
     if isinstance(value, bool) or value is None:
@@ -359,6 +362,8 @@ def as_number(value: Any) -> float | None:
     text = re.sub(r"[\s€$£¥']|EUR|USD|GBP|CHF", "", str(value))
     if re.fullmatch(r"-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?", text):
         text = text.replace(",", "")
+    elif re.search("€|EUR", str(value)) and re.fullmatch(r"-?[1-9]\d{0,2}(\.\d{3})+", text):
+        text = text.replace(".", "")
     elif re.fullmatch(r"-?\d{1,3}(\.\d{3})+,\d+|-?\d+,\d+", text):
         text = text.replace(".", "").replace(",", ".")
     return float(text) if re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?", text) else None
@@ -367,7 +372,9 @@ def as_number(value: Any) -> float | None:
 def _same(value: Any, text: str) -> bool:
     numbers = as_number(value), as_number(text)
     if None not in numbers:
-        return numbers[0] == numbers[1]
+        digits = [re.fullmatch(r"-?\d+", str(one).strip()) for one in (value, text)]
+        # Article numbers may have more digits than a float keeps.
+        return int(value) == int(text) if all(digits) else numbers[0] == numbers[1]
     return (value if isinstance(value, str) else json.dumps(value)) == text
 
 

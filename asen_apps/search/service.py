@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import io
 import json
 import os
@@ -177,13 +178,13 @@ def _by_server(place: Path, content: bytes, question: Question) -> dict[str, Any
     except urllib.error.HTTPError as error:
         try:
             told = json.load(error)["detail"]
-        except (ValueError, KeyError):
+        except (OSError, ValueError, KeyError, http.client.HTTPException):
             return None
         # Another server took the port, or this one does not read the picture: this process may.
         if error.code != 400 or not isinstance(told, str) or told.startswith("the query image"):
             return None
         raise SearchIndexError(told) from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):  # cut off, or another program
         return None
 
 

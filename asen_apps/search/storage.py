@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from asen_tf.embedder import Embedder
     from asen_tf.models import SimilarityModel
 
+_Read = TypeVar("_Read")
 ITEMS = "items.json"
 MODEL, SOURCES, FILES = "model", "sources", "files"  # in the notes of `asen index`
 NOTES = "notes.json"  # an object, absent from older indexes
@@ -150,14 +152,22 @@ def load_index(
     folder: Path, embedder: Embedder, *, root: Path | str | None, mapped: bool, verify: bool
 ) -> tuple[Items, LazyVectors, dict[str, Any]]:
     """Open an index that `save_index` wrote; see `AttributeIndex.load`. Notes come last."""
+    return _reading(
+        folder, lambda version, content: _opened(version, content, embedder, root, mapped), verify
+    )
+
+
+def _reading(
+    folder: Path, read: Callable[[Path, dict[str, Any]], _Read], verify: bool = False
+) -> _Read:
+    """Return what is read of the version that counts; again if a save removes it meanwhile."""
     while True:
         version, digest = current_version(folder)
         try:
-            content = read_manifest(version, digest, verify=verify)
-            return _opened(version, content, embedder, root, mapped)
+            return read(version, read_manifest(version, digest, verify=verify))
         except (SearchIndexError, OSError) as error:
             if current_version(folder) != (version, digest):
-                continue  # another save has removed the version that was being read
+                continue
             if isinstance(error, SearchIndexError):
                 raise
             raise SearchIndexError(f"{version}: unreadable ({error}); save it again") from error
@@ -217,17 +227,21 @@ def index_notes(folder: Path) -> dict[str, Any]:
 
     Errors are as for `load_index`.
     """
-    version, digest = current_version(folder)
-    content = read_manifest(version, digest, verify=False)
-    known = {name: content[name] for name in ("count", "embedding")}
-    return {**read_notes(version, content), **known}
+
+    def read(version: Path, content: dict[str, Any]) -> dict[str, Any]:
+        known = {name: content[name] for name in ("count", "embedding")}
+        return {**read_notes(version, content), **known}
+
+    return _reading(folder, read)
 
 
 def index_fields(folder: Path) -> list[str]:
     """Return the names of a saved index's metadata without opening it; errors as `load_index`."""
-    version, digest = current_version(folder)
-    content = read_manifest(version, digest, verify=False)
-    items = _read_items(version, count=content["count"], next_id=content["next_id"], root=None)
+
+    def read(version: Path, content: dict[str, Any]) -> Items:
+        return _read_items(version, count=content["count"], next_id=content["next_id"], root=None)
+
+    items = _reading(folder, read)
     return list(dict.fromkeys(name for fields in items.metadata for name in fields))
 
 
@@ -343,6 +357,11 @@ def _read_items(folder: Path, *, count: int, next_id: int, root: Path | str | No
             f"{path}: not the items of an index ({error}); build it again"
         ) from error
     items.next_id = max(items.next_id, next_id)
+    if root is not None and images and not any(map(os.path.exists, items.images)):
+        raise SearchIndexError(
+            f"{home}: none of the index's images is there, such as {items.images[0]}; give the "
+            f"folder that {content['root']} has become"
+        )
     return items
 
 

@@ -204,8 +204,8 @@ def _columns(
 def _places(table: CatalogueTable, index: AttributeIndex, skip: Skip | None) -> np.ndarray:
     """Return the row in the index of each row of a table, -1 where there is none.
 
-    An image is the one whose path ends in what the table says; of several, the one that lies
-    exactly there in the folder that holds all images of the index.
+    If any image lies exactly where the table says in the folder that holds all images of the index,
+    all must; otherwise an image is the one whose path ends in what the table says.
     """
     names, images = table.images(), index.images
     full = [
@@ -218,21 +218,24 @@ def _places(table: CatalogueTable, index: AttributeIndex, skip: Skip | None) -> 
         for row, path in enumerate(full):
             ends[depth][path.parts[-depth:]].append(row)
     root = os.path.commonpath([path.parent for path in full]) if full else ""
+    rows = {path: row for row, path in enumerate(full)}
+    exact = [rows.get(PurePosixPath(root, name)) if name else None for name in names]
+    exactly = any(row is not None for row in exact)
     places, taken = np.full(len(names), -1), {}
     for place, name in enumerate(names):
         if not name:
             continue
         parts = PurePosixPath(name).parts
-        found = ends[len(parts)].get(parts, [])
+        alike = ends[len(parts)].get(parts, [])
+        found = alike if not exactly else [] if exact[place] is None else [exact[place]]
         if len({full[row] for row in found}) > 1:
-            exact = [row for row in found if full[row] == PurePosixPath(root, name)]
-            if not exact:
-                remedy = f"write more of its path below {root}"
-                got = [str(full[row]) for row in found]
-                raise table.wrong(f"{name} must be one image of the index", place, got, remedy)
-            found = exact
+            remedy = f"write more of its path below {root}"
+            got = [str(full[row]) for row in found]
+            raise table.wrong(f"{name} must be one image of the index", place, got, remedy)
         if not found:
             remedy = "index it, or remove the row"
+            if alike:
+                remedy += f"; other rows are named by their path below {root}"
             error = table.wrong("an image is not in the index", place, name, remedy)
             if skip is None:
                 raise error

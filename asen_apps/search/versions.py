@@ -61,7 +61,7 @@ def new_version(folder: Path, needed: int = 0) -> Iterator[Path]:
         SearchIndexError: the folder holds something other than an index.
         asen_tf.files.DiskFullError: there is no room, which is known before anything is written.
     """
-    _check_ours(folder)
+    check_ours(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / LOCK):
         try:
@@ -106,12 +106,15 @@ def current_version(folder: Path) -> tuple[Path, str]:
     return version, line[2]
 
 
-def _check_ours(folder: Path) -> None:
-    """Raise unless a folder is absent, empty, an index, or what a killed first save left."""
+def check_ours(folder: Path) -> None:
+    """Raise unless a folder is absent, empty, an index, or what a killed first save left.
+
+    Files that file managers leave in every folder do not count.
+    """
     if folder.exists() and not folder.is_dir():
         raise SearchIndexError(f"{folder}: is a file; save to a folder")
     names = [path.name for path in folder.iterdir()] if folder.exists() else []
-    ours = (POINTER, LOCK)
+    ours = (POINTER, LOCK, ".DS_Store", "Thumbs.db", "desktop.ini")
     foreign = [
         name
         for name in names
@@ -119,7 +122,7 @@ def _check_ours(folder: Path) -> None:
     ]
     if foreign:
         raise SearchIndexError(
-            f"{folder}: holds other things ({min(foreign)}); save to a new or empty folder"
+            f"{folder}: holds other things ({min(foreign)}); move them away, or take a new folder"
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_apps.search.catalogue_table import value
+from asen_apps.search.storage import FILES
 from asen_study.voting import Calibration, calibrate, vote
 from asen_tf.data import AnnotationError, read_meta, read_split, read_value_names
 from asen_tf.files import file_digest
@@ -193,7 +194,7 @@ class Validation:
             self._vectors[name] = vectors[rows[usable], column]
             values = own[usable, 2]
             self._texts[name] = [value(named[name][v]) if named else str(v) for v in values]
-        self.same = _same_content(index.images, paths)
+        self.same = _same_content(index, paths)
 
     def calibrated(self, voters: Voters) -> Calibration:
         """Calibrate the votes of one attribute on these images."""
@@ -208,16 +209,23 @@ class Validation:
         return voters.calibrated_on(self._vectors[name], self._texts[name], self.same)
 
 
-def _same_content(images: Sequence[Path], others: Sequence[Path]) -> np.ndarray:
-    """Return which images have the bytes of one of the others, `(N,)` bool."""
+def _same_content(index: AttributeIndex, others: Sequence[Path]) -> np.ndarray:
+    """Return which images of an index had the bytes of one of the others, `(N,)` bool.
+
+    What they had when they were embedded counts; of an index that does not remember it, what the
+    files have now.
+    """
+    known = index.notes.get(FILES, {})
     there = [path for path in others if path.is_file()]
     sizes = {path.stat().st_size for path in there}
     digests = {file_digest(path) for path in there}
 
-    def same(path: Path) -> bool:
+    def same(number: int, path: Path) -> bool:
+        if str(number) in known:
+            return known[str(number)][2] in digests
         try:
             return path.stat().st_size in sizes and file_digest(path) in digests
         except OSError:  # its vectors are in the index, so the file itself may be elsewhere
             return False
 
-    return np.fromiter(map(same, images), bool, len(images))
+    return np.fromiter(map(same, index.ids.tolist(), index.images), bool, len(index))

@@ -15,7 +15,7 @@ from asen_study.figures.gallery import (
     Gallery,
     compared_attention,
     first_run,
-    has_embeddings,
+    galleries,
     retrieval_strips,
 )
 from asen_study.figures.method import (
@@ -45,7 +45,7 @@ __all__ = [
     "first_run",
     "forest",
     "fusion_sweep",
-    "has_embeddings",
+    "galleries",
     "keep",
     "label_curves",
     "learning_curves",

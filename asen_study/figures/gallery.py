@@ -176,6 +176,11 @@ def has_embeddings(run: Run) -> bool:
     return (run.path / "test_pairs.npz").exists()
 
 
+def galleries(run: Run, places: Places) -> list[Gallery]:
+    """Return the gallery of a run, alone in a list; an empty list without embeddings."""
+    return [Gallery(run, places)] if has_embeddings(run) else []
+
+
 def compared_attention(
     selection: Selection,
     rows: Sequence[str],
@@ -198,12 +203,10 @@ def compared_attention(
     for row in rows:
         if row in selection.rows:
             run, _ = first_run(selection, row)
-            if not has_embeddings(run):
-                continue
-            seen = Gallery(run, places).attentions(count=1)
             found[row] = {
                 name: examples[0]
-                for name, examples in seen.items()
+                for gallery in galleries(run, places)
+                for name, examples in gallery.attentions(count=1).items()
                 if name.endswith(ending) and (examples[0].truth or not boxed)
             }
     return {row: seen for row, seen in found.items() if seen}

@@ -135,7 +135,9 @@ def _gather(selection: Selection, name: str) -> pd.DataFrame:
 
 def _history(run: Run, row: str) -> pd.DataFrame:
     history = run.table("history")
-    total, epochs = images_seen(run.settings), len(history)
+    tested = run.table("map" if run.has("map") else "triplets")["attribute"]
+    attributes = tested[~tested.isin(["overall", "macro"])].nunique()
+    total, epochs = images_seen(run.settings, attributes), len(history)
     images = [total * (at + 1) // epochs for at in range(epochs)]
     named = pd.DataFrame({"method": row, "seed": run.settings["seed"], "images": images})
     return pd.concat([named, history], axis=1)

@@ -56,7 +56,7 @@ def measure_costs(tables: StudyTables, places: Places) -> pd.DataFrame:
         model = run.load_model()
         chosen = np.resize(np.arange(len(images.sources)), _IMAGES)
         boxes = images.squares[chosen, 0] if model.needs_boxes else None
-        seen = images_seen(run.settings)
+        seen = images_seen(run.settings, len(dataset.attributes.names))
         rows[row] = list(_costs(row, model, images.sources[chosen], boxes, seen))
     return pd.DataFrame([line for lines in rows.values() for line in lines])
 
@@ -87,7 +87,8 @@ def measure_untrained_costs(
             images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
             whole = np.tile([0, 0, config.global_size, config.global_size], (_IMAGES, 1))
             boxes = whole if model.needs_boxes else None
-            lines += _costs(row, model, images, boxes, images_seen(config.to_dict()))
+            seen = images_seen(config.to_dict(), len(attributes))
+            lines += _costs(row, model, images, boxes, seen)
         finally:
             keras.mixed_precision.set_global_policy(policy)
     return pd.DataFrame(lines)

@@ -100,6 +100,8 @@ def labels_in_words(needed: pd.DataFrame, filled: pd.DataFrame) -> list[str]:
             f"{LABELS[row]}: {means[few]:.1f} with {few:g} labelled images, "
             f"{every['map'].mean():.1f} with all ({every['train_images'].mean():.0f}); {enough}."
         )
+    if filled.empty:
+        return [*said, "Which cells a vote would fill cannot be said: the models are not here."]
     for line in filled.query("seed == 'all' and attribute == 'overall'").itertuples():
         said.append(
             f"Voting in the space of {LABELS[line.method]}: {line.coverage:.0f}% of the test "
@@ -131,11 +133,16 @@ def tags(config: ExperimentConfig, places: Places) -> pd.DataFrame:
         95% intervals, none for `overall`, which counts an image once for each attribute. The rows
         of seed "all" count the test images of all seeds together. Its origin is in `attrs`.
 
+        Runs that have lost their model are left out; empty if all have.
+
     Raises:
         TableError: none of the rows has a finished run.
     """
     selection = select(places.study_dir, config)
-    chosen = [(run, row) for run, row in selection.named if row in TAGGED]
+    finished = [(run, row) for run, row in selection.named if row in TAGGED]
+    chosen = [(run, row) for run, row in finished if (run.path / "model.keras").exists()]
+    if finished and not chosen:
+        return pd.DataFrame()
     if not chosen:
         raise TableError(
             f"{places.study_dir}: filling cells needs a finished run of {' or '.join(TAGGED)}"

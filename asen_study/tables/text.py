@@ -213,7 +213,8 @@ def localisation_in_words(localisation: pd.DataFrame) -> str:
     """
     if localisation.empty:
         return "Whether it looks at the right place cannot be said: no true boxes are known."
-    last = localisation[localisation["attribute"] == "overall"].iloc[-1]
+    overall = localisation[localisation["attribute"] == "overall"]
+    last = overall[overall["method"] == overall["method"].iloc[-1]].mean(numeric_only=True)
     return (
         f"The attention peaks inside the part in {last['pointing']:.1f}% of the images (the centre "
         f"of the frame lies inside in {last['centre_pointing']:.1f}%), and the region overlaps it "

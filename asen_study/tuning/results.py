@@ -118,7 +118,7 @@ def importance(trials: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
     chance: with ten trials it often is.
 
     Args:
-        trials: of `trials_table`; failed ones do not count.
+        trials: of `trials_table`; of the completed ones those with most epochs count.
         fields: columns to compare; those with only one value cannot matter, and get 0.
 
     Returns:
@@ -129,6 +129,8 @@ def importance(trials: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
         Breiman, "Random Forests", Machine Learning 45 (2001), section 10.
     """
     scored = trials[trials["status"] == "COMPLETED"]
+    # Hyperband's short trials would have their length explained by their settings.
+    scored = scored[scored["epochs"] == scored["epochs"].max()]
     if len(scored) < _FEWEST:
         return pd.DataFrame(columns=["setting", "importance", "deviation", "explained"])
     values, scores = scored[[*fields]].apply(_numbers).to_numpy(float), scored["val_map"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from asen_tf.config import ExperimentConfig
 from asen_tf.data.fitting import Box, name_suffix
-from asen_tf.data.images import CachedImages, FileImages, GlobalViews, ImageSource
+from asen_tf.data.images import PIXELS, CachedImages, FileImages, GlobalViews, ImageSource
 from asen_tf.data.reading import cache_folder, fingerprint, read_meta, read_split
 from asen_tf.data.records import AnnotationError, AttributeTable, Split, regions_filename
 from asen_tf.data.regions import boxes_in_square, read_regions, true_squares
@@ -140,7 +140,7 @@ class Dataset:
             return SplitImages(split, FileImages(paths, None, absent=absent), views, squares)
         if self.cache is None:
             return SplitImages(split, sources, GlobalViews(sources, config.global_size), squares)
-        stem = f"{self.fingerprint[:16]}-{name}-{config.source_size}"
+        stem = f"{self.fingerprint[:16]}-{name}-{config.source_size}-{PIXELS}"
         stem += name_suffix(config.fit) + ("-packed" if config.packed else "")
         title = f"decoding {name} images at {config.source_size} px"
         sources = CachedImages(sources, self.cache / f"{stem}.npy", description=title)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
+import PIL
 from filelock import FileLock
 from PIL import Image, ImageFont
 from tqdm import tqdm
@@ -23,6 +24,8 @@ from tqdm import tqdm
 from asen_tf.data.fitting import check_fit, fit_square
 from asen_tf.files import replacing
 
+# In the names of caches: raise it with every change to what becomes of a file's pixels.
+PIXELS = f"1-pillow{PIL.__version__}"
 _ORIENTATION = 0x0112  # EXIF's tag
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

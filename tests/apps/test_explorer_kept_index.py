@@ -53,7 +53,7 @@ def test_a_foreign_file_among_the_index_is_left_alone(
     explorer = Explorer(tmp_path / "study", places[1])
     folder = explorer._indexes._folder(explorer.methods[0])
     folder.mkdir(parents=True)
-    (folder / ".DS_Store").touch()
+    (folder / "thesis.txt").touch()
     assert len(search(explorer).neighbours) == 7
-    assert "holds other things (.DS_Store)" in capfd.readouterr().err
-    assert [path.name for path in folder.iterdir()] == [".DS_Store"]
+    assert "holds other things (thesis.txt)" in capfd.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]

@@ -125,8 +125,20 @@ def test_a_list_names_an_image_per_line(
         (folder / "shop" / "names.txt").unlink()
     assert found == [folder / "shop" / name for name in expected]
     assert image_files([tmp_path / "names.txt"])[0] == expected
+    start = str(tmp_path / "elsewhere")
+    assert image_files([tmp_path / "names.txt"], start)[0] == [Path(start, p) for p in expected]
     monkeypatch.setattr(sys, "stdin", Typed(content))
     assert image_files(["-"])[0] == expected
+
+
+def test_a_list_whose_first_image_is_gone_still_starts_from_its_own_folder(folder: Path) -> None:
+    listing = folder / "shop" / "some.txt"
+    listing.write_text("gone.png\na\n")
+    try:
+        found, _, _ = image_files([listing])
+    finally:
+        listing.unlink()
+    assert found == [folder / "shop" / "gone.png", folder / "shop" / "a"]
 
 
 def test_a_hundred_thousand_names_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from full_disk import full_disk
 from known_vectors import KnownEmbedder, paths, random_vectors
 from saved_indexes import COUNT, EMBEDDER, built, same
 
-from asen_apps.search import AttributeIndex, SearchIndexError
+from asen_apps.search import AttributeIndex, SearchIndexError, storage
 from asen_apps.search.storage import model_fingerprint
 from asen_tf.files import DiskFullError
 from asen_tf.models import AsenPlusPlus
@@ -185,10 +185,37 @@ def test_images_that_moved_are_found_by_their_root(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for place in ("photos", "elsewhere"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "5.png").touch()  # one that is there is enough
     named = AttributeIndex.load(saved, EMBEDDER, root="photos")  # by a path from where one stands
     assert named.images[3] == tmp_path / "photos" / "3.png"
-    moved = AttributeIndex.load(saved, EMBEDDER, root="/elsewhere")
-    assert moved.images[3] == Path("/elsewhere/3.png")
+    moved = AttributeIndex.load(saved, EMBEDDER, root=tmp_path / "elsewhere")
+    assert moved.images[3] == tmp_path / "elsewhere" / "3.png"
+    home = AttributeIndex.load(saved, EMBEDDER).images[0].parent
+    with pytest.raises(SearchIndexError, match=f"none of .* is there, .* the folder that {home}"):
+        AttributeIndex.load(saved, EMBEDDER, root=tmp_path)
+
+
+def test_what_is_read_without_opening_comes_whole_while_another_saves(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(saved, tmp_path / "index")
+    index, first = AttributeIndex.load(saved, EMBEDDER), []
+    real = storage.read_manifest
+
+    def slow(*arguments, **options):
+        if not first:  # the version that was to be read goes
+            first.append(True)
+            index.save(tmp_path / "index")
+        return real(*arguments, **options)
+
+    for read in (storage.index_notes, storage.index_fields):
+        expected = read(saved)
+        first.clear()
+        monkeypatch.setattr(storage, "read_manifest", slow)
+        assert read(tmp_path / "index") == expected and first
+        monkeypatch.undo()
 
 
 def test_an_index_of_another_model_is_refused(saved: Path) -> None:
@@ -208,6 +235,10 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(SearchIndexError, match="is a file; save to a folder"):
         built().save(tmp_path / "thesis.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    (tmp_path / "thesis.txt").rename(tmp_path / ".DS_Store")  # a file manager's
+    built().save(tmp_path)
+    assert len(AttributeIndex.load(tmp_path, EMBEDDER)) == COUNT
+    assert (tmp_path / ".DS_Store").read_text() == "precious"
 
 
 # Settings of ASEN++ when indexes were first saved; a model that has these alone at work must keep

@@ -62,6 +62,29 @@ def test_whoever_has_the_port_of_a_killed_server_gets_nothing(tmp_path: Path) ->
     assert answer is None and not called
 
 
+@pytest.mark.parametrize(
+    "reply", [b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"]
+)
+def test_a_reply_that_is_cut_off_or_of_another_program_is_none(
+    tmp_path: Path, reply: bytes
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+        def answer_once() -> None:
+            stranger.accept()[0].close()  # whether anybody is there
+            with stranger.accept()[0] as connection:
+                connection.recv(100_000)
+                connection.sendall(reply)
+
+        answering = threading.Thread(target=answer_once)
+        answering.start()
+        known = {"port": stranger.getsockname()[1], "token": "a token", "pid": os.getpid()}
+        (tmp_path / "serve.json").write_text(json.dumps(known))
+        asked = Question({"neck": 1.0})
+        assert service._by_server(tmp_path / "serve.json", b"private", asked) is None
+        answering.join()
+
+
 @pytest.mark.parametrize("later", [False, True])
 def test_a_server_takes_only_its_own_address_away(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, later: bool

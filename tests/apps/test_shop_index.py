@@ -136,6 +136,61 @@ def test_an_update_adds_drops_and_embeds_again(made: Path, tmp_path, capsys, mon
     assert out.startswith("index: 0 added, 0 dropped, 0 embedded again, 0 with new metadata")
 
 
+def test_an_update_drops_no_folder_that_is_away(made: Path, tmp_path, capsys, monkeypatch) -> None:
+    for place, names in (("a", ("022", "023")), ("b", ("025", "026"))):
+        (tmp_path / place).mkdir()
+        for name in names:
+            shutil.copy(made / "photos" / f"{name}.jpg", tmp_path / place)
+    line = f"asen index {made}/model.keras a b --attribute sleeve --out index"
+    assert run(line, capsys, tmp_path, monkeypatch)[0] == 0
+    (tmp_path / "b").rename(tmp_path / "elsewhere")
+    for _ in ("gone", "the empty folder where a disk was"):
+        code, _, err = run("asen index --update --out index", capsys, tmp_path, monkeypatch)
+        assert code == 2 and f"{tmp_path / 'b'}: images of the index are from there" in err
+        assert len(opened(tmp_path / "index", made)) == 4
+        (tmp_path / "b").mkdir(exist_ok=True)
+    (tmp_path / "b").rmdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "b")
+    (tmp_path / "b" / "025.jpg").unlink()
+    code, out, _ = run("asen index --update --out index", capsys, tmp_path, monkeypatch)
+    assert code == 0 and "0 added, 1 dropped" in out
+    line = f"asen index {made}/model.keras a --update --out index"  # without the other, on purpose
+    code, out, _ = run(line, capsys, tmp_path, monkeypatch)
+    assert code == 0 and "0 added, 1 dropped" in out and "; 2 images" in out
+
+
+def test_a_list_means_the_same_from_everywhere(made: Path, tmp_path, capsys, monkeypatch) -> None:
+    (tmp_path / "names.txt").write_text("photos/022.jpg\nphotos/023.jpg\n")
+    line = f"asen index model.keras {tmp_path}/names.txt --attribute sleeve --out {tmp_path}/index"
+    assert run(line, capsys, made, monkeypatch)[0] == 0  # names start from the current folder
+    line = "asen index --update --out index"
+    code, out, err = run(line, capsys, tmp_path, monkeypatch)
+    assert code == 0 and "0 added, 0 dropped" in out, err
+
+
+def test_a_file_that_cannot_be_an_index_is_told_before_anything_is_embedded(
+    made: Path, tmp_path, embedded: Embedded, capsys, monkeypatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    line = f"asen index model.keras photos/022.jpg --out {tmp_path / 'mine'}"
+    code, _, err = run(line, capsys, made, monkeypatch)
+    assert code == 2 and "holds other things (thesis.txt)" in err and not embedded.places
+
+
+def test_what_is_there_and_cannot_be_read_is_not_called_missing(
+    made: Path, tmp_path, capsys, monkeypatch
+) -> None:
+    shutil.copy(made / "photos" / "022.jpg", tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "shop.csv").write_text("image\n022.jpg\nfolder\ngone.jpg\n")
+    line = f"asen index {made}/model.keras --csv shop.csv --attribute sleeve --out index"
+    assert run(line, capsys, tmp_path, monkeypatch)[0] == 2
+    told = (tmp_path / "index.unreadable.csv").read_text()
+    assert f"{tmp_path / 'folder'},cannot be read (Is a directory)" in told
+    assert f"{tmp_path / 'gone.jpg'},no such file" in told and told.count("\n") == 3
+
+
 def test_a_list_of_names_and_standard_input(made: Path, tmp_path, capsys, monkeypatch) -> None:
     (tmp_path / "names.txt").write_text("photos/001.jpg\nphotos/002.jpg\nphotos/004.jpg\n")
     rest = f"--attribute sleeve --out {tmp_path / 'index'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from asen_apps.explorer.gallery import CatalogueGallery
 from asen_apps.search import AttributeIndex, SearchIndexError
 from asen_apps.search import tagging as module
 from asen_apps.search.catalogue_table import read_catalogue_table
+from asen_apps.search.storage import FILES
 from asen_apps.search.tagging import as_table, tag
 from asen_tf.data import AnnotationError, AttributeTable
 from data_prep import catalog
@@ -153,7 +155,7 @@ def test_numbers_and_truth_values_are_values() -> None:
         (["0.png,V", "77.png,V"], "image,neckline", None, "csv:3: an image is not in the index"),
         (["77.png,V", "x/0.png,"], "image,neckline", None, "an image is not in the index; got"),
         (["0.png,V", "./0.png,V"], "image,neckline", None, "csv:3: an image must have one row"),
-        (["0.png,V", "pictures/0.png,V"], "image,neckline", None, "remove it, or line 2"),
+        (["0.png,V", "pictures/0.png,V"], "image,neckline", None, "rows are named by their path"),
         ([",V"], "image,neckline", None, "csv:2: a row must name an image"),
         (["0.png,V,1"], "image,neckline", None, "csv:2: a row must have 2 cells"),
         (["0.png,V"], "photo,neckline", None, "distinct names, one of them image"),
@@ -194,6 +196,19 @@ def test_of_images_that_end_alike_the_one_in_the_common_folder_counts(tmp_path: 
     assert places("/p/b/0.png", "d/c/0.png") == [1, 3]
     with pytest.raises(AnnotationError, match="must be one image of the index"):
         places("c/0.png")
+
+
+def test_an_image_that_is_missing_is_no_other_one_of_its_name(tmp_path: Path) -> None:
+    """0.png was left out of the index, which holds new/0.png; other rows show what is meant."""
+    images = [Path("/p/new/0.png"), *(Path(f"/p/{i}.png") for i in range(1, 11))]
+    index = AttributeIndex.build(KnownEmbedder(neckline=at(*ANGLES)), images)
+    file, told = write(tmp_path / "x.csv", "0.png,V", *(f"{i}.png," for i in range(1, 11))), []
+    found = module._places(read_catalogue_table(file), index, told.append)
+    assert found.tolist() == [-1, *range(1, 11)]
+    assert "csv:2: an image is not in the index; got '0.png'" in str(told[0])
+    file = write(file, "0.png,V", "1.png,", "new/0.png,")
+    found = module._places(read_catalogue_table(file), index, told.append)
+    assert found.tolist() == [-1, 1, 0]
 
 
 @pytest.mark.parametrize("title", ["नेकलाइन का प्रकार", "สีเสื้อ", "Größe-2"])
@@ -277,6 +292,14 @@ def test_validation_images_do_not_vote_for_themselves(tmp_path: Path) -> None:
     images[10].write_text("another picture")
     (filling,) = tag(index, validation=folder)[1]
     assert filling.calibration.confidence(np.ones(1))[0] == pytest.approx(2 / 3)
+    # What the file was when it was embedded counts, wherever it is now.
+    content = hashlib.sha256(b"picture 10").hexdigest()
+    index.notes = {FILES: {"10": [10, 0, content]}}
+    for gone in (False, True):
+        if gone:
+            images[10].unlink()
+        (filling,) = tag(index, validation=folder)[1]
+        assert filling.calibration.confidence(np.ones(1))[0] == pytest.approx(1 / 3)
 
 
 def test_a_validation_dataset_that_does_not_fit_is_named(tmp_path: Path) -> None:

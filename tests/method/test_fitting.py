@@ -15,6 +15,7 @@ from asen_tf.config import FITS, ConfigError, ExperimentConfig
 from asen_tf.data import AttributeTable, Split, load_image
 from asen_tf.data.dataset import Dataset
 from asen_tf.data.fitting import Frame, fit_square, frame_of
+from asen_tf.data.images import PIXELS
 from asen_tf.data.regions import boxes_in_square
 from asen_tf.models import AsenPlusPlus, load_saved
 from data_prep.writing import write_meta, write_regions, write_split
@@ -222,7 +223,7 @@ def test_datasets_of_different_fits_do_not_share_a_cache(folder: Path, cache: bo
     assert (seen["whole_edge"][1:] != seen["whole_mean"][1:]).any()
     names = sorted(path.name[16:] for path in (folder / "Tiny").glob(".cache/*.npy"))
     fits = ("", "-whole_edge", "-whole_mean")
-    files = [f"-train-20{fit}{size}.npy" for fit in fits for size in ("", "-10")]
+    files = [f"-train-20-{PIXELS}{fit}{size}.npy" for fit in fits for size in ("", "-10")]
     assert names == (sorted(files) if cache else [])
 
 

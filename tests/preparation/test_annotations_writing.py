@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +67,8 @@ def test_nothing_is_written_of_a_wrong_split(
     write_meta(tmp_path, "Tiny", TABLE)
     with pytest.raises(AnnotationError):
         write_split(tmp_path, "Tiny", "train", files=files, labels=rows)
-    assert [path.name for path in tmp_path.rglob("*")] == ["meta.json"]
+    shown = [path.name for path in tmp_path.rglob("*") if not path.name.startswith(".")]
+    assert shown == ["meta.json"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
@@ -174,3 +177,19 @@ def test_the_fingerprint_of_images_in_files_is_the_one_that_finished_runs_have(
     for split in SPLITS:
         (root / f"triplets_{split}.txt").write_bytes(b"0 0 1 2\r\n")
     assert fingerprint(tmp_path, "Tiny")[:32] == "70e905fcb84626f3098cc6053d9bb287"
+
+
+def test_datasets_that_are_written_at_once_all_get_their_entry(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from asen_tf.data import AttributeTable
+from data_prep.writing import write_meta
+for number in range(25):
+    write_meta(Path(sys.argv[1]), f"{sys.argv[2]}{number}", AttributeTable(("colour",), (4,)))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    here = Path(__file__).parents[2]
+    writing = [subprocess.Popen([*command, name], cwd=here) for name in ("One", "Two")]
+    assert [process.wait(timeout=300) for process in writing] == [0, 0]
+    assert len(json.loads((tmp_path / "meta.json").read_text())) == 50

@@ -12,7 +12,6 @@ from PIL import Image
 from asen_tf.data import AnnotationError, read_meta, read_split, read_value_names
 from data_prep import catalog
 from data_prep.catalog_table import read_catalogue
-from data_prep.prepare import prepare
 from data_prep.problems import find_problems
 
 ROWS = 60
@@ -165,9 +164,6 @@ def test_attributes_can_be_chosen_by_anyone(tmp_path: Path, capsys) -> None:
     assert "got 'color'; did you mean 'colour'?" in capsys.readouterr().err
     assert catalog.main([*options, "--attributes", "colour"]) == 0
     assert read_meta(tmp_path / "data", "Shop").names == ("colour",)
-    table = tmp_path / "shop.csv"
-    prepare("Shop", tmp_path / "raw", tmp_path / "data", table=table, attributes="brand")
-    assert read_meta(tmp_path / "data", "Shop").names == ("brand",)
 
 
 def test_every_remedy_for_too_many_values_works(tmp_path: Path) -> None:

@@ -70,8 +70,6 @@ RUN_BY = {
     "test_the_command_writes_a_row_for_every_attribute",
     ".venv/bin/python -m asen_study.records": "tests/study/test_kept_runs.py::"
     "test_packing_the_runs_again_gives_the_same_archive",
-    ".venv/bin/python -m zipfile": "tests/study/test_kept_runs.py::"
-    "test_the_tables_are_those_of_the_runs",
     ".venv/bin/python -m pytest": "not run: it is what runs the tests",
     ".venv/bin/python -m data_prep.catalog": "tests/preparation/test_small_catalogue.py::"
     "test_a_split_without_queries_is_refused_before_training",

@@ -87,6 +87,30 @@ def test_an_edit_while_a_notebook_runs_makes_its_copy_stale(
     assert step.is_current() == (not edited)
 
 
+@pytest.mark.parametrize("changed", ["nothing", "a label", "a photograph", "one more"])
+def test_an_edited_catalogue_is_prepared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    images, table = tmp_path / "images", tmp_path / "shop.csv"
+    (images / "new").mkdir(parents=True)
+    (images / "new" / "1.png").write_bytes(b"red")
+    table.write_text("image,colour\nnew/1.png,red\n")
+    monkeypatch.setattr(
+        pipeline.papermill, "execute_notebook", lambda *_, **__: nbformat.v4.new_notebook()
+    )
+    given = {"raw": str(images), "table": str(table)}
+    step = Step(cell(tmp_path).study, "01_prepare_data", given)
+    step.execute()
+    assert step.is_current()
+    if changed == "a label":
+        table.write_text("image,colour\nnew/1.png,blue\n")
+    elif changed == "a photograph":
+        (images / "new" / "1.png").write_bytes(b"blue")
+    elif changed == "one more":
+        (images / "2.png").write_bytes(b"red")
+    assert step.is_current() == (changed == "nothing")
+
+
 def test_a_cell_is_named_for_row_and_seed(tmp_path: Path) -> None:
     named = cell(tmp_path, "asen_pp/no_asa")
     assert named.name == "asen_pp-no_asa-seed0"

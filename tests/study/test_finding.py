@@ -23,7 +23,21 @@ PAIRS = "method_a,method_b,attribute,difference,ci_low,ci_high\n"
 AHEAD = "is ahead with a mean average precision (MAP)"
 RANDOM = "random,-,0,overall,20\n"
 ASEN_V2 = "asen_v2,global,0,overall,50\nasen_v2,global,1,overall,54\nasen_v2,global,0,macro,99\n"
+FEATURES = "features,global,0,overall,{}\nfeatures,global,1,overall,{}\n"
 ASEN_PP = "asen_pp,global,0,overall,90\nasen_pp,fused,0,overall,{}\n"
+
+
+def test_beside_features_stand_means_of_what_a_method_retrieves_with(
+    tmp_path: Path, capsys
+) -> None:
+    lines = RANDOM + FEATURES.format(44, 40) + ASEN_V2 + ASEN_PP.format(55)
+    (tmp_path / "map.csv").write_text(SCORES + lines)
+    (tmp_path / "provenance.json").write_text(json.dumps({"runs": [], "settings": {}}))
+    show(tmp_path)
+    _, beside = capsys.readouterr().out.split("Beside features without training, by attribute\n")
+    head, _, overall, *_ = beside.splitlines()
+    shown = dict(zip(head.split()[1:], map(float, overall.split()[1:]), strict=True))
+    assert shown == {"random": 20, "features": 42, "asen_v2": 52, "asen_pp": 55}
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,10 @@ def test_places_and_starts_are_told() -> None:
     said = tables.localisation_in_words(places)
     assert "in 40.0% of the images" in said and "in 53.0%)" in said and "by 22.5%" in said
     assert "no true boxes" in tables.localisation_in_words(pd.DataFrame())
+    two = [("asen_v2", "overall", 99.0, 9.0, 53.0, 23.0), *places.itertuples(index=False)]
+    seeds = pd.DataFrame([*two, ("asen_pp", "overall", 50.0, 23.5, 53.0, 23.0)], columns=columns)
+    said = tables.localisation_in_words(seeds)  # of the last method, over seeds
+    assert "in 45.0% of the images" in said and "by 23.0% (" in said
     starts = pd.DataFrame({"label": ["a", "a", "b"], "val_map": [10.0, 20.0, 30.0]})
     first, second = tables.starts_in_words(starts)
     assert first == "b: validation MAP 30.0% at best" and second.startswith(

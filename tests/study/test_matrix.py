@@ -305,6 +305,25 @@ def test_the_second_network_of_a_pair_alone_is_in_no_table(
     assert set(found.left_out) == {f"asen_v2-{seeds[-1] + 1}"}
 
 
+def test_a_network_with_a_seed_of_its_own_is_no_second_one_of_a_pair(tmp_path: Path) -> None:
+    made = [*(("asen_v2", seed) for seed in range(3)), ("asen_v2/two_seeds", 0)]
+    for row, seed in made:
+        place = tmp_path / f"{row.replace('/', '-')}-{seed}"
+        place.mkdir()
+        config = settings(row, smoke()).override(seed=seed)
+        origin = {"code_fingerprint": "c", "data_fingerprint": "d", "created": "2026"}
+        for name, content in (("config", config.to_dict()), ("manifest", origin), ("metrics", {})):
+            (place / f"{name}.json").write_text(json.dumps(content))
+    assert not select(tmp_path, smoke()).left_out
+
+
+def test_no_more_attributes_are_seen_than_there_are() -> None:
+    study = preset("photos")
+    seen = images_seen(study.to_dict())
+    assert seen == images_seen(study.to_dict(), 10)
+    assert images_seen(study.to_dict(), 2) == seen * 2 // study.attributes_per_step < seen
+
+
 # === Which model a study's folder stands for ===
 
 
@@ -371,3 +390,11 @@ def test_folds_are_one_study_and_two_methods_are_not_one_model(tmp_path: Path) -
         finish(tmp_path / "two", row, settings(row, study))
     with pytest.raises(EmbedderError, match="found: asen_v2, features; give its path"):
         model_file(tmp_path / "two")
+
+
+def test_a_run_that_is_not_finished_does_not_count_as_a_model(tmp_path: Path) -> None:
+    finish(tmp_path, ".tmp-0a1b2c3d-asen_pp-seed0", smoke())  # killed while it was measured
+    with pytest.raises(EmbedderError, match="must hold one model.keras; found: none"):
+        model_file(tmp_path)
+    finished = finish(tmp_path, "asen_pp-seed1", smoke().override(seed=1))
+    assert model_file(tmp_path) == finished

@@ -92,6 +92,15 @@ def test_pictures_keep_their_alternative_texts(tmp_path: Path) -> None:
     assert all(int(picture["width"]) > 0 for picture in pictures)
 
 
+def test_pictures_of_too_many_values_are_named_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_LIMIT", report._FRAME + 2_000)  # no picture is so small
+    page = pictured(tmp_path, "One", "Two")
+    assert not page.find_all("img")
+    assert page.get_text().count("This picture did not fit into the page") == 2
+
+
 def test_the_page_takes_nothing_from_elsewhere_and_runs_nothing(page: str) -> None:
     read = BeautifulSoup(page, "html.parser")
     assert not read.find_all(["script", "link", "iframe", "object", "embed", "base"])

@@ -72,6 +72,13 @@ def test_noise_explains_nothing(trials: pd.DataFrame) -> None:
     assert importance(noise, FIELDS)["explained"][0] < 0.2
 
 
+def test_short_trials_of_hyperband_do_not_count(trials: pd.DataFrame) -> None:
+    short = trials[:30].assign(epochs=2, val_map=3.0)
+    pd.testing.assert_frame_equal(
+        importance(pd.concat([short, trials]), FIELDS), importance(trials, FIELDS)
+    )
+
+
 def test_importance_is_the_same_each_time(trials: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(importance(trials, FIELDS), importance(trials, FIELDS))
 
