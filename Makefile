@@ -12,7 +12,7 @@ WORKERS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIPELINE := $(RUN) -m doit -f dodo.py run -n $(JOBS) -P thread $(if $(DATASET),own,$(PROFILE)$(if $(filter ablations,$(PROFILE)), parts)) \
-	jobs=$(JOBS)$(if $(DATASET), dataset="$(DATASET)")$(if $(RAW), raw="$(RAW)")$(if $(CSV), table="$(CSV)")$(if $(PRESET), preset="$(PRESET)")
+	jobs=$(JOBS)$(if $(DATASET), dataset="$(DATASET)")$(if $(RAW), raw="$(RAW)")$(if $(CSV), table="$(CSV)")$(if $(PRESET), preset="$(PRESET)")$(if $(filter parts,$(PROFILE)), after=)
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 # A path or a kernel from outside must not hide the packages of .venv.

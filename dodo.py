@@ -4,7 +4,8 @@ Steps are notebooks, run by papermill. Each runs when it is out of date, and onl
 fails, it is reported and skipped, along with whatever needs it; everything else is still made.
 Options: data_dir=DIR, results_dir=DIR, jobs=N (methods that are trained side by side), rows=A,B
 and seeds=M,N (instead of the profile's), raw=DIR (the published photographs, for `photos`),
-dataset=NAME and preset=NAME (for `own`; raw=DIR and table=FILE make its split files first), as in
+dataset=NAME and preset=NAME (for `own`; raw=DIR and table=FILE make its split files first), after=
+(`parts` alone), as in
 `doit -n 2 -P thread quick results_dir=/tmp/results jobs=2 rows=csn,asen_pp seeds=0,1`.
 """
 

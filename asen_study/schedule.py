@@ -39,7 +39,8 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
         option: gives an option of the command line: `data_dir`, `results_dir`, `jobs` (trainings
             side by side), `rows` and `seeds` (separated by commas), `raw` (the folder of the
             published photographs, or of one's own), `dataset` and `table` (of one's own), `preset`
-            (for it); the second argument is what holds where it is not given.
+            (for it), `after` (the study that comes first; none if empty); the second argument is
+            what holds where it is not given.
     """
     profile, study, raw = PROFILES[name], name, option("raw", None)
     if name == OWN:
@@ -60,6 +61,7 @@ def tasks(name: str, option: Callable[[str, Any], Any]) -> Iterator[Task]:
         given = {"dataset": study}
         first = {"raw": raw, "table": table} if raw else {}  # these become split files first
         profile = replace(profile, preset=chosen, changes=given, data={**given, **first})
+    profile = replace(profile, after=option("after", profile.after))
     places = Places(
         option("data_dir", profile.data_dir), option("results_dir", "results/runs"), study
     )

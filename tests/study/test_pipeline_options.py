@@ -117,6 +117,13 @@ def test_what_starts_from_a_part_of_another_training_comes_after_it() -> None:
             assert first not in after[second], (first, second)
 
 
+def test_the_ablations_come_after_the_comparison_or_alone() -> None:
+    for given, expected in (({}, ["ablations:report"]), ({"after": ""}, [])):
+        found = tasks("parts", lambda name, other, given=given: given.get(name, other))
+        first = next(task for task in found if task["name"] == "data")
+        assert first["task_dep"] == expected
+
+
 def test_of_a_study_that_is_half_done_both_cores_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     left = [("asen_pp/adapted", 0), ("asen_pp/adapted_whole_frame", 0), ("asen_pp", 2)]
     monkeypatch.setattr(Cell, "is_current", lambda cell: (cell.row, cell.seed) not in left)
