@@ -15,7 +15,6 @@ from asen_study.figures.gallery import (
     Gallery,
     compared_attention,
     first_run,
-    galleries,
     retrieval_strips,
 )
 from asen_study.figures.method import (
@@ -45,7 +44,6 @@ __all__ = [
     "first_run",
     "forest",
     "fusion_sweep",
-    "galleries",
     "keep",
     "label_curves",
     "learning_curves",

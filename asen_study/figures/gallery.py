@@ -63,6 +63,9 @@ class Gallery:
         run: a finished run.
         places: where the study and its data are.
 
+    Raises:
+        FileNotFoundError: the run's embeddings are not here.
+
     Attributes:
         attributes: names of the attributes that have queries, or listed triplets, in the test
             split.
@@ -72,6 +75,11 @@ class Gallery:
     """
 
     def __init__(self, run: Run, places: Places) -> None:
+        if not _has_embeddings(run):
+            raise FileNotFoundError(
+                f"{run.path}: its embeddings are not here, as if it was unpacked from records; "
+                "pictures need a run that was trained in this folder: remove one, and train it"
+            )
         self.config = run.config
         dataset = open_dataset(self.config, places)
         self._images = dataset.split("test")
@@ -166,19 +174,15 @@ def first_run(selection: Selection, row: str) -> tuple[Run, str]:
 
     Runs that were unpacked from records, without their embeddings, count if there are no others.
     """
-    chosen = row if row in selection.rows else selection.rows[-1]
-    runs = [run for run, name in selection.named if name == chosen]
-    return next(filter(has_embeddings, runs), runs[0]), chosen
+    named = [(run, name) for run, name in selection.named if _has_embeddings(run)]
+    named = named or selection.named
+    chosen = row if row in {name for _, name in named} else named[-1][1]
+    return next((run, name) for run, name in named if name == chosen)
 
 
-def has_embeddings(run: Run) -> bool:
+def _has_embeddings(run: Run) -> bool:
     """Return whether a run's embeddings are here; records that were unpacked have none."""
     return (run.path / "test_pairs.npz").exists()
-
-
-def galleries(run: Run, places: Places) -> list[Gallery]:
-    """Return the gallery of a run, alone in a list; an empty list without embeddings."""
-    return [Gallery(run, places)] if has_embeddings(run) else []
 
 
 def compared_attention(
@@ -203,10 +207,11 @@ def compared_attention(
     for row in rows:
         if row in selection.rows:
             run, _ = first_run(selection, row)
+            if not _has_embeddings(run):
+                continue
             found[row] = {
                 name: examples[0]
-                for gallery in galleries(run, places)
-                for name, examples in gallery.attentions(count=1).items()
+                for name, examples in Gallery(run, places).attentions(count=1).items()
                 if name.endswith(ending) and (examples[0].truth or not boxed)
             }
     return {row: seen for row, seen in found.items() if seen}

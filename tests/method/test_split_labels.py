@@ -42,7 +42,8 @@ def test_without_a_list_of_files_the_labels_say_how_many_there_are() -> None:
     assert split_of(labels[:0], files=0).holds(0).shape == (0, 4)
 
 
-def test_a_split_as_large_as_fashionais_is_read_within_two_seconds(tmp_path: Path) -> None:
+def test_a_split_as_large_as_fashionais_is_read_within_seconds(tmp_path: Path) -> None:
+    """Within three times of what it takes to make a path of each line: two seconds or three."""
     lines, sizes = 144_335, (6, 9, 8, 6, 5, 5, 10, 5)
     rng = np.random.default_rng(0)
     attributes = rng.integers(0, len(sizes), lines)
@@ -54,6 +55,10 @@ def test_a_split_as_large_as_fashionais_is_read_within_two_seconds(tmp_path: Pat
     write_split(tmp_path, "FashionAI", "train", files=files, labels=labels)
     begun = time.process_time()  # of this process alone, however busy the machine is
     split = read_split(tmp_path, "FashionAI", "train", missing="ignore")
-    assert time.process_time() - begun < 2
+    between = time.process_time()
+    for file in (tmp_path / "FashionAI").iterdir():
+        for line in file.read_text().splitlines():
+            Path(line), line.split("/")
+    assert between - begun < 3 * (time.process_time() - between)
     np.testing.assert_array_equal(split.labels, labels)
     assert split.files == tuple(files)

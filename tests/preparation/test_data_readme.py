@@ -74,8 +74,7 @@ def test_an_unknown_dataset_is_refused_with_the_way_out(tmp_path: Path) -> None:
         ("Mine", ["table", "splits"], "splits is no option of this dataset; got 'Mine'; leave spl"),
         ("FashionAI", ["download"], "download is .*'FashionAI'; .*: only DARN's images are down"),
         ("DARN", ["table", "download"], "download is no .*, and put the images into the raw"),
-        ("FashionAI", ["attributes"], "attributes is no .*; .* your own catalogue as table$"),
-        ("ClothingAttributes-0", ["attributes"], "attributes is no option of this dataset"),
+        ("ClothingAttributes-0", ["splits"], "splits is no option of this dataset"),
     ],
 )
 def test_an_option_that_a_dataset_does_not_have_is_refused_with_the_way_out(
