@@ -287,18 +287,23 @@ def test_rows_are_known_in_studies_of_triplets_that_rule_some_rows_out(row: str,
         settings("triplet/hard", preset(name))
 
 
-@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
-def test_the_second_network_of_a_pair_alone_is_in_no_table(
-    seeds: tuple[int, ...], tmp_path: Path
-) -> None:
-    made = [(row, seed) for row in ("asen_v2", "asen_pp", "asen_v2/two_seeds") for seed in seeds]
-    for row, seed in [*made, ("asen_v2", seeds[-1] + 1)]:
-        place = tmp_path / f"{row.replace('/', '-')}-{seed}"
+def record(study: Path, made: list[tuple[str, int]]) -> None:
+    """Leave what `select` looks at of runs, given by row and seed."""
+    for row, seed in made:
+        place = study / f"{row.replace('/', '-')}-{seed}"
         place.mkdir()
         config = settings(row, smoke()).override(seed=seed)
         origin = {"code_fingerprint": "c", "data_fingerprint": "d", "created": "2026"}
         for name, content in (("config", config.to_dict()), ("manifest", origin), ("metrics", {})):
             (place / f"{name}.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_the_second_network_of_a_pair_alone_is_in_no_table(
+    seeds: tuple[int, ...], tmp_path: Path
+) -> None:
+    made = [(row, seed) for row in ("asen_v2", "asen_pp", "asen_v2/two_seeds") for seed in seeds]
+    record(tmp_path, [*made, ("asen_v2", seeds[-1] + 1)])
     found = select(tmp_path, smoke())
     counted = [run.settings["seed"] for run in found.runs]
     assert sorted(zip(found.rows, counted, strict=True)) == sorted(made)
@@ -307,13 +312,7 @@ def test_the_second_network_of_a_pair_alone_is_in_no_table(
 
 def test_a_network_with_a_seed_of_its_own_is_no_second_one_of_a_pair(tmp_path: Path) -> None:
     made = [*(("asen_v2", seed) for seed in range(3)), ("asen_v2/two_seeds", 0)]
-    for row, seed in made:
-        place = tmp_path / f"{row.replace('/', '-')}-{seed}"
-        place.mkdir()
-        config = settings(row, smoke()).override(seed=seed)
-        origin = {"code_fingerprint": "c", "data_fingerprint": "d", "created": "2026"}
-        for name, content in (("config", config.to_dict()), ("manifest", origin), ("metrics", {})):
-            (place / f"{name}.json").write_text(json.dumps(content))
+    record(tmp_path, made)
     assert not select(tmp_path, smoke()).left_out
 
 
