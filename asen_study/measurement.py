@@ -107,9 +107,11 @@ def measure_elsewhere(selection: Selection, dataset: str, places: Places) -> pd.
     for run, row in selection.named:
         if run.config.region == "true":
             continue  # a model that is told where the part is
-        file, kept = run.path / "model.keras", f"map_{dataset}"
-        if file.exists():
-            table = measure(file, run.config.override(dataset=dataset), places).table("map")
+        kept = f"map_{dataset}"
+        if run.holds("model.keras"):
+            table = measure(
+                run.path / "model.keras", run.config.override(dataset=dataset), places
+            ).table("map")
             write_text(run.path / f"{kept}.csv", table.to_csv(index=False, lineterminator="\n"))
         elif run.has(kept):
             table = run.table(kept)

@@ -98,6 +98,10 @@ class Run:
         """Return whether the run holds a table of that name; "localisation" needs true boxes."""
         return (self.path / f"{name}.csv").exists()
 
+    def holds(self, file: str) -> bool:
+        """Return whether a file is here; unpacked from records, no model and no embeddings are."""
+        return (self.path / file).exists()
+
     def load_model(self) -> SimilarityModel:
         """Load the trained model; runs no code from the file."""
         return load_saved(self.path / "model.keras")

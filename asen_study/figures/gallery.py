@@ -75,7 +75,7 @@ class Gallery:
     """
 
     def __init__(self, run: Run, places: Places) -> None:
-        if not _has_embeddings(run):
+        if not run.holds("test_pairs.npz"):
             raise FileNotFoundError(
                 f"{run.path}: its embeddings are not here, as if it was unpacked from records; "
                 "pictures need a run that was trained in this folder: remove one, and train it"
@@ -174,15 +174,10 @@ def first_run(selection: Selection, row: str) -> tuple[Run, str]:
 
     Runs that were unpacked from records, without their embeddings, count if there are no others.
     """
-    named = [(run, name) for run, name in selection.named if _has_embeddings(run)]
+    named = [(run, name) for run, name in selection.named if run.holds("test_pairs.npz")]
     named = named or selection.named
     chosen = row if row in {name for _, name in named} else named[-1][1]
     return next((run, name) for run, name in named if name == chosen)
-
-
-def _has_embeddings(run: Run) -> bool:
-    """Return whether a run's embeddings are here; records that were unpacked have none."""
-    return (run.path / "test_pairs.npz").exists()
 
 
 def compared_attention(
@@ -207,7 +202,7 @@ def compared_attention(
     for row in rows:
         if row in selection.rows:
             run, _ = first_run(selection, row)
-            if not _has_embeddings(run):
+            if not run.holds("test_pairs.npz"):
                 continue
             found[row] = {
                 name: examples[0]

@@ -48,7 +48,7 @@ def measure_costs(tables: StudyTables, places: Places) -> pd.DataFrame:
         if row in rows:
             continue
         dataset = open_dataset(run.config, places)
-        if not (run.path / "model.keras").exists():  # it came from elsewhere, without its weights
+        if not run.holds("model.keras"):  # it came from elsewhere, without its weights
             untrained = measure_untrained_costs({row: run.config}, dataset.attributes.names)
             rows[row] = untrained.to_dict("records")
             continue

@@ -140,7 +140,7 @@ def tags(config: ExperimentConfig, places: Places) -> pd.DataFrame:
     """
     selection = select(places.study_dir, config)
     finished = [(run, row) for run, row in selection.named if row in TAGGED]
-    chosen = [(run, row) for run, row in finished if (run.path / "model.keras").exists()]
+    chosen = [(run, row) for run, row in finished if run.holds("model.keras")]
     if finished and not chosen:
         return pd.DataFrame()
     if not chosen:

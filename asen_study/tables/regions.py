@@ -45,7 +45,7 @@ def region_geometry(run: Run, row: str, places: Places) -> pd.DataFrame:
         Empty for a method without attention maps, where no true box is known, and for a run that
         has lost its model.
     """
-    if not (run.path / "model.keras").exists():
+    if not run.holds("model.keras"):
         return pd.DataFrame()
     dataset = open_dataset(run.config, places)
     truths = dataset.true_boxes("valid")

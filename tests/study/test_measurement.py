@@ -18,7 +18,7 @@ from notebook_cells import run_here
 from asen_study.figures.attention import attention_side_by_side
 from asen_study.figures.gallery import Gallery
 from asen_study.measurement import measure, measure_elsewhere
-from asen_study.runs import Places, Selection, finished_runs
+from asen_study.runs import Places, Run, Selection, finished_runs
 from asen_tf.config import ConfigError
 from asen_tf.data import read_meta, read_split
 from asen_tf.embedder import Embedder
@@ -149,9 +149,8 @@ def test_models_that_are_told_where_the_part_is_are_not_measured_elsewhere(folde
     assert measure_elsewhere(
         Selection((told,), ("asen_pp/true_region",), {}), "Garments", places
     ).empty
-    run = SimpleNamespace(
-        path=folder / "fused", config=smoke().override(method="asen_v2", networks=2)
-    )
+    config = smoke().override(method="asen_v2", networks=2)
+    run = Run(folder / "fused", {"config.json": config.to_dict()})
     run.path.mkdir()
     names = read_meta(folder / "data", "Garments").names
     build_model(run.config, names).save(run.path / "model.keras")
