@@ -29,10 +29,8 @@ def show(place: Path) -> None:
     )
     print(f"\n{what}, percent\n{wide.round(2).to_string()}\n")
     if "features" in set(table["method"]):  # is training worth it, attribute by attribute?
-        # Means over seeds or folds, of the embedding that each method retrieves with.
-        means = table.groupby(["attribute", "method", "embedding"], sort=False)["map"].mean()
-        last = means.groupby(["attribute", "method"], sort=False).last().unstack()
-        print(f"Beside features without training, by attribute\n{last.round(2).to_string()}\n")
+        beside = _means(table, "attribute").unstack()
+        print(f"Beside features without training, by attribute\n{beside.round(2).to_string()}\n")
     print("\n".join(filter(None, (finding(place), pays(place, measured=True)))), end="\n\n")
     for model in sorted(place.glob("[!.]*/model.keras")):
         print(f"model:  {model}")
@@ -49,6 +47,12 @@ def _scores(place: Path) -> tuple[Path, pd.DataFrame]:
     return file, pd.read_csv(file).rename(columns={"accuracy": "map"})
 
 
+def _means(table: pd.DataFrame, *keys: str) -> pd.Series:
+    """Return means over seeds or folds, of the embedding that each method retrieves with."""
+    means = table.groupby([*keys, "method", "embedding"], sort=False)["map"].mean()
+    return means.groupby([*keys, "method"], sort=False).last()
+
+
 def finding(place: Path) -> str:
     """Say in one sentence which method of a study is ahead, by how much, and how sure that is.
 
@@ -58,8 +62,7 @@ def finding(place: Path) -> str:
     if not (place / "map.csv").exists():
         return "Triplets were predicted, no ranking was measured: see triplets.csv."
     table = pd.read_csv(place / "map.csv").query("attribute == 'overall'")
-    means = table.groupby(["method", "embedding"], sort=False)["map"].mean()
-    best = means.groupby("method", sort=False).last().sort_values(ascending=False, kind="stable")
+    best = _means(table).sort_values(ascending=False, kind="stable")
     chance = best.pop("random") if "random" in best else 0.0
     if best.empty:
         return "Only the random ranking is there: nothing was trained."
